@@ -1,0 +1,140 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The steps of the set-up, in their order."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+
+from scripts.setup import checks, mend
+from scripts.setup.command import run
+from scripts.setup.errors import SetupError
+from scripts.setup.paths import environment, ROOT, VENV
+from scripts.setup.progress import Progress
+from scripts.setup.state import digest, State
+
+_STATE = VENV / '.setup.json'
+_PYTHON = VENV / 'bin' / 'python'
+_INSTALLED = ROOT / 'install' / 'streamvlm_ros'
+_REQUIREMENTS = [
+    ROOT / 'requirements' / f'{name}.txt'
+    for name in ('all', 'constraints', 'engine', 'ros', 'test')
+]
+_BUILD = (
+    str(_PYTHON), str(VENV / 'bin' / 'colcon'), 'build', '--base-paths', '.', '--symlink-install',
+    '--event-handlers', 'console_direct+',
+    '--cmake-args', '-DBUILD_TESTING=OFF', '-DPython3_FIND_VIRTUALENV=ONLY',
+)
+_INCLUDE_FOLDERS = """
+import numpy, sysconfig
+print(sysconfig.get_path('include'))
+print(numpy.get_include())
+"""
+
+
+def set_up() -> None:
+    """Do the steps whose inputs have changed. Raises SetupError with what the user can do."""
+    state = State(_STATE)
+    python_key = digest(sysconfig.get_python_version(), sys.base_prefix, str(ROOT))
+    packages_key = digest(python_key, files=_REQUIREMENTS)
+    mend_key = digest(packages_key, files=[ROOT / 'scripts' / 'setup' / 'mend.py'])
+    build_key = digest(mend_key, *_BUILD, *_linked_names(), files=_build_inputs())
+
+    # A venv whose installation broke off holds packages that pip takes for complete: begin anew.
+    if not state.is_done('python', python_key) or state.is_unfinished('packages'):
+        _make_venv(state, python_key)
+    if not state.is_done('packages', packages_key):
+        _install_packages(state, packages_key)
+    if not state.is_done('mend', mend_key):
+        _mend_wheels(state, mend_key)
+    if not state.is_done('build', build_key) or not _INSTALLED.is_dir():
+        _build(state, build_key)
+
+
+def _make_venv(state: State, key: str) -> None:
+    checks.check_machine()
+    checks.check_venv()
+    checks.check_compiler()
+    if VENV.exists() and not _STATE.exists():
+        raise SetupError(f'{VENV} was not made by make setup: move it away or remove it')
+    VENV.mkdir(exist_ok=True)
+    state.clear()
+    state.begin('python')
+    # What is left of an earlier one goes, but not the note that the folder is ours.
+    for entry in VENV.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        elif entry != _STATE:
+            entry.unlink()
+    checks.check_disk()
+    version = sysconfig.get_python_version()
+    with Progress(1, 4, f'virtual environment, Python {version}') as progress:
+        # With the Python itself, not the one of a virtual environment that is active.
+        python = f'{sys.base_prefix}/bin/python{version}'
+        run([python, '-m', 'venv', str(VENV)], 'venv', progress)
+    state.finish('python', key)
+
+
+def _install_packages(state: State, key: str) -> None:
+    checks.check_disk()
+    pip = [str(_PYTHON), '-m', 'pip', 'install', '--no-input', '--progress-bar', 'off']
+    state.begin('packages')
+    with Progress(2, 4, 'packages') as progress:
+        run([*pip, '-r', 'requirements/all.txt'], 'packages', progress, _describe_pip)
+    state.finish('packages', key)
+
+
+def _mend_wheels(state: State, key: str) -> None:
+    with Progress(3, 4, 'mends of the ROS 2 wheels'):
+        command = [str(_PYTHON), '-c', _INCLUDE_FOLDERS]
+        answer = subprocess.check_output(command, env=environment(), text=True)
+        python, numpy = answer.splitlines()
+        mend.mend_include_folders(VENV, python, numpy)
+        mend.mend_generator(VENV)
+        mend.write_prefix_scripts(VENV)
+    state.finish('mend', key)
+
+
+def _build(state: State, key: str) -> None:
+    checks.check_compiler()
+    # From nothing: it takes 20 s, and leaves nothing stale of an earlier interface or Python.
+    for folder in (ROOT / 'build' / 'streamvlm_ros', _INSTALLED):
+        shutil.rmtree(folder, ignore_errors=True)
+    with Progress(4, 4, 'interfaces, colcon build') as progress:
+        run(_BUILD, 'build', progress, _describe_build)
+    state.finish('build', key)
+
+
+def _build_inputs() -> list[pathlib.Path]:
+    """Return the files whose content the build depends on."""
+    files = [ROOT / 'package.xml', ROOT / 'CMakeLists.txt']
+    for folder in ('msg', 'srv', 'action'):
+        files += (ROOT / folder).glob('*.*')
+    return files
+
+
+def _linked_names() -> list[str]:
+    """Return the names of files that install/ holds as links, so that content is no input."""
+    folders = ('config', 'launch')
+    return sorted(str(file) for folder in folders for file in (ROOT / folder).glob('*.*'))
+
+
+def _describe_pip(line: str) -> str:
+    verb, _, rest = line.strip().partition(' ')
+    if verb == 'Collecting':
+        return f'resolving {rest.split()[0]}'
+    if verb == 'Downloading':
+        return f'downloading {rest}'
+    if line.startswith('Installing collected packages'):
+        return f'installing {rest.count(",") + 1} packages'
+    return ''
+
+
+def _describe_build(line: str) -> str:
+    match = re.match(r'\[ *(\d+)%\]', line)
+    return f'{match[1]} %' if match else ''

@@ -1,0 +1,99 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Image bags, read and written without ROS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+import pathlib
+import shutil
+from typing import Any
+
+import numpy as np
+from rosbags.highlevel import AnyReader, AnyReaderError
+from rosbags.rosbag2 import ReaderError, StoragePlugin, Writer
+from rosbags.typesys import get_typestore, Stores
+
+from streamvlm_ros.cli.errors import CommandError
+
+IMAGE = 'sensor_msgs/msg/Image'
+NANOSECONDS = 1_000_000_000
+
+
+def write_bag(
+    folder: pathlib.Path,
+    frames: Sequence[np.ndarray],
+    stamps_ns: Sequence[int],
+    topic: str,
+    frame_id: str = 'camera',
+) -> None:
+    """Write an mcap bag of raw rgb8 images; one that is there already is replaced.
+
+    Args:
+        folder: the bag's folder.
+        frames: RGB uint8 [h, w, 3] each.
+        stamps_ns: header and bag times of the frames.
+        topic: the topic they are recorded from.
+        frame_id: of every header.
+
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    store = get_typestore(Stores.ROS2_HUMBLE)
+    types = store.types
+    with Writer(folder, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        connection = writer.add_connection(topic, IMAGE, typestore=store)
+        for frame, stamp_ns in zip(frames, stamps_ns):
+            seconds, rest = divmod(stamp_ns, NANOSECONDS)
+            stamp = types['builtin_interfaces/msg/Time'](seconds, rest)
+            height, width, _ = frame.shape
+            message = types[IMAGE](
+                header=types['std_msgs/msg/Header'](stamp, frame_id),
+                height=height,
+                width=width,
+                encoding='rgb8',
+                is_bigendian=0,
+                step=3 * width,
+                data=np.ascontiguousarray(frame).reshape(-1),
+            )
+            writer.write(connection, stamp_ns, store.serialize_cdr(message, IMAGE))
+
+
+def read_images(folder: pathlib.Path, topic: str = '') -> Iterator[Any]:
+    """Yield a bag's image messages in the order of recording.
+
+    Args:
+        folder: a rosbag2 folder, or a ROS 1 bag.
+        topic: which one; '': the only one that has images.
+
+    Raises:
+        CommandError: there is no such bag or topic, or more than one to choose from.
+
+    """
+    if not folder.exists():
+        raise CommandError(f'There is no bag at {folder}.')
+    try:
+        with AnyReader([folder], default_typestore=get_typestore(Stores.ROS2_HUMBLE)) as reader:
+            picked = _pick_topic(reader, folder, topic)
+            connections = [c for c in reader.connections if c.topic == picked]
+            for connection, _, raw in reader.messages(connections):
+                yield reader.deserialize(raw, connection.msgtype)
+    except (AnyReaderError, ReaderError, OSError, ValueError) as error:
+        raise CommandError(f'{folder} cannot be read as a bag: {error}.') from error
+
+
+def _pick_topic(reader: AnyReader, folder: pathlib.Path, topic: str) -> str:
+    topics = sorted({c.topic for c in reader.connections if c.msgtype == IMAGE})
+    if topic:
+        if topic in topics:
+            return topic
+        raise CommandError(
+            f'{folder} has no images on {topic}; it has: {", ".join(topics) or "none"}.'
+        )
+    if not topics:
+        raise CommandError(f'{folder} has no topic of type {IMAGE}.')
+    if len(topics) > 1:
+        raise CommandError(
+            f'{folder} has several image topics, give one as --topic: {", ".join(topics)}.'
+        )
+    return topics[0]

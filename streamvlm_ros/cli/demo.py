@@ -1,0 +1,266 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Play a generated bag into a real topic, ask the node while it plays, compare with the truth."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import os
+import pathlib
+import signal
+import sys
+from types import FrameType
+from typing import Any, TYPE_CHECKING
+
+from streamvlm_ros.cli import graph
+from streamvlm_ros.cli.errors import CommandError
+from streamvlm_ros.nodes.stamps import to_nanoseconds
+
+if TYPE_CHECKING:
+    from streamvlm_ros.cli.client import Client
+    from streamvlm_ros.cli.demo_plan import Asked, Plan
+
+TOPIC = '/camera/image_raw'
+START_TIME = 120.0  # seconds for the node to load its model
+STATUS_TIME = 0.3  # seconds for the status that follows an answer; the next question is due soon
+LAST_STATUS_TIME = 3.0  # seconds for the status behind the last frame
+LONGEST = 32  # tokens of an answer; the generator's have fewer than ten
+STAND_IN = 'a stand-in'  # in the model card
+SHEET_PERIOD = 1.0  # seconds between the frames of the contact sheet
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.add_argument(
+        '--model', default='tiny', help="'tiny', a folder or a hub id (%(default)s)"
+    )
+    parser.add_argument('--json', action='store_true', help='print one JSON object on stdout')
+    parser.add_argument(
+        '--folder',
+        type=pathlib.Path,
+        default=pathlib.Path(__file__).parents[2] / 'build' / 'demo',
+        help='where bag, log and contact sheet go (%(default)s)',
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the demo; exit code 0 says that it ran through, not that the answers are right."""
+    # A TERM must end the children as a Ctrl-C does.
+    signal.signal(signal.SIGTERM, _interrupt)
+    folder = arguments.folder.resolve()
+    os.environ.update(graph.private_graph())
+    graph.use_camera_profile(os.environ)
+    _warn_if_untrained(arguments.model)
+    _progress(f'Starting the node with model {arguments.model} (log: {folder}/node.log) ...')
+    folder.mkdir(parents=True, exist_ok=True)
+    with (
+        open(folder / 'node.log', 'wb') as log,
+        graph.child(node_command(arguments.model), stdout=log, stderr=log) as node,
+    ):
+        plan = _prepare(folder)
+        from streamvlm_ros.cli.client import Client
+
+        with Client() as client:
+            ready = client.wait_until(lambda: _is_ready(client, node), START_TIME)
+            if not ready or node.poll() is not None:
+                raise CommandError(f'The node did not start: {_last_line(folder / "node.log")}')
+            _progress(f'The node is ready; playing {plan.scene.seconds:g} s into {TOPIC} ...')
+            stamps = _watch_stamps(client)
+            player = [sys.executable, '-m', 'streamvlm_ros.cli.player', str(folder / 'bag')]
+            # It begins when both the node and this process's own subscription are there.
+            with graph.child([*player, TOPIC, '2']) as playing:
+                results = _ask_all(client, plan, stamps, as_json=arguments.json)
+                playing.wait()
+            # The status comes once a second; the last frames are to be in it.
+            client.wait_until(
+                functools.partial(_has_all, client, len(plan.scene.frames)), LAST_STATUS_TIME
+            )
+            status = client.status
+    sheet = folder / 'contact_sheet.png'
+    _write_sheet(sheet, plan, results)
+    _progress(f'Contact sheet: {sheet}')
+    assert status is not None
+    summary = {
+        'questions': [
+            {key: r[key] for key in ('question', 'answer', 'expected', 'correct', 'ttft_ms')}
+            for r in results
+        ],
+        'frames': status.frames_ingested,
+        'cache_tokens': status.cache_tokens,
+        'model': arguments.model,
+    }
+    if arguments.json:
+        print(json.dumps(summary))
+    else:
+        right = sum(r['correct'] for r in results)
+        print(
+            f'{right} of {len(results)} right; {status.frames_ingested} frames, '
+            f'{status.cache_tokens} tokens in the cache.'
+        )
+    return 0
+
+
+def node_command(model: str) -> list[str]:
+    """Return the command line that starts the node for the demo."""
+    ros = ['-p', f"model:='{model}'", '-r', f'image:={TOPIC}']
+    return [sys.executable, '-m', 'streamvlm_ros.nodes.streamvlm_node', '--ros-args', *ros]
+
+
+def _prepare(folder: pathlib.Path) -> Plan:
+    """Pick the scene and write its bag, while the node starts."""
+    try:
+        from streamvlm_ros.cli.demo_plan import make_plan
+    except ImportError as error:
+        raise CommandError(
+            f'The demo needs the scene generator of the repository ({error}); run it there.'
+        ) from error
+    from streamvlm_ros.cli.bags import write_bag
+
+    plan = make_plan()
+    write_bag(folder / 'bag', plan.scene.frames, plan.scene.stamps_ns, TOPIC)
+    size = sum(file.stat().st_size for file in (folder / 'bag').iterdir())
+    _progress(
+        f'Wrote {len(plan.scene.frames)} frames of scene {plan.scene.seed} to {folder}/bag '
+        f'({size / 1e6:.1f} MB).'
+    )
+    return plan
+
+
+def _is_ready(client: Client, node: Any) -> bool:
+    if node.poll() is not None:
+        return True
+    status = client.status
+    return status is not None and status.state == status.WAITING_FOR_IMAGES
+
+
+def _watch_stamps(client: Client) -> list[int]:
+    """Subscribe to the camera as any program would; the returned list grows by the stamps seen."""
+    from rclpy.qos import qos_profile_sensor_data
+    from sensor_msgs.msg import Image
+
+    stamps: list[int] = []
+    client.node.create_subscription(
+        Image,
+        TOPIC,
+        lambda message: stamps.append(to_nanoseconds(message.header.stamp)),
+        qos_profile_sensor_data,
+    )
+    return stamps
+
+
+def _ask_all(
+    client: Client, plan: Plan, stamps: list[int], *, as_json: bool
+) -> list[dict[str, Any]]:
+    """Ask each question at its moment of the running stream."""
+    results = []
+    for asked in plan.questions:
+        due = plan.stamp_ns(asked)
+        if not client.wait_until(functools.partial(_has_come, stamps, due), START_TIME):
+            raise CommandError('The player delivers no images; run the demo again.')
+        result = _ask(client, asked, due)
+        results.append(result)
+        _show(result, to_stderr=as_json)
+    return results
+
+
+def _has_come(stamps: list[int], due: int) -> bool:
+    return bool(stamps) and stamps[-1] >= due
+
+
+def _ask(client: Client, asked: Asked, due: int) -> dict[str, Any]:
+    from streamvlm_ros.cli.client import parse_stamp
+    from streamvlm_ros.cli.demo_plan import AFTER
+
+    question = asked.question
+    after = parse_stamp(f'{due // 10**9}.{due % 10**9:09d}')
+    if asked.verb == 'ask':
+        response: Any = client.ask(question.text, after=after, max_new_tokens=LONGEST)
+    else:
+        response = client.ask_choice(question.text, list(question.choices), after=after)
+    if not response.success:
+        raise CommandError(f'{question.text!r} was refused: {response.error_msg}')
+    answer = response.answer
+    newest = to_nanoseconds(answer.header.stamp)
+    client.wait_until(lambda: _has_frame(client, newest), STATUS_TIME)
+    late = (newest - due) / 1e9
+    if late > AFTER:
+        _progress(f'This machine is busy: the next answer saw {late:.1f} s more than was planned.')
+    return {
+        'at': asked.at,
+        'verb': asked.verb,
+        'question': question.text,
+        'choices': list(question.choices) if asked.verb == 'choose' else [],
+        'answer': answer.text,
+        'expected': question.answer,
+        'correct': answer.text.strip() == question.answer,
+        'ttft_ms': round(answer.time_to_first_token * 1e3, 2),
+        'frames': answer.frames,
+        'cache_tokens': client.status.cache_tokens if client.status else 0,
+    }
+
+
+def _has_frame(client: Client, stamp_ns: int) -> bool:
+    status = client.status
+    if status is None:
+        return False
+    return to_nanoseconds(status.header.stamp) >= stamp_ns
+
+
+def _has_all(client: Client, frames: int) -> bool:
+    status = client.status
+    return status is not None and status.frames_received >= frames and not status.frames_waiting
+
+
+def _show(result: dict[str, Any], *, to_stderr: bool) -> None:
+    mark = '\u2713' if result['correct'] else '\u2717'
+    choices = f' [{", ".join(result["choices"])}]' if result['choices'] else ''
+    print(
+        f'{result["at"]:5.1f} s  {result["question"]}{choices}\n'
+        f'      {mark} {result["answer"]!r}, expected {result["expected"]!r}; first token '
+        f'{result["ttft_ms"]:.0f} ms, {result["frames"]} frames, {result["cache_tokens"]} '
+        'tokens in the cache',
+        file=sys.stderr if to_stderr else sys.stdout,
+        flush=True,
+    )
+
+
+def _write_sheet(path: pathlib.Path, plan: Plan, results: list[dict[str, Any]]) -> None:
+    from streamvlm_ros.cli.contact_sheet import write_contact_sheet
+
+    scene = plan.scene
+    seconds = [(stamp - scene.stamps_ns[0]) / 1e9 for stamp in scene.stamps_ns]
+    every = round(SHEET_PERIOD * scene.fps)
+    asked = [scene.stamps_ns.index(plan.stamp_ns(a)) for a in plan.questions]
+    shown = sorted({*range(0, len(seconds), every), *asked})
+    notes: dict[int, list[tuple[str, bool]]] = {}
+    for index, result in zip(asked, results):
+        text = f'{result["question"]} {result["answer"]}'
+        if not result['correct']:
+            text += f' (expected: {result["expected"]})'
+        notes.setdefault(shown.index(index), []).append((text, result['correct']))
+    write_contact_sheet(path, [scene.frames[i] for i in shown], [seconds[i] for i in shown], notes)
+
+
+def _warn_if_untrained(model: str) -> None:
+    """Say so when the embedded model is the stand-in: its model card does."""
+    card = pathlib.Path(__file__).parents[1] / 'models' / 'tiny' / 'README.md'
+    if model == 'tiny' and (not card.is_file() or STAND_IN in card.read_text(encoding='utf-8')):
+        _progress(
+            'The embedded model is a stand-in that is hardly trained: most of its answers are '
+            f'wrong ({card}).'
+        )
+
+
+def _last_line(log: pathlib.Path) -> str:
+    lines = [line for line in log.read_text(errors='replace').splitlines() if line.strip()]
+    return lines[-1] if lines else f'{log} is empty.'
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _progress(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

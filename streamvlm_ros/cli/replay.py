@@ -1,0 +1,151 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Put a bag straight through the engine, without a ROS graph, and ask."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+import json
+import pathlib
+import sys
+from typing import Any, TYPE_CHECKING
+
+from streamvlm_ros.cli.errors import CommandError
+from streamvlm_ros.nodes.stamps import to_nanoseconds
+
+if TYPE_CHECKING:
+    from streamvlm_ros.engine import VideoStreamingInference
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.add_argument('bag', type=pathlib.Path, help='a rosbag2 folder (mcap or sqlite3)')
+    parser.add_argument(
+        '--ask',
+        metavar='QUESTION',
+        action='append',
+        required=True,
+        help='may be given several times',
+    )
+    parser.add_argument(
+        '--choice',
+        action='append',
+        default=[],
+        help='answers to choose from; give it 2 to 26 times',
+    )
+    parser.add_argument('--topic', default='', help='the image topic, where the bag has several')
+    parser.add_argument(
+        '--until',
+        metavar='SEC',
+        type=float,
+        help="stop this many seconds behind the first frame's stamp",
+    )
+    parser.add_argument(
+        '-p',
+        '--param',
+        metavar='NAME:=VALUE',
+        action='append',
+        default=[],
+        help='a parameter of the node, such as model:=tiny; may be given several times',
+    )
+    parser.add_argument('--json', action='store_true', help='print one JSON object')
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Feed, ask and print; needs no ROS."""
+    from streamvlm_ros.engine import StreamError
+    from streamvlm_ros.nodes.loading import load_engine
+    from streamvlm_ros.nodes.parameters import check_values
+
+    try:
+        values = check_values(parse_parameters(arguments.param))
+        engine = load_engine(values, _progress)
+        messages = read_until(arguments.bag, arguments.topic, arguments.until)
+        counts = feed(engine, messages)
+        _progress(', '.join(f'{count} {name}' for name, count in counts.items()) + '.')
+        answers = [_ask(engine, question, arguments.choice, values) for question in arguments.ask]
+    except (StreamError, OSError, ValueError) as error:
+        raise CommandError(' '.join(str(error).split())) from error
+    if arguments.json:
+        print(json.dumps({'answers': answers, **counts}))
+    else:
+        for answer in answers:
+            print(answer['answer'])
+    return 0
+
+
+def parse_parameters(given: Iterable[str]) -> dict[str, Any]:
+    """Return NAME:=VALUE texts as values of the types that YAML gives them.
+
+    Raises:
+        CommandError: a text is no NAME:=VALUE.
+
+    """
+    import yaml
+
+    values = {}
+    for text in given:
+        name, separator, value = text.partition(':=')
+        if not separator:
+            raise CommandError(f'{text!r} is no NAME:=VALUE.')
+        values[name] = yaml.safe_load(value) if value else ''
+    return values
+
+
+def read_until(bag: pathlib.Path, topic: str, seconds: float | None) -> Iterable[Any]:
+    """Yield the bag's images up to some seconds behind the first one's stamp; None: all."""
+    from streamvlm_ros.cli.bags import read_images
+
+    first: int | None = None
+    for message in read_images(bag, topic):
+        stamp_ns = to_nanoseconds(message.header.stamp)
+        first = stamp_ns if first is None else first
+        if seconds is not None and stamp_ns - first > seconds * 1e9:
+            return
+        yield message
+
+
+def feed(engine: VideoStreamingInference, messages: Iterable[Any]) -> dict[str, int]:
+    """Append a bag's images as the node does, dropping none; return what became of them."""
+    from streamvlm_ros.engine import StreamError
+    from streamvlm_ros.engine.sampling import StampSampler
+    from streamvlm_ros.nodes.images import decode_image, ImageError
+
+    sampler = StampSampler(engine.settings.sample_rate)
+    counts = {'frames_ingested': 0, 'frames_sampled_out': 0, 'frames_failed': 0}
+    for message in messages:
+        stamp_ns = to_nanoseconds(message.header.stamp)
+        try:
+            if stamp_ns <= 0 and engine.settings.time_source == 'stamp':
+                raise ImageError('The frame has no header stamp; give -p time_source:=uniform.')
+            frame = decode_image(message)
+            if stamp_ns > 0 and not sampler.take(stamp_ns):
+                counts['frames_sampled_out'] += 1
+                continue
+            engine.append_frame(frame, stamp_ns, message.header.frame_id)
+            counts['frames_ingested'] += 1
+        except (ImageError, StreamError) as error:
+            if not counts['frames_failed']:
+                _progress(str(error))
+            counts['frames_failed'] += 1
+    return counts
+
+
+def _ask(
+    engine: VideoStreamingInference, question: str, choices: list[str], values: dict[str, Any]
+) -> dict[str, Any]:
+    if choices:
+        choice = engine.ask_choice(question, choices)
+        return {
+            'question': question,
+            'answer': choice.text,
+            'choice_index': choice.index,
+            'choice_probabilities': [round(p, 6) for p in choice.probabilities],
+        }
+    text, metrics = engine.ask(question, max_new_tokens=values['max_new_tokens'])
+    return {'question': question, 'answer': text, **metrics}
+
+
+def _progress(text: str) -> None:
+    print(text, file=sys.stderr)

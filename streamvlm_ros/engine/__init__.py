@@ -1,0 +1,26 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The streaming model: pure PyTorch and transformers, no ROS."""
+
+# First: a version that would break what follows ends in a sentence.
+from streamvlm_ros.engine import versions  # noqa: F401, I001
+from streamvlm_ros.engine.cache import KVCacheManager
+from streamvlm_ros.engine.cache import StreamCache
+from streamvlm_ros.engine.checkpoint import resolve_model
+from streamvlm_ros.engine.devices import check_device
+from streamvlm_ros.engine.errors import ErrorCode
+from streamvlm_ros.engine.errors import StreamError
+from streamvlm_ros.engine.inference import VideoStreamingInference
+from streamvlm_ros.engine.model import StreamQwenModel
+from streamvlm_ros.engine.processor import load_processor
+from streamvlm_ros.engine.results import Answer
+from streamvlm_ros.engine.results import Choice
+from streamvlm_ros.engine.settings import StreamSettings
+from streamvlm_ros.engine.worker import StreamWorker
+from streamvlm_ros.engine.worker_status import WorkerStatus
+
+__all__ = [
+    'Answer', 'check_device', 'Choice', 'ErrorCode', 'KVCacheManager', 'load_processor',
+    'resolve_model', 'StreamCache', 'StreamError', 'StreamQwenModel', 'StreamSettings',
+    'StreamWorker', 'VideoStreamingInference', 'WorkerStatus',
+]

@@ -1,0 +1,43 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Where the model runs."""
+
+from __future__ import annotations
+
+import torch
+
+from streamvlm_ros.engine.errors import ErrorCode, StreamError
+from streamvlm_ros.engine.model import StreamQwenModel
+
+
+def check_device(name: str) -> torch.device:
+    """Return a device that exists.
+
+    Raises:
+        StreamError: INVALID_REQUEST for a name that PyTorch does not know, or a GPU it does not
+            see.
+
+    """
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise StreamError(ErrorCode.INVALID_REQUEST,
+                          f'The device must be cpu, cuda or cuda:N, not {name!r}.') from None
+    if device.type == 'cuda' and (device.index or 0) >= torch.cuda.device_count():
+        raise StreamError(ErrorCode.INVALID_REQUEST,
+                          f'The device {name} was asked for, but PyTorch sees '
+                          f'{torch.cuda.device_count()} GPUs; use cpu, or install a CUDA build '
+                          'of PyTorch and the driver.')
+    return device
+
+
+def move_model(model: StreamQwenModel, device: str | None) -> StreamQwenModel:
+    """Move a model to a device; one spread by accelerate stays where it is.
+
+    Raises:
+        StreamError: as ``check_device``.
+
+    """
+    if device is None or getattr(model, 'hf_device_map', None):
+        return model
+    return model.to(check_device(device))

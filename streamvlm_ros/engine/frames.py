@@ -1,0 +1,149 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Frames: checked, resized by the model's own rule, and cut into patches on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import dataclasses
+import math
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from streamvlm_ros.engine.errors import ErrorCode, StreamError
+from streamvlm_ros.engine.positions import Grid, NANOSECONDS
+
+MAX_ASPECT = 200
+
+Stamp = int | float
+
+
+@dataclasses.dataclass(frozen=True)
+class Frame:
+    """One image of the stream.
+
+    Attributes:
+        image: RGB uint8 [h, w, 3].
+        stamp_ns: its header stamp in nanoseconds.
+        time_ns: its time in the video; the stamp, or from the uniform rate.
+        frame_id: whose eye it was.
+
+    """
+
+    image: np.ndarray
+    stamp_ns: int
+    time_ns: int
+    frame_id: str = ''
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.image.shape[0], self.image.shape[1]
+
+
+def to_nanoseconds(stamp: Stamp) -> int:
+    """Return integer nanoseconds for integer nanoseconds or float seconds.
+
+    Raises:
+        StreamError: INVALID_REQUEST for a stamp that is no finite number.
+
+    """
+    if isinstance(stamp, (int, np.integer)):
+        return int(stamp)
+    if not np.isfinite(stamp):
+        raise StreamError(ErrorCode.INVALID_REQUEST, f'The stamp {stamp} is no time.')
+    return round(stamp * NANOSECONDS)
+
+
+@dataclasses.dataclass(frozen=True)
+class PixelSettings:
+    """A model's preprocessing, as its preprocessor config has it."""
+
+    patch_size: int = 14
+    temporal_patch_size: int = 2
+    merge_size: int = 2
+    min_pixels: int = 56 * 56
+    max_pixels: int = 28 * 28 * 1280
+    mean: tuple[float, ...] = (0.48145466, 0.4578275, 0.40821073)
+    std: tuple[float, ...] = (0.26862954, 0.26130258, 0.27577711)
+
+    @property
+    def factor(self) -> int:
+        """Sides are multiples of this."""
+        return self.patch_size * self.merge_size
+
+
+def check_image(image: np.ndarray) -> np.ndarray:
+    """Return the image when it is one.
+
+    Raises:
+        StreamError: INVALID_REQUEST, saying what is wrong with it.
+
+    """
+    array = np.asarray(image)
+    if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8:
+        raise StreamError(ErrorCode.INVALID_REQUEST,
+                          'A frame must be an RGB uint8 array [height, width, 3], not '
+                          f'{array.dtype} {list(array.shape)}.')
+    if not array.size:
+        raise StreamError(ErrorCode.INVALID_REQUEST, 'The frame has no pixels.')
+    height, width = array.shape[:2]
+    if max(height, width) > MAX_ASPECT * min(height, width):
+        raise StreamError(ErrorCode.INVALID_REQUEST,
+                          f'The frame is {width}x{height}; one side may be at most '
+                          f'{MAX_ASPECT} times the other.')
+    return array
+
+
+def smart_resize(height: int, width: int, settings: PixelSettings) -> tuple[int, int]:
+    """Return the height and width that the model sees.
+
+    Both are multiples of ``factor``, their product is within the pixel bounds, and the aspect
+    ratio is kept as well as that allows (the rule of Qwen's own vision processing).
+    """
+    factor = settings.factor
+    new_height = max(factor, round(height / factor) * factor)
+    new_width = max(factor, round(width / factor) * factor)
+    if new_height * new_width > settings.max_pixels:
+        scale = math.sqrt(height * width / settings.max_pixels)
+        new_height = max(factor, math.floor(height / scale / factor) * factor)
+        new_width = max(factor, math.floor(width / scale / factor) * factor)
+    elif new_height * new_width < settings.min_pixels:
+        scale = math.sqrt(settings.min_pixels / (height * width))
+        new_height = math.ceil(height * scale / factor) * factor
+        new_width = math.ceil(width * scale / factor) * factor
+    return new_height, new_width
+
+
+def to_patches(images: Sequence[np.ndarray], settings: PixelSettings,
+               device: torch.device) -> tuple[torch.Tensor, Grid]:
+    """Resize, normalise and cut an even number of frames of one size.
+
+    Args:
+        images: RGB uint8 [h, w, 3] each.
+        settings: the model's preprocessing.
+        device: where the work is done.
+
+    Returns:
+        Patches float32 [t * h * w * merge^2, 3 * temporal * patch^2] in the stock processor's
+        order, and the merged grid.
+
+    """
+    pixels = torch.from_numpy(np.stack(images)).to(device, non_blocking=True)
+    pixels = pixels.permute(0, 3, 1, 2).float()
+    height, width = images[0].shape[:2]
+    size = smart_resize(height, width, settings)
+    if size != (height, width):
+        pixels = functional.interpolate(pixels, size, mode='bicubic', antialias=True)
+        # The stock processor resizes bytes to bytes.
+        pixels = pixels.round().clamp(0, 255)
+    mean = torch.tensor(settings.mean, device=device).view(3, 1, 1) * 255
+    std = torch.tensor(settings.std, device=device).view(3, 1, 1) * 255
+    pixels = (pixels - mean) / std
+    temporal, merge, patch = settings.temporal_patch_size, settings.merge_size, settings.patch_size
+    grid = Grid(len(images) // temporal, size[0] // settings.factor, size[1] // settings.factor)
+    pixels = pixels.view(grid.t, temporal, 3, grid.h, merge, patch, grid.w, merge, patch)
+    return pixels.permute(0, 3, 6, 4, 7, 2, 1, 5, 8).reshape(
+        grid.tokens * merge * merge, -1), grid

@@ -1,0 +1,231 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Stock Qwen2.5-VL that keeps its own positions over a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import dataclasses
+import functools
+import os
+from typing import Any
+
+import torch
+from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+from transformers.utils import ModelOutput
+
+from streamvlm_ros.engine.attention import causal_mask
+from streamvlm_ros.engine.cache import KVContext, StreamCache
+from streamvlm_ros.engine.checkpoint import check_checkpoint, check_loaded
+from streamvlm_ros.engine.decoder import MRope, run_layers
+from streamvlm_ros.engine.positions import Grid, NANOSECONDS, PositionRule, StreamState, VideoPart
+from streamvlm_ros.engine.vision import encode_video
+
+DEFAULT_CAPACITY = 16384
+# Published checkpoints have the names of transformers 4; transformers maps them for its own
+# class by that class's name only.
+PUBLISHED_NAMES = {
+    r'^visual': 'model.visual',
+    r'^model(?!\.(language_model|visual))': 'model.language_model',
+}
+
+
+@dataclasses.dataclass
+class StreamOutput(ModelOutput):
+    """What ``forward`` returns.
+
+    Attributes:
+        logits: float32 [1, n, vocabulary].
+        past_key_values: the cache with the new tokens in it; None without ``use_cache``.
+        rope_deltas: int64 [1, 1], next position minus next index, of the state as it is now.
+
+    """
+
+    logits: torch.Tensor | None = None
+    past_key_values: StreamCache | None = None
+    rope_deltas: torch.Tensor | None = None
+
+
+class StreamQwenModel(Qwen2_5_VLForConditionalGeneration):
+    """Qwen2.5-VL with the stock weights, name by name, and a position state of its own.
+
+    Attributes:
+        stream_state: the stream's position state; read it, set it back, or reset it.
+
+    """
+
+    def __init__(self, config: Qwen2_5_VLConfig) -> None:
+        """Build the model with random weights; ``from_pretrained`` loads real ones."""
+        super().__init__(config)
+        text = config.text_config
+        if any(kind != 'full_attention' for kind in getattr(text, 'layer_types', None) or ()):
+            raise ValueError('Models with sliding-window layers are not supported.')
+        self.stream_state = StreamState()
+        self.position_rule = PositionRule(config.video_token_id,
+                                          config.vision_config.tokens_per_second)
+
+    @classmethod
+    def from_pretrained(cls, path: str | os.PathLike[str], **kwargs: Any) -> StreamQwenModel:
+        """Load weights from a hub id or a local folder.
+
+        Args:
+            path: hub id or folder in the published layout.
+            **kwargs: as transformers takes them, e.g. ``dtype`` and accelerate's ``device_map``.
+
+        Raises:
+            FileNotFoundError: the folder does not exist or holds no model.
+            ValueError: the weights are of another architecture, or do not fit the devices.
+
+        """
+        check_checkpoint(path)
+        model, info = super().from_pretrained(
+            path, output_loading_info=True, key_mapping=PUBLISHED_NAMES, **kwargs)
+        check_loaded(path, model, info)
+        return model.eval()
+
+    def new_cache(self, capacity: int = DEFAULT_CAPACITY) -> StreamCache:
+        """Allocate a cache for ``capacity`` tokens on the layers' devices."""
+        layers = self.model.language_model.layers
+        attention = layers[0].self_attn
+        return StreamCache(self.config.text_config.num_key_value_heads, attention.head_dim,
+                           capacity, self.dtype, [layer.self_attn.q_proj.weight.device
+                                                  for layer in layers])
+
+    def reset_stream_state(self) -> None:
+        """Forget the stream: the next prefill is a first one."""
+        self.stream_state = StreamState()
+
+    def encode_video(self, patches: torch.Tensor, grid: Grid) -> torch.Tensor:
+        """Encode temporal patches; see ``vision.encode_video``."""
+        visual = self.model.visual
+        return encode_video(visual, patches.to(visual.patch_embed.proj.weight.device), grid)
+
+    def embed(self, ids: Sequence[int], video: torch.Tensor | None = None) -> torch.Tensor:
+        """Return [len(ids), hidden_size], video tokens replaced by ``video`` [v, hidden_size]."""
+        table = self.get_input_embeddings()
+        tokens = torch.tensor(list(ids), device=table.weight.device)
+        hidden = table(tokens)
+        if video is not None:
+            hidden = hidden.clone()
+            hidden[tokens == self.config.video_token_id] = video.to(hidden)
+        return hidden
+
+    def prefill(self, hidden: torch.Tensor, positions: torch.Tensor, context: KVContext,
+                mask: torch.Tensor | None = None) -> torch.Tensor:
+        """Run embeddings through the decoder, into a context.
+
+        Args:
+            hidden: [n, hidden_size].
+            positions: int64 [3, n].
+            context: the stream's cache or a branch's tail.
+            mask: bool [n, m] over the context's own piece; default: causal.
+
+        Returns:
+            Normed hidden states [n, hidden_size].
+
+        """
+        text = self.model.language_model
+        cos, sin = self._rotation(positions.to(hidden.device), hidden.dtype)
+        if mask is None:
+            mask = causal_mask(len(hidden), len(hidden), hidden.device)
+        return text.norm(run_layers(text.layers, hidden, cos, sin, context, mask))
+
+    @functools.cached_property
+    def _rotation(self) -> MRope:
+        # Once, at the first prefill: before that the weights may not be loaded yet.
+        return MRope(self.model.language_model.rotary_emb.inv_freq,
+                     self.config.text_config.rope_parameters['mrope_section'])
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Return float32 logits [n, vocabulary] of normed hidden states."""
+        return self.lm_head(hidden).float()
+
+    @torch.inference_mode()
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        past_key_values: StreamCache | None = None,
+        use_cache: bool = True,
+        *,
+        pixel_values_videos: torch.Tensor | None = None,
+        video_grid_thw: torch.Tensor | None = None,
+        second_per_grid_ts: Sequence[float] | torch.Tensor | None = None,
+        patch_times_ns: Sequence[Sequence[int]] | None = None,
+        logits_to_keep: int = 0,
+    ) -> StreamOutput:
+        """Prefill or decode behind what is cached; the positions follow from the state.
+
+        Args:
+            input_ids: [1, n].
+            attention_mask: [1, n] or [1, cached + n], all ones: a stream has no padding.
+            past_key_values: the cache of earlier calls; None starts a new stream.
+            use_cache: False leaves the cache and the state as they were.
+            pixel_values_videos: flattened patches of all grids.
+            video_grid_thw: [videos, 3] in patches, as the stock processor gives it.
+            second_per_grid_ts: seconds a temporal patch of each video lasts; default 1.
+            patch_times_ns: instead, every temporal patch's time in nanoseconds.
+            logits_to_keep: logits of the last so many tokens only; 0: of all.
+
+        Raises:
+            ValueError: more than one sequence, a mask with zeros, pads that do not match grids.
+            TypeError: a cache of another kind.
+            StreamError: OUT_OF_MEMORY when the cache is full.
+
+        """
+        if input_ids.ndim != 2 or input_ids.shape[0] != 1:
+            raise ValueError(f'input_ids must be [1, n], not {list(input_ids.shape)}.')
+        if attention_mask is not None and not attention_mask.bool().all():
+            raise ValueError('attention_mask has zeros; a stream has no padding to mask.')
+        if past_key_values is None:
+            cache = self.new_cache(max(DEFAULT_CAPACITY, input_ids.shape[1]))
+            self.reset_stream_state()
+        elif isinstance(past_key_values, StreamCache):
+            cache = past_key_values
+        else:
+            raise TypeError('past_key_values must be a StreamCache (model.new_cache()), not '
+                            f'{type(past_key_values).__name__}.')
+        if cache.length != self.stream_state.length:
+            raise ValueError(f'The cache has {cache.length} tokens but the stream state '
+                             f'{self.stream_state.length}; restore both together.')
+        ids = input_ids[0].tolist()
+        grids = self._merged_grids(video_grid_thw)
+        parts = self._parts(grids, second_per_grid_ts, patch_times_ns)
+        positions, state = self.position_rule.place(self.stream_state, ids, parts)
+        video = None
+        if pixel_values_videos is not None:
+            unit = self.config.vision_config.spatial_merge_size ** 2
+            pieces = pixel_values_videos.split([grid.tokens * unit for grid in grids])
+            video = torch.cat([self.encode_video(*pair) for pair in zip(pieces, grids)])
+        before = cache.length
+        hidden = self.prefill(self.embed(ids, video), positions, cache)
+        if use_cache:
+            self.stream_state = state
+        else:
+            cache.length = before
+        return StreamOutput(
+            logits=self.logits(hidden[-logits_to_keep:])[None],
+            past_key_values=cache if use_cache else None,
+            rope_deltas=torch.tensor([[state.rope_deltas]], device=input_ids.device))
+
+    def _merged_grids(self, video_grid_thw: torch.Tensor | None) -> list[Grid]:
+        if video_grid_thw is None:
+            return []
+        merge = self.config.vision_config.spatial_merge_size
+        return [Grid(t, h // merge, w // merge) for t, h, w in video_grid_thw.tolist()]
+
+    def _parts(self, grids: list[Grid], seconds: Sequence[float] | torch.Tensor | None,
+               times_ns: Sequence[Sequence[int]] | None) -> list[VideoPart]:
+        if times_ns is not None:
+            return [VideoPart(grid, tuple(times))
+                    for grid, times in zip(grids, times_ns, strict=True)]
+        lasts = [1.0] * len(grids) if seconds is None else [float(x) for x in seconds]
+        segment = self.stream_state.segment
+        parts = []
+        for index, (grid, each) in enumerate(zip(grids, lasts, strict=True)):
+            # The first grid may go on with the open segment; its time then goes on too.
+            start = (segment.last_ns + round(each * NANOSECONDS)
+                     if segment is not None and index == 0 else 0)
+            parts.append(VideoPart(grid, tuple(start + round(i * each * NANOSECONDS)
+                                               for i in range(grid.t))))
+        return parts

@@ -1,0 +1,33 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Which of a camera's frames are taken: by their stamps, not by their arrival."""
+
+from __future__ import annotations
+
+from streamvlm_ros.engine.positions import NANOSECONDS
+
+# A camera's jitter must not cost frames when it runs at the sample rate itself.
+TOLERANCE = 10
+
+
+class StampSampler:
+    """Takes frames on a grid of stamps that is anchored at the first one."""
+
+    def __init__(self, rate: float) -> None:
+        """Take ``rate`` frames a second of stream time; 0 takes all."""
+        self._period = round(NANOSECONDS / rate) if rate else 0
+        self._due: int | None = None
+        self._last = 0
+
+    def take(self, stamp_ns: int) -> bool:
+        """Return whether a frame is taken; a stamp that goes back starts over."""
+        if not self._period:
+            return True
+        if self._due is None or stamp_ns < self._last:
+            self._due = stamp_ns
+        self._last = stamp_ns
+        late = stamp_ns + self._period // TOLERANCE - self._due
+        if late < 0:
+            return False
+        self._due += (late // self._period + 1) * self._period
+        return True

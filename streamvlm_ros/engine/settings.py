@@ -1,0 +1,66 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What one stream is set to; fixed for its life."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from streamvlm_ros.engine.errors import ErrorCode, StreamError
+
+CHUNK_FRAMES = (2, 4, 6, 8)
+POSITION_MODES = ('continuous', 'append')
+TIME_SOURCES = ('stamp', 'uniform')
+
+
+@dataclasses.dataclass(frozen=True)
+class StreamSettings:
+    """Settings of one stream.
+
+    Attributes:
+        chunk_frames: frames that are encoded and prefilled together: 2, 4, 6 or 8.
+        position_mode: ``continuous`` (all chunks are one video, lossless) or ``append``
+            (every chunk is a video of its own).
+        time_source: ``stamp`` (time from the frames' stamps) or ``uniform`` (from sample_rate).
+        sample_rate: frames per second of stream time; 0 takes every frame.
+        min_pixels: lower bound of height x width after resizing; 0: the model's own.
+        max_pixels: upper bound of height x width after resizing; 0: the model's own.
+        system_prompt: system turn; empty: the chat template's default.
+        capacity: tokens that the KV cache can hold.
+
+    Raises:
+        StreamError: INVALID_REQUEST when a value is out of range.
+
+    """
+
+    chunk_frames: int = 4
+    position_mode: str = 'continuous'
+    time_source: str = 'stamp'
+    sample_rate: float = 2.0
+    min_pixels: int = 0
+    max_pixels: int = 0
+    system_prompt: str = ''
+    capacity: int = 16384
+
+    def __post_init__(self) -> None:
+        """Refuse values that the stream cannot work with."""
+        self._one_of('chunk_frames', CHUNK_FRAMES)
+        self._one_of('position_mode', POSITION_MODES)
+        self._one_of('time_source', TIME_SOURCES)
+        for name in ('sample_rate', 'min_pixels', 'max_pixels'):
+            if getattr(self, name) < 0:
+                self._refuse(f'{name} is {getattr(self, name)}; give 0 or more.')
+        if self.capacity < 1:
+            self._refuse(f'capacity is {self.capacity} tokens; give at least 1.')
+        if self.max_pixels and self.min_pixels > self.max_pixels:
+            self._refuse(f'min_pixels {self.min_pixels} is above max_pixels {self.max_pixels}.')
+        if self.time_source == 'uniform' and not self.sample_rate:
+            self._refuse('time_source uniform needs a sample_rate above 0.')
+
+    def _one_of(self, name: str, allowed: tuple) -> None:
+        if getattr(self, name) not in allowed:
+            choices = ', '.join(map(str, allowed))
+            self._refuse(f'{name} is {getattr(self, name)!r}; choose one of {choices}.')
+
+    def _refuse(self, message: str) -> None:
+        raise StreamError(ErrorCode.INVALID_REQUEST, message)

@@ -1,0 +1,109 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the worker counts, and the status that is made of it."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import time
+
+from streamvlm_ros.engine.results import CacheInfo
+
+RATE_WINDOW = 5.0
+
+
+@dataclasses.dataclass(frozen=True)
+class WorkerStatus:
+    """The stream as its worker sees it.
+
+    ``frames_received`` is always sampled out + ingested + dropped + failed + waiting.  Stamps are
+    in nanoseconds, rates in Hz over the last seconds, ``frame_age`` in seconds from arrival to
+    ingest of the newest frame.
+    """
+
+    state: str
+    epoch: int
+    stamp_ns: int
+    frame_id: str
+    oldest_stamp_ns: int
+    frames_received: int
+    frames_sampled_out: int
+    frames_ingested: int
+    frames_dropped: int
+    frames_failed: int
+    frames_waiting: int
+    input_rate: float
+    ingest_rate: float
+    frame_age: float
+    cache_tokens: int
+    cache_capacity: int
+    evicted_tokens: int
+    memory_bytes: int
+    pending_requests: int
+    last_error: str
+
+
+class _Rate:
+    """Events a second over the last seconds."""
+
+    def __init__(self) -> None:
+        self._times: collections.deque[float] = collections.deque()
+
+    def tick(self) -> None:
+        now = time.monotonic()
+        self._times.append(now)
+        self._forget(now)
+
+    def value(self) -> float:
+        self._forget(time.monotonic())
+        return len(self._times) / RATE_WINDOW
+
+    def _forget(self, now: float) -> None:
+        while self._times and self._times[0] < now - RATE_WINDOW:
+            self._times.popleft()
+
+
+class Counters:
+    """The worker's counters; whoever holds the worker's lock may touch them."""
+
+    def __init__(self) -> None:
+        """Start at zero."""
+        self.sampled_out = 0
+        self.ingested = 0
+        self.dropped = 0
+        self.failed = 0
+        self.frame_age = 0.0
+        self.last_error = ''
+        self._input = _Rate()
+        self._ingest = _Rate()
+
+    def arrived(self) -> None:
+        """Count a message in."""
+        self._input.tick()
+
+    def ingest(self, age: float) -> None:
+        """Count a frame that reached the stream, ``age`` seconds after it came."""
+        self.ingested += 1
+        self.frame_age = age
+        self._ingest.tick()
+
+    def fault(self, message: str, *, dropped: int = 0, failed: int = 0) -> None:
+        """Count frames that were lost, and say why."""
+        self.dropped += dropped
+        self.failed += failed
+        self.last_error = message
+
+    def status(self, state: str, info: CacheInfo, waiting: int, pending: int) -> WorkerStatus:
+        """Return a status of the counters and the stream's memory."""
+        return WorkerStatus(
+            state=state, epoch=info.epoch, stamp_ns=info.stamp_ns, frame_id=info.frame_id,
+            oldest_stamp_ns=info.oldest_stamp_ns,
+            frames_received=(self.sampled_out + self.ingested + self.dropped + self.failed
+                             + waiting),
+            frames_sampled_out=self.sampled_out, frames_ingested=self.ingested,
+            frames_dropped=self.dropped, frames_failed=self.failed, frames_waiting=waiting,
+            input_rate=self._input.value(), ingest_rate=self._ingest.value(),
+            frame_age=self.frame_age, cache_tokens=info.tokens, cache_capacity=info.capacity,
+            evicted_tokens=info.evicted_tokens, memory_bytes=info.memory_bytes,
+            pending_requests=pending, last_error=self.last_error)

@@ -1,0 +1,101 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The engine's results as messages, and back: pure functions."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from builtin_interfaces.msg import Time
+from std_msgs.msg import Header
+
+from streamvlm_ros.engine import Answer, StreamError, WorkerStatus
+from streamvlm_ros.msg import Answer as AnswerMsg
+from streamvlm_ros.msg import StreamStatus
+from streamvlm_ros.nodes.stamps import NANOSECONDS
+from streamvlm_ros.srv import Ask, AskChoice
+
+Response = TypeVar('Response', Ask.Response, AskChoice.Response)
+
+_FINISH_REASONS = {
+    'stop': AnswerMsg.STOP,
+    'length': AnswerMsg.LENGTH,
+    'canceled': AnswerMsg.CANCELED,
+}
+_STATES = {
+    'waiting_for_images': StreamStatus.WAITING_FOR_IMAGES,
+    'streaming': StreamStatus.STREAMING,
+    'answering': StreamStatus.ANSWERING,
+    'error': StreamStatus.ERROR,
+}
+
+
+def to_time(nanoseconds: int) -> Time:
+    """Return integer nanoseconds as a message's time, which has 32 bits for the seconds."""
+    seconds, rest = divmod(nanoseconds, NANOSECONDS)
+    return Time(sec=min(seconds, 2**31 - 1), nanosec=rest)
+
+
+def answer_message(answer: Answer) -> AnswerMsg:
+    """Return the message for an answer."""
+    return AnswerMsg(
+        header=Header(stamp=to_time(answer.stamp_ns), frame_id=answer.frame_id),
+        oldest_stamp=to_time(answer.oldest_stamp_ns),
+        frames=answer.frames,
+        epoch=answer.epoch,
+        question=answer.question,
+        text=answer.text,
+        choice_index=answer.choice_index,
+        choice_probabilities=list(answer.choice_probabilities),
+        finish_reason=_FINISH_REASONS[answer.finish_reason],
+        prompt_tokens=answer.prompt_tokens,
+        completion_tokens=answer.completion_tokens,
+        time_to_first_token=answer.time_to_first_token,
+        total_time=answer.total_time,
+    )
+
+
+def fill_success(response: Response, answer: AnswerMsg) -> Response:
+    """Fill a service's response with an answer."""
+    response.success = True
+    response.error_code = response.NONE
+    response.answer = answer
+    return response
+
+
+def fill_failure(response: Response, error: StreamError) -> Response:
+    """Fill a service's response with a fault."""
+    response.success = False
+    response.error_code = int(error.code)
+    response.error_msg = str(error)
+    return response
+
+
+def status_message(status: WorkerStatus) -> StreamStatus:
+    """Return the message for the worker's status."""
+    return StreamStatus(
+        header=Header(stamp=to_time(status.stamp_ns), frame_id=status.frame_id),
+        state=_STATES[status.state],
+        epoch=status.epoch,
+        oldest_stamp=to_time(status.oldest_stamp_ns),
+        frames_received=status.frames_received,
+        frames_sampled_out=status.frames_sampled_out,
+        frames_ingested=status.frames_ingested,
+        frames_dropped=status.frames_dropped,
+        frames_failed=status.frames_failed,
+        frames_waiting=status.frames_waiting,
+        input_rate=status.input_rate,
+        ingest_rate=status.ingest_rate,
+        frame_age=status.frame_age,
+        cache_tokens=status.cache_tokens,
+        cache_capacity=status.cache_capacity,
+        evicted_tokens=status.evicted_tokens,
+        memory_bytes=status.memory_bytes,
+        pending_requests=status.pending_requests,
+        last_error=status.last_error,
+    )
+
+
+def loading_status() -> StreamStatus:
+    """Return the status of a node whose model is not there yet."""
+    return StreamStatus(state=StreamStatus.LOADING)

@@ -1,0 +1,134 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The process of the node: start, signals, end.
+
+What is heavy is imported late, so that a signal during the imports ends the process cleanly too.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from types import FrameType
+from typing import Any, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rclpy.executors import Executor
+
+    from streamvlm_ros.nodes.stream_node import StreamNode
+
+REPLY_TIME = 2.0  # seconds for the last replies to go out
+
+
+class Stop(BaseException):
+    """SIGINT or SIGTERM came; raised in the main thread wherever that is."""
+
+
+def _raise_stop(signum: int, frame: FrameType | None) -> None:
+    # One is enough, and the way out must not be cut short by the second Ctrl-C.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise Stop
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node until SIGINT or SIGTERM.
+
+    Args:
+        args: the command line, as for rclpy.init; None: sys.argv.
+
+    Returns:
+        The process's exit code: 0 after a signal, 1 when the node could not start.
+
+    """
+    signal.signal(signal.SIGINT, _raise_stop)
+    signal.signal(signal.SIGTERM, _raise_stop)
+    try:
+        import rclpy
+        from rclpy.signals import SignalHandlerOptions
+
+        try:
+            rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+        except RuntimeError as error:
+            print(f'streamvlm: {_sentence(error)}', file=sys.stderr)
+            return 1
+        try:
+            return _run()
+        finally:
+            rclpy.try_shutdown()
+    except Stop:
+        return 0
+
+
+def _run() -> int:
+    from rclpy.executors import SingleThreadedExecutor
+    from rclpy.logging import get_logger
+
+    from streamvlm_ros.engine import StreamError
+    from streamvlm_ros.nodes.stream_node import StreamNode
+
+    executor = SingleThreadedExecutor()
+    stopping = threading.Event()
+    node: StreamNode | None = None
+    # The main thread loads the model, then only waits for a signal; Python hands signals to it.
+    spinner = threading.Thread(target=_spin, args=(executor, stopping), name='ros')
+    try:
+        node = StreamNode()
+        executor.add_node(node)
+        spinner.start()
+        node.start()
+        stopping.wait()
+        return 1  # nobody but a dying spinner sets it
+    except Stop:
+        return 0
+    except (StreamError, OSError, ValueError) as error:
+        get_logger('streamvlm').fatal(_sentence(error))
+        return 1
+    finally:
+        _end(node, executor, stopping, spinner)
+
+
+def _spin(executor: Executor, stopping: threading.Event) -> None:
+    """Run callbacks until told to stop; one that raises is logged and does not end the node."""
+    from rclpy.logging import get_logger
+
+    while not stopping.is_set():
+        try:
+            executor.spin_once()
+        except Exception as error:  # a reply to a client that has died raises here in Humble
+            if not executor.context.ok():
+                stopping.set()
+                return
+            get_logger('streamvlm').error(f'A callback failed: {error!r}')
+
+
+def _end(
+    node: StreamNode | None,
+    executor: Executor,
+    stopping: threading.Event,
+    spinner: threading.Thread,
+) -> None:
+    """Let open questions be refused, then end the threads and the node."""
+    if node is None:
+        return
+    node.stop()
+    deadline = time.monotonic() + REPLY_TIME
+    while node.open_requests and spinner.is_alive() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    stopping.set()
+    if spinner.is_alive():
+        executor.wake()
+        spinner.join()
+    executor.shutdown()
+    node.destroy_node()
+
+
+def _sentence(error: Any) -> str:
+    """Return the error's text on one line."""
+    return ' '.join(str(error).split())
+
+
+if __name__ == '__main__':
+    sys.exit(main())

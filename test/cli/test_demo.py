@@ -1,0 +1,81 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The demo: its questions come from the generator's truth, and it runs through."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+from streamvlm_ros.cli import demo_plan
+from training.questions import questions_for
+
+MOST_BYTES = 5_000_000
+
+
+def test_questions_and_truth_are_the_generators() -> None:
+    plan = demo_plan.make_plan()
+    assert len(plan.questions) >= 4
+    assert [asked.at for asked in plan.questions] == sorted(a.at for a in plan.questions)
+    for verb in ('ask', 'choose'):
+        assert sum(asked.verb == verb for asked in plan.questions) >= 2
+    for asked in plan.questions:
+        assert asked.question in questions_for(plan.scene, asked.at)
+        assert plan.stamp_ns(asked) >= plan.scene.stamps_ns[0] + asked.at * 1e9
+    assert demo_plan.make_plan().questions == plan.questions
+
+
+def test_one_question_is_about_what_is_no_longer_in_view() -> None:
+    plan = demo_plan.make_plan()
+    gone = [
+        a for a in plan.questions if a.question.past and a.question.family in ('colour', 'shape')
+    ]
+    assert gone
+    words = gone[0].question.text.split() + [gone[0].question.answer]
+    matching = [
+        t for t in plan.scene.things if {t.colour, t.shape} & {w.strip('?:.') for w in words}
+    ]
+    assert any(plan.scene.visible_part(t, gone[0].at) == 0.0 for t in matching)
+
+
+def test_demo_runs_through(
+    domain: int, model_folder: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    command = [sys.executable, '-m', 'streamvlm_ros.cli.main', 'demo', '--json']
+    command += ['--model', str(model_folder), '--folder', str(tmp_path)]
+    ran = subprocess.run(
+        command, capture_output=True, text=True, timeout=150, check=False, env=os.environ
+    )
+    assert ran.returncode == 0, ran.stderr
+    result = json.loads(ran.stdout)
+    assert set(result) == {'questions', 'frames', 'cache_tokens', 'model'}
+    assert len(result['questions']) >= 4
+    for question in result['questions']:
+        assert set(question) == {'question', 'answer', 'expected', 'correct', 'ttft_ms'}
+        assert question['correct'] == (question['answer'] == question['expected'])
+        assert question['ttft_ms'] > 0.0
+    assert result['frames'] > 10
+    assert result['cache_tokens'] > 0
+    assert (tmp_path / 'contact_sheet.png').read_bytes().startswith(b'\x89PNG')
+    assert sum(file.stat().st_size for file in (tmp_path / 'bag').iterdir()) < MOST_BYTES
+
+
+def test_demo_with_a_model_that_is_not_there(domain: int, tmp_path: pathlib.Path) -> None:
+    command = [sys.executable, '-m', 'streamvlm_ros.cli.main', 'demo', '--model', '/no/such']
+    command += ['--folder', str(tmp_path)]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=150, check=False)
+    assert ran.returncode == 1
+    assert 'The model folder /no/such does not exist' in ran.stderr.splitlines()[-1]
+
+
+def test_nothing_changes_around_a_question() -> None:
+    plan = demo_plan.make_plan()
+    for asked in plan.questions:
+        before, after = asked.at - demo_plan.BEFORE, asked.at + demo_plan.AFTER
+        for thing in plan.scene.things:
+            assert thing.place(before) == thing.place(after)
+        if plan.scene.light:
+            assert plan.scene.light.colour(before) == plan.scene.light.colour(after)

@@ -1,0 +1,40 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the tests of nodes, launch files and bags share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+import os
+import pathlib
+import sys
+
+import pytest
+
+HERE = pathlib.Path(__file__).parent
+# Small models need one thread; the other core is the tests' own.
+os.environ.setdefault('OMP_NUM_THREADS', '1')
+sys.path.append(str(HERE / 'nodes'))
+
+
+@pytest.fixture(scope='session')
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """Return the folder of a random Qwen2.5-VL whose answers depend strongly on what it saw."""
+    from model_folder import write_model_folder
+
+    return write_model_folder(tmp_path_factory.mktemp('model'))
+
+
+@pytest.fixture(scope='module')
+def domain() -> Iterator[int]:
+    """Give a module a ROS graph of its own, on this machine only."""
+    pytest.importorskip('rclpy', reason='rclpy is not installed: run make test')
+    pytest.importorskip('streamvlm_ros.msg', reason='the interfaces are not built: run make test')
+    from streamvlm_ros.cli import graph
+
+    before = dict(os.environ)
+    os.environ.update(graph.private_graph())
+    graph.use_camera_profile(os.environ)
+    yield int(os.environ['ROS_DOMAIN_ID'])
+    os.environ.clear()
+    os.environ.update(before)

@@ -1,0 +1,134 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""A streamvlm node as a real process, and a camera and client to talk to it over real DDS."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import Image
+
+from streamvlm_ros.cli.client import Client
+from streamvlm_ros.msg import StreamStatus
+
+START_TIME = 90.0  # seconds: importing torch on a busy machine
+TIME = 20.0  # seconds for anything else
+SECOND = 1_000_000_000
+QUEUE = 200
+
+
+class NodeProcess:
+    """Starts a node; use it in a `with` block, at the end of which no process is left."""
+
+    def __init__(self, folder: pathlib.Path, **parameters: Any) -> None:
+        """Start with some parameters; `folder` takes the log."""
+        self.log_file = folder / 'node.log'
+        command = [sys.executable, '-m', 'streamvlm_ros.nodes.streamvlm_node', '--ros-args']
+        # Nothing that a test publishes may get lost on the way.
+        overrides = 'qos_overrides./image.subscription'
+        given = {f'{overrides}.reliability': 'reliable', f'{overrides}.depth': QUEUE, **parameters}
+        for name, value in given.items():
+            command += ['-p', f'{name}:={value}']
+        with open(self.log_file, 'wb') as log:
+            self.process = subprocess.Popen(
+                command, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def log(self) -> str:
+        """Return what the node has printed."""
+        return self.log_file.read_text(errors='replace')
+
+    def stop(self, number: int = signal.SIGINT) -> int:
+        """Send a signal and return the exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(TIME)
+
+    def __enter__(self) -> NodeProcess:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        assert not processes_of_session(self.process.pid)
+
+
+def processes_of_session(leader: int) -> list[int]:
+    """Return the processes that are alive in a session."""
+    found = []
+    for entry in pathlib.Path('/proc').iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / 'stat').read_text().rpartition(')')[2].split()
+            except OSError:
+                continue
+            if int(fields[3]) == leader and fields[0] != 'Z':
+                found.append(int(entry.name))
+    return found
+
+
+class Camera(Client):
+    """A client that publishes images too."""
+
+    def __init__(
+        self,
+        node: NodeProcess | None = None,
+        *,
+        topic: str = '/image',
+        name: str = '/streamvlm',
+    ) -> None:
+        super().__init__(name, domain_id=int(os.environ['ROS_DOMAIN_ID']))
+        self._node = node
+        self.published = 0
+        self._publisher = self.node.create_publisher(Image, topic, QoSProfile(depth=QUEUE))
+
+    def wait_ready(self) -> None:
+        """Wait until the node has loaded its model and hears this camera."""
+
+        def is_ready() -> bool:
+            if self._node is not None and self._node.process.poll() is not None:
+                raise AssertionError(f'the node has ended:\n{self._node.log()}')
+            loaded = self.status is not None and self.status.state > StreamStatus.LOADING
+            return loaded and self._publisher.get_subscription_count() > 0
+
+        assert self.wait_until(is_ready, START_TIME), 'the node is not ready'
+
+    def publish(self, image: Image) -> None:
+        """Publish an image."""
+        self.published += 1
+        self._publisher.publish(image)
+
+    def wait_status(self, condition: Any) -> StreamStatus:
+        """Wait for a status that meets a condition, and return it."""
+        seen: list[StreamStatus] = []
+
+        def met() -> bool:
+            if self.status is not None and condition(self.status):
+                seen.append(self.status)
+            return bool(seen)
+
+        assert self.wait_until(met, TIME), f'it stays at {self.status}'
+        return seen[0]
+
+
+def make_image(stamp_ns: int, seed: int = 0, *, width: int = 84, height: int = 56) -> Image:
+    """Return a random rgb8 image."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    image = Image(height=height, width=width, encoding='rgb8', step=3 * width)
+    image.header.stamp.sec, image.header.stamp.nanosec = divmod(stamp_ns, SECOND)
+    image.header.frame_id = 'camera'
+    image.data.frombytes(pixels.tobytes())
+    return image

@@ -1,0 +1,60 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Models and devices that are not there end in a sentence."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+
+import pytest
+import torch
+
+from streamvlm_ros.engine import StreamError
+from streamvlm_ros.nodes.loading import load_engine, pick_device, pick_dtype
+from streamvlm_ros.nodes.parameters import check_values
+
+
+def load(model: str, **values: object) -> list[str]:
+    told: list[str] = []
+    load_engine(check_values({'model': model, **values}), told.append)
+    return told
+
+
+def test_loads_and_tells(model_folder: pathlib.Path) -> None:
+    told = load(str(model_folder), device='cpu', capacity=512)
+    assert told[0] == f'Loading {model_folder} as float32 on cpu.'
+    assert 'cache of 512 tokens' in told[1]
+
+
+def test_folder_that_does_not_exist() -> None:
+    with pytest.raises(OSError, match='The model folder /no/such does not exist'):
+        load('/no/such', device='cpu')
+
+
+def test_folder_that_is_no_model(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(OSError, match='is no model folder'):
+        load(str(tmp_path), device='cpu')
+
+
+def test_weights_of_another_architecture(tmp_path: pathlib.Path) -> None:
+    (tmp_path / 'config.json').write_text(json.dumps({'model_type': 'llama'}))
+    with pytest.raises(ValueError, match='holds a llama model; this package runs qwen2_5_vl only'):
+        load(str(tmp_path), device='cpu')
+
+
+@pytest.mark.parametrize('device', ['tpu7', '', 'cuda:x'])
+def test_device_that_is_none(device: str) -> None:
+    with pytest.raises(StreamError, match='The device must be cpu, cuda or cuda:N'):
+        pick_device(device)
+
+
+def test_gpu_that_is_not_there() -> None:
+    with pytest.raises(StreamError, match='cuda:99 was asked for, but PyTorch sees'):
+        pick_device('cuda:99')
+
+
+def test_automatic_number_format() -> None:
+    assert pick_dtype('auto', 'cpu') is torch.float32
+    assert pick_dtype('auto', 'cuda:1') is torch.bfloat16
+    assert pick_dtype('float16', 'cpu') is torch.float16

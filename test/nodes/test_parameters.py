@@ -1,0 +1,62 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The table of parameters: what it lets through, and how it says no."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any
+
+import pytest
+
+from streamvlm_ros.engine import StreamSettings
+from streamvlm_ros.nodes.parameters import (
+    check_values,
+    markdown_table,
+    ParameterError,
+    PARAMETERS,
+    stream_settings,
+)
+
+
+def test_defaults_are_the_engines() -> None:
+    assert stream_settings(check_values({})) == StreamSettings()
+
+
+def test_every_parameter_is_described() -> None:
+    for parameter in PARAMETERS:
+        assert parameter.description.endswith('.')
+        assert parameter.check(parameter.default) == parameter.default
+        if isinstance(parameter.default, (int, float)):
+            assert parameter.range_text()
+
+
+def test_whole_number_for_a_number() -> None:
+    value = check_values({'sample_rate': 2})['sample_rate']
+    assert isinstance(value, float)
+
+
+@pytest.mark.parametrize(
+    ('values', 'sentence'),
+    [
+        ({'sample_rat': 2.0}, "'sample_rat' is unknown; did you mean 'sample_rate'?"),
+        ({'sample_rate': -1.0}, 'must be from 0 to 240, not -1.0.'),
+        ({'sample_rate': float('nan')}, 'must be from 0 to 240, not nan.'),
+        ({'sample_rate': 'fast'}, "must be a number, not 'fast'."),
+        ({'chunk_frames': 5}, 'must be from 2 to 8 in steps of 2, not 5.'),
+        ({'chunk_frames': True}, 'must be a whole number, not True.'),
+        ({'chunk_frames': 4.0}, 'must be a whole number, not 4.0.'),
+        ({'model': 7}, 'must be a text, not 7.'),
+        ({'dtype': 'int8'}, "must be one of auto, float32, bfloat16, float16, not 'int8'."),
+        ({'min_pixels': 20000, 'max_pixels': 10000}, "'min_pixels' (20000) must not be larger"),
+    ],
+)
+def test_refused_with_a_sentence(values: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ParameterError) as refused:
+        check_values(values)
+    assert sentence in str(refused.value)
+
+
+def test_documentation_has_the_table() -> None:
+    page = pathlib.Path(__file__).parents[2] / 'docs' / 'interfaces.md'
+    assert markdown_table() in page.read_text()

@@ -1,0 +1,136 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The package's own files: they agree with each other, and the generated interfaces with both."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+from xml.etree import ElementTree
+
+import pytest
+
+from streamvlm_ros.engine import ErrorCode
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+INTERFACES = sorted(
+    str(path.relative_to(ROOT))
+    for folder, suffix in (('msg', 'msg'), ('srv', 'srv'), ('action', 'action'))
+    for path in (ROOT / folder).glob(f'*.{suffix}')
+)
+FOLDERS = (
+    'action', 'config', 'launch', 'msg', 'requirements', 'scripts', 'srv', 'streamvlm_ros', 'test',
+    'training',
+)
+SUFFIXES = ('.action', '.msg', '.py', '.srv', '.txt', '.xml', '.yaml', '')
+
+
+def package() -> ElementTree.Element:
+    return ElementTree.parse(ROOT / 'package.xml').getroot()
+
+
+def source_files() -> list[pathlib.Path]:
+    files = [file for folder in FOLDERS for file in (ROOT / folder).rglob('*')]
+    files += ROOT.glob('*.py')
+    return [
+        file for file in files
+        if file.is_file() and file.suffix in SUFFIXES and 'models' not in file.parts
+        and not re.search(r'/(\.|__pycache__)', str(file.relative_to(ROOT)))
+    ]
+
+
+def test_package_xml_is_format_3() -> None:
+    root = package()
+    assert root.tag == 'package' and root.get('format') == '3'
+    assert root.findtext('name') == 'streamvlm_ros'
+    assert root.findtext('license') == 'Apache-2.0'
+    assert root.findtext('export/build_type') == 'ament_cmake'
+    assert 'rosidl_interface_packages' in [group.text for group in root.findall('member_of_group')]
+    depends = [element.text for element in root if element.tag.endswith('depend')]
+    assert sorted(depends) == sorted(set(depends)), 'a dependency is named twice'
+
+
+def test_package_xml_passes_the_build_tools_own_check() -> None:
+    catkin = pytest.importorskip('catkin_pkg.package', reason='catkin_pkg is not installed')
+    warnings: list[str] = []
+    catkin.parse_package(str(ROOT / 'package.xml'), warnings=warnings)
+    assert warnings == []
+
+
+def test_versions_agree() -> None:
+    version = package().findtext('version')
+    setup = re.search(r"version='([^']+)'", (ROOT / 'setup.py').read_text())
+    changelog = re.search(r'^(\d+\.\d+\.\d+) ', (ROOT / 'CHANGELOG.rst').read_text(), re.MULTILINE)
+    assert setup is not None and setup[1] == version
+    assert changelog is not None and changelog[1] == version
+
+
+def test_every_interface_is_built() -> None:
+    cmake = (ROOT / 'CMakeLists.txt').read_text()
+    built = re.findall(r'^  ((?:msg|srv|action)/\S+)$', cmake, re.MULTILINE)
+    assert sorted(built) == INTERFACES
+
+
+def test_every_package_that_cmake_needs_is_declared() -> None:
+    needed = re.findall(r'find_package\((\S+)', (ROOT / 'CMakeLists.txt').read_text())
+    assert set(needed) <= {element.text for element in package()}
+
+
+def test_source_files_have_the_copyright_header() -> None:
+    files = source_files()
+    assert len(files) > 30
+    missing = [
+        str(file.relative_to(ROOT)) for file in files
+        if 'Copyright 2026 The streamvlm_ros authors' not in file.read_text()[:300]
+        or 'SPDX-License-Identifier: Apache-2.0' not in file.read_text()[:300]
+    ]
+    assert missing == []
+
+
+def test_the_license_is_complete() -> None:
+    text = (ROOT / 'LICENSE').read_text()
+    assert 'Apache License' in text and 'END OF TERMS AND CONDITIONS' in text
+
+
+def test_error_codes_are_those_of_the_engine() -> None:
+    srv = pytest.importorskip('streamvlm_ros.srv', reason='the interfaces are not built')
+    from streamvlm_ros.action import AnswerQuestion
+
+    for response in (srv.Ask.Response, srv.AskChoice.Response, AnswerQuestion.Result):
+        constants = {code.name: getattr(response, code.name) for code in ErrorCode}
+        assert constants == {code.name: code.value for code in ErrorCode}
+        assert response().error_code == ErrorCode.NONE
+
+
+def test_interface_files_list_no_other_error_codes() -> None:
+    for name in INTERFACES:
+        if name.startswith('msg/'):
+            continue
+        response = (ROOT / name).read_text().split('\n---\n')[1]
+        constants = dict(re.findall(r'^uint8 ([A-Z_]+)=(\d+)', response, re.MULTILINE))
+        assert constants == {code.name: str(code.value) for code in ErrorCode}, name
+
+
+def test_messages_say_when_there_is_nothing() -> None:
+    msg = pytest.importorskip('streamvlm_ros.msg', reason='the interfaces are not built')
+    answer = msg.Answer()
+    assert answer.choice_index == msg.Answer.NO_CHOICE == -1
+    assert answer.finish_reason not in (msg.Answer.STOP, msg.Answer.LENGTH, msg.Answer.CANCELED)
+    status = msg.StreamStatus
+    assert status().state not in range(status.LOADING, status.ERROR + 1)
+
+
+def test_tested_versions_are_the_same_everywhere() -> None:
+    from streamvlm_ros.engine.versions import TESTED
+
+    setup = (ROOT / 'setup.py').read_text()
+    distribution = (ROOT / 'requirements' / 'distribution.txt').read_text().splitlines()
+    pinned = re.findall(
+        r'^(\w+)==([\d.]+)', (ROOT / 'requirements' / 'engine.txt').read_text(), re.MULTILINE
+    )
+    for package, versions in TESTED.items():
+        ranges = [line for line in distribution if line.startswith(package)]
+        assert len(ranges) == 1 and f"'{ranges[0]}'" in setup
+        assert versions == type(versions)(ranges[0].removeprefix(package))
+        pins = [version for name, version in pinned if name == package]
+        assert pins and all(version in versions for version in pins)

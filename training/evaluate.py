@@ -1,0 +1,189 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Measures a model folder on held-out scenes and writes the table of accuracy by family.
+
+A free answer is right when greedy decoding gives exactly the true words and then ends; that is so
+when each of its tokens is the likeliest behind the ones before. A choice is right when its
+probability is the largest, scored as the engine scores it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from collections.abc import Iterator
+import dataclasses
+import json
+import pathlib
+from typing import Any
+
+import torch
+from transformers import Qwen2_5_VLForConditionalGeneration
+
+from streamvlm_ros.engine.processor import load_processor
+from training.data import Clip, ClipSpec, collate, IGNORED, Packer
+from training.network import answer_logits, hidden_states
+from training.questions import FAMILIES, Question, REFUSAL
+from training.train import HELD_OUT_SEED
+
+STANDARD = ClipSpec(0, 24, 2.0, (4, 3), False, 4, 24)
+# What is changed, one at a time, to see whether the answers stay as good.
+VARIATIONS: dict[str, dict[str, Any]] = {
+    'standard': {},
+    'append': {'append': True},
+    'append, chunks of 2': {'append': True, 'chunk_frames': 2},
+    'append, chunks of 8': {'append': True, 'chunk_frames': 8},
+    '6 s': {'frames': 12}, '30 s': {'frames': 60}, '60 s': {'frames': 120},
+    '4 fps': {'frames': 48, 'rate': 4.0}, '8 fps': {'frames': 96, 'rate': 8.0},
+    '16:9': {'grid': (5, 3)}, 'square': {'grid': (4, 4)}, 'portrait': {'grid': (3, 4)},
+    'JPEG 95': {'quality': 95}, 'JPEG 50': {'quality': 50}, 'JPEG 30': {'quality': 30},
+    'last 2 s only': {'last_seconds': 2.0},
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """How one question in one form was answered; `chance` is that of a blind guess."""
+
+    question: Question
+    is_choice: bool
+    right: bool
+    refused: bool
+    chance: float
+
+
+def judge(model: Any, clips: list[Clip], grid: tuple[int, int], pixels: Any,
+          device: torch.device) -> Iterator[Verdict]:
+    """Answer every branch of packed clips (made with `every_choice`)."""
+    batch = collate(clips, grid).to(device)
+    with torch.no_grad():
+        hidden, _ = hidden_states(model, batch, pixels)
+        logits, labels, place = answer_logits(model, hidden, batch)
+    logp = logits.log_softmax(-1).gather(1, labels[:, None])[:, 0].cpu()
+    best = logits.argmax(-1).cpu()
+    labels, place = labels.cpu(), place.cpu()
+    # Where a token's row is among the answers, by clip and index.
+    row = torch.full(batch.ids.shape, IGNORED)
+    row[place[:, 0], place[:, 1]] = torch.arange(len(place))
+    refusal = int(model.refusal_token)
+    for number, branches in enumerate(batch.branches):
+        for branch in branches:
+            rows = [row[number, a:b] for a, b in branch.spans]
+            truth = branch.question.answer
+            if branch.is_choice:
+                scores = torch.stack([logp[r].sum() for r in rows])
+                picked = branch.choices[int(scores.argmax())]
+                yield Verdict(branch.question, True, picked == truth, picked == REFUSAL,
+                              1.0 / len(branch.choices))
+            else:
+                right = bool((best[rows[0]] == labels[rows[0]]).all())
+                yield Verdict(branch.question, False, right, int(best[rows[0][0]]) == refusal,
+                              0.0)
+
+
+def verdicts(model: Any, packer: Packer, pixels: Any, base: ClipSpec, clips: int,
+             device: torch.device, batch: int = 4) -> list[Verdict]:
+    """Judge `clips` held-out clips like `base`."""
+    result: list[Verdict] = []
+    for first in range(0, clips, batch):
+        specs = [dataclasses.replace(base, seed=HELD_OUT_SEED + base.frames * 100_000 + i)
+                 for i in range(first, min(clips, first + batch))]
+        packed = [packer.pack(s, every_choice=True) for s in specs]
+        result += judge(model, packed, base.grid, pixels, device)
+    return result
+
+
+def _share(values: list[bool]) -> float | None:
+    return round(sum(values) / len(values), 4) if values else None
+
+
+def summarize(judged: list[Verdict]) -> dict[str, Any]:
+    """Return accuracy by family and form, with chance, numbers, and the refusals."""
+    groups: dict[tuple[str, bool], list[Verdict]] = defaultdict(list)
+    for v in judged:
+        groups[v.question.family, v.is_choice].append(v)
+    families = {}
+    for family in FAMILIES:
+        free, choice = groups[family, False], groups[family, True]
+        families[family] = {
+            'questions': len(free), 'free': _share([v.right for v in free]),
+            'choice': _share([v.right for v in choice]),
+            'chance_choice': round(sum(v.chance for v in choice) / max(1, len(choice)), 4),
+            'past_choice': _share([v.right for v in choice if v.question.past]),
+        }
+    elsewhere = [v for v in judged if v.question.family != 'unanswerable']
+    unanswerable = [v for v in judged if v.question.family == 'unanswerable']
+    past = [v for v in judged if v.is_choice and v.question.past]
+    return {
+        'overall_free': _share([v.right for v in judged if not v.is_choice]),
+        'overall_choice': _share([v.right for v in judged if v.is_choice]),
+        'past_choice': _share([v.right for v in past]),
+        'past_chance': round(sum(v.chance for v in past) / max(1, len(past)), 4),
+        'refused_unanswerable': _share([v.refused for v in unanswerable]),
+        'refused_elsewhere': _share([v.refused for v in elsewhere]),
+        'families': families,
+    }
+
+
+def table(result: dict[str, Any]) -> str:
+    """Return the results as Markdown."""
+    def percent(value: float | None) -> str:
+        return '–' if value is None else f'{100.0 * value:.1f}'
+
+    standard = result['standard']
+    lines = ['# Accuracy on held-out scenes', '', f'Command: `{result["command"]}`', '',
+             'Percent; *chance* is a blind guess among the choices (free form: about 0).', '',
+             '| family | questions | free | choice | chance |', '| --- | --- | --- | --- | --- |']
+    lines += [f'| {name} | {f["questions"]} | {percent(f["free"])} | {percent(f["choice"])} | '
+              f'{percent(f["chance_choice"])} |' for name, f in standard['families'].items()]
+    lines += [f'| **all** | | {percent(standard["overall_free"])} | '
+              f'{percent(standard["overall_choice"])} | |', '',
+              f'Refusals: {percent(standard["refused_unanswerable"])} where nothing can be told, '
+              f'{percent(standard["refused_elsewhere"])} elsewhere.', '',
+              '| variation | free | choice | choice, about the past | chance there |',
+              '| --- | --- | --- | --- | --- |']
+    lines += [f'| {name} | {percent(r["overall_free"])} | {percent(r["overall_choice"])} | '
+              f'{percent(r["past_choice"])} | {percent(r["past_chance"])} |'
+              for name, r in result.items() if name != 'command']
+    return '\n'.join(lines) + '\n'
+
+
+def evaluate(folder: pathlib.Path, out: pathlib.Path, clips: int, names: list[str],
+             device: torch.device) -> dict[str, Any]:
+    """Measure `folder` on `clips` clips (a quarter of that for each variation)."""
+    packer = Packer(folder)
+    model: Any = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+    model.to(device).eval()
+    model.refusal_token = packer.encode(REFUSAL)[0]
+    pixels = load_processor(folder).pixels
+    command = f'python -m training.evaluate --model {folder} --clips {clips}'
+    result: dict[str, Any] = {'command': command}
+    for name in names:
+        base = dataclasses.replace(STANDARD, **VARIATIONS[name])
+        count = clips if name == 'standard' else max(1, clips // 4)
+        result[name] = summarize(verdicts(model, packer, pixels, base, count, device))
+        print(name, {k: v for k, v in result[name].items() if k != 'families'}, flush=True)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / 'accuracy.json').write_text(json.dumps(result, indent=1) + '\n', encoding='utf-8')
+    (out / 'accuracy.md').write_text(table(result), encoding='utf-8')
+    return result
+
+
+def main() -> None:
+    """Evaluate as the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--model', type=pathlib.Path,
+                        default=pathlib.Path('streamvlm_ros/models/tiny'))
+    parser.add_argument('--out', type=pathlib.Path, default=pathlib.Path('training/results'))
+    parser.add_argument('--clips', type=int, default=500)
+    parser.add_argument('--variations', nargs='*', default=list(VARIATIONS),
+                        choices=list(VARIATIONS))
+    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    a = parser.parse_args()
+    evaluate(a.model, a.out, a.clips, ['standard', *[v for v in a.variations if v != 'standard']],
+             torch.device(a.device))
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,274 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Questions about a scene with answers from the generator's truth.
+
+A question is asked only where the frames up to that moment settle it: nothing is asked about
+things that are half in the picture, events within the last moments, or places between zones.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from training.phrases import OUTSIDE, PHRASES
+from training.scenes import COLOURS, LIGHT_COLOURS, Scene, SHAPES, Thing
+
+REFUSAL = "I can't tell from what I have seen."
+FAMILIES = ('colour', 'shape', 'count', 'direction', 'last', 'order', 'light', 'seen', 'where',
+            'unanswerable')
+# A thing or a light colour counts as seen after this long; at 2 fps that is two frames.
+SEEN_S = 1.0
+# What is asked about 'now' has been so for this long: the newest frame may be that old.
+STEADY_S = 0.8
+STEP_S = 0.1
+
+
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """
+    A question with its truth.
+
+    `choices` contains the answer. `past`: the last two seconds alone do not settle it.
+    """
+
+    family: str
+    text: str
+    choices: tuple[str, ...]
+    answer: str
+    past: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class _History:
+    """What one thing has been up to until now; `status` is seen, unseen or unclear."""
+
+    thing: Thing
+    status: str
+    now: str
+    entered: tuple[float, ...]
+    left: tuple[float, ...]
+    recent: bool
+
+
+def _history(scene: Scene, thing: Thing, at: float) -> _History:
+    """Sample the thing's visible part up to `at` seconds."""
+    times = np.arange(0.0, at + 1e-6, STEP_S)
+    part = np.array([scene.visible_part(thing, t) for t in times])
+    inside, outside = part >= 0.6, part <= 0.0
+    steady = times >= at - STEADY_S
+    now = 'in' if inside[steady].all() else 'out' if outside[steady].all() else 'unclear'
+    seen_s = float(inside.sum()) * STEP_S
+    status = 'seen' if seen_s >= SEEN_S else 'unseen' if outside.all() else 'unclear'
+    entered, left, where = [], [], bool(inside[0])
+    for i in range(1, len(times)):
+        if inside[i] and not where:
+            entered.append(float(times[i]))
+            where = True
+        elif outside[i] and where:
+            left.append(float(times[i]))
+            where = False
+    recent = bool((part[times > at - 2.0] > 0.0).any())
+    return _History(thing, status, now, tuple(entered), tuple(left), recent)
+
+
+class _Asker:
+    """Collects the questions of one scene at one moment."""
+
+    def __init__(self, scene: Scene, at: float) -> None:
+        """Look at the scene up to `at` seconds."""
+        self.scene, self.at = scene, at
+        self.rng = np.random.default_rng((scene.seed, int(at * 1000), 11))
+        self.all = [_history(scene, t, at) for t in scene.things]
+        self.seen = [h for h in self.all if h.status == 'seen']
+        self.clear = all(h.status != 'unclear' for h in self.all)
+        self.questions: list[Question] = []
+
+    def add(self, family: str, key: str, answer: str, others: list[str], *, x: str = '',
+            y: str = '', past: bool = False) -> None:
+        """Add one question in one of its wordings, with up to five of `others` as choices."""
+        text = str(self.rng.choice(PHRASES[key])).format(x=x, y=y)
+        wrong = [o for o in dict.fromkeys(others) if o != answer]
+        picked = [wrong[i] for i in self.rng.permutation(len(wrong))[:5]]
+        # Refusing must be right sometimes and wrong sometimes, wherever it is offered.
+        if answer != REFUSAL and self.rng.random() < 0.35:
+            picked = [*picked[:4], REFUSAL]
+        order = self.rng.permutation(len(picked) + 1)
+        choices = tuple([answer, *picked][i] for i in order)
+        self.questions.append(Question(family, text, choices, answer, past))
+
+    def names(self, count: int) -> list[str]:
+        """Return names of things: those of the scene first, then others."""
+        own = [h.thing.name for h in self.all]
+        every = [f'{c} {s}' for c in COLOURS for s in SHAPES]
+        extra = [every[i] for i in self.rng.permutation(len(every)) if every[i] not in own]
+        return (own + extra)[:max(count, len(own))]
+
+    def ask_looks(self) -> None:
+        """Ask for colours by shape and shapes by colour, where that names one thing."""
+        if not self.clear:
+            return
+        for h in self.seen:
+            thing = h.thing
+            if sum(o.thing.shape == thing.shape for o in self.all) == 1:
+                self.add('colour', 'colour', thing.colour, list(COLOURS), x=thing.shape,
+                         past=not h.recent)
+            if sum(o.thing.colour == thing.colour for o in self.all) == 1:
+                self.add('shape', 'shape', thing.shape, list(SHAPES), x=thing.colour,
+                         past=not h.recent)
+
+    def ask_count(self) -> None:
+        """Ask how many there are and how many there have been."""
+        digits = [str(n) for n in range(6)]
+        if all(h.now != 'unclear' for h in self.all):
+            count = sum(h.now == 'in' for h in self.all)
+            self.add('count', 'count_now', str(count), digits)
+        if self.clear:
+            gone = any(not h.recent for h in self.seen)
+            self.add('count', 'count_ever', str(len(self.seen)), digits, past=gone)
+
+    def ask_motion(self) -> None:
+        """Ask which way things moved that moved one way or not at all."""
+        for h in self.seen:
+            places, times = h.thing.places, h.thing.times
+            if h.thing.kind == 'returns':
+                continue
+            began = h.thing.kind != 'stands' and self.at > times[0] + 1.2
+            if h.thing.kind == 'stands' or self.at < times[0]:
+                answer = 'not at all'
+            elif began:
+                answer = 'left' if places[-1] < places[0] else 'right'
+            else:
+                continue
+            past = began and times[-1] < self.at - 2.0
+            self.add('direction', 'direction', answer, ['left', 'right', 'not at all'],
+                     x=h.thing.name, past=past)
+
+    def ask_last(self) -> None:
+        """Ask what came in last and what left last."""
+        if not self.clear or any(h.now == 'unclear' for h in self.all):
+            return
+        for key, events in (
+            ('last_in', sorted((t, h.thing.name) for h in self.seen for t in h.entered)),
+            ('last_out', sorted((t, h.thing.name) for h in self.seen for t in h.left)),
+        ):
+            if not events or (len(events) > 1 and events[-1][0] - events[-2][0] < 1.0):
+                continue
+            self.add('last', key, events[-1][1], self.names(4), past=events[-1][0] < self.at - 2.0)
+
+    def ask_order(self) -> None:
+        """Ask which of two came in first, and whether before or after the light changed."""
+        came = [h for h in self.seen if len(h.entered) == 1 and not h.left[:-1]
+                and h.thing.kind in ('enters', 'passes')]
+        for i, a in enumerate(came):
+            for b in came[i + 1:]:
+                if abs(a.entered[0] - b.entered[0]) < 1.0:
+                    continue
+                x, y = (a, b) if self.rng.random() < 0.5 else (b, a)
+                first = min(a, b, key=lambda h: h.entered[0]).thing.name
+                self.add('order', 'order', first, [a.thing.name, b.thing.name],
+                         x=x.thing.name, y=y.thing.name, past=True)
+        light = self.scene.light
+        if light is None:
+            return
+        for t, colour in zip(light.times[1:], light.colours[1:]):
+            if t > self.at - SEEN_S or light.colours.count(colour) > 1:
+                continue
+            for h in came:
+                if abs(h.entered[0] - t) < 1.0:
+                    continue
+                answer = 'before' if h.entered[0] < t else 'after'
+                self.add('order', 'order_light', answer, ['before', 'after'], x=h.thing.name,
+                         y=colour, past=True)
+
+    def ask_light(self) -> None:
+        """Ask for the light's colour now, at first and before the last change."""
+        light = self.scene.light
+        if light is None:
+            return
+        changes = [t for t in light.times[1:] if t <= self.at]
+        if changes and changes[-1] > self.at - STEADY_S:
+            return
+        colours = list(LIGHT_COLOURS)
+        self.add('light', 'light_now', light.colour(self.at), colours)
+        self.add('light', 'light_first', light.colours[0], colours,
+                 past=bool(changes) and changes[0] < self.at - 2.0)
+        if changes:
+            self.add('light', 'light_before', light.colours[len(changes) - 1], colours,
+                     past=changes[-1] < self.at - 2.0)
+
+    def ask_seen(self) -> None:
+        """Ask whether there was a thing: one that was, and one that was not but nearly."""
+        if not self.clear:
+            return
+        names = {h.thing.name for h in self.all}
+        for h in self.seen:
+            self.add('seen', 'seen', 'yes', ['no'], x=h.thing.name, past=not h.recent)
+            if self.rng.random() < 0.5:
+                near = f'{self.rng.choice(COLOURS)} {h.thing.shape}'
+            else:
+                near = f'{h.thing.colour} {self.rng.choice(SHAPES)}'
+            if near not in names:
+                self.add('seen', 'seen', 'no', ['yes'], x=near, past=not h.recent)
+
+    def ask_where(self) -> None:
+        """Ask where the things in view are, if they have been well inside a zone."""
+        for h in self.all:
+            if h.now != 'in' or h.status != 'seen':
+                continue
+            xs = [self.scene.screen_x(h.thing, self.at - d) for d in (0.0, 0.4, STEADY_S)]
+            for zone, low, high in (('left', 0.0, 0.31), ('middle', 0.39, 0.61),
+                                    ('right', 0.69, 1.0)):
+                if all(low <= x <= high for x in xs):
+                    self.add('where', 'where', zone, ['left', 'middle', 'right'],
+                             x=h.thing.name)
+
+    def ask_unanswerable(self) -> None:
+        """Ask about things never seen, a light that is not there, and the world outside."""
+        rng = self.rng
+        families: list[tuple[str, list[str], str]] = []
+        if self.clear:
+            present = {h.thing.name for h in self.all}
+            shapes = [s for s in SHAPES if all(h.thing.shape != s for h in self.all)]
+            colours = [c for c in COLOURS if all(h.thing.colour != c for h in self.all)]
+            if shapes:
+                families.append(('colour', list(COLOURS), str(rng.choice(shapes))))
+            families.append(('shape', list(SHAPES), str(rng.choice(colours))))
+            absent = [n for n in self.names(30) if n not in present]
+            families.append(('direction', ['left', 'right', 'not at all'],
+                             str(rng.choice(absent))))
+            families.append(('where', ['left', 'middle', 'right'], str(rng.choice(absent))))
+        if self.scene.light is None:
+            for key in ('light_now', 'light_first'):
+                families.append((key, list(LIGHT_COLOURS), ''))
+        picked = rng.permutation(len(families))[:3]
+        for i in picked:
+            key, others, x = families[i]
+            self.add('unanswerable', key, REFUSAL, others, x=x)
+        outside = str(rng.choice(OUTSIDE))
+        self.questions.append(
+            Question('unanswerable', outside, ('yes', 'no', 'left', REFUSAL), REFUSAL))
+
+
+def questions_for(scene: Scene, at: float) -> list[Question]:
+    """
+    Return every question that the frames up to `at` seconds settle, wordings by the seed.
+
+    :param at: Seconds since the scene's first frame; at least 1.
+    :raises ValueError: When `at` is under one second.
+    """
+    if at < 1.0:
+        raise ValueError('nothing can be asked before one second has been seen')
+    asker = _Asker(scene, at)
+    for ask in (asker.ask_looks, asker.ask_count, asker.ask_motion, asker.ask_last,
+                asker.ask_order, asker.ask_light, asker.ask_seen, asker.ask_where,
+                asker.ask_unanswerable):
+        ask()
+    return asker.questions
+
+
+def choice_prompt(question: str, choices: tuple[str, ...]) -> str:
+    """Return the text of a question in its choice form."""
+    return f'{question}\nAnswer with one of: {", ".join(sorted(choices))}.'
