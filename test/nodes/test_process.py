@@ -33,6 +33,8 @@ def test_signal_while_answering(
         camera.wait_ready()
         for i in range(4):
             camera.publish(make_image((1000 + i) * SECOND, i))
+        # A question that overtakes the images is refused: there is nothing to answer from yet.
+        camera.wait_status(lambda status: status.frames_ingested == 4)
         request = Ask.Request(question='Tell me everything.', max_new_tokens=LONG, timeout=600.0)
         open_call = camera.start_call(Ask, 'ask', request)
         camera.wait_status(lambda status: status.state == StreamStatus.ANSWERING)
