@@ -39,8 +39,8 @@ TEMPLATE = (
     "{% endif %}{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}")
 # Widths and depths. `large` is for a GPU, `small` for a few minutes on a CPU; both are < 12 MB.
 PRESETS: dict[str, dict[str, Any]] = {
-    'large': {'hidden': 256, 'layers': 6, 'inner': 640, 'section': [8, 12, 12],
-              'vision_hidden': 128, 'vision_depth': 4, 'vision_inner': 352, 'full': [1, 3]},
+    'large': {'hidden': 256, 'layers': 8, 'inner': 448, 'section': [8, 12, 12],
+              'vision_hidden': 128, 'vision_depth': 4, 'vision_inner': 320, 'full': [1, 3]},
     'small': {'hidden': 128, 'layers': 4, 'inner': 320, 'section': [4, 6, 6],
               'vision_hidden': 96, 'vision_depth': 3, 'vision_inner': 256, 'full': [1, 2]},
 }

@@ -14,19 +14,21 @@ from collections.abc import Sequence
 import dataclasses
 import pathlib
 
+import cv2
 import numpy as np
 import torch
 
 from streamvlm_ros.engine.positions import Grid, PositionRule, StreamState, VideoPart
 from streamvlm_ros.engine.processor import load_processor
 from streamvlm_ros.engine.prompt import Place, Prompt
+from training.history import Chronicle
 from training.questions import choice_prompt, FAMILIES, Question, questions_for
-from training.scenes import COLOURS, LIGHT_COLOURS, make_scene, Scene, SHAPES
+from training.scenes import make_scene, Scene
+from training.targets import memory_marks, token_marks
 
 TOKENS_PER_SECOND = 2
 # Merged tokens (columns, rows) that common picture sizes come to within the model's pixels.
 GRIDS = ((4, 3), (4, 3), (5, 3), (4, 4), (3, 4))
-MARKS = len(COLOURS) + len(SHAPES) + len(LIGHT_COLOURS)
 IGNORED = -100
 
 
@@ -42,6 +44,10 @@ class ClipSpec:
     chunk_frames: int
     questions: int
     quality: int | None = None
+    # Frames are drawn so many times larger and scaled down, as a camera's pictures are.
+    oversize: int = 1
+    # Seconds between two frames somewhere in which the world stands still.
+    pause: float = 0.0
     # Only the last so many seconds are shown, to see what memory is worth; 0: all.
     last_seconds: float = 0.0
 
@@ -58,17 +64,35 @@ class Branch:
 
 
 @dataclasses.dataclass
-class Clip:
-    """One packed clip: arrays over its tokens, its pixels and its per-token marks."""
+class Layout:
+    """
+    The tokens of a packed clip: the trunk, then every branch.
 
-    frames: np.ndarray
+    Int64 arrays over the n tokens: `ids`, `positions` [3, n], `owner` (0: the trunk, else the
+    branch's number), `limit` (how much of the trunk is seen), `labels` (the answers' tokens).
+    """
+
+    branches: list[Branch]
     ids: np.ndarray
     positions: np.ndarray
     owner: np.ndarray
     limit: np.ndarray
     labels: np.ndarray
+
+
+@dataclasses.dataclass
+class Clip(Layout):
+    """
+    One packed clip: its tokens, its pixels and what the helping heads are to tell.
+
+    `frames` is RGB uint8 [frames, h, w, 3], `marks` [temporal patches, tokens of one, MARKS] and
+    `memory` [temporal patches, MEMORY].
+    """
+
+    frames: np.ndarray
+    stamps_ns: list[int]
     marks: np.ndarray
-    branches: list[Branch]
+    memory: np.ndarray
 
 
 class Packer:
@@ -81,11 +105,11 @@ class Packer:
         self.rule = PositionRule(self.prompt.pad, TOKENS_PER_SECOND)
         self.encode = lambda text: processor.tokenizer.encode(text, add_special_tokens=False)
 
-    def trunk(self, spec: ClipSpec, times_ns: Sequence[int]) -> _Trunk:
+    def trunk(self, spec: ClipSpec, times_ns: Sequence[int]) -> Trunk:
         """Prefill the clip's chunks on paper: tokens, positions, and every state to ask from."""
         columns, rows = spec.grid
         step = spec.chunk_frames // 2 if spec.append else 1
-        trunk = _Trunk()
+        trunk = Trunk()
         state, place = StreamState(), Place.NOTHING
         for first in range(0, len(times_ns), step):
             times = tuple(times_ns[first:first + step])
@@ -108,44 +132,60 @@ class Packer:
             branch of its own; otherwise one form each, with the answer only.
         """
         scene, times = make_clip_scene(spec)
+        chronicle = Chronicle(scene)
         rng = np.random.default_rng((spec.seed, 23))
         shown = times
         if spec.last_seconds:
             # By count: jitter must not give the clips of one batch different lengths.
             shown = times[-2 * max(1, round(spec.last_seconds * spec.rate / 2)):]
         size = (28 * spec.grid[0], 28 * spec.grid[1])
-        frames = np.stack(scene.frames_at(shown, size, spec.quality))
-        trunk = self.trunk(spec, [round((t - shown[0]) * 1e9) for t in shown[::2]])
-        packed = _Packed(trunk)
-        branches = []
-        for stop, question in self._questions(spec, scene, shown, trunk, rng, every_choice):
+        frames = np.stack(draw_frames(scene, shown, size, spec))
+        stamps = [scene.stamp_ns(t) - scene.stamp_ns(shown[0]) for t in shown]
+        trunk = self.trunk(spec, stamps[::2])
+        asked = []
+        for stop, question in self._questions(spec, scene, chronicle, shown, trunk, rng,
+                                              every_choice):
             forms = [False, True] if every_choice else [bool(rng.random() < 0.5)]
             for is_choice in forms:
-                text = question.text
-                answers: tuple[str, ...] = (question.answer,)
-                if is_choice:
-                    text = choice_prompt(text, question.choices)
-                    answers = question.choices if every_choice else answers
-                tail = self.prompt.ask(trunk.stops[stop][2], text)
-                spans = tuple(packed.add(self.rule, trunk.stops[stop], tail,
-                                         [*self.encode(a), self.prompt.turn_end[0]])
-                              for a in answers)
-                branches.append(Branch(question, is_choice, spans, answers))
-        ids, positions, owner, limit, labels = packed.arrays()
-        marks = np.stack([token_marks(scene, shown[i], spec.grid)
-                          for i in range(0, len(shown), 2)])
-        return Clip(frames, ids, positions, owner, limit, labels, marks, branches)
+                answers = question.choices if is_choice and every_choice else (question.answer,)
+                asked.append((stop, question, is_choice, answers))
+        pairs = list(zip(shown[::2], shown[1::2]))
+        marks = np.stack([token_marks(scene, pair, spec.grid) for pair in pairs])
+        memory = np.stack([memory_marks(scene, chronicle, pair[1]) for pair in pairs])
+        return Clip(**vars(self.lay_out(trunk, asked)), frames=frames, stamps_ns=stamps,
+                    marks=marks, memory=memory)
 
-    def _questions(self, spec: ClipSpec, scene: Scene, times: list[float], trunk: _Trunk,
-                   rng: np.random.Generator, at_end: bool) -> list[tuple[int, Question]]:
+    def lay_out(self, trunk: Trunk,
+                asked: Sequence[tuple[int, Question, bool, tuple[str, ...]]]) -> Layout:
+        """
+        Put questions behind a trunk.
+
+        :param asked: For each: the stop of the trunk it is asked at, the question, whether in its
+            choice form, and the answers, each of which becomes a branch.
+        """
+        packed = _Packed(trunk)
+        branches = []
+        for stop, question, is_choice, answers in asked:
+            text = choice_prompt(question.text, question.choices) if is_choice else question.text
+            tail = self.prompt.ask(trunk.stops[stop][2], text)
+            spans = tuple(packed.add(self.rule, trunk.stops[stop], tail,
+                                     [*self.encode(a), self.prompt.turn_end[0]])
+                          for a in answers)
+            branches.append(Branch(question, is_choice, spans, answers))
+        return Layout(branches, *packed.arrays())
+
+    def _questions(self, spec: ClipSpec, scene: Scene, chronicle: Chronicle,
+                   times: list[float], trunk: Trunk, rng: np.random.Generator, at_end: bool,
+                   ) -> list[tuple[int, Question]]:
         """Draw questions evenly over families and over up to three moments."""
         last = len(trunk.stops) - 1
         able = [i for i, s in enumerate(trunk.stops) if times[2 * s[0] - 1] >= 1.0] or [last]
         moments = {last} if at_end else {last, *rng.choice(able, 2).tolist()}
         pools: dict[str, list[tuple[int, Question]]] = {f: [] for f in FAMILIES}
         for stop in moments:
-            at = scene_time(spec, times, trunk.stops[stop][0])
-            for question in questions_for(scene, max(1.0, at)):
+            # The second that the newest temporal patch shows.
+            at = times[2 * trunk.stops[stop][0] - 1]
+            for question in questions_for(scene, max(1.0, at), chronicle):
                 pools[question.family].append((stop, question))
         for pool in pools.values():
             rng.shuffle(pool)
@@ -157,7 +197,7 @@ class Packer:
         return chosen[:spec.questions]
 
 
-class _Trunk:
+class Trunk:
     """Tokens and positions of prefix and chunks, and the states that questions start from."""
 
     def __init__(self) -> None:
@@ -170,7 +210,7 @@ class _Trunk:
 class _Packed:
     """A growing packed sequence."""
 
-    def __init__(self, trunk: _Trunk) -> None:
+    def __init__(self, trunk: Trunk) -> None:
         length = len(trunk.ids)
         self.ids = list(trunk.ids)
         self.positions = list(trunk.positions)
@@ -198,80 +238,22 @@ class _Packed:
         return ids, torch.cat(self.positions, dim=1).numpy(), owner, limit, labels
 
 
+def draw_frames(scene: Scene, times: list[float], size: tuple[int, int],
+                spec: ClipSpec) -> list[np.ndarray]:
+    """Return the clip's frames, RGB uint8 [h, w, 3] each, in the model's size."""
+    drawn = (size[0] * spec.oversize, size[1] * spec.oversize)
+    frames = scene.frames_at(times, drawn, spec.quality)
+    if spec.oversize > 1:
+        frames = [cv2.resize(f, size, interpolation=cv2.INTER_AREA) for f in frames]
+    return frames
+
+
 def make_clip_scene(spec: ClipSpec) -> tuple[Scene, list[float]]:
     """Return the clip's scene and the seconds of its frames, an even number of them."""
     scene = make_scene(spec.seed, seconds=spec.frames / spec.rate, fps=spec.rate,
-                       size=(28 * spec.grid[0], 28 * spec.grid[1]))
-    times = [(s - scene.stamps_ns[0]) / 1e9 for s in scene.stamps_ns][:spec.frames]
+                       size=(28 * spec.grid[0], 28 * spec.grid[1]), pause=spec.pause)
+    times = scene.times[:spec.frames]
     # Sometimes the last temporal patch is one frame twice, as for a question at an odd frame.
     if spec.seed % 4 == 0:
         times[-1] = times[-2]
     return scene, times
-
-
-def scene_time(spec: ClipSpec, times: list[float], patches: int) -> float:
-    """Return the second that the newest of so many temporal patches shows."""
-    return times[2 * patches - 1]
-
-
-def token_marks(scene: Scene, seconds: float, grid: tuple[int, int]) -> np.ndarray:
-    """Return what each merged token shows, float32 [tokens, MARKS]: a light training aid."""
-    columns, rows = grid
-    marks = np.zeros((rows, columns, MARKS), np.float32)
-    state = scene.state(seconds)
-    for sprite in state.sprites:
-        x = np.arange(columns + 1) / columns
-        y = np.arange(rows + 1) / rows
-        wide = np.diff(np.clip(x, sprite.x - sprite.radius_x, sprite.x + sprite.radius_x))
-        high = np.diff(np.clip(y, sprite.y - sprite.radius_y, sprite.y + sprite.radius_y))
-        share = high[:, None] * wide[None] / (4.0 * sprite.radius_x * sprite.radius_y)
-        touched = share > 0.15
-        marks[touched, COLOURS.index(sprite.colour)] = 1.0
-        marks[touched, len(COLOURS) + SHAPES.index(sprite.shape)] = 1.0
-    if state.light is not None:
-        column = min(columns - 1, max(0, int(state.light[0] * columns)))
-        place = len(COLOURS) + len(SHAPES) + LIGHT_COLOURS.index(state.light[1])
-        marks[0, column, place] = 1.0
-    return marks.reshape(rows * columns, MARKS)
-
-
-@dataclasses.dataclass
-class Batch:
-    """Clips side by side; shorter ones are padded at the end with tokens that see themselves."""
-
-    frames: torch.Tensor
-    grid: Grid
-    ids: torch.Tensor
-    positions: torch.Tensor
-    owner: torch.Tensor
-    limit: torch.Tensor
-    labels: torch.Tensor
-    marks: torch.Tensor
-    branches: list[list[Branch]]
-
-    def to(self, device: torch.device) -> Batch:
-        """Move every tensor."""
-        moved = {f.name: getattr(self, f.name).to(device, non_blocking=True)
-                 for f in dataclasses.fields(self)
-                 if isinstance(getattr(self, f.name), torch.Tensor)}
-        return dataclasses.replace(self, **moved)
-
-
-def collate(clips: Sequence[Clip], grid: tuple[int, int]) -> Batch:
-    """Put clips of one grid and frame count into a batch."""
-    length = max(len(c.ids) for c in clips)
-
-    def padded(arrays: list[np.ndarray], value: int) -> torch.Tensor:
-        return torch.from_numpy(np.stack([
-            np.pad(a, [(0, 0)] * (a.ndim - 1) + [(0, length - a.shape[-1])],
-                   constant_values=value) for a in arrays]))
-
-    frames = torch.from_numpy(np.stack([c.frames for c in clips]))
-    return Batch(
-        frames=frames, grid=Grid(frames.shape[0] * frames.shape[1] // 2, grid[1], grid[0]),
-        ids=padded([c.ids for c in clips], 0),
-        positions=padded([c.positions for c in clips], 0).transpose(0, 1),
-        owner=padded([c.owner for c in clips], -1), limit=padded([c.limit for c in clips], 0),
-        labels=padded([c.labels for c in clips], IGNORED),
-        marks=torch.from_numpy(np.stack([c.marks for c in clips])),
-        branches=[c.branches for c in clips])

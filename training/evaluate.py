@@ -14,18 +14,21 @@ import argparse
 from collections import defaultdict
 from collections.abc import Iterator
 import dataclasses
+import functools
 import json
 import pathlib
 from typing import Any
 
 import torch
+from torch.utils.data import DataLoader, Dataset
 from transformers import Qwen2_5_VLForConditionalGeneration
 
 from streamvlm_ros.engine.processor import load_processor
-from training.data import Clip, ClipSpec, collate, IGNORED, Packer
-from training.network import answer_logits, hidden_states
+from training.batches import collate
+from training.data import Clip, ClipSpec, IGNORED, Packer
+from training.network import answer_logits, run_model
+from training.plan import HELD_OUT_SEED
 from training.questions import FAMILIES, Question, REFUSAL
-from training.train import HELD_OUT_SEED
 
 STANDARD = ClipSpec(0, 24, 2.0, (4, 3), False, 4, 24)
 # What is changed, one at a time, to see whether the answers stay as good.
@@ -38,6 +41,8 @@ VARIATIONS: dict[str, dict[str, Any]] = {
     '4 fps': {'frames': 48, 'rate': 4.0}, '8 fps': {'frames': 96, 'rate': 8.0},
     '16:9': {'grid': (5, 3)}, 'square': {'grid': (4, 4)}, 'portrait': {'grid': (3, 4)},
     'JPEG 95': {'quality': 95}, 'JPEG 50': {'quality': 50}, 'JPEG 30': {'quality': 30},
+    '4 times as large': {'oversize': 4},
+    'a pause of 8 s': {'pause': 8.0},
     'last 2 s only': {'last_seconds': 2.0},
 }
 
@@ -58,8 +63,8 @@ def judge(model: Any, clips: list[Clip], grid: tuple[int, int], pixels: Any,
     """Answer every branch of packed clips (made with `every_choice`)."""
     batch = collate(clips, grid).to(device)
     with torch.no_grad():
-        hidden, _ = hidden_states(model, batch, pixels)
-        logits, labels, place = answer_logits(model, hidden, batch)
+        outputs = run_model(model, batch, pixels)
+        logits, labels, place = answer_logits(model, outputs.hidden, batch)
     logp = logits.log_softmax(-1).gather(1, labels[:, None])[:, 0].cpu()
     best = logits.argmax(-1).cpu()
     labels, place = labels.cpu(), place.cpu()
@@ -82,16 +87,35 @@ def judge(model: Any, clips: list[Clip], grid: tuple[int, int], pixels: Any,
                               0.0)
 
 
-def verdicts(model: Any, packer: Packer, pixels: Any, base: ClipSpec, clips: int,
-             device: torch.device, batch: int = 4) -> list[Verdict]:
-    """Judge `clips` held-out clips like `base`."""
-    result: list[Verdict] = []
-    for first in range(0, clips, batch):
-        specs = [dataclasses.replace(base, seed=HELD_OUT_SEED + base.frames * 100_000 + i)
-                 for i in range(first, min(clips, first + batch))]
-        packed = [packer.pack(s, every_choice=True) for s in specs]
-        result += judge(model, packed, base.grid, pixels, device)
-    return result
+class HeldOutClips(Dataset[list[Clip]]):
+    """Groups of packed held-out clips like `base`, drawn where the loader wants them."""
+
+    def __init__(self, folder: pathlib.Path, base: ClipSpec, clips: int, group: int) -> None:
+        """Say what is to be drawn; nothing is yet."""
+        self._folder = folder
+        seeds = range(HELD_OUT_SEED + base.frames * 100_000, HELD_OUT_SEED
+                      + base.frames * 100_000 + clips)
+        self._groups = [[dataclasses.replace(base, seed=seed) for seed in seeds[i:i + group]]
+                        for i in range(0, clips, group)]
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    @functools.cached_property
+    def _packer(self) -> Packer:
+        return Packer(self._folder)
+
+    def __getitem__(self, index: int) -> list[Clip]:
+        return [self._packer.pack(spec, every_choice=True) for spec in self._groups[index]]
+
+
+def verdicts(model: Any, folder: pathlib.Path, pixels: Any, base: ClipSpec, clips: int,
+             device: torch.device, workers: int, group: int = 4) -> list[Verdict]:
+    """Judge `clips` held-out clips like `base`, `group` of them at a time."""
+    drawn = DataLoader(HeldOutClips(folder, base, clips, group), batch_size=None,
+                       num_workers=workers)
+    return [verdict for packed in drawn
+            for verdict in judge(model, packed, base.grid, pixels, device)]
 
 
 def _share(values: list[bool]) -> float | None:
@@ -150,19 +174,19 @@ def table(result: dict[str, Any]) -> str:
 
 
 def evaluate(folder: pathlib.Path, out: pathlib.Path, clips: int, names: list[str],
-             device: torch.device) -> dict[str, Any]:
+             device: torch.device, workers: int) -> dict[str, Any]:
     """Measure `folder` on `clips` clips (a quarter of that for each variation)."""
-    packer = Packer(folder)
     model: Any = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
     model.to(device).eval()
-    model.refusal_token = packer.encode(REFUSAL)[0]
+    model.refusal_token = Packer(folder).encode(REFUSAL)[0]
     pixels = load_processor(folder).pixels
     command = f'python -m training.evaluate --model {folder} --clips {clips}'
     result: dict[str, Any] = {'command': command}
     for name in names:
         base = dataclasses.replace(STANDARD, **VARIATIONS[name])
         count = clips if name == 'standard' else max(1, clips // 4)
-        result[name] = summarize(verdicts(model, packer, pixels, base, count, device))
+        result[name] = summarize(verdicts(model, folder, pixels, base, count, device,
+                                          workers))
         print(name, {k: v for k, v in result[name].items() if k != 'families'}, flush=True)
     out.mkdir(parents=True, exist_ok=True)
     (out / 'accuracy.json').write_text(json.dumps(result, indent=1) + '\n', encoding='utf-8')
@@ -180,9 +204,10 @@ def main() -> None:
     parser.add_argument('--variations', nargs='*', default=list(VARIATIONS),
                         choices=list(VARIATIONS))
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    parser.add_argument('--workers', type=int, default=0, help='processes that draw; 0: none')
     a = parser.parse_args()
     evaluate(a.model, a.out, a.clips, ['standard', *[v for v in a.variations if v != 'standard']],
-             torch.device(a.device))
+             torch.device(a.device), a.workers)
 
 
 if __name__ == '__main__':

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import torch
@@ -11,7 +12,9 @@ from torch.nn import functional
 
 from streamvlm_ros.engine.frames import PixelSettings
 from streamvlm_ros.engine.vision import encode_video
-from training.data import Batch, IGNORED
+from training.batches import Batch
+from training.data import IGNORED
+from training.targets import MARKS, MEMORY
 
 
 def cut_patches(frames: torch.Tensor, pixels: PixelSettings) -> torch.Tensor:
@@ -37,17 +40,36 @@ def packed_mask(batch: Batch) -> torch.Tensor:
     return (trunk | same)[:, None]
 
 
-def hidden_states(model: Any, batch: Batch, pixels: PixelSettings,
-                  ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the last hidden states [batch, n, d] and the video embeddings [tokens, d]."""
+@dataclasses.dataclass
+class Outputs:
+    """What a pass over a batch gives: `hidden` and `middle` [batch, n, d], `video` [tokens, d]."""
+
+    hidden: torch.Tensor
+    middle: torch.Tensor
+    video: torch.Tensor
+
+
+def run_model(model: Any, batch: Batch, pixels: PixelSettings) -> Outputs:
+    """Run a batch; `hidden` is the last layer's, `middle` that behind `middle_layer` layers."""
     visual, text = model.model.visual, model.model.language_model
     video = encode_video(visual, cut_patches(batch.frames, pixels), batch.grid)
     embeddings = text.embed_tokens(batch.ids)
-    is_video = (batch.ids == model.config.video_token_id) & (batch.owner == 0)
-    embeddings = embeddings.masked_scatter(is_video[..., None], video.to(embeddings.dtype))
+    embeddings = embeddings.masked_scatter(is_video(model, batch)[..., None],
+                                           video.to(embeddings.dtype))
     output = text(inputs_embeds=embeddings, position_ids=batch.positions,
-                  attention_mask={'full_attention': packed_mask(batch)}, use_cache=False)
-    return output.last_hidden_state, video
+                  attention_mask={'full_attention': packed_mask(batch)}, use_cache=False,
+                  output_hidden_states=True)
+    return Outputs(output.last_hidden_state, output.hidden_states[middle_layer(model)], video)
+
+
+def is_video(model: Any, batch: Batch) -> torch.Tensor:
+    """Return which tokens are video tokens of the trunk, bool [batch, n]."""
+    return (batch.ids == model.config.video_token_id) & (batch.owner == 0)
+
+
+def middle_layer(model: Any) -> int:
+    """Return behind which layer the moments are to be remembered; the rest is for questions."""
+    return round(0.6 * model.config.text_config.num_hidden_layers)
 
 
 def answer_logits(model: Any, hidden: torch.Tensor, batch: Batch,
@@ -58,8 +80,37 @@ def answer_logits(model: Any, hidden: torch.Tensor, batch: Batch,
     return model.lm_head(chosen).float(), batch.labels[place[:, 0], place[:, 1]], place
 
 
+def is_first_token(batch: Batch) -> torch.Tensor:
+    """Return which answer tokens are the first of theirs, bool [n] in `answer_logits`' order."""
+    answer = batch.labels != IGNORED
+    before = functional.pad(answer[:, :-1], (1, 0))
+    return (answer & ~before)[answer]
+
+
 def mark_loss(logits: torch.Tensor, marks: torch.Tensor) -> torch.Tensor:
-    """Return the loss of the thrown-away head that names what each video token shows."""
+    """Return the loss of a head that tells what each video token shows, [tokens, MARKS]."""
     # What is there is rare; weigh it up, else 'nothing' is learnt first and for long.
-    weight = torch.full_like(marks[0], 4.0)
-    return functional.binary_cross_entropy_with_logits(logits.float(), marks, pos_weight=weight)
+    weight = torch.full_like(logits[0], 4.0)
+    return functional.binary_cross_entropy_with_logits(logits.float(), marks.float(),
+                                                       pos_weight=weight)
+
+
+class Helpers(torch.nn.Module):
+    """The thrown-away heads: what a token shows, what is to be remembered at its moment."""
+
+    def __init__(self, width: int) -> None:
+        """Make both heads for hidden states of `width`."""
+        super().__init__()
+        self.marks = torch.nn.Linear(width, MARKS)
+        self.memory = torch.nn.Linear(width, MEMORY)
+
+    def vision_loss(self, video: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """Return the loss of what each video token [tokens, d] shows."""
+        return mark_loss(self.marks(video), batch.marks.flatten(0, 2))
+
+    def memory_loss(self, model: Any, middle: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """Return the loss of what each video token's moment is to remember."""
+        tokens = middle[is_video(model, batch)]
+        # Every token of a temporal patch is to know all of the moment.
+        each = batch.memory[:, :, None].expand(-1, -1, batch.grid.h * batch.grid.w, -1)
+        return mark_loss(self.memory(tokens), each.reshape(len(tokens), -1))

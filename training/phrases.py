@@ -51,6 +51,12 @@ PHRASES: dict[str, tuple[str, ...]] = {
     'seen': (
         'Have you seen a {x}?', 'Was there ever a {x}?', 'Did a {x} appear at any time?',
         'Has a {x} been there at any time?'),
+    'when': (
+        'How long ago did the {x} come in?', 'How long is it since the {x} came in?',
+        'When did the {x} come in?', 'How much time has passed since the {x} entered?'),
+    'when_light': (
+        'How long ago did the light turn {x}?', 'How long is it since the light turned {x}?',
+        'When did the light turn {x}?'),
     'where': (
         'Where is the {x} now?', 'Is the {x} on the left, in the middle or on the right?',
         'In which part of the picture is the {x} now?', 'Where do you see the {x} now?'),

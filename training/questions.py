@@ -13,17 +13,13 @@ import dataclasses
 
 import numpy as np
 
+from training.history import age, AGES, Chronicle, SEEN_S, STEADY_S
 from training.phrases import OUTSIDE, PHRASES
-from training.scenes import COLOURS, LIGHT_COLOURS, Scene, SHAPES, Thing
+from training.scenes import COLOURS, LIGHT_COLOURS, Scene, SHAPES
 
 REFUSAL = "I can't tell from what I have seen."
-FAMILIES = ('colour', 'shape', 'count', 'direction', 'last', 'order', 'light', 'seen', 'where',
-            'unanswerable')
-# A thing or a light colour counts as seen after this long; at 2 fps that is two frames.
-SEEN_S = 1.0
-# What is asked about 'now' has been so for this long: the newest frame may be that old.
-STEADY_S = 0.8
-STEP_S = 0.1
+FAMILIES = ('colour', 'shape', 'count', 'direction', 'last', 'order', 'when', 'light', 'seen',
+            'where', 'unanswerable')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,47 +37,14 @@ class Question:
     past: bool = False
 
 
-@dataclasses.dataclass(frozen=True)
-class _History:
-    """What one thing has been up to until now; `status` is seen, unseen or unclear."""
-
-    thing: Thing
-    status: str
-    now: str
-    entered: tuple[float, ...]
-    left: tuple[float, ...]
-    recent: bool
-
-
-def _history(scene: Scene, thing: Thing, at: float) -> _History:
-    """Sample the thing's visible part up to `at` seconds."""
-    times = np.arange(0.0, at + 1e-6, STEP_S)
-    part = np.array([scene.visible_part(thing, t) for t in times])
-    inside, outside = part >= 0.6, part <= 0.0
-    steady = times >= at - STEADY_S
-    now = 'in' if inside[steady].all() else 'out' if outside[steady].all() else 'unclear'
-    seen_s = float(inside.sum()) * STEP_S
-    status = 'seen' if seen_s >= SEEN_S else 'unseen' if outside.all() else 'unclear'
-    entered, left, where = [], [], bool(inside[0])
-    for i in range(1, len(times)):
-        if inside[i] and not where:
-            entered.append(float(times[i]))
-            where = True
-        elif outside[i] and where:
-            left.append(float(times[i]))
-            where = False
-    recent = bool((part[times > at - 2.0] > 0.0).any())
-    return _History(thing, status, now, tuple(entered), tuple(left), recent)
-
-
 class _Asker:
     """Collects the questions of one scene at one moment."""
 
-    def __init__(self, scene: Scene, at: float) -> None:
+    def __init__(self, scene: Scene, at: float, chronicle: Chronicle) -> None:
         """Look at the scene up to `at` seconds."""
         self.scene, self.at = scene, at
         self.rng = np.random.default_rng((scene.seed, int(at * 1000), 11))
-        self.all = [_history(scene, t, at) for t in scene.things]
+        self.all = chronicle.at(at)
         self.seen = [h for h in self.all if h.status == 'seen']
         self.clear = all(h.status != 'unclear' for h in self.all)
         self.questions: list[Question] = []
@@ -183,6 +146,23 @@ class _Asker:
                 self.add('order', 'order_light', answer, ['before', 'after'], x=h.thing.name,
                          y=colour, past=True)
 
+    def ask_when(self) -> None:
+        """Ask how long ago things came in and the light changed, which only time stamps tell."""
+        for h in self.seen:
+            if len(h.entered) == 1 and h.thing.kind in ('enters', 'passes'):
+                self._add_age('when', h.thing.name, h.entered[0])
+        light = self.scene.light
+        if light is None:
+            return
+        for t, colour in zip(light.times[1:], light.colours[1:]):
+            if t < self.at - STEADY_S and light.colours.count(colour) == 1:
+                self._add_age('when_light', colour, t)
+
+    def _add_age(self, key: str, x: str, since: float) -> None:
+        answer = age(self.scene.elapsed(since, self.at))
+        if answer is not None:
+            self.add('when', key, AGES[answer], list(AGES), x=x, past=self.at - since > 2.0)
+
     def ask_light(self) -> None:
         """Ask for the light's colour now, at first and before the last change."""
         light = self.scene.light
@@ -240,6 +220,7 @@ class _Asker:
             families.append(('direction', ['left', 'right', 'not at all'],
                              str(rng.choice(absent))))
             families.append(('where', ['left', 'middle', 'right'], str(rng.choice(absent))))
+            families.append(('when', list(AGES), str(rng.choice(absent))))
         if self.scene.light is None:
             for key in ('light_now', 'light_first'):
                 families.append((key, list(LIGHT_COLOURS), ''))
@@ -252,18 +233,20 @@ class _Asker:
             Question('unanswerable', outside, ('yes', 'no', 'left', REFUSAL), REFUSAL))
 
 
-def questions_for(scene: Scene, at: float) -> list[Question]:
+def questions_for(scene: Scene, at: float,
+                  chronicle: Chronicle | None = None) -> list[Question]:
     """
     Return every question that the frames up to `at` seconds settle, wordings by the seed.
 
     :param at: Seconds since the scene's first frame; at least 1.
+    :param chronicle: The scene's, where several moments are asked about.
     :raises ValueError: When `at` is under one second.
     """
     if at < 1.0:
         raise ValueError('nothing can be asked before one second has been seen')
-    asker = _Asker(scene, at)
+    asker = _Asker(scene, at, chronicle or Chronicle(scene))
     for ask in (asker.ask_looks, asker.ask_count, asker.ask_motion, asker.ask_last,
-                asker.ask_order, asker.ask_light, asker.ask_seen, asker.ask_where,
+                asker.ask_order, asker.ask_when, asker.ask_light, asker.ask_seen, asker.ask_where,
                 asker.ask_unanswerable):
         ask()
     return asker.questions

@@ -16,6 +16,8 @@ RGB = {
 }
 # The background is this much wider than the frame on either side, for panning.
 MARGIN = 0.12
+# Pixels by which the noise is larger than the frame, so that each frame cuts another part.
+GRAIN = 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,11 +140,17 @@ def _draw_light(image: np.ndarray, x: float, colour: str) -> None:
     _draw(image, Sprite('ball', colour, cx / width, cy / height, radius / width, radius / height))
 
 
+def make_grain(look: Look, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """Return a camera's noise, float32 [h + GRAIN, w + GRAIN, 3], to cut each frame's from."""
+    shape = (size[1] + GRAIN, size[0] + GRAIN, 3)
+    return rng.standard_normal(shape, dtype=np.float32) * np.float32(look.noise * 255.0)
+
+
 def render_frame(
-    state: FrameState, look: Look, background: np.ndarray, size: tuple[int, int],
-    rng: np.random.Generator,
+    state: FrameState, look: Look, background: np.ndarray, grain: np.ndarray,
+    size: tuple[int, int], rng: np.random.Generator,
 ) -> np.ndarray:
-    """Draw one frame, RGB uint8 [h, w, 3], on a background made for the same size."""
+    """Draw one frame, RGB uint8 [h, w, 3], on a background and grain made for the same size."""
     width = size[0]
     left = int(round((MARGIN + state.camera) * width))
     image = background[:, left:left + width].copy()
@@ -155,7 +163,8 @@ def render_frame(
     gain = look.gain * (1.0 + look.flicker * float(np.sin(1.7 * state.seconds)))
     image *= gain * 255.0
     if look.noise > 0.0:
-        image += rng.standard_normal(image.shape, dtype=np.float32) * (look.noise * 255.0)
+        top, side = rng.integers(0, GRAIN, 2)
+        image += grain[top:top + size[1], side:side + width]
     picture = np.clip(image, 0.0, 255.0).astype(np.uint8)
     # Colour order does not matter to the codec as long as it is the same both ways.
     _, coded = cv2.imencode('.jpg', picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, look.quality])

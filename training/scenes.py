@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from typing import Any
 
 import numpy as np
 
-from training.render import FrameState, Look, make_background, render_frame, Sprite
+from training.render import FrameState, Look, make_background, make_grain, render_frame, Sprite
 
 COLOURS = ('red', 'orange', 'yellow', 'green', 'cyan', 'blue', 'purple', 'white')
 SHAPES = ('ball', 'box', 'cone', 'ring', 'cross')
@@ -17,7 +18,12 @@ LIGHT_COLOURS = ('red', 'yellow', 'green', 'blue')
 START_NS = 1_700_000_000_000_000_000
 # Starts of two events are at least this far apart, so that their order can be seen at 2 fps.
 EVENT_GAP_S = 1.7
-ROWS = (0.40, 0.55, 0.70, 0.85)
+# One moment or an array of them, in seconds since the scene's first frame.
+Seconds = float | np.ndarray
+# Where things come to stand: rows (frame heights) and ranges of the centre (frame widths).  No two
+# stand in the same place, so that nothing that stays is hidden for good.
+ROWS = (0.47, 0.81)
+PLACES = ((0.17, 0.25), (0.45, 0.55), (0.75, 0.83))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,9 +49,9 @@ class Thing:
         """The colour and the shape, unique in a scene."""
         return f'{self.colour} {self.shape}'
 
-    def place(self, seconds: float) -> float:
+    def place(self, seconds: Seconds) -> Any:
         """Return the centre at `seconds`, in frame widths, camera at rest."""
-        return float(np.interp(seconds, self.times, self.places))
+        return np.interp(seconds, self.times, self.places)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,44 +69,65 @@ class Light:
 
 @dataclasses.dataclass
 class Scene:
-    """A video with its truth; `frames` are drawn when first asked for."""
+    """
+    A video with its truth; `frames` are drawn when first asked for.
+
+    `times` are the frames' seconds. `pause`: behind so many seconds the stamps are so many
+    seconds later; no frame is taken and nothing happens meanwhile.
+    """
 
     seed: int
     seconds: float
     fps: float
     size: tuple[int, int]
-    stamps_ns: list[int]
+    times: list[float]
+    pause: tuple[float, float]
     things: tuple[Thing, ...]
     light: Light | None
     pan: tuple[float, float, float]
     look: Look
 
-    def camera(self, seconds: float) -> float:
+    @property
+    def stamps_ns(self) -> list[int]:
+        """Every frame's stamp, in nanoseconds."""
+        return [self.stamp_ns(seconds) for seconds in self.times]
+
+    def stamp_ns(self, seconds: float) -> int:
+        """Return the stamp of a moment."""
+        behind, length = self.pause
+        return START_NS + round((seconds + (length if seconds > behind else 0.0)) * 1e9)
+
+    def elapsed(self, since: float, until: float) -> float:
+        """Return the seconds between two moments by the stamps, pauses and all."""
+        return (self.stamp_ns(until) - self.stamp_ns(since)) / 1e9
+
+    def camera(self, seconds: Seconds) -> Any:
         """Return how far the camera has panned, in frame widths to the right."""
         amplitude, period, phase = self.pan
-        return amplitude * float(np.sin(2.0 * np.pi * seconds / period + phase))
+        return amplitude * np.sin(2.0 * np.pi * seconds / period + phase)
 
-    def screen_x(self, thing: Thing, seconds: float) -> float:
+    def screen_x(self, thing: Thing, seconds: Seconds) -> Any:
         """Return where the thing's centre is in the picture, in frame widths."""
         return thing.place(seconds) - self.camera(seconds)
 
-    def visible_part(self, thing: Thing, seconds: float) -> float:
+    def visible_part(self, thing: Thing, seconds: Seconds) -> Any:
         """Return the share of the thing's width that is inside the picture, 0 to 1."""
         x = self.screen_x(thing, seconds)
-        inside = min(1.0, x + thing.radius) - max(0.0, x - thing.radius)
-        return max(0.0, inside / (2.0 * thing.radius))
+        inside = np.minimum(1.0, x + thing.radius) - np.maximum(0.0, x - thing.radius)
+        return np.maximum(0.0, inside / (2.0 * thing.radius))
 
     def state(self, seconds: float) -> FrameState:
         """Return what there is to draw at `seconds`."""
         sprites = tuple(
-            Sprite(t.shape, t.colour, self.screen_x(t, seconds), t.row, t.radius, t.radius_y)
+            Sprite(t.shape, t.colour, float(self.screen_x(t, seconds)), t.row, t.radius,
+                   t.radius_y)
             for t in sorted(self.things, key=lambda t: t.row)
             if self.visible_part(t, seconds) > 0.0
         )
         light = None
         if self.light is not None:
-            light = (self.light.x - self.camera(seconds), self.light.colour(seconds))
-        return FrameState(seconds, self.camera(seconds), sprites, light)
+            light = (self.light.x - float(self.camera(seconds)), self.light.colour(seconds))
+        return FrameState(seconds, float(self.camera(seconds)), sprites, light)
 
     def frames_at(
         self, stamps_s: list[float], size: tuple[int, int], quality: int | None = None
@@ -109,12 +136,14 @@ class Scene:
         look = self.look if quality is None else dataclasses.replace(self.look, quality=quality)
         rng = np.random.default_rng((self.seed, 7))
         background = make_background(look, size, rng)
-        return [render_frame(self.state(s), look, background, size, rng) for s in stamps_s]
+        grain = make_grain(look, size, rng)
+        return [render_frame(self.state(s), look, background, grain, size, rng)
+                for s in stamps_s]
 
     @functools.cached_property
     def frames(self) -> list[np.ndarray]:
         """All frames, RGB uint8 [h, w, 3]."""
-        return self.frames_at([(s - self.stamps_ns[0]) / 1e9 for s in self.stamps_ns], self.size)
+        return self.frames_at(self.times, self.size)
 
 
 def _event_times(rng: np.random.Generator, seconds: float) -> list[float]:
@@ -130,11 +159,9 @@ def _event_times(rng: np.random.Generator, seconds: float) -> list[float]:
 
 
 def _path(
-    rng: np.random.Generator, kind: str, events: list[float], radius: float
+    rng: np.random.Generator, kind: str, events: list[float], stand: float, radius: float
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return the knots of a path of `kind`, which takes its events from the front of `events`."""
-    stand = float(rng.choice([rng.uniform(0.2, 0.27), rng.uniform(0.44, 0.56),
-                              rng.uniform(0.73, 0.8)]))
     # Far enough outside to stay invisible whatever the camera does.
     left, right = -0.1 - radius, 1.1 + radius
     side, other = (left, right) if rng.random() < 0.5 else (right, left)
@@ -156,32 +183,24 @@ def _path(
 def _make_things(
     rng: np.random.Generator, events: list[float], aspect: float
 ) -> tuple[Thing, ...]:
-    """Return one to five things of different looks that use up most of `events`."""
-    names = [(c, s) for c in COLOURS for s in SHAPES]
-    order = rng.permutation(len(names))
+    """Return up to five things of different colours that use up most of `events`."""
+    colours = rng.permutation(len(COLOURS))
+    places = rng.permutation(len(ROWS) * len(PLACES))
     short = min(1.0, 1.0 / aspect)
-    rows = list(rng.permutation(len(ROWS)))
     things: list[Thing] = []
     for number in range(int(rng.integers(1, 6))):
-        colour, shape = names[order[number]]
-        row = ROWS[rows[number % len(rows)]]
-        size = float(rng.uniform(0.105, 0.135)) * (0.8 + 0.4 * row)
+        row, zone = divmod(int(places[number]), len(PLACES))
+        size = float(rng.uniform(0.13, 0.16)) * (0.8 + 0.3 * ROWS[row])
         radius, radius_y = size * short, size * short * aspect
         kinds = ['stands']
         if events:
             kinds += ['enters', 'enters', 'leaves', 'passes']
         if len(events) > 1:
             kinds.append('returns')
-        # A row is used twice only by things that are never both there for good.
-        if number >= len(rows):
-            if not events:
-                break
-            kinds = ['passes']
         kind = str(rng.choice(kinds))
-        if kind == 'stands' and sum(t.kind != 'enters' for t in things) >= 3:
-            break
-        times, places = _path(rng, kind, events, radius)
-        things.append(Thing(colour, shape, kind, times, places, row, radius, radius_y))
+        times, knots = _path(rng, kind, events, float(rng.uniform(*PLACES[zone])), radius)
+        things.append(Thing(COLOURS[colours[number]], str(rng.choice(SHAPES)), kind, times, knots,
+                            ROWS[row], radius, radius_y))
     return tuple(things)
 
 
@@ -193,12 +212,11 @@ def _make_light(rng: np.random.Generator, events: list[float]) -> Light:
     return Light(float(rng.choice([0.18, 0.5, 0.82])), (0.0, *events), tuple(colours))
 
 
-def _stamps(rng: np.random.Generator, seconds: float, fps: float) -> list[int]:
-    """Return strictly rising stamps (ns) with a jitter of up to a tenth of the period."""
+def _times(rng: np.random.Generator, seconds: float, fps: float) -> list[float]:
+    """Return strictly rising seconds with a jitter of up to a tenth of the period, from 0."""
     count = max(2, int(round(seconds * fps)))
     times = (np.arange(count) + rng.uniform(-0.1, 0.1, count)) / fps
-    times -= times[0]
-    return [START_NS + int(round(t * 1e9)) for t in times]
+    return [float(t) for t in times - times[0]]
 
 
 def make_scene(
@@ -207,6 +225,7 @@ def make_scene(
     seconds: float = 12.0,
     fps: float = 4.0,
     size: tuple[int, int] = (320, 240),
+    pause: float = 0.0,
 ) -> Scene:
     """
     Make the scene of a seed.
@@ -214,6 +233,7 @@ def make_scene(
     :param seconds: Length, 2 to 60.
     :param fps: Frames per second, 2 to 8.
     :param size: Width and height in pixels.
+    :param pause: Seconds between two frames somewhere in which the world stands still.
     :raises ValueError: When length or rate are not positive.
     """
     if seconds <= 0.0 or fps <= 0.0:
@@ -229,5 +249,8 @@ def make_scene(
     things = _make_things(rng, events, size[0] / size[1])
     amplitude = float(rng.uniform(0.02, 0.06)) if rng.random() < 0.4 else 0.0
     pan = (amplitude, float(rng.uniform(10.0, 20.0)), float(rng.uniform(0.0, 6.28)))
-    return Scene(seed, seconds, fps, size, _stamps(rng, seconds, fps), things, light, pan,
-                 Look.random(rng))
+    times = _times(rng, seconds, fps)
+    # Between two temporal patches: the two frames of one are never that far apart.
+    middle = 2 * int(np.random.default_rng((seed, 31)).integers(1, max(2, len(times) // 2))) - 1
+    return Scene(seed, seconds, fps, size, times, (times[min(middle, len(times) - 1)], pause),
+                 things, light, pan, Look.random(rng))

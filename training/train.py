@@ -4,80 +4,65 @@
 Trains the embedded model from nothing.
 
 First the vision tower alone, with a thrown-away head that names what each token shows; then all
-of it, on the answers. The learning rate follows the time spent, so that `--minutes` is what it
-takes; a run that is started again with the same `--out` goes on where it stopped.
+of it, on the answers and on what each moment is to remember. The learning rate follows the time
+spent, so that `--minutes` is what it takes; a run that is started again with the same `--out`
+goes on where it stopped.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
 import csv
-import dataclasses
 import functools
 import math
 import multiprocessing
 import pathlib
+import shutil
 import tempfile
 import time
 from typing import Any
 
-import numpy as np
 import torch
 from torch.nn import functional
 from transformers import Qwen2_5_VLForConditionalGeneration
 
 from streamvlm_ros.engine.processor import load_processor
 from streamvlm_ros.engine.vision import encode_video
+from training.batches import Batch, BatchSource, collate
 from training.build import build, PRESETS
-from training.data import Batch, Clip, ClipSpec, collate, GRIDS, MARKS, Packer
-from training.network import answer_logits, cut_patches, hidden_states, mark_loss
+from training.data import Packer
+from training.network import (
+    answer_logits,
+    cut_patches,
+    Helpers,
+    is_first_token,
+    run_model,
+)
+from training.plan import Plan
 
-# Scenes from this seed on are held out for evaluation.
-HELD_OUT_SEED = 1_000_000_000
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """What is trained for how long."""
-
-    out: pathlib.Path
-    preset: str
-    minutes: float
-    clips: int
-    questions: int
-    longest: int
-    workers: int
-    rate: float
-    device: str
-    vision_share: float = 0.15
-    seed: int = 1
-
-
-def draw_specs(plan: Plan, step: int, progress: float) -> list[ClipSpec]:
-    """Return the clips of a step: one grid and length; the longer the later."""
-    rng = np.random.default_rng((plan.seed, step))
-    if progress < plan.vision_share:
-        grid, frames, rate, questions = GRIDS[rng.integers(len(GRIDS))], 4, 0.5, 1
-    else:
-        grid, questions = GRIDS[rng.integers(len(GRIDS))], plan.questions
-        reach = min(1.0, 0.3 + 1.2 * (progress - plan.vision_share))
-        frames = 2 * int(rng.integers(2, max(3, int(plan.longest * reach) // 2) + 1))
-        rate = float(rng.choice([2.0, 2.0, 2.0, 4.0] + [8.0] * (frames >= 16)))
-    seed = (plan.seed * 10_000_000 + step * plan.clips) % HELD_OUT_SEED
-    return [ClipSpec(seed + i, frames, rate, grid, bool(rng.random() < 0.35),
-                     int(rng.choice([2, 4, 4, 6, 8])), questions)
-            for i in range(plan.clips)]
+LOG_STEPS = 20
 
 
 @functools.lru_cache(maxsize=1)
 def _packer(folder: pathlib.Path) -> Packer:
-    torch.set_num_threads(1)
     return Packer(folder)
 
 
-def _pack(work: tuple[pathlib.Path, ClipSpec]) -> Clip:
-    return _packer(work[0]).pack(work[1])
+class BatchMaker:
+    """Draws the batch of a step, in a worker process; `progress` is shared with the trainer."""
+
+    def __init__(self, plan: Plan, progress: Any) -> None:
+        """Remember the plan; the packer is made where it is used."""
+        self._plan, self._progress = plan, progress
+
+    def __call__(self, step: int) -> Batch:
+        """Return the batch."""
+        specs = self._plan.specs(step, self._progress.value)
+        clips = [_packer(self._plan.out).pack(spec) for spec in specs]
+        # Nobody looks at the questions' words in training; they need not travel.
+        for clip in clips:
+            clip.branches = []
+        return collate(clips, specs[0].grid)
 
 
 class Trainer:
@@ -88,23 +73,29 @@ class Trainer:
         self.plan, self.device = plan, torch.device(plan.device)
         self.state_path = plan.out / 'training_state.pt'
         if not self.state_path.exists():
-            build(plan.out, plan.preset, plan.seed)
+            if plan.begin_with:
+                shutil.copytree(plan.begin_with, plan.out, dirs_exist_ok=True)
+            else:
+                build(plan.out, plan.preset, plan.seed)
         torch.manual_seed(plan.seed)
+        torch.set_float32_matmul_precision('high')
+        # cuDNN plans anew for every length, which takes longer than the step.
+        torch.backends.cuda.enable_cudnn_sdp(False)
         self.model: Any = Qwen2_5_VLForConditionalGeneration.from_pretrained(
             plan.out, dtype=torch.float32).to(self.device)
         self.pixels = load_processor(plan.out).pixels
-        self.head = torch.nn.Linear(self.model.config.text_config.hidden_size, MARKS)
-        self.head.to(self.device)
+        self.helpers = Helpers(self.model.config.text_config.hidden_size).to(self.device)
         decay = [p for p in self.model.parameters() if p.ndim > 1]
         rest = [p for p in self.model.parameters() if p.ndim <= 1]
         self.optimizer = torch.optim.AdamW(
-            [{'params': [*decay, *self.head.parameters()], 'weight_decay': 0.02},
-             {'params': rest, 'weight_decay': 0.0}], lr=plan.rate, betas=(0.9, 0.98))
+            [{'params': [*decay, *self.helpers.parameters()], 'weight_decay': 0.02},
+             {'params': rest, 'weight_decay': 0.0}], lr=plan.rate, betas=(0.9, 0.98),
+            fused=self.device.type == 'cuda')
         self.step, self.spent = 0, 0.0
         if self.state_path.exists():
             state = torch.load(self.state_path, map_location=self.device)
             self.model.load_state_dict(state['model'])
-            self.head.load_state_dict(state['head'])
+            self.helpers.load_state_dict(state['helpers'])
             self.optimizer.load_state_dict(state['optimizer'])
             self.step, self.spent = state['step'], state['spent']
 
@@ -113,91 +104,75 @@ class Trainer:
         """Share of the time that is spent."""
         return min(1.0, self.spent / (60.0 * self.plan.minutes))
 
-    def learning_rate(self) -> float:
-        """Return this step's rate: each phase warms up, the second falls to nothing."""
-        share = self.plan.vision_share
-        if self.progress < share:
-            return self.plan.rate * min(1.0, 20.0 * self.progress / share)
-        joint = (self.progress - share) / (1.0 - share)
-        return self.plan.rate * min(1.0, 25.0 * joint + 0.1) * (
-            0.5 + 0.5 * math.cos(math.pi * joint))
-
-    def train_step(self, batch: Batch) -> dict[str, float]:
+    def train_step(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Take one step; return its losses and the share of answer tokens that are right."""
-        batch = batch.to(self.device)
         amp = torch.autocast('cuda', torch.bfloat16, enabled=self.device.type == 'cuda')
-        row = {'answer_loss': math.nan, 'token_accuracy': math.nan}
+        row = {}
         with amp:
-            if self.progress < self.plan.vision_share:
+            if self.plan.is_vision_only(self.progress):
                 video = encode_video(self.model.model.visual,
                                      cut_patches(batch.frames, self.pixels), batch.grid)
-                loss = mark_loss(self.head(video), batch.marks.flatten(0, 2))
-                row['mark_loss'] = loss.item()
+                loss = row['mark_loss'] = self.helpers.vision_loss(video, batch)
             else:
-                hidden, video = hidden_states(self.model, batch, self.pixels)
-                logits, labels, _ = answer_logits(self.model, hidden, batch)
-                loss = functional.cross_entropy(logits, labels)
-                marks = mark_loss(self.head(video), batch.marks.flatten(0, 2))
-                row.update(answer_loss=loss.item(), mark_loss=marks.item(), token_accuracy=(
-                    logits.argmax(-1) == labels).float().mean().item())
-                loss = loss + 0.2 * marks
+                outputs = run_model(self.model, batch, self.pixels)
+                logits, labels, _ = answer_logits(self.model, outputs.hidden, batch)
+                first = is_first_token(batch)
+                # By answer and not by token: refusals are long and would outweigh the rest.
+                loss = functional.cross_entropy(logits, labels, reduction='sum') / first.sum()
+                right = (logits.argmax(-1) == labels) & first
+                row = {'answer_loss': loss,
+                       'mark_loss': self.helpers.vision_loss(outputs.video, batch),
+                       'memory_loss': self.helpers.memory_loss(
+                           self.model, outputs.middle, batch),
+                       'first_token_accuracy': right.sum() / first.sum()}
+                loss = (loss + 0.3 * row['mark_loss']
+                        + self.plan.memory_weight(self.progress) * row['memory_loss'])
         for group in self.optimizer.param_groups:
-            group['lr'] = self.learning_rate()
+            group['lr'] = self.plan.learning_rate(self.progress)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
-        return row
+        return {name: value.detach() for name, value in row.items()}
 
     def save(self) -> None:
         """Write the state to go on from, and the model folder's weights in bfloat16."""
-        torch.save({'model': self.model.state_dict(), 'head': self.head.state_dict(),
+        torch.save({'model': self.model.state_dict(), 'helpers': self.helpers.state_dict(),
                     'optimizer': self.optimizer.state_dict(), 'step': self.step,
                     'spent': self.spent}, self.state_path)
         save_weights(self.model, self.plan.out)
 
     def run(self, stop_after: float) -> None:
         """Train until the plan's minutes, or `stop_after` seconds from now, have passed."""
+        progress = multiprocessing.get_context('spawn').Value('d', self.progress)
+        source = BatchSource(BatchMaker(self.plan, progress), self.step, self.plan.workers,
+                             self.device, self.plan.keep)
         began = last = saved = time.monotonic()
         with (self.plan.out / 'curve.csv').open('a', newline='') as file:
-            writer = csv.DictWriter(file, ['step', 'seconds', 'learning_rate', 'answer_loss',
-                                           'mark_loss', 'token_accuracy'])
+            writer = csv.DictWriter(file, [
+                'step', 'seconds', 'fresh', 'learning_rate', 'mark_loss', 'memory_loss',
+                'answer_loss', 'first_token_accuracy'])
             if not self.step:
                 writer.writeheader()
-            for batch in self._batches():
-                row = self.train_step(batch)
+            while self.progress < 1.0 and time.monotonic() - began < stop_after:
+                row = self.train_step(source.next())
                 now = time.monotonic()
                 self.spent, last, self.step = self.spent + now - last, now, self.step + 1
-                if self.step % 10 == 0:
-                    row.update(step=self.step, seconds=round(self.spent, 1),
-                               learning_rate=self.learning_rate())
-                    writer.writerow(row)
+                progress.value = self.progress
+                if self.step % LOG_STEPS == 0:
+                    # The only look at the device's numbers: each makes the processor wait.
+                    logged = {k: round(v.item(), 4) for k, v in row.items()}
+                    logged |= {'step': self.step, 'seconds': round(self.spent, 1),
+                               'fresh': source.fresh,
+                               'learning_rate': self.plan.learning_rate(self.progress)}
+                    writer.writerow(logged)
                     file.flush()
-                if self.step % 50 == 0:
-                    print({k: round(v, 4) for k, v in row.items()}, flush=True)
+                    if self.step % (10 * LOG_STEPS) == 0:
+                        print(logged, flush=True)
                 if now - saved > 60.0:
                     self.save()
                     saved = now
-                if self.progress >= 1.0 or now - began > stop_after:
-                    break
         self.save()
-
-    def _batches(self) -> Iterator[Batch]:
-        """Yield batches for ever, drawn ahead by worker processes if there are any."""
-        if not self.plan.workers:
-            for step in range(self.step, 1 << 60):
-                specs = draw_specs(self.plan, step, self.progress)
-                yield collate([_pack((self.plan.out, s)) for s in specs], specs[0].grid)
-        context = multiprocessing.get_context('spawn')
-        with context.Pool(self.plan.workers) as pool:
-            waiting: list[tuple[Any, tuple[int, int]]] = []
-            for step in range(self.step, 1 << 60):
-                specs = draw_specs(self.plan, step, self.progress)
-                result = pool.map_async(_pack, [(self.plan.out, s) for s in specs], 4)
-                waiting.append((result, specs[0].grid))
-                if len(waiting) >= 6:
-                    ready, grid = waiting.pop(0)
-                    yield collate(ready.get(), grid)
 
 
 def save_weights(model: Any, folder: pathlib.Path) -> None:
@@ -220,11 +195,11 @@ def main() -> None:
                         help='seconds after which this run saves and stops, to be gone on with')
     parser.add_argument('--clips', type=int, default=96, help='clips in a batch')
     parser.add_argument('--questions', type=int, default=24, help='questions on a clip')
-    parser.add_argument('--longest', type=int, default=80, help='frames in the longest clip')
+    parser.add_argument('--longest', type=int, default=120, help='frames in the longest clip')
     parser.add_argument('--workers', type=int, default=14, help='processes that draw; 0: none')
+    parser.add_argument('--begin-with', type=pathlib.Path,
+                        help='a model folder to train on from, instead of nothing')
     parser.add_argument('--rate', type=float, default=1.5e-3, help='learning rate')
-    parser.add_argument('--vision-share', type=float, default=0.15,
-                        help='share of the time that the vision tower is trained alone')
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument('--toy', action='store_true', help='the whole path on a CPU in a minute')
     a = parser.parse_args()
@@ -236,7 +211,7 @@ def main() -> None:
     if a.out.resolve() == pathlib.Path('streamvlm_ros/models/tiny').resolve():
         parser.error('train into another folder, and copy the model when it is good')
     plan = Plan(a.out, a.preset, a.minutes, a.clips, a.questions, a.longest, a.workers, a.rate,
-                a.device, a.vision_share)
+                a.device, a.begin_with)
     Trainer(plan).run(a.stop_after)
 
 

@@ -27,7 +27,6 @@ START_TIME = 120.0  # seconds for the node to load its model
 STATUS_TIME = 0.3  # seconds for the status that follows an answer; the next question is due soon
 LAST_STATUS_TIME = 3.0  # seconds for the status behind the last frame
 LONGEST = 32  # tokens of an answer; the generator's have fewer than ten
-STAND_IN = 'a stand-in'  # in the model card
 SHEET_PERIOD = 1.0  # seconds between the frames of the contact sheet
 
 
@@ -52,7 +51,6 @@ def run(arguments: argparse.Namespace) -> int:
     folder = arguments.folder.resolve()
     os.environ.update(graph.private_graph())
     graph.use_camera_profile(os.environ)
-    _warn_if_untrained(arguments.model)
     _progress(f'Starting the node with model {arguments.model} (log: {folder}/node.log) ...')
     folder.mkdir(parents=True, exist_ok=True)
     with (
@@ -241,16 +239,6 @@ def _write_sheet(path: pathlib.Path, plan: Plan, results: list[dict[str, Any]]) 
             text += f' (expected: {result["expected"]})'
         notes.setdefault(shown.index(index), []).append((text, result['correct']))
     write_contact_sheet(path, [scene.frames[i] for i in shown], [seconds[i] for i in shown], notes)
-
-
-def _warn_if_untrained(model: str) -> None:
-    """Say so when the embedded model is the stand-in: its model card does."""
-    card = pathlib.Path(__file__).parents[1] / 'models' / 'tiny' / 'README.md'
-    if model == 'tiny' and (not card.is_file() or STAND_IN in card.read_text(encoding='utf-8')):
-        _progress(
-            'The embedded model is a stand-in that is hardly trained: most of its answers are '
-            f'wrong ({card}).'
-        )
 
 
 def _last_line(log: pathlib.Path) -> str:

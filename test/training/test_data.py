@@ -10,9 +10,10 @@ import torch
 from transformers import AutoTokenizer, Qwen2_5_VLForConditionalGeneration
 
 from streamvlm_ros.engine.frames import PixelSettings, to_patches
+from training.batches import collate
 from training.build import build
-from training.data import ClipSpec, collate, IGNORED, Packer
-from training.network import cut_patches, hidden_states, packed_mask
+from training.data import ClipSpec, IGNORED, Packer
+from training.network import cut_patches, packed_mask, run_model
 
 
 @pytest.fixture(scope='module')
@@ -62,9 +63,12 @@ def test_a_packed_answer_equals_the_question_asked_alone(packer: Packer,
     batch = collate([clip], spec.grid)
     model = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
     with torch.no_grad():
-        packed, video = hidden_states(model, batch, PixelSettings())
+        outputs = run_model(model, batch, PixelSettings())
+        packed, video = outputs.hidden, outputs.video
         keep = (clip.owner == 2) | ((clip.owner == 0) & (
             np.arange(len(clip.ids)) < clip.limit[clip.owner == 2][0]))
+        # A batch is padded behind its clips.
+        keep = np.pad(keep, (0, batch.ids.shape[1] - len(keep)))
         ids = batch.ids[:, keep]
         embeddings = model.model.language_model.embed_tokens(ids)
         pads = ids == model.config.video_token_id

@@ -1,0 +1,80 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What is trained for how long: every step's clips, learning rate and weights of the losses."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import pathlib
+
+import numpy as np
+
+from training.data import ClipSpec, GRIDS
+
+# Scenes from this seed on are held out for evaluation.
+HELD_OUT_SEED = 1_000_000_000
+# A question with its answer is about so many tokens: batches are sized by it.
+BRANCH_TOKENS = 42
+SHORT = 32  # frames
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """The settings of a training run."""
+
+    out: pathlib.Path
+    preset: str
+    minutes: float
+    clips: int
+    questions: int
+    longest: int
+    workers: int
+    rate: float
+    device: str
+    begin_with: pathlib.Path | None = None
+    keep: int = 160
+    vision_share: float = 0.05
+    seed: int = 1
+
+    def is_vision_only(self, progress: float) -> bool:
+        """Tell whether the vision tower is trained alone, at a `progress` from 0 to 1."""
+        return progress < self.vision_share and self.begin_with is None
+
+    def learning_rate(self, progress: float) -> float:
+        """Return the rate: a warm-up for each phase, then a cosine down to nearly nothing."""
+        if self.is_vision_only(progress):
+            return self.rate * min(1.0, 20.0 * progress / self.vision_share)
+        share = 0.0 if self.begin_with else self.vision_share
+        joint = (progress - share) / (1.0 - share)
+        return self.rate * min(1.0, 30.0 * joint + 0.1) * (
+            0.51 + 0.49 * math.cos(math.pi * min(1.0, joint)))
+
+    def memory_weight(self, progress: float) -> float:
+        """Return the weight of the memory's loss: it leads at first, then the answers do."""
+        return 4.0 - 3.0 * min(1.0, progress)
+
+    def specs(self, step: int, progress: float) -> list[ClipSpec]:
+        """Return the clips of a step: one grid and length, longer ones as training goes on."""
+        rng = np.random.default_rng((self.seed, step))
+        grid = GRIDS[rng.integers(len(GRIDS))]
+        frames, rate, questions, clips = 4, 0.5, 1, 2 * self.clips
+        if not self.is_vision_only(progress):
+            reach = self.longest * min(1.0, (1.0 if self.begin_with else 0.2) + 1.6 * progress)
+            top = min(SHORT, self.longest) if rng.random() < 0.6 else max(reach, 6.0)
+            frames = 2 * int(rng.integers(2, int(top) // 2 + 1))
+            rate = float(rng.choice([2.0, 2.0, 2.0, 3.0, 4.0, 5.0]
+                                    + [6.0, 8.0] * (frames >= 16)))
+            questions = self.questions
+            asked = questions * BRANCH_TOKENS
+            standard = 12 * 12 + asked
+            clips = max(1, round(self.clips * standard / (
+                frames // 2 * grid[0] * grid[1] + asked)))
+        pause = float(rng.uniform(1.0, 12.0)) if questions > 1 and rng.random() < 0.3 else 0.0
+        # As many seeds a step as a step can need, so that no scene comes twice.
+        seed = (self.seed * 10_000_000 + step * 2 * self.clips) % HELD_OUT_SEED
+        return [ClipSpec(seed + i, frames, rate, grid, bool(rng.random() < 0.35),
+                         int(rng.choice([2, 4, 4, 6, 8])), questions,
+                         quality=int(rng.integers(28, 101)),
+                         oversize=2 if rng.random() < 0.1 else 1, pause=pause)
+                for i in range(clips)]
