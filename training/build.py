@@ -18,6 +18,9 @@ from training.questions import REFUSAL
 from training.scenes import COLOURS, SHAPES
 
 MAX_VOCABULARY = 1024
+# What training goes to: a minute of video is 120 positions in continuous mode.  The engine counts
+# positions anew before they leave this range.
+TRAINED_POSITIONS = 320
 SPECIAL = ('<|endoftext|>', '<|im_start|>', '<|im_end|>', '<|vision_start|>', '<|vision_end|>',
            '<|vision_pad|>', '<|image_pad|>', '<|video_pad|>')
 # As published with Qwen2 and Qwen2.5-VL.
@@ -75,7 +78,8 @@ def make_config(preset: str, ids: dict[str, int], vocabulary: int) -> Qwen2_5_VL
     text = {
         'vocab_size': vocabulary, 'hidden_size': p['hidden'], 'intermediate_size': p['inner'],
         'num_hidden_layers': p['layers'], 'num_attention_heads': 4, 'num_key_value_heads': 2,
-        'max_position_embeddings': 32768, 'rms_norm_eps': 1e-6, 'tie_word_embeddings': True,
+        'max_position_embeddings': TRAINED_POSITIONS, 'rms_norm_eps': 1e-6,
+        'tie_word_embeddings': True,
         'rope_parameters': {'rope_type': 'default', 'rope_theta': 10000.0,
                             'mrope_section': p['section']},
         'bos_token_id': ids['<|endoftext|>'], 'eos_token_id': ids['<|im_end|>'],

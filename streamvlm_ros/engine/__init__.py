@@ -4,8 +4,8 @@
 
 # First: a version that would break what follows ends in a sentence.
 from streamvlm_ros.engine import versions  # noqa: F401, I001
-from streamvlm_ros.engine.cache import KVCacheManager
 from streamvlm_ros.engine.cache import StreamCache
+from streamvlm_ros.engine.cache_manager import KVCacheManager
 from streamvlm_ros.engine.checkpoint import resolve_model
 from streamvlm_ros.engine.devices import check_device
 from streamvlm_ros.engine.errors import ErrorCode
@@ -15,12 +15,16 @@ from streamvlm_ros.engine.model import StreamQwenModel
 from streamvlm_ros.engine.processor import load_processor
 from streamvlm_ros.engine.results import Answer
 from streamvlm_ros.engine.results import Choice
+from streamvlm_ros.engine.saving import SavedStream
 from streamvlm_ros.engine.settings import StreamSettings
+from streamvlm_ros.engine.watch import Watch
+from streamvlm_ros.engine.watch import WatchEvent
 from streamvlm_ros.engine.worker import StreamWorker
 from streamvlm_ros.engine.worker_status import WorkerStatus
 
 __all__ = [
     'Answer', 'check_device', 'Choice', 'ErrorCode', 'KVCacheManager', 'load_processor',
-    'resolve_model', 'StreamCache', 'StreamError', 'StreamQwenModel', 'StreamSettings',
-    'StreamWorker', 'VideoStreamingInference', 'WorkerStatus',
+    'resolve_model', 'SavedStream', 'StreamCache', 'StreamError', 'StreamQwenModel',
+    'StreamSettings', 'StreamWorker', 'VideoStreamingInference', 'Watch', 'WatchEvent',
+    'WorkerStatus',
 ]

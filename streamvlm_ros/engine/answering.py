@@ -1,14 +1,17 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""A question's life: prefill, one decode step at a time, the text at the end."""
+"""Answers that are decoded one token at a time, all open ones as one batch."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 import dataclasses
 
 import torch
 
 from streamvlm_ros.engine.branch import Branch
+from streamvlm_ros.engine.branch_attention import BatchContext
+from streamvlm_ros.engine.model import StreamQwenModel
 from streamvlm_ros.engine.prompt import Prompt
 
 
@@ -40,7 +43,7 @@ GREEDY = Sampling()
 
 
 class Answering:
-    """Decodes one answer on one branch.
+    """One answer on one branch.
 
     Attributes:
         branch: where the question is.
@@ -58,22 +61,46 @@ class Answering:
         self._prompt = prompt
         self._max_new_tokens = max_new_tokens
         self._sampling = sampling
-        self._take(logits)
-
-    def step(self) -> bool:
-        """Decode one token; return whether the answer has ended."""
-        if not self.finish_reason:
-            self._take(self.branch.prefill(self.tokens[-1:]))
-        return bool(self.finish_reason)
+        self.take(logits)
 
     @property
     def text(self) -> str:
         """The answer so far."""
         return self._prompt.text(self.tokens)
 
-    def _take(self, logits: torch.Tensor) -> None:
+    def take(self, logits: torch.Tensor) -> None:
+        """Draw the next token from float32 logits [vocabulary]."""
         self.tokens.append(self._sampling.draw(logits))
         if self.tokens[-1] in self._prompt.stop:
             self.finish_reason = 'stop'
         elif len(self.tokens) >= self._max_new_tokens:
             self.finish_reason = 'length'
+
+
+def decode_together(model: StreamQwenModel, answers: Sequence[Answering]) -> None:
+    """Decode one token of every answer, none of which has ended, in one pass.
+
+    If the pass fails, no answer has changed.
+    """
+    if answers:
+        for answer, logits in zip(answers, feed_last_tokens(model, answers)):
+            answer.take(logits)
+
+
+def feed_last_tokens(model: StreamQwenModel, answers: Sequence[Answering]) -> torch.Tensor:
+    """Prefill the last token of every answer, each on its branch, all in one pass.
+
+    Projections and MLPs run on all tokens at once, attention on each one's own branch, so that
+    an answer is what it would be alone.
+
+    Returns:
+        Float32 logits [answers, vocabulary].
+
+    """
+    placed = [model.position_rule.decode(answer.branch.state) for answer in answers]
+    hidden = model.prefill(model.embed([answer.tokens[-1] for answer in answers]),
+                           torch.cat([positions for positions, _ in placed], dim=1),
+                           BatchContext([answer.branch.context for answer in answers]))
+    for answer, (_, state) in zip(answers, placed):
+        answer.branch.state = state
+    return model.logits(hidden)

@@ -1,12 +1,19 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Exact attention over a prefix that is read in place and a short piece behind it."""
+"""Exact attention over pieces that are read in place, merged by their log-sum-exp."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
-from streamvlm_ros.engine.cache import KeysValues
+KeysValues = tuple[torch.Tensor, torch.Tensor]
+# Keys and values [kv_heads, s, head_dim], s above 0, and who sees them: bool [n, s], at least one
+# True a row over all pieces; None: every query sees all of them.
+Piece = tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]
+# A result float32 [heads, n, head_dim], and its log-sum-exp [heads, n].
+Partial = tuple[torch.Tensor, torch.Tensor]
 
 
 def causal_mask(queries: int, keys: int, device: torch.device) -> torch.Tensor:
@@ -14,36 +21,59 @@ def causal_mask(queries: int, keys: int, device: torch.device) -> torch.Tensor:
     return torch.ones(queries, keys, dtype=torch.bool, device=device).tril(keys - queries)
 
 
-def attend(query: torch.Tensor, seen: KeysValues, own: KeysValues,
-           mask: torch.Tensor) -> torch.Tensor:
-    """Attend to two pieces and merge them by their log-sum-exp.
+def attend(query: torch.Tensor, pieces: Sequence[Piece]) -> torch.Tensor:
+    """Attend to all pieces.
 
-    Grouped heads are folded into the query rows, so keys and values are never expanded.
+    Keys carry their rotation, so the order of the pieces does not matter.
 
     Args:
         query: [heads, n, head_dim], rotated.
-        seen: keys and values [kv_heads, s, head_dim] that every query sees; s may be 0.
-        own: keys and values [kv_heads, m, head_dim], seen as ``mask`` says.
-        mask: bool [n, m], at least one True a row.
+        pieces: at least one of them; empty ones are passed over.
 
     Returns:
         [heads, n, head_dim] in the dtype of ``query``.
 
     """
+    return attend_partly(query, pieces)[0].to(query.dtype)
+
+
+def attend_partly(query: torch.Tensor, pieces: Sequence[Piece]) -> Partial:
+    """Attend to some of what the queries see; ``merge`` joins it with the rest.
+
+    Grouped heads are folded into the query rows, so keys and values are never expanded.
+
+    Args:
+        query: [heads, n, head_dim], rotated.
+        pieces: as for ``attend``; each row of a piece's mask has at least one True.
+
+    Returns:
+        What they give, and its log-sum-exp.
+
+    """
     heads, n, head_dim = query.shape
-    kv_heads = own[0].shape[0]
+    kv_heads = pieces[0][0].shape[0]
     groups = heads // kv_heads
     folded = query.reshape(kv_heads, groups * n, head_dim)
-    result, lse = _partial(folded, own, mask.repeat(groups, 1))
-    if seen[0].shape[1]:
-        other, other_lse = _partial(folded, seen, None)
-        share = torch.sigmoid(lse - other_lse).unsqueeze(-1)
-        result = torch.lerp(other, result, share)
-    return result.reshape(heads, n, head_dim).to(query.dtype)
+    result: Partial | None = None
+    for keys, values, mask in pieces:
+        if not keys.shape[1]:
+            continue
+        rows = None if mask is None else mask.repeat(groups, 1)
+        part = _partial(folded, (keys, values), rows)
+        result = part if result is None else merge(result, part)
+    if result is None:
+        raise ValueError('There is nothing to attend to.')
+    return result[0].reshape(heads, n, head_dim), result[1].reshape(heads, n)
+
+
+def merge(one: Partial, other: Partial) -> Partial:
+    """Join what the same queries give over two disjoint sets of keys."""
+    share = torch.sigmoid(one[1] - other[1]).unsqueeze(-1)
+    return torch.lerp(other[0], one[0], share), torch.logaddexp(one[1], other[1])
 
 
 def _partial(query: torch.Tensor, piece: KeysValues,
-             mask: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+             mask: torch.Tensor | None) -> Partial:
     """Return attention over one piece in float32, and its log-sum-exp [kv_heads, rows]."""
     keys, values = piece
     if mask is None and query.is_cuda and query.dtype in (torch.bfloat16, torch.float16):
@@ -60,7 +90,7 @@ def _partial(query: torch.Tensor, piece: KeysValues,
 
 
 def reference_partial(query: torch.Tensor, piece: KeysValues,
-                      mask: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+                      mask: torch.Tensor | None) -> Partial:
     """Do the same written out: what the kernels are held to, and the way without one."""
     keys, values = piece
     scores = (query.float() @ keys.float().mT) * query.shape[-1] ** -0.5

@@ -1,21 +1,24 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Keys and values in buffers that are allocated once, with a length."""
+"""Keys and values in buffers that are allocated once; what is cached are units with slots.
+
+New tokens take the lowest free slots, and what is cached never moves.  Keys carry their rotation,
+so a reader needs no order: it sees a short list of contiguous spans.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-import dataclasses
-from typing import Protocol, TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+import weakref
 
 import torch
 
+from streamvlm_ros.engine.attention import attend, causal_mask, KeysValues
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
-
-if TYPE_CHECKING:
-    from streamvlm_ros.engine.positions import StreamState
-
-KeysValues = tuple[torch.Tensor, torch.Tensor]
+from streamvlm_ros.engine.pin import Pin
+from streamvlm_ros.engine.slots import complement, count, cut, SlotPool, Spans
+from streamvlm_ros.engine.units import Label, Unit
 
 
 class KVContext(Protocol):
@@ -24,13 +27,11 @@ class KVContext(Protocol):
     def reserve(self, tokens: int) -> None:
         """Refuse with StreamError when so many tokens do not fit."""
 
-    def write(self, layer: int, keys: torch.Tensor, values: torch.Tensor,
-              ) -> tuple[KeysValues, KeysValues]:
-        """Store new keys and values, [kv_heads, n, head_dim].
+    def attend(self, layer: int, query: torch.Tensor, keys: torch.Tensor,
+               values: torch.Tensor) -> torch.Tensor:
+        """Store new keys and values [kv_heads, n, head_dim], and attend.
 
-        Returns:
-            What every new token sees, and the piece at whose end the new tokens stand.
-
+        ``query`` is [heads, n, head_dim], and so is what is returned.
         """
 
     def advance(self, tokens: int) -> None:
@@ -40,7 +41,12 @@ class KVContext(Protocol):
 class StreamCache:
     """One stream's keys and values: a buffer [kv_heads, capacity, head_dim] a layer.
 
-    Appending writes behind ``length``; what is before it never moves.
+    Attributes:
+        units: what is cached, in the order in which it came.
+        spans: the slots of all units, disjoint and ascending.
+        length: tokens cached.
+        rebased: how often keys were rotated to new positions.
+
     """
 
     def __init__(self, kv_heads: int, head_dim: int, capacity: int, dtype: torch.dtype,
@@ -51,7 +57,21 @@ class StreamCache:
         with torch.inference_mode(False):
             self.keys = [torch.empty(shape, dtype=dtype, device=device) for device in devices]
             self.values = [torch.empty(shape, dtype=dtype, device=device) for device in devices]
-        self.length = 0
+        self._pins: weakref.WeakSet[Pin] = weakref.WeakSet()
+        self._clock = 0
+        self._taken = 0  # tokens that ever came
+        self.rebased = 0
+        self.clear()
+
+    def clear(self) -> None:
+        """Empty the cache; the buffers stay, open pins are revoked."""
+        for pin in list(self._pins):
+            pin.revoke()
+        self._pins.clear()
+        self._pool = SlotPool(self.capacity)
+        self._held: list[tuple[Unit, int]] = []  # dropped, but under a pin; and when dropped
+        self._next: Spans = ()
+        self._set([])
 
     @property
     def capacity(self) -> int:
@@ -63,127 +83,158 @@ class StreamCache:
         """Bytes that the buffers take, full or not."""
         return sum(buffer.nbytes for buffer in (*self.keys, *self.values))
 
+    @property
+    def free(self) -> int:
+        """Slots that can be taken now."""
+        self._reclaim()
+        return len(self._pool)
+
+    @property
+    def pinned(self) -> bool:
+        """Whether anybody reads what was cached."""
+        return any(pin.open for pin in self._pins)
+
     def get_seq_length(self, layer: int = 0) -> int:
         """Return the tokens cached, under the name that transformers' caches use."""
         return self.length
 
     def reserve(self, tokens: int) -> None:
-        """Refuse what does not fit, before anything is computed.
+        """Choose the slots of the next tokens, before anything is computed.
 
         Raises:
-            StreamError: OUT_OF_MEMORY; nothing was changed.
+            StreamError: OUT_OF_MEMORY when there are too few; nothing was changed.
 
         """
-        if self.length + tokens > self.capacity:
+        if tokens > self.free:
             raise StreamError(
                 ErrorCode.OUT_OF_MEMORY,
-                f'The KV cache is full: {self.length} of {self.capacity} tokens are taken and '
-                f'{tokens} more were to come; reset the stream or raise the capacity.')
+                f'The KV cache is full: {self.capacity - len(self._pool)} of {self.capacity} '
+                f'tokens are taken and {tokens} more were to come; reset the stream or raise '
+                'the capacity.')
+        self._next = self._pool.lowest(tokens)
 
-    def write(self, layer: int, keys: torch.Tensor, values: torch.Tensor,
-              ) -> tuple[KeysValues, KeysValues]:
-        """Write [kv_heads, n, head_dim] behind the length; see ``KVContext.write``."""
-        start, end = self.length, self.length + keys.shape[1]
-        key_buffer, value_buffer = self.keys[layer], self.values[layer]
-        key_buffer[:, start:end] = keys
-        value_buffer[:, start:end] = values
-        return self.view(layer, 0, start), self.view(layer, start, end)
+    def store(self, layer: int, keys: torch.Tensor, values: torch.Tensor) -> None:
+        """Write [kv_heads, n, head_dim] into the slots that ``reserve`` chose."""
+        start = 0
+        for first, end in self._next:
+            part = slice(start, start + end - first)
+            self.keys[layer][:, first:end] = keys[:, part]
+            self.values[layer][:, first:end] = values[:, part]
+            start = part.stop
+
+    def attend(self, layer: int, query: torch.Tensor, keys: torch.Tensor,
+               values: torch.Tensor) -> torch.Tensor:
+        """Store, and attend to all that is cached and causally to the new tokens."""
+        self.store(layer, keys, values)
+        n = keys.shape[1]
+        mask = None if n == 1 else causal_mask(n, n, query.device)
+        return attend(query, [*((*piece, None) for piece in self.views(layer, self.spans)),
+                              (keys, values, mask)])
 
     def advance(self, tokens: int) -> None:
-        """Count written tokens in."""
-        self.length += tokens
+        """Make the tokens that were written a unit."""
+        self._clock += 1
+        unit = Unit(self._pool.take(tokens), self._clock, self._taken)
+        self._taken += tokens
+        self._next = ()
+        self._set([*self.units, unit])
 
-    def view(self, layer: int, start: int, end: int) -> KeysValues:
-        """Return keys and values [kv_heads, end - start, head_dim], not copied."""
-        return self.keys[layer][:, start:end], self.values[layer][:, start:end]
+    def label(self, labels: Sequence[tuple[int, Label]], positions: torch.Tensor) -> None:
+        """Cut the newest unit into what its tokens are.
 
-    def extend(self, other: StreamCache) -> None:
-        """Copy another cache's tokens behind this one's.
+        Args:
+            labels: one after the other, how many tokens are what; together, the unit.
+            positions: int64 [3, tokens].
+
+        """
+        whole = self.units[-1]
+        spans, start, units = whole.spans, 0, []
+        for size, label in labels:
+            own, spans = cut(spans, size)
+            # Copied, so that no unit holds the positions of all that came with it.
+            units.append(Unit(own, whole.born, whole.first + start, label,
+                              positions[:, start:start + size].clone()))
+            start += size
+        self._set([*self.units[:-1], *units])
+
+    def drop(self, units: Iterable[Unit]) -> None:
+        """Forget units; their slots are free once no pin that saw them is open."""
+        self._clock += 1
+        gone = set(units)
+        self._held.extend((unit, self._clock) for unit in self.units if unit in gone)
+        self._reclaim()
+        self._set([unit for unit in self.units if unit not in gone])
+
+    def freed_by(self, units: Iterable[Unit]) -> int:
+        """Return how many slots would be free at once if these units were dropped."""
+        newest = max((pin.opened for pin in self._pins if pin.open), default=0)
+        return sum(unit.tokens for unit in units if unit.born > newest)
+
+    def pin(self) -> Pin:
+        """Hold what is cached now for a reader."""
+        self._clock += 1
+        pin = Pin(self, self._clock)
+        self._pins.add(pin)
+        return pin
+
+    def views(self, layer: int, spans: Spans) -> list[KeysValues]:
+        """Return keys and values [kv_heads, s, head_dim], span by span, not copied."""
+        keys, values = self.keys[layer], self.values[layer]
+        return [(keys[:, start:end], values[:, start:end]) for start, end in spans]
+
+    def content(self, layer: int) -> KeysValues:
+        """Return keys and values [kv_heads, length, head_dim] in the order of the units."""
+        views = self.views(layer, tuple(span for unit in self.units for span in unit.spans))
+        if not views:
+            return self.keys[layer][:, :0], self.values[layer][:, :0]
+        keys, values = zip(*views)
+        return torch.cat(keys, dim=1), torch.cat(values, dim=1)
+
+    def fill(self, content: Sequence[KeysValues], units: Sequence[Unit]) -> None:
+        """Put a copy of another cache's content into this one, which is empty.
+
+        The slots stay the same where this cache has them, so that sums over them are rounded the
+        same; otherwise the lowest are taken.
+
+        Args:
+            content: for every layer, keys and values in the order of the units.
+            units: what they are.
 
         Raises:
             StreamError: OUT_OF_MEMORY; nothing was changed.
 
         """
-        self.reserve(other.length)
-        for layer in range(len(self.keys)):
-            self.write(layer, *other.view(layer, 0, other.length))
-        self.advance(other.length)
+        tokens = sum(unit.tokens for unit in units)
+        self.reserve(tokens)
+        spans = tuple(span for unit in units for span in unit.spans)
+        if any(end > self.capacity for _, end in spans):
+            spans = self._next
+        self._next = spans
+        for layer, (keys, values) in enumerate(content):
+            self.store(layer, keys, values)
+        self._next = ()
+        self._pool.free = complement(spans, self.capacity)
+        copies = []
+        for unit in units:
+            own, spans = cut(spans, unit.tokens)
+            self._clock += 1
+            copies.append(Unit(own, self._clock, unit.first, unit.label, unit.positions))
+            self._taken = unit.first + unit.tokens
+        self._set(copies)
 
+    def _set(self, units: list[Unit]) -> None:
+        self.units = tuple(units)
+        held = [span for unit, _ in self._held for span in unit.spans]
+        self.spans = complement((*self._pool.free, *held), self.capacity)
+        self.length = count(self.spans)
 
-class StateOwner(Protocol):
-    """What the cache manager needs of a model."""
-
-    stream_state: StreamState
-
-
-@dataclasses.dataclass(frozen=True)
-class _Snapshot:
-    length: int
-    state: StreamState
-
-
-class KVCacheManager:
-    """The KV cache's life.  A snapshot is a length and a position state: no byte is copied.
-
-    Snapshots nest like brackets: ``restore`` goes back to the newest one and takes it off, so a
-    second ``restore`` goes to the one before it, and without any left it is refused.
-    """
-
-    def __init__(self, cache: StreamCache | None = None) -> None:
-        """Manage a cache; without one, assign what the first ``forward`` returns."""
-        self.cache = cache
-        self._snapshots: list[_Snapshot] = []
-
-    def snapshot(self, model: StateOwner) -> None:
-        """Remember the stream as it stands.
-
-        Raises:
-            RuntimeError: there is no cache yet.
-
-        """
-        self._snapshots.append(_Snapshot(self._existing().length, model.stream_state))
-
-    def restore(self, model: StateOwner) -> None:
-        """Go back to the newest snapshot, and take it off.
-
-        Raises:
-            RuntimeError: there is no snapshot to go back to.
-
-        """
-        if not self._snapshots:
-            raise RuntimeError('There is no snapshot to restore; call snapshot() first.')
-        snapshot = self._snapshots.pop()
-        self._existing().length = snapshot.length
-        model.stream_state = snapshot.state
-
-    @staticmethod
-    def clone(cache: StreamCache) -> StreamCache:
-        """Return a real copy, independent of the original."""
-        copy = StreamCache(cache.keys[0].shape[0], cache.keys[0].shape[2], cache.capacity,
-                           cache.keys[0].dtype, [buffer.device for buffer in cache.keys])
-        copy.extend(cache)
-        return copy
-
-    def build_full_attention_mask(self, new_mask: torch.Tensor) -> torch.Tensor:
-        """Put ones for what is cached before the mask of new tokens.
-
-        Args:
-            new_mask: [batch, n].
-
-        Returns:
-            [batch, cached + n], same dtype and device.
-
-        """
-        cached = 0 if self.cache is None else self.cache.length
-        return torch.cat([new_mask.new_ones(new_mask.shape[0], cached), new_mask], dim=1)
-
-    def clear(self) -> None:
-        """Empty the cache and forget all snapshots; the buffers stay allocated."""
-        self._snapshots.clear()
-        if self.cache is not None:
-            self.cache.length = 0
-
-    def _existing(self) -> StreamCache:
-        if self.cache is None:
-            raise RuntimeError('There is no cache yet; assign the one that forward() returned.')
-        return self.cache
+    def _reclaim(self) -> None:
+        """Free what was dropped and is under no open pin."""
+        if self._held:
+            opened = [pin.opened for pin in self._pins if pin.open]
+            held, self._held = self._held, []
+            for unit, dropped in held:
+                if any(unit.born < moment < dropped for moment in opened):
+                    self._held.append((unit, dropped))
+                else:
+                    self._pool.put(unit.spans)

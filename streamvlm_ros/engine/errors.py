@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import enum
 
+import torch
+
 
 class ErrorCode(enum.IntEnum):
     """Why a request failed; the same numbers as the constants of the ROS services."""
@@ -20,6 +22,7 @@ class ErrorCode(enum.IntEnum):
     RESET_DURING_ANSWER = 7
     OUT_OF_MEMORY = 8
     INTERNAL = 9
+    FILE_ERROR = 10
 
 
 class StreamError(Exception):
@@ -35,3 +38,13 @@ class StreamError(Exception):
     def __init__(self, code: ErrorCode, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+def as_stream_error(error: BaseException) -> StreamError:
+    """Return the error with a code: what is not known better is INTERNAL."""
+    if isinstance(error, StreamError):
+        return error
+    if isinstance(error, torch.OutOfMemoryError):
+        return StreamError(ErrorCode.OUT_OF_MEMORY,
+                           f'The device is out of memory; lower capacity or pixels ({error}).')
+    return StreamError(ErrorCode.INTERNAL, f'{type(error).__name__}: {error}')

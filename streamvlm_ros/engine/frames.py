@@ -29,6 +29,7 @@ class Frame:
         stamp_ns: its header stamp in nanoseconds.
         time_ns: its time in the video; the stamp, or from the uniform rate.
         frame_id: whose eye it was.
+        number: counted from the stream's first.
 
     """
 
@@ -36,6 +37,7 @@ class Frame:
     stamp_ns: int
     time_ns: int
     frame_id: str = ''
+    number: int = 0
 
     @property
     def size(self) -> tuple[int, int]:
@@ -117,6 +119,25 @@ def smart_resize(height: int, width: int, settings: PixelSettings) -> tuple[int,
     return new_height, new_width
 
 
+def resize(images: Sequence[np.ndarray], settings: PixelSettings,
+           device: torch.device) -> torch.Tensor:
+    """Return RGB uint8 frames [h, w, 3] of one size as the model's pixels.
+
+    Returns:
+        Grey levels 0 to 255, float32 [n, 3, height, width] on the device.
+
+    """
+    pixels = torch.from_numpy(np.stack(images)).to(device, non_blocking=True)
+    pixels = pixels.permute(0, 3, 1, 2).float()
+    height, width = images[0].shape[:2]
+    size = smart_resize(height, width, settings)
+    if size != (height, width):
+        pixels = functional.interpolate(pixels, size, mode='bicubic', antialias=True)
+        # The stock processor resizes bytes to bytes.
+        pixels = pixels.round().clamp(0, 255)
+    return pixels
+
+
 def to_patches(images: Sequence[np.ndarray], settings: PixelSettings,
                device: torch.device) -> tuple[torch.Tensor, Grid]:
     """Resize, normalise and cut an even number of frames of one size.
@@ -131,19 +152,13 @@ def to_patches(images: Sequence[np.ndarray], settings: PixelSettings,
         order, and the merged grid.
 
     """
-    pixels = torch.from_numpy(np.stack(images)).to(device, non_blocking=True)
-    pixels = pixels.permute(0, 3, 1, 2).float()
-    height, width = images[0].shape[:2]
-    size = smart_resize(height, width, settings)
-    if size != (height, width):
-        pixels = functional.interpolate(pixels, size, mode='bicubic', antialias=True)
-        # The stock processor resizes bytes to bytes.
-        pixels = pixels.round().clamp(0, 255)
+    pixels = resize(images, settings, device)
+    height, width = pixels.shape[2:]
     mean = torch.tensor(settings.mean, device=device).view(3, 1, 1) * 255
     std = torch.tensor(settings.std, device=device).view(3, 1, 1) * 255
     pixels = (pixels - mean) / std
     temporal, merge, patch = settings.temporal_patch_size, settings.merge_size, settings.patch_size
-    grid = Grid(len(images) // temporal, size[0] // settings.factor, size[1] // settings.factor)
+    grid = Grid(len(images) // temporal, height // settings.factor, width // settings.factor)
     pixels = pixels.view(grid.t, temporal, 3, grid.h, merge, patch, grid.w, merge, patch)
     return pixels.permute(0, 3, 6, 4, 7, 2, 1, 5, 8).reshape(
         grid.tokens * merge * merge, -1), grid

@@ -5,31 +5,41 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-import time
+import functools
+import os
+import pathlib
 from typing import Any
 
 import numpy as np
 import torch
 
-from streamvlm_ros.engine.answering import Answering, GREEDY, Sampling
-from streamvlm_ros.engine.branch import Branch
+from streamvlm_ros.engine.answering import Sampling
 from streamvlm_ros.engine.devices import move_model
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
+from streamvlm_ros.engine.fingerprint import fingerprint
+from streamvlm_ros.engine.frame_clock import FrameClock
 from streamvlm_ros.engine.frames import check_image, Frame, Stamp, to_nanoseconds
 from streamvlm_ros.engine.model import StreamQwenModel
-from streamvlm_ros.engine.open_question import OpenQuestion
 from streamvlm_ros.engine.positions import NANOSECONDS
 from streamvlm_ros.engine.processor import as_stream_processor
-from streamvlm_ros.engine.prompt import Place, Prompt
-from streamvlm_ros.engine.results import Answer, CacheInfo, Choice, Metrics
+from streamvlm_ros.engine.prompt import Prompt
+from streamvlm_ros.engine.questions import Questions
+from streamvlm_ros.engine.results import CacheInfo, Choice, Metrics
+from streamvlm_ros.engine.saving import load_stream, save_stream, SavedStream
 from streamvlm_ros.engine.settings import StreamSettings
 from streamvlm_ros.engine.stream import FrameStream
+from streamvlm_ros.engine.watching import Watching
 
 
-class VideoStreamingInference:
+class VideoStreamingInference(Watching):
     """Streams video into the KV cache and answers questions about it.
 
     Not thread-safe: one thread owns it (``StreamWorker`` in the node).
+
+    Attributes:
+        settings: what the stream was begun with.
+        questions: opens several questions at once and decodes them together.
+
     """
 
     def __init__(self, model: StreamQwenModel, processor: Any, device: str | None = None,
@@ -48,18 +58,32 @@ class VideoStreamingInference:
 
         """
         self.settings = settings or StreamSettings()
-        self.epoch = 0
         own = as_stream_processor(processor)
         stop = model.generation_config.eos_token_id if model.generation_config else None
         stops = [] if stop is None else [stop] if isinstance(stop, int) else list(stop)
         self._model = move_model(model, device)
-        self._prompt = Prompt(own, self.settings.system_prompt, stops)
+        prompt = Prompt(own, self.settings.system_prompt, stops)
         try:
-            self._stream = FrameStream(model, self._prompt, own.pixels, self.settings)
+            stream = FrameStream(model, prompt, own.pixels, self.settings)
         except RuntimeError as error:
             raise StreamError(ErrorCode.OUT_OF_MEMORY,
                               f'A KV cache of {self.settings.capacity} tokens does not fit the '
                               f'device; lower the capacity ({error}).') from error
+        super().__init__(prompt, stream, Questions(self._model, prompt, stream))
+        self._clock = FrameClock(self.settings)
+
+    @property
+    def epoch(self) -> int:
+        """Number of the stream: a reset or a stamp that goes back begins the next one."""
+        return self._stream.epoch
+
+    @property
+    def frames_must_wait(self) -> bool:
+        """Whether the next chunk has no room until an open answer has ended.
+
+        Open answers hold what they see of the stream, also what has been dropped since.
+        """
+        return self._stream.must_wait
 
     def append_frame(self, frame: np.ndarray, stamp: Stamp | None = None,
                      frame_id: str = '') -> None:
@@ -81,9 +105,7 @@ class VideoStreamingInference:
         stamp_ns = self._next_stamp() if stamp is None else to_nanoseconds(stamp)
         if newest is not None and stamp_ns < newest.stamp_ns:
             self.reset()
-        time_ns = stamp_ns
-        if self.settings.time_source == 'uniform':
-            time_ns = round(self._stream.frames * NANOSECONDS / self.settings.sample_rate)
+        time_ns = self._clock.time_ns(stamp_ns, self._stream.frames)
         with torch.inference_mode():
             self._stream.append(Frame(image, stamp_ns, time_ns, frame_id))
 
@@ -110,7 +132,7 @@ class VideoStreamingInference:
         images = [check_image(frame) for frame in frames]
         if stamps is None:
             first = self._next_stamp(fps)
-            rate = fps or self._uniform_rate()
+            rate = fps or self._clock.rate()
             stamps = [first + round(i * NANOSECONDS / rate) for i in range(len(images))]
         for image, stamp in zip(images, stamps):
             self.append_frame(image, stamp)
@@ -135,13 +157,14 @@ class VideoStreamingInference:
             StreamError: INVALID_REQUEST, NO_FRAMES, or OUT_OF_MEMORY.
 
         """
-        opened = self.open_question(question, max_new_tokens, update_state,
-                                    Sampling(temperature, top_p))
-        assert opened.answering is not None
-        with torch.inference_mode():
-            while not opened.answering.step():
-                pass
-        answer = self.close_question(opened)
+        opened = self.questions.open(question, max_new_tokens, update_state,
+                                     Sampling(temperature, top_p))
+        try:
+            while not opened.ended:
+                self.questions.decode([opened])
+            answer = self.questions.close(opened)
+        finally:
+            self.questions.abandon(opened)
         return answer.text, answer.metrics
 
     def ask_choice(self, question: str, choices: Sequence[str]) -> Choice:
@@ -151,116 +174,80 @@ class VideoStreamingInference:
             StreamError: INVALID_REQUEST, NO_FRAMES, or OUT_OF_MEMORY.
 
         """
-        answer = self.answer_choice(question, choices)
+        answer = self.questions.choose(question, choices)
         return Choice(answer.text, answer.choice_index, answer.choice_probabilities)
-
-    @torch.inference_mode()
-    def open_question(self, question: str, max_new_tokens: int = 128,
-                      update_state: bool = False, sampling: Sampling | None = None,
-                      began: float | None = None) -> OpenQuestion:
-        """Prefill a question on a branch of its own and draw its first token.
-
-        ``began`` is when the question was asked (``time.perf_counter``), if that was earlier.
-        """
-        began = time.perf_counter() if began is None else began
-        if not 1 <= max_new_tokens <= self.settings.capacity:
-            raise StreamError(ErrorCode.INVALID_REQUEST,
-                              f'max_new_tokens is {max_new_tokens}; give 1 to '
-                              f'{self.settings.capacity}.')
-        self._prompt.ask(self._stream.place, question)
-        ids, video, parts = self._newest_frames()
-        ids = [*ids, *self._prompt.ask(self._place_behind(ids), question)]
-        closing = len(self._prompt.turn_end) + 1
-        if update_state:
-            self._stream.cache.reserve(len(ids) + max_new_tokens + closing)
-        branch = Branch(self._model, self._stream.cache, self._stream.state,
-                        len(ids) + max_new_tokens + closing)
-        opened = OpenQuestion(question, update_state, branch.state.length + len(ids), began,
-                              self._stream, self.epoch)
-        logits = branch.prefill(ids, video, parts)
-        opened.answering = Answering(branch, logits, self._prompt, max_new_tokens,
-                                     sampling or GREEDY)
-        opened.first_token()
-        return opened
-
-    @torch.inference_mode()
-    def close_question(self, opened: OpenQuestion, finish_reason: str = '') -> Answer:
-        """Return the answer; with ``update_state``, keep its turn in the stream."""
-        answer = opened.answer(finish_reason=finish_reason)
-        if opened.update_state and opened.answering is not None:
-            # The last token drawn was never fed; what ends the turn follows it.
-            last = opened.answering.tokens[-1:]
-            end = self._prompt.turn_end
-            branch = opened.answering.branch
-            branch.prefill(end if last == end[:1] else [*last, *end])
-            self._stream.cache.extend(branch.tail)
-            self._stream.state = branch.state
-            self._stream.place = Place.TURN_END
-            # An odd frame was completed in the branch, which is now the stream.
-            self._stream.pending.clear()
-        return answer
-
-    @torch.inference_mode()
-    def answer_choice(self, question: str, choices: Sequence[str],
-                      began: float | None = None) -> Answer:
-        """Answer a choice question; see ``ask_choice``."""
-        began = time.perf_counter() if began is None else began
-        self._prompt.ask_choice(self._stream.place, question, choices)
-        ids, video, parts = self._newest_frames()
-        asked, scored = self._prompt.ask_choice(self._place_behind(ids), question, choices)
-        ids = [*ids, *asked]
-        branch = Branch(self._model, self._stream.cache, self._stream.state,
-                        len(ids) + sum(map(len, scored)))
-        opened = OpenQuestion(question, False, branch.state.length + len(ids), began,
-                              self._stream, self.epoch)
-        probabilities = branch.score(ids, scored, video, parts).softmax(-1).tolist()
-        opened.first_token()
-        best = max(range(len(choices)), key=probabilities.__getitem__)
-        return opened.answer(Choice(choices[best], best, tuple(probabilities)))
 
     def get_cache_info(self) -> CacheInfo:
         """Return what the stream's memory holds."""
         stream, state = self._stream, self._stream.state
         return CacheInfo(
             tokens=stream.cache.length, capacity=stream.cache.capacity,
-            memory_bytes=stream.cache.memory_bytes, evicted_tokens=0,
-            last_cache_position=state.last_cache_position, frames=stream.frames,
-            pending_frames=len(stream.pending), epoch=self.epoch,
+            memory_bytes=stream.cache.memory_bytes, evicted_tokens=stream.memory.evicted_tokens,
+            last_cache_position=state.last_cache_position, frames=stream.frames_held,
+            pending_frames=len(stream.pending), skipped_patches=stream.still.skipped,
+            epoch=self.epoch,
             stamp_ns=stream.newest.stamp_ns if stream.newest else 0,
-            oldest_stamp_ns=stream.oldest.stamp_ns if stream.oldest else 0,
+            oldest_stamp_ns=stream.oldest_stamp_ns,
             frame_id=stream.newest.frame_id if stream.newest else '')
+
+    @torch.inference_mode()
+    def save(self, path: str | os.PathLike[str]) -> SavedStream:
+        """Write the stream to a file, which is replaced as a whole or not at all.
+
+        Watches are not part of it.
+
+        Raises:
+            StreamError: NO_FRAMES; there is nothing to save.  FILE_ERROR; it cannot be written,
+                or what lies there is no saved stream.
+
+        """
+        next_ns = self._clock.time_ns(0, self._stream.frames)
+        return save_stream(pathlib.Path(path), self._stream, next_ns, self._fingerprint)
+
+    @torch.inference_mode()
+    def load(self, path: str | os.PathLike[str]) -> SavedStream:
+        """Go on with a saved stream in the place of this one; watches begin anew.
+
+        Open questions must be abandoned.  A stamp before the saved stream's newest then begins a
+        new epoch, as always.
+
+        Raises:
+            StreamError: FILE_ERROR; the file is not there, damaged, of another model or with
+                other settings.  OUT_OF_MEMORY; the cache is too small for it.  The stream is then
+                as it was.
+
+        """
+        loaded = load_stream(pathlib.Path(path), self._stream, self._fingerprint)
+        self._clock.resume(self._stream.frames, loaded.next_ns)
+        self.restart_watches()
+        return loaded
 
     def reset(self) -> None:
         """Forget the stream and begin a new epoch."""
         self._stream.clear()
-        self.epoch += 1
+        self._clock.start_over()
+        self._begin_epoch()
 
-    def _newest_frames(self) -> tuple[list[int], Any, list[Any]]:
-        """Prefill whole pending pairs; return the odd frame's part of the question's branch."""
-        if self._stream.newest is None:
-            raise StreamError(ErrorCode.NO_FRAMES,
-                              'No frame has come in yet; check the camera topic, or wait.')
-        self._stream.flush()
-        frames = self._stream.tail_frames()
-        if not frames:
-            return [], None, []
-        chunk = self._stream.encode(frames)
-        return chunk.ids, chunk.video, [chunk.part]
+    def set_sample_rate(self, hz: float) -> None:
+        """Change the uniform rate; time goes on from where it is.
 
-    def _place_behind(self, tail: list[int]) -> Place:
-        if not tail:
-            return self._stream.place
-        append = self.settings.position_mode == 'append'
-        return Place.USER_TURN if append else Place.VIDEO
+        Raises:
+            StreamError: INVALID_REQUEST for a rate below 0, or 0 where time is uniform.
 
-    def _uniform_rate(self) -> float:
-        if not self.settings.sample_rate:
-            raise StreamError(ErrorCode.INVALID_REQUEST,
-                              'Frames without stamps need an fps or a sample_rate above 0.')
-        return self.settings.sample_rate
+        """
+        self._clock.set_rate(hz, self._stream.frames)
+
+    def _begin_epoch(self) -> None:
+        """Count a new epoch; the watches stay, and start afresh."""
+        self._stream.epoch += 1
+        self.restart_watches()
+
+    @functools.cached_property
+    def _fingerprint(self) -> dict[str, Any]:
+        return fingerprint(self._model, self._prompt, self._stream.pixels, self.settings)
 
     def _next_stamp(self, fps: float | None = None) -> int:
         newest = self._stream.newest
         if newest is None:
             return 0
-        return newest.stamp_ns + round(NANOSECONDS / (fps or self._uniform_rate()))
+        return newest.stamp_ns + round(NANOSECONDS / (fps or self._clock.rate()))

@@ -14,11 +14,12 @@ import torch
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 from transformers.utils import ModelOutput
 
-from streamvlm_ros.engine.attention import causal_mask
 from streamvlm_ros.engine.cache import KVContext, StreamCache
 from streamvlm_ros.engine.checkpoint import check_checkpoint, check_loaded
-from streamvlm_ros.engine.decoder import MRope, run_layers
+from streamvlm_ros.engine.decoder import run_layers
+from streamvlm_ros.engine.mrope import MRope
 from streamvlm_ros.engine.positions import Grid, NANOSECONDS, PositionRule, StreamState, VideoPart
+from streamvlm_ros.engine.tail import Tail
 from streamvlm_ros.engine.vision import encode_video
 
 DEFAULT_CAPACITY = 16384
@@ -83,13 +84,32 @@ class StreamQwenModel(Qwen2_5_VLForConditionalGeneration):
         check_loaded(path, model, info)
         return model.eval()
 
+    @property
+    def layer_devices(self) -> list[torch.device]:
+        """Where each layer's keys and values are."""
+        return [layer.self_attn.q_proj.weight.device
+                for layer in self.model.language_model.layers]
+
+    @property
+    def layer_bytes(self) -> int:
+        """Bytes of one token's keys and values in one layer."""
+        heads, width = self._kv_shape
+        return 2 * heads * width * self.dtype.itemsize
+
     def new_cache(self, capacity: int = DEFAULT_CAPACITY) -> StreamCache:
         """Allocate a cache for ``capacity`` tokens on the layers' devices."""
-        layers = self.model.language_model.layers
-        attention = layers[0].self_attn
-        return StreamCache(self.config.text_config.num_key_value_heads, attention.head_dim,
-                           capacity, self.dtype, [layer.self_attn.q_proj.weight.device
-                                                  for layer in layers])
+        heads, width = self._kv_shape
+        return StreamCache(heads, width, capacity, self.dtype, self.layer_devices)
+
+    def new_tail(self) -> Tail:
+        """Return an empty tail for a branch, on the layers' devices."""
+        return Tail(*self._kv_shape, self.dtype, self.layer_devices)
+
+    @property
+    def _kv_shape(self) -> tuple[int, int]:
+        """Heads of keys and values, and their width."""
+        return (self.config.text_config.num_key_value_heads,
+                self.model.language_model.layers[0].self_attn.head_dim)
 
     def reset_stream_state(self) -> None:
         """Forget the stream: the next prefill is a first one."""
@@ -110,28 +130,27 @@ class StreamQwenModel(Qwen2_5_VLForConditionalGeneration):
             hidden[tokens == self.config.video_token_id] = video.to(hidden)
         return hidden
 
-    def prefill(self, hidden: torch.Tensor, positions: torch.Tensor, context: KVContext,
-                mask: torch.Tensor | None = None) -> torch.Tensor:
+    def prefill(self, hidden: torch.Tensor, positions: torch.Tensor,
+                context: KVContext) -> torch.Tensor:
         """Run embeddings through the decoder, into a context.
 
         Args:
             hidden: [n, hidden_size].
             positions: int64 [3, n].
-            context: the stream's cache or a branch's tail.
-            mask: bool [n, m] over the context's own piece; default: causal.
+            context: where keys and values go, and what is seen: the stream's cache, a branch,
+                or several branches with one token each.
 
         Returns:
             Normed hidden states [n, hidden_size].
 
         """
         text = self.model.language_model
-        cos, sin = self._rotation(positions.to(hidden.device), hidden.dtype)
-        if mask is None:
-            mask = causal_mask(len(hidden), len(hidden), hidden.device)
-        return text.norm(run_layers(text.layers, hidden, cos, sin, context, mask))
+        cos, sin = self.rotation(positions.to(hidden.device), hidden.dtype)
+        return text.norm(run_layers(text.layers, hidden, cos, sin, context))
 
     @functools.cached_property
-    def _rotation(self) -> MRope:
+    def rotation(self) -> MRope:
+        """What queries and keys are rotated by."""
         # Once, at the first prefill: before that the weights may not be loaded yet.
         return MRope(self.model.language_model.rotary_emb.inv_freq,
                      self.config.text_config.rope_parameters['mrope_section'])
@@ -197,12 +216,12 @@ class StreamQwenModel(Qwen2_5_VLForConditionalGeneration):
             unit = self.config.vision_config.spatial_merge_size ** 2
             pieces = pixel_values_videos.split([grid.tokens * unit for grid in grids])
             video = torch.cat([self.encode_video(*pair) for pair in zip(pieces, grids)])
-        before = cache.length
+        before = set(cache.units)
         hidden = self.prefill(self.embed(ids, video), positions, cache)
         if use_cache:
             self.stream_state = state
         else:
-            cache.length = before
+            cache.drop(set(cache.units) - before)
         return StreamOutput(
             logits=self.logits(hidden[-logits_to_keep:])[None],
             past_key_values=cache if use_cache else None,

@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 import time
 
 from streamvlm_ros.engine.answering import Answering
+from streamvlm_ros.engine.chunks import EncodedChunk
 from streamvlm_ros.engine.results import Answer, Choice
 from streamvlm_ros.engine.stream import FrameStream
 
@@ -17,21 +19,29 @@ class OpenQuestion:
     Attributes:
         answering: the decoding; None for a choice question, which needs no decoding.
         update_state: whether question and answer are to be kept in the stream.
+        ids: the branch's ids, down to where the answer begins.
+        chunk: the odd frame's part of them, if there is one.
 
     """
 
-    def __init__(self, question: str, update_state: bool, prompt_tokens: int, began: float,
-                 stream: FrameStream, epoch: int) -> None:
+    def __init__(self, question: str, update_state: bool, ids: Sequence[int],
+                 chunk: EncodedChunk | None, began: float, stream: FrameStream) -> None:
         """Remember what the question saw."""
-        assert stream.oldest is not None and stream.newest is not None
+        assert stream.newest is not None
         self.answering: Answering | None = None
         self.update_state = update_state
         self._question = question
-        self._prompt_tokens = prompt_tokens
+        self.ids, self.chunk = ids, chunk
+        self._prompt_tokens = stream.state.length + len(ids)
         self._began = began
-        self._oldest, self._newest = stream.oldest, stream.newest
-        self._frames, self._epoch = stream.frames, epoch
+        self._oldest_stamp_ns, self._newest = stream.oldest_stamp_ns, stream.newest
+        self._frames, self._epoch = stream.frames_held, stream.epoch
         self._ttft = 0.0
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is nothing more to decode."""
+        return self.answering is None or bool(self.answering.finish_reason)
 
     def first_token(self) -> None:
         """Take the time to first token: right after the question's prefill."""
@@ -51,4 +61,4 @@ class OpenQuestion:
             time_to_first_token=self._ttft,
             total_time=time.perf_counter() - self._began,
             stamp_ns=self._newest.stamp_ns, frame_id=self._newest.frame_id,
-            oldest_stamp_ns=self._oldest.stamp_ns, frames=self._frames, epoch=self._epoch)
+            oldest_stamp_ns=self._oldest_stamp_ns, frames=self._frames, epoch=self._epoch)

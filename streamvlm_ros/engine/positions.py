@@ -48,13 +48,24 @@ class VideoPart:
 
 @dataclasses.dataclass(frozen=True)
 class Segment:
-    """The vision segment that is open at the end of the cache."""
+    """The vision segment that is open at the end of the cache.
+
+    Attributes:
+        origin: where its rows and columns begin.
+        start_ns: time of its first temporal patch.
+        last_ns: time of its newest one.
+        rows: of its token grid.
+        columns: of its token grid.
+        rebased: how far re-basing has moved its T back, beyond its origin.
+
+    """
 
     origin: int
     start_ns: int
     last_ns: int
     rows: int
     columns: int
+    rebased: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,7 +121,7 @@ class PositionRule:
 
         """
         if state.length and len(ids) == 1 and not parts and ids[0] != self._video_token_id:
-            return self._decode(state)
+            return self.decode(state)
         blocks = []
         last, segment = state.last_cache_position, state.segment
         waiting = list(parts)
@@ -141,8 +152,23 @@ class PositionRule:
         positions = torch.cat(blocks, dim=1) if blocks else torch.empty(3, 0, dtype=torch.long)
         return positions, StreamState(state.length + len(ids), last, segment)
 
+    def pass_time(self, state: StreamState, time_ns: int) -> StreamState:
+        """Let time pass in the open vision segment without a token.
+
+        What comes next stands where it would stand behind a temporal patch of that time.  Where
+        no segment is open, or its time is past that already, the state stays as it is.
+        """
+        segment = state.segment
+        if segment is None or time_ns <= segment.last_ns:
+            return state
+        steps = self._steps(segment, time_ns)
+        return dataclasses.replace(
+            state, last_cache_position=max(state.last_cache_position, segment.origin + steps),
+            segment=dataclasses.replace(segment, last_ns=time_ns))
+
     @staticmethod
-    def _decode(state: StreamState) -> tuple[torch.Tensor, StreamState]:
+    def decode(state: StreamState) -> tuple[torch.Tensor, StreamState]:
+        """Place one token of an answer behind a state, whatever token it is."""
         position = state.last_cache_position + 1
         return (torch.full((3, 1), position),
                 StreamState(state.length + 1, position))
@@ -160,10 +186,15 @@ class PositionRule:
                              f'{grid.h}x{grid.w}; close it before a new size.')
         if any(b < a for a, b in zip((segment.last_ns, *times), times)):
             raise ValueError('The times of the temporal patches run backwards.')
-        steps = [video_steps(time - segment.start_ns, self._tokens_per_second) for time in times]
+        steps = [self._steps(segment, time_ns) for time_ns in times]
         block = torch.empty(3, grid.t, grid.h, grid.w, dtype=torch.long)
         block[0] = torch.tensor(steps)[:, None, None]
         block[1] = torch.arange(grid.h)[:, None]
         block[2] = torch.arange(grid.w)
         return (segment.origin + block.view(3, -1),
                 dataclasses.replace(segment, last_ns=times[-1]))
+
+    def _steps(self, segment: Segment, time_ns: int) -> int:
+        """Return how far behind the segment's origin a time stands in T."""
+        return (video_steps(time_ns - segment.start_ns, self._tokens_per_second)
+                - segment.rebased)

@@ -84,7 +84,20 @@ class Prompt:
         return list(self._vision_end)
 
     def ask(self, place: Place, question: str) -> list[int]:
-        """Return the question's piece, down to where the answer begins.
+        """Return the question's piece behind a place, down to where the answer begins.
+
+        Raises:
+            StreamError: as ``question``.
+
+        """
+        return [*self.enter_user_turn(place), *self.question(question)]
+
+    def enter_user_turn(self, place: Place) -> list[int]:
+        """Return what leads from a place to where a question may stand."""
+        return list(self._into_user_turn[place])
+
+    def question(self, question: str) -> list[int]:
+        """Return a question's own ids, down to where the answer begins.
 
         Raises:
             StreamError: INVALID_REQUEST for an empty question or one with control tokens.
@@ -94,11 +107,11 @@ class Prompt:
         if not text:
             raise StreamError(ErrorCode.INVALID_REQUEST, 'The question is empty; ask something.')
         self._refuse_control_tokens('question', text)
-        return [*self._into_user_turn[place], *self._ids(text), *self._behind_question]
+        return [*self._ids(text), *self._behind_question]
 
-    def ask_choice(self, place: Place, question: str, choices: Sequence[str],
-                   ) -> tuple[list[int], list[list[int]]]:
-        """Return the question's piece and every choice's tokens, each with its end of turn.
+    def choice_question(self, question: str, choices: Sequence[str],
+                        ) -> tuple[list[int], list[list[int]]]:
+        """Return the question's own ids and every choice's, each with its end of turn.
 
         The choices are listed in sorted order, so that the caller's order cannot matter.
 
@@ -122,7 +135,7 @@ class Prompt:
             self._refuse_control_tokens('choice', text)
         if question.strip():
             question = f'{question.strip()}\nAnswer with one of: {", ".join(sorted(texts))}.'
-        return (self.ask(place, question),
+        return (self.question(question),
                 [[*self._ids(text), self.turn_end[0]] for text in texts])
 
     def text(self, tokens: Sequence[int]) -> str:

@@ -1,19 +1,59 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""A request on its way through the worker."""
+"""What others ask of the worker, on its way through it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 import contextlib
 import dataclasses
 import time
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-import torch
-
-from streamvlm_ros.engine.errors import ErrorCode, StreamError
+from streamvlm_ros.engine.errors import as_stream_error
+from streamvlm_ros.engine.inference import VideoStreamingInference
 from streamvlm_ros.engine.open_question import OpenQuestion
+
+T = TypeVar('T')
+
+
+class Call(Generic[T]):
+    """A function of the engine that the worker's thread is to run.
+
+    Attributes:
+        future: where its result or the StreamError goes.
+
+    """
+
+    def __init__(self, function: Callable[[VideoStreamingInference], T]) -> None:
+        """Take the function."""
+        self.future: Future[T] = Future()
+        self._function = function
+        self._result: T | None = None
+        self._error: BaseException | None = None
+
+    def run(self, engine: VideoStreamingInference) -> None:
+        """Run the function, unless the caller has cancelled; the result is kept back."""
+        if not self.future.set_running_or_notify_cancel():
+            return
+        try:
+            self._result = self._function(engine)
+        except Exception as error:
+            self._error = error
+
+    def hand_over(self) -> None:
+        """Give the result to who waits for it, once everything that follows from it is done."""
+        if self._error is not None:
+            self.fail(self._error)
+        else:
+            with contextlib.suppress(InvalidStateError):
+                self.future.set_result(self._result)  # type: ignore[arg-type]
+
+    def fail(self, error: BaseException) -> None:
+        """End it with a StreamError, unless the caller has cancelled."""
+        with contextlib.suppress(InvalidStateError):
+            self.future.set_exception(as_stream_error(error))
 
 
 @dataclasses.dataclass
@@ -57,13 +97,3 @@ class Request:
         """Hand the error over as a StreamError, unless the caller has cancelled."""
         with contextlib.suppress(InvalidStateError):
             self.future.set_exception(as_stream_error(error))
-
-
-def as_stream_error(error: BaseException) -> StreamError:
-    """Return the error with a code: what is not known better is INTERNAL."""
-    if isinstance(error, StreamError):
-        return error
-    if isinstance(error, torch.OutOfMemoryError):
-        return StreamError(ErrorCode.OUT_OF_MEMORY,
-                           f'The device is out of memory; lower capacity or pixels ({error}).')
-    return StreamError(ErrorCode.INTERNAL, f'{type(error).__name__}: {error}')

@@ -36,7 +36,10 @@ class Choice:
 
 @dataclasses.dataclass(frozen=True)
 class CacheInfo:
-    """The stream's memory; stamps in nanoseconds as they came with the frames."""
+    """The stream's memory; stamps in nanoseconds as they came with the frames.
+
+    ``skipped_patches`` are temporal patches left out by ``skip_static``, all epochs together.
+    """
 
     tokens: int
     capacity: int
@@ -45,6 +48,7 @@ class CacheInfo:
     last_cache_position: int
     frames: int
     pending_frames: int
+    skipped_patches: int
     epoch: int
     stamp_ns: int
     oldest_stamp_ns: int

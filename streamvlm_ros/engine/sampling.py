@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from streamvlm_ros.engine.errors import ErrorCode, StreamError
 from streamvlm_ros.engine.positions import NANOSECONDS
 
 # A camera's jitter must not cost frames when it runs at the sample rate itself.
@@ -31,3 +32,16 @@ class StampSampler:
             return False
         self._due += (late // self._period + 1) * self._period
         return True
+
+
+def check_sample_rate(rate: float, time_source: str) -> None:
+    """Refuse a sample rate that the stream cannot work with.
+
+    Raises:
+        StreamError: INVALID_REQUEST.
+
+    """
+    if not 0 <= rate < float('inf') or (time_source == 'uniform' and not rate):
+        raise StreamError(ErrorCode.INVALID_REQUEST,
+                          f'sample_rate is {rate} Hz; give 0 or more, and above 0 where '
+                          'time_source is uniform.')

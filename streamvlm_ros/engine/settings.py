@@ -26,7 +26,19 @@ class StreamSettings:
         min_pixels: lower bound of height x width after resizing; 0: the model's own.
         max_pixels: upper bound of height x width after resizing; 0: the model's own.
         system_prompt: system turn; empty: the chat template's default.
-        capacity: tokens that the KV cache can hold.
+        capacity: tokens that the KV cache has room for, unless memory_tokens or memory_bytes says
+            it.  Seven eighths of the room are for keeping, the rest for what comes in while open
+            answers still read what was dropped.  What is full lets the oldest temporal patches go.
+        memory_seconds: keep no more than the newest so many seconds, by the frames' times, of what
+            there is room for; 0: all.
+        memory_tokens: make room to keep so many tokens; 0: see capacity.
+        memory_bytes: make the cache so large, all layers together; 0: see capacity.
+        kept_turns: newest questions and answers kept by update_state that stay when frames go.
+        rebase_position: largest position before positions are counted anew from what is kept; 0:
+            three quarters of what the model was trained on.
+        skip_static: temporal patches that differ from the last kept one by no more than this are
+            not taken into the cache; in grey levels, as ``still.difference`` measures it.  0 keeps
+            every patch.
 
     Raises:
         StreamError: INVALID_REQUEST when a value is out of range.
@@ -41,17 +53,29 @@ class StreamSettings:
     max_pixels: int = 0
     system_prompt: str = ''
     capacity: int = 16384
+    memory_seconds: float = 0.0
+    memory_tokens: int = 0
+    memory_bytes: int = 0
+    kept_turns: int = 8
+    rebase_position: int = 0
+    skip_static: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse values that the stream cannot work with."""
         self._one_of('chunk_frames', CHUNK_FRAMES)
         self._one_of('position_mode', POSITION_MODES)
         self._one_of('time_source', TIME_SOURCES)
-        for name in ('sample_rate', 'min_pixels', 'max_pixels'):
-            if getattr(self, name) < 0:
+        for name in ('sample_rate', 'min_pixels', 'max_pixels', 'skip_static',
+                     'memory_seconds', 'memory_tokens', 'memory_bytes', 'rebase_position'):
+            if not getattr(self, name) >= 0:
                 self._refuse(f'{name} is {getattr(self, name)}; give 0 or more.')
         if self.capacity < 1:
             self._refuse(f'capacity is {self.capacity} tokens; give at least 1.')
+        budgets = ('memory_seconds', 'memory_tokens', 'memory_bytes')
+        if sum(getattr(self, name) > 0 for name in budgets) > 1:
+            self._refuse(f'Only one of {", ".join(budgets)} can be set; leave the others 0.')
+        if self.kept_turns < 1:
+            self._refuse(f'kept_turns is {self.kept_turns}; give at least 1.')
         if self.max_pixels and self.min_pixels > self.max_pixels:
             self._refuse(f'min_pixels {self.min_pixels} is above max_pixels {self.max_pixels}.')
         if self.time_source == 'uniform' and not self.sample_rate:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from streamvlm_ros.engine.decoder import rotate
+from streamvlm_ros.engine.mrope import rotate
 from streamvlm_ros.engine.positions import Grid
 
 

@@ -40,6 +40,7 @@ class WorkerStatus:
     cache_capacity: int
     evicted_tokens: int
     memory_bytes: int
+    skipped_patches: int
     pending_requests: int
     last_error: str
 
@@ -106,4 +107,5 @@ class Counters:
             input_rate=self._input.value(), ingest_rate=self._ingest.value(),
             frame_age=self.frame_age, cache_tokens=info.tokens, cache_capacity=info.capacity,
             evicted_tokens=info.evicted_tokens, memory_bytes=info.memory_bytes,
-            pending_requests=pending, last_error=self.last_error)
+            skipped_patches=info.skipped_patches, pending_requests=pending,
+            last_error=self.last_error)

@@ -5,10 +5,16 @@
 from __future__ import annotations
 
 import pytest
-from random_models import random_model
+from random_models import processor, random_clip, random_model
 import torch
 
-from streamvlm_ros.engine import ErrorCode, KVCacheManager, StreamError
+from streamvlm_ros.engine import (
+    ErrorCode,
+    KVCacheManager,
+    StreamError,
+    StreamSettings,
+    VideoStreamingInference,
+)
 
 
 def prefilled(tokens: int = 5):
@@ -100,3 +106,83 @@ def test_a_full_cache_refuses_before_it_changes():
     assert caught.value.code is ErrorCode.OUT_OF_MEMORY
     assert (cache.length, model.stream_state) == (5, state)
     assert all(torch.equal(a, b) for a, b in zip(before, content(cache)))
+
+
+def evicting(capacity: int = 100):
+    """Return an engine that evicts, a manager over its cache, and the owner of its state."""
+    engine = VideoStreamingInference(random_model('grouped'), processor(),
+                                     settings=StreamSettings(
+        capacity=capacity, chunk_frames=2, rebase_position=60))
+    for i, frame in enumerate(random_clip(1, 10, 56, 56)):
+        engine.append_frame(frame, 0.5 * i)
+
+    class Owner:
+        """Hands the stream's state out under the manager's name for it."""
+
+        @property
+        def stream_state(self):
+            return engine._stream.state
+
+        @stream_state.setter
+        def stream_state(self, state):
+            engine._stream.state = state
+
+    return engine, KVCacheManager(engine._stream.cache), Owner()
+
+
+def test_restore_frees_what_came_since():
+    """Slots of later frames are free again, and the stream goes on as if they had not come."""
+    answers = []
+    for detour in (False, True):
+        engine, manager, owner = evicting()
+        if detour:
+            manager.snapshot(owner)
+            free = manager.cache.free
+            for frame in random_clip(2, 4, 56, 56):
+                engine.append_frame(frame, 5.0)
+            assert manager.cache.free < free
+            manager.restore(owner)
+            assert manager.cache.free == free
+        engine.append_video_chunk(random_clip(3, 4, 56, 56), stamps=[6.0, 7.0, 8.0, 9.0])
+        answers.append(engine.questions.choose('Which?', ('a', 'b')).choice_probabilities)
+    assert answers[0] == pytest.approx(answers[1], abs=1e-6)
+
+
+def test_a_snapshot_whose_frames_were_evicted_is_refused():
+    """The stream stays as it is."""
+    engine, manager, owner = evicting()
+    manager.snapshot(owner)
+    for i, frame in enumerate(random_clip(2, 20, 56, 56)):
+        engine.append_frame(frame, 5 + 0.5 * i)
+    units, state = manager.cache.units, owner.stream_state
+    with pytest.raises(RuntimeError, match='has been evicted since'):
+        manager.restore(owner)
+    assert (manager.cache.units, owner.stream_state) == (units, state)
+    with pytest.raises(RuntimeError, match='no snapshot'):
+        manager.restore(owner)
+
+
+def test_a_snapshot_from_before_rebasing_is_refused():
+    """Its position state does not fit the keys any more."""
+    engine, manager, owner = evicting(300)
+    manager.cache.drop(engine._stream.cache.units[1:3])
+    manager.snapshot(owner)
+    engine.append_video_chunk(random_clip(2, 2, 56, 56), stamps=[10.0, 11.0])
+    engine.append_video_chunk(random_clip(2, 2, 56, 56), stamps=[12.0, 13.0])
+    assert manager.cache.rebased == 1
+    with pytest.raises(RuntimeError, match='other positions'):
+        manager.restore(owner)
+
+
+def test_clone_of_scattered_units():
+    """A clone has the units' content in their order, whatever slots they are in."""
+    engine, manager, _ = evicting()
+    for i, frame in enumerate(random_clip(2, 31, 56, 56)):
+        engine.append_frame(frame, 5 + 0.5 * i)
+    cache, clone = manager.cache, manager.clone(manager.cache)
+    assert [span for unit in cache.units for span in unit.spans] != list(cache.spans)
+    assert clone.spans == ((0, cache.length),) and len(clone.units) == len(cache.units)
+    for layer in range(len(cache.keys)):
+        for mine, its in zip(cache.content(layer), clone.content(layer)):
+            assert torch.equal(mine, its)
+    assert [unit.label for unit in clone.units] == [unit.label for unit in cache.units]

@@ -9,8 +9,12 @@ from typing import Any
 
 import pytest
 
-from streamvlm_ros.engine import StreamQwenModel, StreamSettings, VideoStreamingInference
-from streamvlm_ros.engine import positions
+from streamvlm_ros.engine import (
+    positions,
+    StreamQwenModel,
+    StreamSettings,
+    VideoStreamingInference,
+)
 from streamvlm_ros.engine.checkpoint import resolve_model
 from streamvlm_ros.engine.processor import load_processor
 from training.plan import HELD_OUT_SEED

@@ -11,8 +11,13 @@ from random_models import PIXELS, processor, random_clip, random_model, SHAPES
 from reference import generate
 import torch
 
-from streamvlm_ros.engine import ErrorCode, StreamError, StreamSettings, VideoStreamingInference
-from streamvlm_ros.engine import inference as inference_module
+from streamvlm_ros.engine import (
+    ErrorCode,
+    questions,
+    StreamError,
+    StreamSettings,
+    VideoStreamingInference,
+)
 from streamvlm_ros.engine.frames import to_patches
 
 QUESTIONS = [f'Question number {i}?' for i in range(20)]
@@ -162,7 +167,7 @@ def test_ttft_is_taken_right_after_the_questions_prefill(monkeypatch):
         return prefill(*args, **kwargs)
 
     monkeypatch.setattr(type(engine._model), 'prefill', counting)
-    monkeypatch.setattr(inference_module.time, 'perf_counter', lambda: passes[0])
+    monkeypatch.setattr(questions.time, 'perf_counter', lambda: passes[0])
     _, metrics = engine.ask('What happened?', max_new_tokens=6)
     assert metrics['ttft'] == 1
     assert metrics['total'] == metrics['completion_tokens'] > 1

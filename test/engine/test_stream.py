@@ -72,21 +72,17 @@ def test_uniform_time_ignores_stamps():
     assert positions[0] == positions[1]
 
 
-def test_a_full_cache_keeps_the_stream_and_its_answers():
-    """The frame that does not fit is refused with a number; the rest still answers."""
-    engine = stream(capacity=60, chunk_frames=2)
-    frames = random_clip(1, 40, 56, 56)
-    taken = 0
-    with pytest.raises(StreamError, match='of 60 tokens') as caught:
-        for i, frame in enumerate(frames):
-            engine.append_frame(frame, 0.5 * i)
-            taken += 1
-    assert caught.value.code is ErrorCode.OUT_OF_MEMORY
-    assert 0 < taken < 40 and engine.get_cache_info().frames == taken
-    whole = stream(chunk_frames=2)
-    for i, frame in enumerate(frames[:taken]):
-        whole.append_frame(frame, 0.5 * i)
-    assert engine.ask('What?', 5)[0] == whole.ask('What?', 5)[0]
+def test_a_full_cache_goes_on_with_the_newest_frames():
+    """Nothing is refused: the oldest temporal patches go, counted, and it says what is left."""
+    engine = stream(capacity=80, chunk_frames=2)
+    for i, frame in enumerate(random_clip(1, 40, 56, 56)):
+        engine.append_frame(frame, 0.5 * i)
+    info = engine.get_cache_info()
+    # 80 slots keep 70 tokens: 45 of the prefix, and 6 patches of 4.
+    assert (info.tokens, info.capacity, info.evicted_tokens) == (69, 80, 4 * (20 - 6))
+    assert (info.frames, info.oldest_stamp_ns) == (12, 14 * 10**9)
+    answer = engine.questions.choose('Which?', ('a', 'b'))
+    assert (answer.frames, answer.oldest_stamp_ns) == (12, 14 * 10**9)
 
 
 def test_a_frame_larger_than_the_cache_is_refused_with_what_to_do():
@@ -136,7 +132,9 @@ def test_bad_frames_are_refused(call, sentence):
     ({'chunk_frames': 3}, '2, 4, 6, 8'), ({'position_mode': 'x'}, 'continuous'),
     ({'sample_rate': -1}, 'sample_rate'), ({'capacity': 0}, 'capacity'),
     ({'min_pixels': 9, 'max_pixels': 4}, 'above max_pixels'),
-    ({'time_source': 'uniform', 'sample_rate': 0.0}, 'uniform needs')])
+    ({'time_source': 'uniform', 'sample_rate': 0.0}, 'uniform needs'),
+    ({'memory_seconds': -1}, 'memory_seconds'), ({'kept_turns': 0}, 'kept_turns'),
+    ({'memory_seconds': 9.0, 'memory_tokens': 9}, 'Only one of memory_seconds')])
 def test_bad_settings_are_refused(settings, sentence):
     """Each with a sentence that names the setting."""
     with pytest.raises(StreamError, match=sentence):

@@ -18,6 +18,8 @@ from streamvlm_ros.engine import (
     StreamWorker,
     VideoStreamingInference,
 )
+from streamvlm_ros.engine.desk import MAX_OPEN
+from streamvlm_ros.engine.questions import Questions
 from streamvlm_ros.engine.sampling import StampSampler
 
 SECOND = 10**9
@@ -79,13 +81,13 @@ def test_times_count_from_when_the_wanted_frame_was_seen(worker, monkeypatch):
     worker.submit_frame(frame, SECOND)
     worker.ask('First?', max_new_tokens=1).result(PATIENCE)
     seen = {}
-    original = type(worker._engine).open_question
+    original = Questions.open
 
     def spy(self, *args, began):
         seen['began'] = began
         return original(self, *args, began=began)
 
-    monkeypatch.setattr(type(worker._engine), 'open_question', spy)
+    monkeypatch.setattr(Questions, 'open', spy)
     waiting = worker.ask('What?', max_new_tokens=1, after_ns=2 * SECOND)
     # Answered behind it: the worker has been round with the first one still waiting.
     worker.ask('Other?', max_new_tokens=1).result(PATIENCE)
@@ -101,14 +103,14 @@ def test_the_stream_goes_on_while_an_answer_is_decoded(worker, monkeypatch):
     for i in range(4):
         worker.submit_frame(frames[i], (i + 1) * SECOND)
     alone = worker.ask('What?', max_new_tokens=40, after_ns=4 * SECOND).result(PATIENCE)
-    decode = type(worker._engine).close_question
+    decode = Questions.close
     seen = []
 
     def spy(self, opened, *args):
-        seen.append(self.get_cache_info().frames)
+        seen.append(worker._loop._engine.get_cache_info().frames)
         return decode(self, opened, *args)
 
-    monkeypatch.setattr(type(worker._engine), 'close_question', spy)
+    monkeypatch.setattr(Questions, 'close', spy)
     future = worker.ask('What?', max_new_tokens=40)
     for i in range(4, 24):
         worker.submit_frame(frames[i], (i + 1) * SECOND)
@@ -191,7 +193,7 @@ def test_reset_ends_open_answers(worker, monkeypatch):
     worker.submit_frame(random_clip(1, 1, 56, 56)[0], SECOND)
     opened = threading.Event()
     proceed = threading.Event()
-    answering = type(worker._engine).open_question
+    answering = Questions.open
 
     def held(*args, **kwargs):
         result = answering(*args, **kwargs)
@@ -199,7 +201,7 @@ def test_reset_ends_open_answers(worker, monkeypatch):
         assert proceed.wait(PATIENCE)
         return result
 
-    monkeypatch.setattr(type(worker._engine), 'open_question', held)
+    monkeypatch.setattr(Questions, 'open', held)
     future = worker.ask('What?', max_new_tokens=1000)
     assert opened.wait(PATIENCE)
     done = worker.reset()
@@ -225,18 +227,229 @@ def test_bad_frames_are_counted_and_said(worker):
     assert balanced(status)
 
 
-def test_a_full_cache_drops_frames_and_still_answers():
-    """The cache being full is an error in the status, not the end."""
+def test_a_full_cache_lets_the_oldest_go():
+    """Every frame is taken, the memory stays as large as it was, and questions are answered."""
     full = StreamWorker(engine(capacity=60, chunk_frames=2))
     full.start()
+    memory = full.status().memory_bytes
     for i, frame in enumerate(random_clip(1, 30, 56, 56)):
         full.submit_frame(frame, (i + 1) * SECOND)
     answer = full.ask('What?', max_new_tokens=2, after_ns=30 * SECOND).result(PATIENCE)
     status = full.status()
-    assert 0 < answer.frames == status.frames_ingested < 30
-    assert status.frames_dropped == 30 - status.frames_ingested
-    assert 'KV cache is full' in status.last_error and balanced(status)
+    assert status.frames_ingested == 30 and not status.last_error and balanced(status)
+    assert answer.oldest_stamp_ns == status.oldest_stamp_ns > SECOND
+    assert (status.memory_bytes, status.cache_tokens <= 60) == (memory, True)
+    assert status.evicted_tokens > 0
     full.stop()
+
+
+class Halted:
+    """Questions that stay open: the worker waits behind each decode step until told to go on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.opened: list = []
+        self.decoded = threading.Event()
+        self.proceed = threading.Event()
+        originals = Questions.open, Questions.decode
+
+        def spy_open(questions, *args, **kwargs):
+            self.opened.append(originals[0](questions, *args, **kwargs))
+            self.opened[-1].answering._prompt = NO_STOP
+            return self.opened[-1]
+
+        def spy_decode(questions, opened):
+            originals[1](questions, opened)
+            if opened:
+                self.decoded.set()
+                assert self.proceed.wait(PATIENCE)
+
+        monkeypatch.setattr(Questions, 'open', spy_open)
+        monkeypatch.setattr(Questions, 'decode', spy_decode)
+
+    def freed(self) -> bool:
+        """Tell whether no question opened so far holds anything."""
+        contexts = [each.answering.branch.context for each in self.opened]
+        return all(context.tail.memory_bytes == 0 and not context._pin.open
+                   for context in contexts)
+
+
+NO_STOP = type('NoStop', (), {'stop': (), 'text': staticmethod(lambda tokens: ''),
+                              'turn_end': [0]})()
+
+
+@pytest.mark.parametrize('how', ['cancel', 'timeout', 'reset', 'backward', 'fault', 'stop'])
+@pytest.mark.parametrize('keep', [False, True])
+def test_whatever_ends_an_answer_frees_its_branch(worker, monkeypatch, how, keep):
+    """And the stream is as if it had not been asked."""
+    frames = random_clip(1, 3, 56, 56)
+    for i in range(2):
+        worker.submit_frame(frames[i], (i + 5) * SECOND)
+    worker.ask('First?', max_new_tokens=1, after_ns=6 * SECOND).result(PATIENCE)
+    worker.watches().result(PATIENCE)  # the worker has been round
+    before = worker.status().cache_tokens
+    halted = Halted(monkeypatch)
+    future = worker.ask('What?', max_new_tokens=1000, update_state=keep)
+    if how == 'timeout':
+        # The time is over once the first token is there.
+        monkeypatch.setattr('streamvlm_ros.engine.requests.Request.deadline', property(
+            lambda request: 0.0 if halted.decoded.is_set() else float('inf')))
+    assert halted.decoded.wait(PATIENCE)
+    assert not halted.freed()
+    if how == 'cancel':
+        assert future.cancel()
+    elif how == 'reset':
+        worker.reset()
+    elif how == 'backward':
+        if keep:
+            future.cancel()  # frames wait for a kept answer
+        worker.submit_frame(frames[2], SECOND)
+    elif how == 'fault':
+        monkeypatch.setattr(type(worker._loop._engine._model), 'prefill', None)
+    elif how == 'stop':
+        threading.Timer(0.0, halted.proceed.set).start()
+        worker.stop()
+    halted.proceed.set()
+    if not future.cancelled():
+        expected = {'timeout': ErrorCode.TIMEOUT, 'fault': ErrorCode.INTERNAL,
+                    'stop': ErrorCode.NOT_ACTIVE}.get(how, ErrorCode.RESET_DURING_ANSWER)
+        assert error_of(future).code is expected
+    if how != 'stop':
+        worker.watches().result(PATIENCE)
+    assert halted.freed()
+    if how in ('cancel', 'timeout', 'fault'):
+        assert worker.status().cache_tokens == before
+
+
+def never_stopping(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let answers end by their length only."""
+    original = Questions.open
+
+    def spy(self, *args, **kwargs):
+        opened = original(self, *args, **kwargs)
+        opened.answering._prompt, opened.answering.finish_reason = NO_STOP, ''
+        return opened
+
+    monkeypatch.setattr(Questions, 'open', spy)
+
+
+@pytest.mark.parametrize('chunk_frames', [2, 4])
+def test_frames_wait_while_an_answer_holds_what_they_need(chunk_frames, monkeypatch):
+    """A small cache and a long answer: frames wait for its end in the queue, none is lost.
+
+    Nor does a question fail that needs the room; it waits too.
+    """
+    never_stopping(monkeypatch)
+    small = StreamWorker(engine(capacity=96, chunk_frames=chunk_frames))
+    frames = random_clip(1, 40, 56, 56)
+    for i in range(8):
+        small.submit_frame(frames[i], (i + 1) * SECOND)
+    future = small.ask('What?', max_new_tokens=90, after_ns=8 * SECOND)
+    for i in range(8, 40):
+        small.submit_frame(frames[i], (i + 1) * SECOND)
+    # Odd ones, so that pairs are left over which the questions prefill.
+    others = [small.ask('And?', max_new_tokens=5, after_ns=i * SECOND) for i in range(9, 40, 2)]
+    waited = []
+    decode = Questions.decode
+
+    def spy(self, opened):
+        waited.append(small._loop._engine.frames_must_wait)
+        return decode(self, opened)
+
+    monkeypatch.setattr(Questions, 'decode', spy)
+    small.start()
+    assert future.result(PATIENCE).completion_tokens == 90
+    assert {other.result(PATIENCE).completion_tokens for other in others} == {5}
+    small.ask('Then?', max_new_tokens=1, after_ns=40 * SECOND).result(PATIENCE)
+    status = small.status()
+    assert (status.frames_ingested, status.frames_dropped, status.last_error) == (40, 0, '')
+    assert any(waited)
+    small.stop()
+
+
+def test_positions_are_counted_anew_however_many_ask(monkeypatch):
+    """When it is due, questions wait until the open ones have ended."""
+    never_stopping(monkeypatch)
+    busy = StreamWorker(engine(capacity=128, chunk_frames=2, rebase_position=100))
+    frames = random_clip(1, 200, 56, 56)
+    busy.start()
+    largest = []
+    open_ = [None] * 3
+    for i, frame in enumerate(frames):
+        busy.submit_frame(frame, (i + 1) * SECOND)
+        if i % 3 == 2:  # there is always a question open, or waiting
+            asked = open_.pop(0)
+            if asked is not None:
+                asked.result(PATIENCE)
+            open_.append(busy.ask('What?', max_new_tokens=30, after_ns=SECOND))
+            largest.append(busy.call(
+                lambda engine: engine.get_cache_info().last_cache_position).result(PATIENCE))
+    for asked in open_:
+        asked.result(PATIENCE)
+    assert busy._loop._engine._stream.cache.rebased > 3
+    assert max(largest) < 200
+    busy.stop()
+
+
+def test_more_questions_than_places_are_all_answered(worker, monkeypatch):
+    """What has no place in the batch waits for one."""
+    most = []
+    decode = Questions.decode
+
+    def spy(self, opened):
+        most.append(len(opened))
+        return decode(self, opened)
+
+    monkeypatch.setattr(Questions, 'decode', spy)
+    worker.submit_frame(random_clip(1, 1, 56, 56)[0], SECOND)
+    futures = [worker.ask(f'Number {i}?', max_new_tokens=30, after_ns=SECOND)
+               for i in range(2 * MAX_OPEN)]
+    texts = [future.result(PATIENCE).text for future in futures]
+    own = engine()
+    own.append_frame(random_clip(1, 1, 56, 56)[0], SECOND)
+    assert texts == [own.ask(f'Number {i}?', 30)[0] for i in range(2 * MAX_OPEN)]
+    assert max(most) == MAX_OPEN
+
+
+@pytest.mark.parametrize('policy, second_sees', [
+    ('answers_first', 4), ('frames_first', 8)])
+def test_kept_turns_have_a_defined_place(policy, second_sees, monkeypatch):
+    """Behind what was taken before, before what comes later; questions meanwhile see neither."""
+    frames = random_clip(1, 8, 56, 56)
+    worker = StreamWorker(engine(), policy=policy)
+    for i in range(4):
+        worker.submit_frame(frames[i], (i + 1) * SECOND)
+    opened = []
+    original = Questions.open
+
+    def spy(self, question, *args, **kwargs):
+        if not opened:
+            for i in range(4, 8):
+                worker.submit_frame(frames[i], (i + 1) * SECOND)
+        opened.append((question, worker._loop._engine._stream.frames))
+        return original(self, question, *args, **kwargs)
+
+    monkeypatch.setattr(Questions, 'open', spy)
+    ask = dict(max_new_tokens=8, after_ns=4 * SECOND)
+    asked = [worker.ask('One?', update_state=True, **ask),
+             worker.ask('Two?', update_state=True, **ask), worker.ask('Other?', **ask)]
+    worker.start()
+    texts = [future.result(PATIENCE).text for future in asked]
+    last = worker.ask_choice('Which?', ['a', 'b'], after_ns=8 * SECOND).result(PATIENCE)
+    worker.stop()
+    assert opened == [('One?', 4), ('Other?', 4), ('Two?', second_sees)]
+    own = engine()
+    for i in range(4):
+        own.append_frame(frames[i], (i + 1) * SECOND)
+    other = own.ask('Other?', 8)[0]
+    kept = [own.ask('One?', 8, True)[0]]
+    for i in range(4, second_sees):
+        own.append_frame(frames[i], (i + 1) * SECOND)
+    kept.append(own.ask('Two?', 8, True)[0])
+    for i in range(second_sees, 8):
+        own.append_frame(frames[i], (i + 1) * SECOND)
+    assert texts == [*kept, other]
+    assert last.choice_probabilities == pytest.approx(
+        own.ask_choice('Which?', ['a', 'b']).probabilities, abs=1e-5)
 
 
 def test_a_cancelled_request_is_dropped(worker):

@@ -1,0 +1,126 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+A simulated day: a stream that is never reset, one scene after another, a question every minute.
+
+    python -m benchmark.day --hours 24
+
+Every minute a new scene of the generator, a minute long, follows the last one; the memory holds
+the newest minute. At its end one question about it is asked, and held to the generator's truth.
+Written down: memory, tokens and time of a chunk for every hour, and the answers that were right.
+"""
+
+from __future__ import annotations
+
+import resource
+import statistics
+import time
+from typing import Any
+
+from benchmark import setup
+from streamvlm_ros.engine import VideoStreamingInference
+from training.plan import HELD_OUT_SEED
+from training.questions import Question, questions_for
+from training.scenes import make_scene, Scene
+
+MINUTE = 60.0
+# What a minute alone settles, whatever came before it.
+FAMILIES = ('colour', 'shape', 'where', 'light', 'direction')
+
+
+class Day:
+    """The stream, and what is measured of the hour that runs."""
+
+    def __init__(self, engine: VideoStreamingInference, fps: float, size: tuple[int, int]) -> None:
+        """Begin an hour."""
+        self.engine, self.fps, self.size = engine, fps, size
+        self.frames = 0
+        self.wrong: list[dict[str, Any]] = []
+        self.begin_hour()
+
+    def begin_hour(self) -> None:
+        """Forget the hour before."""
+        self.chunk_ms: list[float] = []
+        self.tokens: list[int] = []
+        self.asked = self.right = 0
+
+    def run_minute(self, number: int) -> None:
+        """Stream a minute and ask about it."""
+        scene = make_scene(HELD_OUT_SEED + 700_000 + number, seconds=MINUTE, fps=self.fps,
+                           size=self.size)
+        start = number * round(MINUTE * 1e9) - scene.stamps_ns[0] + 1_000_000_000
+        for image, stamp in zip(scene.frames, scene.stamps_ns):
+            self.frames += 1
+            pending = self.engine.get_cache_info().pending_frames
+            began = time.perf_counter()
+            self.engine.append_frame(image, start + stamp)
+            if pending == self.engine.settings.chunk_frames - 1:
+                self.chunk_ms.append(1e3 * (time.perf_counter() - began))
+                self.tokens.append(self.engine.get_cache_info().tokens)
+        question = pick(scene, number)
+        if question is None:
+            return
+        answer, _ = self.engine.ask(question.text, 16)
+        self.asked += 1
+        self.right += answer == question.answer
+        if answer != question.answer:
+            self.wrong.append({'minute': number, 'question': question.text,
+                               'answer': answer, 'truth': question.answer})
+
+    def hour(self, number: int) -> dict[str, Any]:
+        """Return the hour's figures."""
+        info = self.engine.get_cache_info()
+        return {'hour': number, 'frames': self.frames, 'evicted_tokens': info.evicted_tokens,
+                'largest_position': info.last_cache_position,
+                'cached_tokens': statistics.mean(self.tokens),
+                'chunk_ms': statistics.median(self.chunk_ms),
+                'cache_mb': info.memory_bytes / 1e6, 'process_mb': resident_mb(),
+                'questions': self.asked, 'right': self.right}
+
+
+def pick(scene: Scene, number: int) -> Question | None:
+    """Return one of the questions that the scene's end settles, another kind each minute."""
+    asked = questions_for(scene, MINUTE - 1.0 / scene.fps)
+    for turn in range(len(FAMILIES)):
+        family = FAMILIES[(number + turn) % len(FAMILIES)]
+        for question in asked:
+            if question.family == family:
+                return question
+    return None
+
+
+def resident_mb() -> float:
+    """Return the memory that the process holds now, in MB."""
+    with open('/proc/self/statm', encoding='ascii') as file:
+        return int(file.read().split()[1]) * resource.getpagesize() / 1e6
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the day and write ``results/day``."""
+    made = setup.parser(__doc__ or '')
+    made.add_argument('--hours', type=float, default=24.0)
+    made.add_argument('--fps', type=float, default=4.0)
+    made.add_argument('--rebase-position', type=int, default=4096)
+    made.set_defaults(width=112, height=84)
+    arguments = made.parse_args(argv)
+    day = Day(setup.make_engine(
+        setup.load_model(arguments), capacity=arguments.capacity, sample_rate=0.0,
+        memory_seconds=MINUTE, rebase_position=arguments.rebase_position),
+        arguments.fps, (arguments.width, arguments.height))
+    rows = []
+    minutes = round(60 * arguments.hours)
+    for number in range(minutes):
+        day.run_minute(number)
+        if number % 60 == 59 or number == minutes - 1:
+            rows.append(day.hour(len(rows) + 1))
+            print(rows[-1], flush=True)
+            day.begin_hour()
+    result = {'command': f'python -m benchmark.day --hours {arguments.hours:g}',
+              'machine': setup.machine(arguments), 'rebase_position': arguments.rebase_position,
+              'questions': sum(row['questions'] for row in rows),
+              'right': sum(row['right'] for row in rows), 'wrong': day.wrong, 'hours': rows}
+    setup.write('day', result, rows)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,144 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+A worker under too much: twice the frames it can take, and questions back to back.
+
+    python -m benchmark.load --model tiny --device cpu
+
+For each policy: how old frames are when they reach the stream, that every frame is counted, and
+how long a question waits for its first token.  The sustainable rate is measured first, on a full
+cache and without questions.
+"""
+
+from __future__ import annotations
+
+import statistics
+import threading
+import time
+from typing import Any
+
+from benchmark import setup
+from streamvlm_ros.engine import StreamWorker, VideoStreamingInference
+from streamvlm_ros.engine.policy import Policy
+from streamvlm_ros.engine.worker_status import WorkerStatus
+
+QUEUE_FRAMES = 32
+NANOSECONDS = 10**9
+
+
+def sustainable_rate(engine: VideoStreamingInference, clip: list, seconds: float) -> float:
+    """Return the frames a second that the engine takes, once its cache is full."""
+    count = 0
+
+    def append() -> None:
+        nonlocal count
+        engine.append_frame(clip[count % len(clip)], count * NANOSECONDS // 4)
+        count += 1
+
+    while not engine.get_cache_info().evicted_tokens and count < 40_000:
+        append()
+    began, first = time.perf_counter(), count
+    while time.perf_counter() - began < seconds or count % engine.settings.chunk_frames:
+        append()
+    return (count - first) / (time.perf_counter() - began)
+
+
+def balanced(status: WorkerStatus) -> bool:
+    """Tell whether every frame received is accounted for."""
+    return status.frames_received == (
+        status.frames_sampled_out + status.frames_ingested + status.frames_dropped
+        + status.frames_failed + status.frames_waiting)
+
+
+class Load:
+    """Frames at a fixed rate and askers that ask again as soon as they are answered."""
+
+    def __init__(self, worker: StreamWorker, clip: list, rate: float, askers: int,
+                 max_new_tokens: int) -> None:
+        """Prepare the threads."""
+        self.answers: list[Any] = []
+        self.submitted = 0
+        self._worker, self._clip, self._rate = worker, clip, rate
+        self._max_new_tokens = max_new_tokens
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=self._feed),
+                         *(threading.Thread(target=self._ask) for _ in range(askers))]
+
+    def run(self, seconds: float) -> list[WorkerStatus]:
+        """Run for so long; return the status, taken many times."""
+        for thread in self._threads:
+            thread.start()
+        statuses = []
+        until = time.perf_counter() + seconds
+        while time.perf_counter() < until:
+            statuses.append(self._worker.status())
+            time.sleep(0.02)
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+        return statuses
+
+    def _feed(self) -> None:
+        began = time.perf_counter()
+        while not self._over.is_set():
+            due = int((time.perf_counter() - began) * self._rate) + 1
+            while self.submitted < due:
+                stamp = (1 + self.submitted) * round(NANOSECONDS / self._rate)
+                self._worker.submit_frame(self._clip[self.submitted % len(self._clip)], stamp)
+                self.submitted += 1
+            time.sleep(0.2 / self._rate)
+
+    def _ask(self) -> None:
+        while not self._over.is_set():
+            began = time.perf_counter()
+            answer = self._worker.ask('What is happening in the scene now?', after_ns=1,
+                                      max_new_tokens=self._max_new_tokens).result()
+            self.answers.append((time.perf_counter() - began, answer))
+
+
+def measure(model: Any, policy: Policy, clip: list, rate: float, arguments: Any,
+            ) -> dict[str, Any]:
+    """Return one policy's row."""
+    engine = setup.make_engine(model, capacity=arguments.capacity, sample_rate=0.0)
+    worker = StreamWorker(engine, queue_frames=QUEUE_FRAMES, policy=policy.value)
+    worker.start()
+    load = Load(worker, clip, rate, arguments.askers, arguments.max_new_tokens)
+    statuses = load.run(arguments.seconds)
+    while (last := worker.status()).frames_waiting:
+        time.sleep(0.05)
+    worker.stop()
+    wrong = sum(not balanced(status) for status in (*statuses, last))
+    assert not wrong and last.frames_received == load.submitted, (wrong, last, load.submitted)
+    first = sorted(answer.time_to_first_token for _, answer in load.answers)
+    total = [seconds for seconds, _ in load.answers]
+    tokens = sum(answer.completion_tokens for _, answer in load.answers)
+    return {
+        'policy': policy.value, 'received': last.frames_received,
+        'ingested': last.frames_ingested, 'dropped': last.frames_dropped,
+        'failed': last.frames_failed, 'frames/s': last.frames_ingested / arguments.seconds,
+        'worst frame age s': max(status.frame_age for status in statuses),
+        'answers': len(first), 'tokens/s': tokens / arguments.seconds,
+        'median first token s': statistics.median(first), 'worst first token s': first[-1],
+        'worst answer s': max(total)}
+
+
+def main() -> None:
+    """Measure every policy and write ``results/load``."""
+    made = setup.parser(__doc__ or '')
+    made.add_argument('--seconds', type=float, default=20.0, help='for each policy')
+    made.add_argument('--askers', type=int, default=2)
+    made.add_argument('--max-new-tokens', type=int, default=32)
+    arguments = made.parse_args()
+    model, clip = setup.load_model(arguments), setup.frames(arguments)
+    engine = setup.make_engine(model, capacity=arguments.capacity, sample_rate=4.0)
+    rate = sustainable_rate(engine, clip, min(10.0, arguments.seconds))
+    rows = [measure(model, policy, clip, 2 * rate, arguments) for policy in Policy]
+    setup.write('load', {
+        **setup.machine(arguments), 'sustainable_frames_per_s': rate, 'offered': 2 * rate,
+        'queue_frames': QUEUE_FRAMES, 'seconds': arguments.seconds,
+        'askers': arguments.askers, 'max_new_tokens': arguments.max_new_tokens,
+        'balanced': True, 'rows': rows}, rows)
+
+
+if __name__ == '__main__':
+    main()

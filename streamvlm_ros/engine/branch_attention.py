@@ -1,0 +1,109 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What branches see: the stream as it was when they were opened, and each its own tail."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from streamvlm_ros.engine.attention import attend, attend_partly, causal_mask, merge, Piece
+from streamvlm_ros.engine.cache import StreamCache
+from streamvlm_ros.engine.slots import Spans
+from streamvlm_ros.engine.tail import Tail
+
+
+class BranchContext:
+    """A KV context: everything sees the prefix, new tokens go to the tail.
+
+    Attributes:
+        tail: the branch's own keys and values.
+        mask: bool [n, n], who sees whom among the tokens of the next prefill, where the tail is
+            empty; None: causal.
+
+    """
+
+    def __init__(self, stream: StreamCache, tail: Tail) -> None:
+        """See what is in the stream's cache now, and hold it until ``close``."""
+        self._pin = stream.pin()
+        self.tail = tail
+        self.mask: torch.Tensor | None = None
+
+    @property
+    def prefix(self) -> Spans:
+        """The slots that are seen; the same for branches that see the same of one stream."""
+        return self._pin.spans
+
+    def let_go(self) -> None:
+        """Hold nothing of the stream any more, which can then not be attended to."""
+        self._pin.close()
+
+    def close(self) -> None:
+        """Free the tail, and what is held of the stream.  May be called again."""
+        self._pin.close()
+        self.tail.free()
+
+    def reserve(self, tokens: int) -> None:
+        """Make room in the tail."""
+        self.tail.reserve(tokens)
+
+    def attend(self, layer: int, query: torch.Tensor, keys: torch.Tensor,
+               values: torch.Tensor) -> torch.Tensor:
+        """Store in the tail; attend to the prefix and the tail.  See ``KVContext.attend``."""
+        own = self.tail.write(layer, keys, values)
+        mask = self.mask
+        if mask is None:
+            mask = causal_mask(keys.shape[1], own[0].shape[1], query.device)
+        return attend(query, [*self.seen(layer), (*own, mask)])
+
+    def advance(self, tokens: int) -> None:
+        """Make what was written part of the tail."""
+        self.tail.advance(tokens)
+
+    def seen(self, layer: int) -> list[Piece]:
+        """Return the prefix, read in place; nothing where the stream was empty."""
+        return [(*piece, None) for piece in self._pin.pieces(layer)]
+
+
+class BatchContext:
+    """A KV context of several branches of one stream, with one new token each, in their order.
+
+    Each token sees its own branch and nothing of the others.  Branches with the same prefix
+    attend to it in one call.
+    """
+
+    def __init__(self, branches: Sequence[BranchContext]) -> None:
+        """Take the branches."""
+        self._branches = branches
+        groups: dict[Spans, list[int]] = {}
+        for index, branch in enumerate(branches):
+            groups.setdefault(branch.prefix, []).append(index)
+        self._groups = list(groups.values())
+
+    def reserve(self, tokens: int) -> None:
+        """Make room for a token in every tail."""
+        for branch in self._branches:
+            branch.reserve(1)
+
+    def attend(self, layer: int, query: torch.Tensor, keys: torch.Tensor,
+               values: torch.Tensor) -> torch.Tensor:
+        """Store each token in its tail; see ``KVContext.attend``, where n is the branches."""
+        own = []
+        for index, branch in enumerate(self._branches):
+            one = slice(index, index + 1)
+            tail = branch.tail.write(layer, keys[:, one], values[:, one])
+            own.append(attend_partly(query[:, one], [(*tail, None)]))
+        result = torch.cat([part for part, _ in own], dim=1)
+        lse = torch.cat([part for _, part in own], dim=1)
+        for group in self._groups:
+            seen = self._branches[group[0]].seen(layer)
+            if seen:
+                prefix = attend_partly(query[:, group], seen)
+                result[:, group] = merge((result[:, group], lse[:, group]), prefix)[0]
+        return result.to(query.dtype)
+
+    def advance(self, tokens: int) -> None:
+        """Make what was written part of the tails."""
+        for branch in self._branches:
+            branch.advance(1)

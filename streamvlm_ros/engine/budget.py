@@ -1,0 +1,57 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""How large a stream's cache is made, and how far its positions may go: by its settings."""
+
+from __future__ import annotations
+
+from streamvlm_ros.engine.allocation import check_fits
+from streamvlm_ros.engine.errors import ErrorCode, StreamError
+from streamvlm_ros.engine.frames import PixelSettings
+from streamvlm_ros.engine.model import StreamQwenModel
+from streamvlm_ros.engine.settings import StreamSettings
+
+# One slot in so many is not for keeping: while an answer reads what the stream has dropped, these
+# are what new frames go to.
+SLACK = 8
+# Positions that Qwen2.5-VL was trained on; its configuration names four times as many.
+TRAINED_POSITIONS = 32768
+
+
+def tokens_kept(slots: int) -> int:
+    """Return how many tokens a cache of so many slots keeps at most."""
+    return slots - slots // SLACK
+
+
+def slots_to_keep(tokens: int) -> int:
+    """Return how many slots it takes to keep so many tokens."""
+    return -(-tokens * SLACK // (SLACK - 1))
+
+
+def cache_slots(model: StreamQwenModel, pixels: PixelSettings, settings: StreamSettings) -> int:
+    """Return how many slots the settings ask for.
+
+    Raises:
+        StreamError: OUT_OF_MEMORY when they do not fit the model's devices; INVALID_REQUEST when
+            the budget in bytes is smaller than a token.
+
+    """
+    devices = model.layer_devices
+    slots = settings.capacity
+    if settings.memory_tokens:
+        slots = slots_to_keep(settings.memory_tokens)
+    elif settings.memory_bytes:
+        token = model.layer_bytes * len(devices)
+        slots = settings.memory_bytes // token
+        if not slots:
+            raise StreamError(ErrorCode.INVALID_REQUEST,
+                              f'memory_bytes is {settings.memory_bytes}, but a single token takes '
+                              f'{token} bytes; give more.')
+    patches = settings.sample_rate / pixels.temporal_patch_size
+    check_fits(slots, model.layer_bytes, devices, patches * pixels.max_pixels // pixels.factor**2)
+    return slots
+
+
+def rebase_position(model: StreamQwenModel, settings: StreamSettings) -> int:
+    """Return the largest position of the stream; what is left above it is for questions."""
+    trained = min(TRAINED_POSITIONS, model.config.text_config.max_position_embeddings)
+    return settings.rebase_position or trained * 3 // 4

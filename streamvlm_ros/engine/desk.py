@@ -1,0 +1,142 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The worker's questions: those that wait, and those that are being answered."""
+
+from __future__ import annotations
+
+import collections
+import time
+
+from streamvlm_ros.engine.errors import ErrorCode, StreamError
+from streamvlm_ros.engine.questions import Questions
+from streamvlm_ros.engine.requests import Request
+
+# Answers that are decoded together; the next ones wait for a place.
+MAX_OPEN = 16
+
+
+class AnswerDesk:
+    """Opens requests in the order in which they came, and decodes the open ones as one batch.
+
+    The worker's thread alone may call what touches the engine; ``add``, ``next_ready``, ``expire``
+    and the properties are for whoever holds the worker's lock.
+
+    Attributes:
+        active: requests whose answer is being given.
+
+    """
+
+    def __init__(self, questions: Questions) -> None:
+        """Begin with no requests."""
+        self._questions = questions
+        self._waiting: collections.deque[Request] = collections.deque()
+        self.active: list[Request] = []
+
+    @property
+    def pending(self) -> int:
+        """Requests that have no answer yet."""
+        return sum(not request.future.done() for request in [*self._waiting, *self.active])
+
+    @property
+    def keeps_a_turn(self) -> bool:
+        """Whether an answer is being decoded that will be kept in the stream."""
+        return any(request.update_state for request in self.active)
+
+    @property
+    def deadline(self) -> float:
+        """When the first of the waiting requests times out, on ``time.perf_counter``'s clock."""
+        return min((request.deadline for request in self._waiting), default=float('inf'))
+
+    def add(self, request: Request) -> None:
+        """Take a request in."""
+        self._waiting.append(request)
+
+    def due(self, newest_stamp: int) -> bool:
+        """Tell whether a token can be decoded or a question opened."""
+        return bool(self.active) or self._ready(newest_stamp) is not None
+
+    def next_ready(self, newest_stamp: int) -> Request | None:
+        """Make the first request that is ready active, and return it.
+
+        A second answer that is to be kept waits until the first is: it then sees its turn.
+        """
+        request = self._ready(newest_stamp)
+        if request is not None:
+            self._waiting.remove(request)
+            self.active.append(request)
+        return request
+
+    def expire(self) -> None:
+        """Take out requests that nobody waits for any more, and those whose time is over."""
+        now = time.perf_counter()
+        for request in [*self.active, *self._waiting]:
+            if now >= request.deadline:
+                request.fail(StreamError(
+                    ErrorCode.TIMEOUT, f'No answer within {request.timeout:g} s; give it more '
+                    'time, or look at ~/status for what keeps the stream.'))
+        self._sweep()
+        waiting = [request for request in self._waiting if not request.future.done()]
+        self._waiting.clear()
+        self._waiting.extend(waiting)
+
+    def open(self, request: Request) -> None:
+        """Prefill a request's question; a choice is answered at once."""
+        try:
+            if request.is_choice:
+                request.finish(self._questions.choose(request.question, request.choices,
+                                                      began=request.ready))
+            else:
+                request.opened = self._questions.open(
+                    request.question, request.max_new_tokens, request.update_state,
+                    began=request.ready)
+        except Exception as error:
+            request.fail(error)
+
+    def decode(self) -> None:
+        """Decode one token of every open answer, and hand over those that have ended."""
+        decoding = [(request, request.opened) for request in self.active
+                    if request.opened is not None and not request.future.done()]
+        try:
+            self._questions.decode([opened for _, opened in decoding])
+        except Exception as error:
+            for request, _ in decoding:
+                request.fail(error)
+        for request, opened in decoding:
+            if opened.ended and not request.future.done():
+                try:
+                    request.finish(self._questions.close(opened))
+                except Exception as error:
+                    request.fail(error)
+        self._sweep()
+
+    def end_active(self, error: StreamError) -> None:
+        """End all answers that are being given."""
+        for request in self.active:
+            request.fail(error)
+        self._sweep()
+
+    def end_all(self, error: BaseException) -> None:
+        """End every request."""
+        for request in [*self.active, *self._waiting]:
+            request.fail(error)
+        self._sweep()
+        self._waiting.clear()
+
+    def _ready(self, newest_stamp: int) -> Request | None:
+        if len(self.active) >= MAX_OPEN or self._questions.must_wait:
+            return None
+        halted = self.keeps_a_turn
+        for request in self._waiting:
+            if newest_stamp >= request.after_ns:
+                if request.ready is None:
+                    request.ready = time.perf_counter()
+                if not (halted and request.update_state):
+                    return request
+        return None
+
+    def _sweep(self) -> None:
+        """Free what is held by answers that have ended, whatever ended them."""
+        for request in self.active:
+            if request.future.done() and request.opened is not None:
+                self._questions.abandon(request.opened)
+        self.active = [request for request in self.active if not request.future.done()]

@@ -1,0 +1,154 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the stream keeps and what goes when it gets too much: oldest temporal patches first.
+
+The prefix stays always, and the newest kept question-answer turns.  What goes, goes whole: a
+temporal patch with all its tokens, a vision segment's marks with its last patch, a turn with what
+leads from it to the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from streamvlm_ros.engine.budget import tokens_kept
+from streamvlm_ros.engine.cache import StreamCache
+from streamvlm_ros.engine.errors import ErrorCode, StreamError
+from streamvlm_ros.engine.positions import NANOSECONDS
+from streamvlm_ros.engine.units import Kind, Label, Unit
+
+
+class StreamMemory:
+    """Decides which units of a cache go.
+
+    Attributes:
+        cache: what it decides about.
+        evicted_tokens: tokens that went since ``clear``.
+        segment: number of the newest vision segment.
+        turn: number of the newest kept turn.
+
+    """
+
+    def __init__(self, cache: StreamCache, seconds: float = 0.0, kept_turns: int = 8) -> None:
+        """Keep what fits, or of it the newest ``seconds`` where these are above 0."""
+        self.cache = cache
+        self._seconds = seconds
+        self._kept_turns = kept_turns
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget what was counted."""
+        self.evicted_tokens = 0
+        self.segment = -1
+        self.turn = -1
+
+    @property
+    def limit(self) -> int:
+        """Tokens that are kept at most."""
+        return tokens_kept(self.cache.capacity)
+
+    @property
+    def oldest(self) -> Label | None:
+        """The oldest temporal patch that is kept."""
+        return next((unit.label for unit in self.cache.units
+                     if unit.label.kind is Kind.PATCH), None)
+
+    def check(self, tokens: int) -> None:
+        """Refuse what would not fit even if all that may go went.
+
+        Raises:
+            StreamError: OUT_OF_MEMORY.
+
+        """
+        stays = sum(unit.tokens for unit in self.cache.units[:1])  # the prefix
+        if stays + tokens > self.limit:
+            raise StreamError(
+                ErrorCode.OUT_OF_MEMORY,
+                f'{tokens} tokens were to come and {stays} have to stay, the KV cache keeps at '
+                f'most {self.limit}; raise the capacity or the memory budget, or lower '
+                'max_pixels.')
+
+    def lacks(self, tokens: int) -> bool:
+        """Tell whether so many tokens must wait until open answers have ended."""
+        gone = self._surplus(tokens)
+        return (self.cache.pinned
+                and self.cache.free + self.cache.freed_by(gone) < tokens)
+
+    def make_room(self, tokens: int, times_ns: Sequence[int] = (), goes_on: bool = False) -> None:
+        """Let go what has to for so many new tokens.
+
+        Args:
+            tokens: how many.
+            times_ns: times of the temporal patches among them.
+            goes_on: they belong to the vision segment that is open.
+
+        Raises:
+            StreamError: OUT_OF_MEMORY when they cannot fit, or not while answers are open;
+                nothing went.
+
+        """
+        self.check(tokens)
+        gone = self._expired(times_ns)
+        gone += self._surplus(tokens, gone)
+        gone += self.empty_marks(gone, self.segment if goes_on else None)
+        if self.cache.free + self.cache.freed_by(gone) < tokens:
+            raise StreamError(
+                ErrorCode.OUT_OF_MEMORY,
+                'Open answers still read what the stream has dropped, and the KV cache is full; '
+                'new frames are taken again when an answer has ended. Ask for shorter answers, '
+                'or raise the capacity.')
+        self.let_go(gone)
+
+    def let_go(self, units: Sequence[Unit]) -> None:
+        """Forget units, counted."""
+        if units:
+            self.evicted_tokens += sum(unit.tokens for unit in units)
+            self.cache.drop(units)
+
+    def forget_turns(self) -> None:
+        """Let the oldest turns go until no more than ``kept_turns`` are left."""
+        turns = sorted({unit.label.group for unit in self.cache.units
+                        if unit.label.kind is Kind.TURN})
+        old = set(turns[:max(0, len(turns) - self._kept_turns)])
+        if old:
+            self.let_go([unit for unit in self.cache.units
+                          if unit.label.kind is Kind.TURN and unit.label.group in old])
+
+    def _expired(self, times_ns: Sequence[int]) -> list[Unit]:
+        """Return the patches whose time is over: the next one came before the window began."""
+        if not self._seconds or not times_ns:
+            return []
+        begins = times_ns[-1] - round(self._seconds * NANOSECONDS)
+        patches = [unit for unit in self.cache.units if unit.label.kind is Kind.PATCH]
+        following = [*(unit.label.time_ns for unit in patches[1:]), times_ns[0]]
+        return [unit for unit, time_ns in zip(patches, following) if time_ns <= begins]
+
+    def _surplus(self, tokens: int, gone: Sequence[Unit] = ()) -> list[Unit]:
+        """Return what must go besides for so many tokens: oldest patches, then oldest turns."""
+        already = set(gone)
+        over = self.cache.length - sum(unit.tokens for unit in gone) + tokens - self.limit
+        surplus: list[Unit] = []
+        for kind in (Kind.PATCH, Kind.TURN):
+            for unit in self.cache.units if over > 0 else ():
+                if unit.label.kind is kind and unit not in already:
+                    surplus.append(unit)
+                    over -= unit.tokens
+                    if over <= 0:
+                        break
+        turns = {unit.label.group for unit in surplus if unit.label.kind is Kind.TURN}
+        if turns:
+            already.update(surplus)
+            surplus += [unit for unit in self.cache.units if unit.label.kind is Kind.TURN
+                        and unit.label.group in turns and unit not in already]
+        return surplus
+
+    def empty_marks(self, gone: Sequence[Unit], goes_on: int | None) -> list[Unit]:
+        """Return the marks of vision segments that have no patch left, but of one that goes on."""
+        already, marks = set(gone), []
+        for unit in self.cache.units:
+            if unit.label.kind is Kind.PATCH and unit not in already:
+                # The oldest patches go first: every later segment has one.
+                return [mark for mark in marks if mark.label.group != unit.label.group]
+            if unit.label.kind is Kind.MARK and unit.label.group != goes_on:
+                marks.append(unit)
+        return marks

@@ -1,0 +1,91 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Whose turn it is on the accelerator: the stream's or the answers'."""
+
+from __future__ import annotations
+
+import enum
+
+from streamvlm_ros.engine.errors import ErrorCode, StreamError
+
+# What goes first may go so many times in a row while the other waits.
+FRAME_TURNS_IN_A_ROW = 4
+ANSWER_TURNS_IN_A_ROW = 32
+
+
+class Policy(enum.Enum):
+    """Who goes first when frames and answers both wait.
+
+    A frame turn is at most one chunk of waiting frames, with the watches' scores behind it.  An
+    answer turn opens at most one question and decodes one token of every open answer.  Whoever
+    waits alone goes at once.  While both wait:
+
+    - ``frames_first``: frames, but every fifth turn is the answers': a decode step waits for at
+      most 4 frame turns, so that an answer of n tokens takes at most 4 n frame turns and n of its
+      own, however many frames come.
+    - ``answers_first``: answers, but every 33rd turn is the frames': a chunk waits for at most
+      32 answer turns, however many questions come.
+    - ``balanced``: whoever has had less time since both began to wait.  Their shares then differ
+      by no more than the longest turn either has had, so a decode step waits for at most one
+      frame turn more than the time of the answer turn before it, and the same the other way
+      round.
+    """
+
+    FRAMES_FIRST = 'frames_first'
+    ANSWERS_FIRST = 'answers_first'
+    BALANCED = 'balanced'
+
+    @classmethod
+    def named(cls, name: str) -> Policy:
+        """Return the policy of that name.
+
+        Raises:
+            StreamError: INVALID_REQUEST; there is none.
+
+        """
+        try:
+            return cls(name)
+        except ValueError:
+            names = ', '.join(policy.value for policy in cls)
+            raise StreamError(ErrorCode.INVALID_REQUEST,
+                              f'policy is {name!r}; choose one of {names}.') from None
+
+
+class Turn(enum.Enum):
+    """What the worker does next."""
+
+    FRAMES = enum.auto()
+    ANSWERS = enum.auto()
+
+
+class Turns:
+    """Deals out turns by a policy, which may be changed at any time."""
+
+    def __init__(self, policy: Policy) -> None:
+        """Begin with nobody having waited."""
+        self.policy = policy
+        self._in_a_row = 0
+        self._seconds = dict.fromkeys(Turn, 0.0)
+
+    def next(self, frames: bool, answers: bool) -> Turn | None:
+        """Return whose turn it is, given who waits; None when nobody does."""
+        if not (frames and answers):
+            self._start_over()
+            return Turn.FRAMES if frames else Turn.ANSWERS if answers else None
+        if self.policy is Policy.BALANCED:
+            ahead = self._seconds[Turn.FRAMES] > self._seconds[Turn.ANSWERS]
+            return Turn.ANSWERS if ahead else Turn.FRAMES
+        first, second, most = Turn.FRAMES, Turn.ANSWERS, FRAME_TURNS_IN_A_ROW
+        if self.policy is Policy.ANSWERS_FIRST:
+            first, second, most = second, first, ANSWER_TURNS_IN_A_ROW
+        turn = first if self._in_a_row < most else second
+        self._in_a_row = self._in_a_row + 1 if turn is first else 0
+        return turn
+
+    def spent(self, turn: Turn, seconds: float) -> None:
+        """Count the time that a turn has taken."""
+        self._seconds[turn] += seconds
+
+    def _start_over(self) -> None:
+        self._in_a_row = 0
+        self._seconds = dict.fromkeys(Turn, 0.0)

@@ -1,0 +1,88 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The standing questions of a stream, scored behind every chunk in one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from streamvlm_ros.engine.frames import Frame
+from streamvlm_ros.engine.prompt import Prompt
+from streamvlm_ros.engine.questions import Questions
+from streamvlm_ros.engine.stream import FrameStream
+from streamvlm_ros.engine.watch import Watch, WatchEvent, WatchList
+
+
+class Watching:
+    """What ``VideoStreamingInference`` offers about standing questions."""
+
+    def __init__(self, prompt: Prompt, stream: FrameStream, questions: Questions) -> None:
+        """Begin with no watches."""
+        self._prompt, self._stream, self.questions = prompt, stream, questions
+        self._watches = WatchList()
+        self._asked: dict[str, tuple[list[int], list[list[int]]]] = {}
+        self._scored: Frame | None = None  # the newest frame that the last scores saw
+
+    def watch(self, question: str, choices: Sequence[str], *, threshold: float = 0.7,
+              hold: int = 2, name: str = '') -> Watch:
+        """Add a standing question, which ``score_watches`` scores behind every chunk.
+
+        Args:
+            question: what to ask.
+            choices: 2 to 26 different texts.
+            threshold: probability that a new answer needs, above 0 and at most 1.
+            hold: scored chunks in a row for which it needs it.
+            name: what its events are called; empty: one is found.
+
+        Returns:
+            The watch, with its name.
+
+        Raises:
+            StreamError: INVALID_REQUEST; nothing was added.
+
+        """
+        asked = self._prompt.choice_question(question, choices)
+        watch = self._watches.add(Watch(name, question, tuple(choices), threshold, hold))
+        self._asked[watch.name] = asked
+        return watch
+
+    def unwatch(self, name: str) -> None:
+        """Remove a standing question.
+
+        Raises:
+            StreamError: INVALID_REQUEST when there is none of that name.
+
+        """
+        self._watches.remove(name)
+        del self._asked[name]
+
+    def watches(self) -> tuple[Watch, ...]:
+        """Return the standing questions as they stand, in the order they were added."""
+        return self._watches.all()
+
+    def score_watches(self) -> list[WatchEvent]:
+        """Score all watches in one pass, if frames were prefilled since the last time.
+
+        Frames that wait for their chunk to fill are not seen.  The stream stays as it was.
+
+        Returns:
+            The watches whose answer has changed.
+
+        Raises:
+            StreamError: OUT_OF_MEMORY; the chunk then counts for no watch.
+
+        """
+        seen = self._stream.seen
+        if seen is None or seen is self._scored:
+            return []
+        self._scored = seen
+        if not self._asked:
+            return []
+        scores = self.questions.score(list(self._asked.values()))
+        return self._watches.take(scores, seen.stamp_ns, seen.frame_id,
+                                  self._stream.epoch)
+
+    def restart_watches(self) -> None:
+        """Keep the watches and forget their answers: another stream begins."""
+        self._watches.restart()
+        self._scored = None
