@@ -10,6 +10,7 @@ import sys
 from typing import Any
 
 from streamvlm_ros.cli.errors import CommandError
+from streamvlm_ros.cli.node_arguments import add_node_arguments
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,8 +31,7 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--timeout', metavar='SEC', type=float, default=0.0, help='0: the node decides'
     )
-    parser.add_argument('--node', default='/streamvlm', help='name of the node (%(default)s)')
-    parser.add_argument('--json', action='store_true', help='print one JSON object')
+    add_node_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -19,8 +19,8 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.signals import SignalHandlerOptions
 
 from streamvlm_ros.cli.errors import CommandError
-from streamvlm_ros.msg import Answer, StreamStatus
-from streamvlm_ros.srv import Ask, AskChoice
+from streamvlm_ros.msg import Answer, StreamStatus, WatchEvent
+from streamvlm_ros.srv import AddWatch, Ask, AskChoice, LoadStream, RemoveWatch, SaveStream
 
 DISCOVERY_TIME = 5.0  # seconds until a node that runs has been found
 OPEN_CALLS = 64  # requests or replies that may be on their way at once
@@ -90,6 +90,35 @@ class Client:
             question=question, choices=choices, timeout=timeout, after=after or Time()
         )
         return self.call(AskChoice, 'ask_choice', request, timeout)
+
+    def save(self, path: str) -> SaveStream.Response:
+        """Call `~/save`; raises as `ask`."""
+        return self.call(SaveStream, 'save', SaveStream.Request(path=path))
+
+    def load(self, path: str) -> LoadStream.Response:
+        """Call `~/load`; raises as `ask`."""
+        return self.call(LoadStream, 'load', LoadStream.Request(path=path))
+
+    def add_watch(self, question: str, choices: list[str], **fields: Any) -> AddWatch.Response:
+        """Call `~/add_watch`; `fields` are those of the request; raises as `ask`."""
+        request = AddWatch.Request(question=question, choices=choices, **fields)
+        return self.call(AddWatch, 'add_watch', request)
+
+    def remove_watch(self, name: str) -> RemoveWatch.Response:
+        """Call `~/remove_watch`; raises as `ask`."""
+        return self.call(RemoveWatch, 'remove_watch', RemoveWatch.Request(name=name))
+
+    def events(self) -> list[WatchEvent]:
+        """Subscribe to `~/events` and return a list that grows with every event."""
+        events: list[WatchEvent] = []
+        self.node.create_subscription(
+            WatchEvent, f'{self.target}/events', events.append, QoSProfile(depth=OPEN_CALLS)
+        )
+        return events
+
+    def is_served(self, name: str) -> bool:
+        """Tell whether a service that was called before is still there."""
+        return bool(self._clients[name].service_is_ready())
 
     def call(self, kind: Any, name: str, request: Any, timeout: float = 0.0) -> Any:
         """Call any service of the node and return the response; raises as `ask`."""

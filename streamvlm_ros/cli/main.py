@@ -8,10 +8,19 @@ import argparse
 from collections.abc import Sequence
 import sys
 
-from streamvlm_ros.cli import ask, choose, demo, replay, run
+from streamvlm_ros.cli import ask, choose, demo, load, replay, run, save, watch
 from streamvlm_ros.cli.errors import CommandError
 
-VERBS = {'run': run, 'ask': ask, 'choose': choose, 'replay': replay, 'demo': demo}
+VERBS = {
+    'run': run,
+    'ask': ask,
+    'choose': choose,
+    'watch': watch,
+    'save': save,
+    'load': load,
+    'replay': replay,
+    'demo': demo,
+}
 INTERRUPTED = 130  # what a shell expects after Ctrl-C
 
 

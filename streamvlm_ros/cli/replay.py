@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable
+import contextlib
 import json
 import pathlib
 import sys
@@ -107,29 +108,31 @@ def read_until(bag: pathlib.Path, topic: str, seconds: float | None) -> Iterable
 
 
 def feed(engine: VideoStreamingInference, messages: Iterable[Any]) -> dict[str, int]:
-    """Append a bag's images as the node does, dropping none; return what became of them."""
-    from streamvlm_ros.engine import StreamError
-    from streamvlm_ros.engine.sampling import StampSampler
+    """Append a bag's images as the node does, one by one; return what became of them."""
+    from streamvlm_ros.engine.intake import append_next, FrameIntake
+    from streamvlm_ros.engine.worker_status import Counters
     from streamvlm_ros.nodes.images import decode_image, ImageError
 
-    sampler = StampSampler(engine.settings.sample_rate)
-    counts = {'frames_ingested': 0, 'frames_sampled_out': 0, 'frames_failed': 0}
+    counters = Counters()
+    intake = FrameIntake(engine.settings, 1, counters)
+    said = ''
     for message in messages:
-        stamp_ns = to_nanoseconds(message.header.stamp)
         try:
-            if stamp_ns <= 0 and engine.settings.time_source == 'stamp':
-                raise ImageError('The frame has no header stamp; give -p time_source:=uniform.')
-            frame = decode_image(message)
-            if stamp_ns > 0 and not sampler.take(stamp_ns):
-                counts['frames_sampled_out'] += 1
-                continue
-            engine.append_frame(frame, stamp_ns, message.header.frame_id)
-            counts['frames_ingested'] += 1
-        except (ImageError, StreamError) as error:
-            if not counts['frames_failed']:
-                _progress(str(error))
-            counts['frames_failed'] += 1
-    return counts
+            image = decode_image(message)
+        except ImageError as error:
+            counters.fault(str(error), failed=1)
+        else:
+            intake.put(image, to_nanoseconds(message.header.stamp), message.header.frame_id)
+            append_next(engine, intake, contextlib.nullcontext())
+        if counters.last_error and not said:
+            said = counters.last_error
+            _progress(said)
+    return {
+        'frames_ingested': counters.ingested,
+        'frames_sampled_out': counters.sampled_out,
+        'frames_failed': counters.failed,
+        'frames_dropped': counters.dropped,
+    }
 
 
 def _ask(

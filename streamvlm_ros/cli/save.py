@@ -1,0 +1,49 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Have a running node write its stream's memory to a file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from streamvlm_ros.cli.ask import load_client_module
+from streamvlm_ros.cli.errors import CommandError
+from streamvlm_ros.cli.node_arguments import add_node_arguments
+
+PATH_HELP = "a file; a bare name lies in the node's save_folder, on the node's machine"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.add_argument('path', help=PATH_HELP)
+    add_node_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Save and print what was saved; needs ROS."""
+    client = load_client_module()
+    with client.Client(arguments.node) as node:
+        response = node.save(arguments.path)
+    return print_saved(response, 'saved in', arguments.json)
+
+
+def print_saved(response: Any, verb: str, as_json: bool) -> int:
+    """Print what a response says was saved or loaded.
+
+    Raises:
+        CommandError: it failed.
+
+    """
+    if not response.success:
+        raise CommandError(response.error_msg)
+    if as_json:
+        names = ('path', 'frames', 'tokens', 'bytes')
+        print(json.dumps({name: getattr(response, name) for name in names}))
+    else:
+        print(
+            f'{response.frames:,} frames, {response.tokens:,} tokens, '
+            f'{response.bytes / 1e6:,.1f} MB {verb} {response.path}'
+        )
+    return 0

@@ -1,0 +1,85 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Have a running node watch for an answer to change, and print every change until Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from streamvlm_ros.cli.ask import load_client_module
+from streamvlm_ros.cli.errors import CommandError
+from streamvlm_ros.cli.node_arguments import add_node_arguments
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.add_argument('question')
+    parser.add_argument('choices', nargs='+', metavar='CHOICE', help='2 to 26 answers')
+    parser.add_argument('--name', default='', help='what its events are called')
+    parser.add_argument(
+        '--threshold', type=float, default=0.7, help='probability of a new answer (%(default)s)'
+    )
+    parser.add_argument(
+        '--hold', type=int, default=2, help='chunks in a row that it needs it (%(default)s)'
+    )
+    parser.add_argument('--count', type=int, default=0, help='end after so many changes')
+    parser.add_argument('--keep', action='store_true', help='leave the watch in the node')
+    add_node_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Add the watch, print its events, and remove it at the end; needs ROS."""
+    if not 1 <= arguments.hold < 2**32:
+        raise CommandError('--hold is a number of chunks, 1 or more.')
+    client = load_client_module()
+    with client.Client(arguments.node) as node:
+        events = node.events()
+        added = node.add_watch(
+            arguments.question,
+            arguments.choices,
+            name=arguments.name,
+            threshold=arguments.threshold,
+            hold=arguments.hold,
+        )
+        if not added.success:
+            raise CommandError(added.error_msg)
+        try:
+            _print_events(node, events, added.name, arguments)
+        finally:
+            if not arguments.keep:
+                node.remove_watch(added.name)
+    return 0
+
+
+def _print_events(node: Any, events: list[Any], name: str, arguments: argparse.Namespace) -> None:
+    printed = 0
+    while not arguments.count or printed < arguments.count:
+        # A node that has ended will never send another one.
+        if not node.wait_until(lambda: bool(events), 1.0) and not node.is_served('add_watch'):
+            raise CommandError(f'{arguments.node} has ended; look at its log.')
+        while events:
+            event = events.pop(0)
+            if event.name == name and not (arguments.count and printed >= arguments.count):
+                print(_line(event, arguments.json), flush=True)
+                printed += 1
+
+
+def _line(event: Any, as_json: bool) -> str:
+    since = event.since.sec + event.since.nanosec / 1e9
+    probability = float(event.probabilities[event.choice_index])
+    if as_json:
+        return json.dumps(
+            {
+                'name': event.name,
+                'choice': event.choice,
+                'previous': event.previous,
+                'probability': round(probability, 6),
+                'since': since,
+                'stamp': event.header.stamp.sec + event.header.stamp.nanosec / 1e9,
+                'epoch': event.epoch,
+            }
+        )
+    before = f' (before: {event.previous})' if event.previous else ''
+    return f'{since:.3f} {event.name}: {event.choice} {probability:.0%}{before}'
