@@ -100,7 +100,7 @@ def main(argv: list[str] | None = None) -> None:
     made = setup.parser(__doc__ or '')
     made.add_argument('--hours', type=float, default=24.0)
     made.add_argument('--fps', type=float, default=4.0)
-    made.add_argument('--rebase-position', type=int, default=4096)
+    made.add_argument('--rebase-position', type=int, default=0, help="0: by the model's range")
     made.set_defaults(width=112, height=84)
     arguments = made.parse_args(argv)
     day = Day(setup.make_engine(
