@@ -5,9 +5,10 @@ A simulated day: a stream that is never reset, one scene after another, a questi
 
     python -m benchmark.day --hours 24
 
-Every minute a new scene of the generator, a minute long, follows the last one; the memory holds
-the newest minute. At its end one question about it is asked, and held to the generator's truth.
-Written down: memory, tokens and time of a chunk for every hour, and the answers that were right.
+Scenes of the generator, half a minute long, follow one another without a word; the memory holds
+the newest half minute. At the end of every other one a question about it is asked, and held to
+the generator's truth. Written down: memory, tokens and time of a chunk for every hour, and the
+answers that were right.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ from training.plan import HELD_OUT_SEED
 from training.questions import Question, questions_for
 from training.scenes import make_scene, Scene
 
-MINUTE = 60.0
-# What a minute alone settles, whatever came before it.
-FAMILIES = ('colour', 'shape', 'where', 'light', 'direction')
+SCENE_S = 30.0
+# What a scene alone settles: after a cut everything in view has 'just come in', and 'seen so far'
+# means other scenes too.
+FAMILIES = ('colour', 'shape', 'where', 'light', 'direction', 'when')
 
 
 class Day:
@@ -44,11 +46,11 @@ class Day:
         self.tokens: list[int] = []
         self.asked = self.right = 0
 
-    def run_minute(self, number: int) -> None:
-        """Stream a minute and ask about it."""
-        scene = make_scene(HELD_OUT_SEED + 700_000 + number, seconds=MINUTE, fps=self.fps,
+    def run_scene(self, number: int) -> None:
+        """Stream a scene; every other one is asked about."""
+        scene = make_scene(HELD_OUT_SEED + 700_000 + number, seconds=SCENE_S, fps=self.fps,
                            size=self.size)
-        start = number * round(MINUTE * 1e9) - scene.stamps_ns[0] + 1_000_000_000
+        start = number * round(SCENE_S * 1e9) - scene.stamps_ns[0] + 1_000_000_000
         for image, stamp in zip(scene.frames, scene.stamps_ns):
             self.frames += 1
             pending = self.engine.get_cache_info().pending_frames
@@ -57,14 +59,14 @@ class Day:
             if pending == self.engine.settings.chunk_frames - 1:
                 self.chunk_ms.append(1e3 * (time.perf_counter() - began))
                 self.tokens.append(self.engine.get_cache_info().tokens)
-        question = pick(scene, number)
+        question = pick(scene, number // 2) if number % 2 else None
         if question is None:
             return
         answer, _ = self.engine.ask(question.text, 16)
         self.asked += 1
         self.right += answer == question.answer
         if answer != question.answer:
-            self.wrong.append({'minute': number, 'question': question.text,
+            self.wrong.append({'scene': number, 'question': question.text,
                                'answer': answer, 'truth': question.answer})
 
     def hour(self, number: int) -> dict[str, Any]:
@@ -79,8 +81,8 @@ class Day:
 
 
 def pick(scene: Scene, number: int) -> Question | None:
-    """Return one of the questions that the scene's end settles, another kind each minute."""
-    asked = questions_for(scene, MINUTE - 1.0 / scene.fps)
+    """Return one of the questions that the scene's end settles, another kind each time."""
+    asked = questions_for(scene, SCENE_S - 1.0 / scene.fps)
     for turn in range(len(FAMILIES)):
         family = FAMILIES[(number + turn) % len(FAMILIES)]
         for question in asked:
@@ -105,13 +107,13 @@ def main(argv: list[str] | None = None) -> None:
     arguments = made.parse_args(argv)
     day = Day(setup.make_engine(
         setup.load_model(arguments), capacity=arguments.capacity, sample_rate=0.0,
-        memory_seconds=MINUTE, rebase_position=arguments.rebase_position),
+        memory_seconds=SCENE_S, rebase_position=arguments.rebase_position),
         arguments.fps, (arguments.width, arguments.height))
-    rows = []
-    minutes = round(60 * arguments.hours)
-    for number in range(minutes):
-        day.run_minute(number)
-        if number % 60 == 59 or number == minutes - 1:
+    rows: list[dict[str, Any]] = []
+    scenes = round(3600 / SCENE_S * arguments.hours)
+    for number in range(scenes):
+        day.run_scene(number)
+        if (number + 1) % round(3600 / SCENE_S) == 0 or number == scenes - 1:
             rows.append(day.hour(len(rows) + 1))
             print(rows[-1], flush=True)
             day.begin_hour()

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 import statistics
 import time
+from typing import Any
 
 import torch
 
@@ -50,7 +51,7 @@ def main() -> None:
     while not engine.get_cache_info().evicted_tokens and fill < 10_000:
         chunk()
         fill += 1
-    rows = []
+    rows: list[dict[str, Any]] = []
     for count in (0, 1, 2, 5, 10):
         for i in range(len(engine.watches()), count):
             engine.watch(QUESTIONS[i], CHOICES[i % len(CHOICES)])

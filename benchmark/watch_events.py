@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 import dataclasses
 import itertools
+from typing import Any
 
 from benchmark import setup
 from streamvlm_ros.engine import VideoStreamingInference
@@ -92,8 +93,9 @@ def main(argv: list[str] | None = None) -> None:
     engine = setup.make_engine(setup.load_model(arguments), capacity=arguments.capacity,
                                sample_rate=0.0, chunk_frames=arguments.chunk_frames)
     size = (arguments.width, arguments.height)
-    rows = {kind: {'event': kind, 'scenes': 0, 'in_time': 0, 'false': 0}
-            for kind in ('light', 'count')}
+    rows: dict[str, dict[str, Any]] = {
+        kind: {'event': kind, 'scenes': 0, 'in_time': 0, 'false': 0}
+        for kind in ('light', 'count')}
     for event in itertools.islice(eventful_scenes(size), arguments.scenes):
         row = rows['light' if 'light' in event.question else 'count']
         in_time, false = watch_scene(engine, event)

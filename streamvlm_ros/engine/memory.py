@@ -144,7 +144,8 @@ class StreamMemory:
 
     def empty_marks(self, gone: Sequence[Unit], goes_on: int | None) -> list[Unit]:
         """Return the marks of vision segments that have no patch left, but of one that goes on."""
-        already, marks = set(gone), []
+        already = set(gone)
+        marks: list[Unit] = []
         for unit in self.cache.units:
             if unit.label.kind is Kind.PATCH and unit not in already:
                 # The oldest patches go first: every later segment has one.

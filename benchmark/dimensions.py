@@ -1,0 +1,89 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Randomly initialised models of the published dimensions, to measure speed without weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers import Qwen2_5_VLConfig
+
+from streamvlm_ros.engine import load_processor, resolve_model, StreamQwenModel
+from streamvlm_ros.engine.processor import StreamProcessor
+
+# As published in the config.json of Qwen/Qwen2.5-VL-3B-Instruct and -7B-Instruct; toy is for CPUs.
+TEXT: dict[str, dict[str, Any]] = {
+    '3B': {'hidden_size': 2048, 'num_hidden_layers': 36, 'num_attention_heads': 16,
+           'num_key_value_heads': 2, 'intermediate_size': 11008, 'vocab_size': 151936,
+           'tie_word_embeddings': True},
+    '7B': {'hidden_size': 3584, 'num_hidden_layers': 28, 'num_attention_heads': 28,
+           'num_key_value_heads': 4, 'intermediate_size': 18944, 'vocab_size': 152064,
+           'tie_word_embeddings': False},
+    'toy': {'hidden_size': 256, 'num_hidden_layers': 2, 'num_attention_heads': 2,
+            'num_key_value_heads': 1, 'intermediate_size': 512, 'vocab_size': 1024,
+            'tie_word_embeddings': True},
+}
+VISION: dict[str, Any] = {
+    'depth': 32, 'hidden_size': 1280, 'num_heads': 16, 'intermediate_size': 3420,
+    'fullatt_block_indexes': [7, 15, 23, 31], 'window_size': 112, 'tokens_per_second': 2}
+TOY_VISION = VISION | {'depth': 2, 'hidden_size': 160, 'num_heads': 2, 'intermediate_size': 320,
+                       'fullatt_block_indexes': [1]}
+
+
+def build(name: str, device: str, dtype: torch.dtype) -> tuple[StreamQwenModel, StreamProcessor]:
+    """
+    Return a random model of some dimensions on a device, and a processor whose ids it knows.
+
+    No answer of it ends before its limit: the tokens that end one have logits of 0.
+    """
+    processor = load_processor(resolve_model('tiny'))
+    ids = processor.tokenizer.convert_tokens_to_ids
+    text = TEXT[name]
+    config = Qwen2_5_VLConfig(
+        text_config=text | {
+            'max_position_embeddings': 128000, 'rms_norm_eps': 1e-6,
+            'rope_parameters': {'rope_type': 'default', 'rope_theta': 1e6,
+                                'mrope_section': [16, 24, 24]}},
+        vision_config=(TOY_VISION if name == 'toy' else VISION) | {
+            'out_hidden_size': text['hidden_size']},
+        image_token_id=ids('<|image_pad|>'), video_token_id=ids('<|video_pad|>'),
+        vision_start_token_id=ids('<|vision_start|>'), vision_end_token_id=ids('<|vision_end|>'),
+        tie_word_embeddings=text['tie_word_embeddings'])
+    torch.manual_seed(0)
+    default = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        with torch.device(device):
+            model = StreamQwenModel(config).eval()
+    finally:
+        torch.set_default_dtype(default)
+    with torch.no_grad():
+        model.lm_head.weight[[ids('<|im_end|>'), ids('<|endoftext|>')]] = 0.0
+    return model, processor
+
+
+def text_bytes(model: StreamQwenModel) -> int:
+    """Return the bytes of weights that one decoded token reads."""
+    layers = model.model.language_model.layers
+    return sum(p.nbytes for p in layers.parameters()) + model.lm_head.weight.nbytes
+
+
+def kv_bytes(model: StreamQwenModel, tokens: int) -> int:
+    """Return the bytes of keys and values of so many cached tokens."""
+    text = model.config.text_config
+    head_dim = text.hidden_size // text.num_attention_heads
+    each = 2 * text.num_hidden_layers * text.num_key_value_heads * head_dim
+    return tokens * each * model.dtype.itemsize
+
+
+def chunk_flops(model: StreamQwenModel, tokens: int, cached: int) -> float:
+    """Return the floating-point operations of a chunk of `tokens` behind `cached` tokens."""
+    text, vision = model.config.text_config, model.config.vision_config
+    dense = sum(p.numel() for p in model.model.language_model.layers.parameters())
+    head_dim = text.hidden_size // text.num_attention_heads
+    attention = 4 * text.num_hidden_layers * text.num_attention_heads * head_dim * tokens * (
+        cached + tokens / 2)
+    patches = tokens * vision.spatial_merge_size ** 2
+    blocks = sum(p.numel() for p in model.model.visual.blocks.parameters())
+    return 2.0 * dense * tokens + attention + 2.0 * blocks * patches
