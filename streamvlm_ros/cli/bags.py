@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+import contextlib
 import pathlib
 import shutil
 from typing import Any
@@ -70,14 +71,26 @@ def read_images(folder: pathlib.Path, topic: str = '') -> Iterator[Any]:
         CommandError: there is no such bag or topic, or more than one to choose from.
 
     """
+    with _open(folder) as reader:
+        picked = _pick_topic(reader, folder, topic)
+        connections = [c for c in reader.connections if c.topic == picked]
+        for connection, _, raw in reader.messages(connections):
+            yield reader.deserialize(raw, connection.msgtype)
+
+
+def image_topic(folder: pathlib.Path, topic: str = '') -> str:
+    """Return the image topic of a bag, as `read_images` picks it; raises as that."""
+    with _open(folder) as reader:
+        return _pick_topic(reader, folder, topic)
+
+
+@contextlib.contextmanager
+def _open(folder: pathlib.Path) -> Iterator[AnyReader]:
     if not folder.exists():
         raise CommandError(f'There is no bag at {folder}.')
     try:
         with AnyReader([folder], default_typestore=get_typestore(Stores.ROS2_HUMBLE)) as reader:
-            picked = _pick_topic(reader, folder, topic)
-            connections = [c for c in reader.connections if c.topic == picked]
-            for connection, _, raw in reader.messages(connections):
-                yield reader.deserialize(raw, connection.msgtype)
+            yield reader
     except (AnyReaderError, ReaderError, OSError, ValueError) as error:
         raise CommandError(f'{folder} cannot be read as a bag: {error}.') from error
 

@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plays a bag's images into a topic in real time.
 
-`python -m streamvlm_ros.cli.player BAG TOPIC [SUBSCRIBERS]`
+`python -m streamvlm_ros.cli.player BAG TOPIC [SUBSCRIBERS [BAG_TOPIC]]`
 
 For machines without `ros2 bag play`. It waits for subscribers, one if not told otherwise,
-follows the header stamps, and ends with the bag.
+follows the header stamps, and ends with the bag. BAG_TOPIC is needed where the bag has several
+image topics.
 """
 
 from __future__ import annotations
@@ -36,12 +37,13 @@ QUEUE = 100
 
 def main() -> int:
     """Play; return the exit code."""
-    bag, topic, subscribers = [*sys.argv[1:], '1'][:3]
+    given = sys.argv[1:]
+    bag, topic, subscribers, bag_topic = [*given, *('1', '')[len(given) - 2 :]]
     # Python's own handling of SIGINT: the context stays valid until the player leaves it.
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node('streamvlm_player')
     try:
-        play(node, pathlib.Path(bag), topic, int(subscribers))
+        play(node, pathlib.Path(bag), topic, int(subscribers), bag_topic)
     except CommandError as error:
         print(f'player: {error}', file=sys.stderr)
         return 1
@@ -53,14 +55,16 @@ def main() -> int:
     return 0
 
 
-def play(node: Node, bag: pathlib.Path, topic: str, subscribers: int) -> None:
-    """Publish every image of a bag, each as long behind the first as its stamp says.
+def play(
+    node: Node, bag: pathlib.Path, topic: str, subscribers: int, bag_topic: str = ''
+) -> None:
+    """Publish every image of a bag's topic, each as long behind the first as its stamp says.
 
     Raises:
         CommandError: the bag cannot be read, or too few subscribe.
 
     """
-    messages = [to_ros(message) for message in read_images(bag)]
+    messages = [to_ros(message) for message in read_images(bag, bag_topic)]
     publisher = node.create_publisher(Image, topic, QoSProfile(depth=QUEUE))
     deadline = time.monotonic() + SUBSCRIBER_TIME
     while publisher.get_subscription_count() < subscribers:

@@ -8,6 +8,8 @@ from streamvlm_ros.engine.cache import StreamCache
 from streamvlm_ros.engine.cache_manager import KVCacheManager
 from streamvlm_ros.engine.checkpoint import resolve_model
 from streamvlm_ros.engine.devices import check_device
+from streamvlm_ros.engine.devices import device_bytes
+from streamvlm_ros.engine.devices import free_device_memory
 from streamvlm_ros.engine.errors import ErrorCode
 from streamvlm_ros.engine.errors import StreamError
 from streamvlm_ros.engine.inference import VideoStreamingInference
@@ -23,8 +25,8 @@ from streamvlm_ros.engine.worker import StreamWorker
 from streamvlm_ros.engine.worker_status import WorkerStatus
 
 __all__ = [
-    'Answer', 'check_device', 'Choice', 'ErrorCode', 'KVCacheManager', 'load_processor',
-    'resolve_model', 'SavedStream', 'StreamCache', 'StreamError', 'StreamQwenModel',
-    'StreamSettings', 'StreamWorker', 'VideoStreamingInference', 'Watch', 'WatchEvent',
-    'WorkerStatus',
+    'Answer', 'check_device', 'Choice', 'device_bytes', 'ErrorCode', 'free_device_memory',
+    'KVCacheManager', 'load_processor', 'resolve_model', 'SavedStream', 'StreamCache',
+    'StreamError', 'StreamQwenModel', 'StreamSettings', 'StreamWorker', 'VideoStreamingInference',
+    'Watch', 'WatchEvent', 'WorkerStatus',
 ]

@@ -23,6 +23,7 @@ class AnswerDesk:
 
     Attributes:
         active: requests whose answer is being given.
+        max_goals: how many of them may be goals.
 
     """
 
@@ -31,6 +32,7 @@ class AnswerDesk:
         self._questions = questions
         self._waiting: collections.deque[Request] = collections.deque()
         self.active: list[Request] = []
+        self.max_goals = MAX_OPEN
 
     @property
     def pending(self) -> int:
@@ -66,14 +68,17 @@ class AnswerDesk:
             self.active.append(request)
         return request
 
-    def expire(self) -> None:
-        """Take out requests that nobody waits for any more, and those whose time is over."""
+    def expire(self, stale: bool = False) -> None:
+        """Take out requests that nobody waits for any more, and those whose time is over.
+
+        Args:
+            stale: frames have stopped coming, which is why a request for a newer one had to wait.
+
+        """
         now = time.perf_counter()
         for request in [*self.active, *self._waiting]:
             if now >= request.deadline:
-                request.fail(StreamError(
-                    ErrorCode.TIMEOUT, f'No answer within {request.timeout:g} s; give it more '
-                    'time, or look at ~/status for what keeps the stream.'))
+                request.fail(_too_late(request, stale))
         self._sweep()
         waiting = [request for request in self._waiting if not request.future.done()]
         self._waiting.clear()
@@ -89,6 +94,7 @@ class AnswerDesk:
                 request.opened = self._questions.open(
                     request.question, request.max_new_tokens, request.update_state,
                     began=request.ready)
+                request.tell_progress()
         except Exception as error:
             request.fail(error)
 
@@ -102,11 +108,15 @@ class AnswerDesk:
             for request, _ in decoding:
                 request.fail(error)
         for request, opened in decoding:
-            if opened.ended and not request.future.done():
-                try:
+            if request.future.done():
+                continue
+            try:
+                if opened.ended:
                     request.finish(self._questions.close(opened))
-                except Exception as error:
-                    request.fail(error)
+                else:
+                    request.tell_progress()
+            except Exception as error:
+                request.fail(error)
         self._sweep()
 
     def end_active(self, error: StreamError) -> None:
@@ -126,11 +136,13 @@ class AnswerDesk:
         if len(self.active) >= MAX_OPEN or self._questions.must_wait:
             return None
         halted = self.keeps_a_turn
+        goals = sum(request.is_goal and not request.future.done() for request in self.active)
         for request in self._waiting:
             if newest_stamp >= request.after_ns:
                 if request.ready is None:
                     request.ready = time.perf_counter()
-                if not (halted and request.update_state):
+                if not (halted and request.update_state) \
+                        and not (request.is_goal and goals >= self.max_goals):
                     return request
         return None
 
@@ -140,3 +152,14 @@ class AnswerDesk:
             if request.future.done() and request.opened is not None:
                 self._questions.abandon(request.opened)
         self.active = [request for request in self.active if not request.future.done()]
+
+
+def _too_late(request: Request, stale: bool) -> StreamError:
+    """Return why a request has no answer in time."""
+    if stale and request.after_ns and request.ready is None:
+        return StreamError(
+            ErrorCode.STALE_STREAM, f'Frames have stopped coming: none as new as the request '
+            f'wants came within {request.timeout:g} s; check the camera.')
+    return StreamError(
+        ErrorCode.TIMEOUT, f'No answer within {request.timeout:g} s; give it more time, or look '
+        'at ~/status for what keeps the stream.')

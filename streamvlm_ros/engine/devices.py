@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import torch
 
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
@@ -41,3 +43,15 @@ def move_model(model: StreamQwenModel, device: str | None) -> StreamQwenModel:
     if device is None or getattr(model, 'hf_device_map', None):
         return model
     return model.to(check_device(device))
+
+
+def device_bytes(name: str) -> int | None:
+    """Return the memory that this process holds on a GPU, in bytes; None for the CPU."""
+    return torch.cuda.memory_reserved(name) if name.startswith('cuda') else None
+
+
+def free_device_memory() -> None:
+    """Give back what a model that nobody refers to any more has held."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -14,7 +14,9 @@ from typing import Any, Generic, TypeVar
 from streamvlm_ros.engine.errors import as_stream_error
 from streamvlm_ros.engine.inference import VideoStreamingInference
 from streamvlm_ros.engine.open_question import OpenQuestion
+from streamvlm_ros.engine.results import Answer
 
+PROGRESS_PERIOD = 0.1  # seconds, at least, between two reports of an answer so far
 T = TypeVar('T')
 
 
@@ -62,12 +64,15 @@ class Request:
 
     Attributes:
         question, choices, max_new_tokens, update_state: what is asked; no choices: free text.
+        is_goal: one of those of which only so many are answered at once.
         after_ns: not before a frame with this stamp has been seen.
         timeout: seconds from ``began``; 0: none.
         began: when it was asked, ``time.perf_counter``.
         ready: when what it waits for had been seen; its answer's times count from here.
         future: where the answer or the StreamError goes.
         opened: the question's decoding, once it has begun.
+        on_progress: is told the answer so far.
+        told: when it was last told, ``time.perf_counter``.
 
     """
 
@@ -76,17 +81,28 @@ class Request:
     is_choice: bool = False
     max_new_tokens: int = 128
     update_state: bool = False
+    is_goal: bool = False
     after_ns: int = 0
     timeout: float = 0.0
     began: float = dataclasses.field(default_factory=time.perf_counter)
     ready: float | None = None
     future: Future[Any] = dataclasses.field(default_factory=Future)
     opened: OpenQuestion | None = None
+    on_progress: Callable[[Answer], None] | None = None
+    told: float = float('-inf')
 
     @property
     def deadline(self) -> float:
         """When it times out, on ``time.perf_counter``'s clock."""
         return self.began + self.timeout if self.timeout else float('inf')
+
+    def tell_progress(self) -> None:
+        """Tell who wants to know the answer so far, unless that was done just now."""
+        now = time.perf_counter()
+        if self.on_progress is not None and self.opened is not None \
+                and not self.future.done() and now - self.told >= PROGRESS_PERIOD:
+            self.told = now
+            self.on_progress(self.opened.answer())
 
     def finish(self, result: Any) -> None:
         """Hand the result over, unless the caller has cancelled."""

@@ -55,18 +55,32 @@ class StreamWorker:
         """Start the thread."""
         self._thread.start()
 
-    def stop(self, timeout: float = 10.0) -> None:
-        """End the thread; requests still open end with NOT_ACTIVE.  May be called again."""
+    def stop(self, timeout: float = 10.0) -> bool:
+        """End the thread; requests still open end with NOT_ACTIVE.  May be called again.
+
+        Returns:
+            Whether it ended within ``timeout`` seconds; until it has, it holds the model.
+
+        """
         self._loop.stop()
         if self._thread.is_alive():
             self._thread.join(timeout)
+        return not self._thread.is_alive()
 
     def submit_frame(self, image: np.ndarray, stamp_ns: int, frame_id: str = '') -> None:
         """Hand in a camera's frame, RGB uint8 [h, w, 3]; never blocks on the model."""
         with self._loop.wake:
+            if self._loop.paused:
+                self._loop.counters.leave_out()
+                return
             self._loop.intake.put(image, stamp_ns, frame_id)
             # Also for a frame sampled out: a request may wait for just its stamp.
             self._loop.wake.notify()
+
+    def count_left_out(self) -> None:
+        """Count a frame that nobody has looked at, because the stream is paused."""
+        with self._loop.wake:
+            self._loop.counters.leave_out()
 
     def count_failed(self, message: str = 'An image message could not be decoded.') -> None:
         """Count a message that did not become a frame, and why."""
@@ -75,7 +89,8 @@ class StreamWorker:
             self._loop.counters.fault(message, failed=1)
 
     def ask(self, question: str, *, max_new_tokens: int = 128, update_state: bool = False,
-            after_ns: int = 0, timeout: float = 0.0) -> Future[Answer]:
+            after_ns: int = 0, timeout: float = 0.0, is_goal: bool = False,
+            on_progress: Callable[[Answer], None] | None = None) -> Future[Answer]:
         """Ask in free text.
 
         A question with ``update_state`` has its place in the stream: behind every frame that was
@@ -89,7 +104,12 @@ class StreamWorker:
             max_new_tokens: longest answer.
             update_state: keep question and answer in the stream.
             after_ns: answer only when a frame with this stamp or a later one was seen.
-            timeout: seconds until the request ends with TIMEOUT; 0: never.
+            timeout: seconds until the request ends with TIMEOUT; 0: never.  It is STALE_STREAM
+                instead if the frame that ``after_ns`` wants has not come because frames have
+                stopped coming.
+            is_goal: one of those of which ``set_max_goals`` limits how many are answered at once.
+            on_progress: called from the worker's thread with the answer so far, whose
+                ``finish_reason`` is empty: at its first token, and then at most every 0.1 s.
 
         Returns:
             A future of the answer; its exception is a StreamError.  Cancelling it ends the
@@ -97,15 +117,16 @@ class StreamWorker:
 
         """
         request = Request(question, max_new_tokens=max_new_tokens, update_state=update_state,
-                          after_ns=after_ns, timeout=timeout)
+                          after_ns=after_ns, timeout=timeout, is_goal=is_goal,
+                          on_progress=on_progress)
         self._loop.submit(request)
         return request.future
 
     def ask_choice(self, question: str, choices: Sequence[str], *, after_ns: int = 0,
-                   timeout: float = 0.0) -> Future[Answer]:
+                   timeout: float = 0.0, is_goal: bool = False) -> Future[Answer]:
         """Ask for one of several choices; otherwise as ``ask``."""
         request = Request(question, choices=tuple(choices), is_choice=True, after_ns=after_ns,
-                          timeout=timeout)
+                          timeout=timeout, is_goal=is_goal)
         self._loop.submit(request)
         return request.future
 
@@ -150,6 +171,30 @@ class StreamWorker:
         policy = Policy.named(name)
         with self._loop.wake:
             self._loop.turns.policy = policy
+
+    def set_max_goals(self, number: int) -> None:
+        """Answer at most so many goals at once, from now on; others wait for their turn."""
+        with self._loop.wake:
+            self._loop.desk.max_goals = number
+            self._loop.wake.notify()
+
+    @property
+    def paused(self) -> bool:
+        """Whether frames that come are left out; questions are answered all the same."""
+        return self._loop.paused
+
+    def set_paused(self, paused: bool) -> None:
+        """Leave out the frames that come from now on, or take them again.
+
+        A frame that is left out is counted as sampled out, but meets no request's ``after_ns``.
+        """
+        with self._loop.wake:
+            self._loop.paused = paused
+
+    def set_stale_after(self, seconds: float) -> None:
+        """Call a stream stale that has frames, and gets none for so long; 0: never."""
+        with self._loop.wake:
+            self._loop.stale_after = seconds
 
     def set_sample_rate(self, hz: float) -> None:
         """Take ``hz`` frames a second of stream time of what comes from now on; 0: every frame.

@@ -24,7 +24,9 @@ class WorkerLoop:
 
     Attributes:
         wake: the lock of everything here but the engine; notified when there is work.
-        intake, counters, turns: for whoever holds the lock.
+        intake, counters, turns, desk: for whoever holds the lock.
+        paused: frames that come are left out.
+        stale_after: seconds without a frame until the stream is stale; 0: never.
 
     """
 
@@ -39,12 +41,14 @@ class WorkerLoop:
         self._engine = engine
         self._on_change = on_change
         self._on_watch_event = on_watch_event
-        self._desk = AnswerDesk(engine.questions)
+        self.desk = AnswerDesk(engine.questions)
         self._calls: list[Call[Any]] = []
         self._info = engine.get_cache_info()
         self._epoch = engine.epoch
         self._stopping = False
         self._failed = False
+        self.paused = False
+        self.stale_after = 0.0
 
     def stop(self) -> None:
         """End ``run`` after the turn that it is in."""
@@ -61,14 +65,14 @@ class WorkerLoop:
             if isinstance(work, Call):
                 self._calls.append(work)
             else:
-                self._desk.add(work)
+                self.desk.add(work)
             self.wake.notify()
 
     def status(self) -> WorkerStatus:
         """Return the stream's status; never waits for the model."""
         with self.wake:
             return self.counters.status(self._state(), self._info, self.intake.waiting,
-                                        self._desk.pending)
+                                        self.desk.pending)
 
     def run(self) -> None:
         """Work until stopped; then end everything that is open."""
@@ -93,33 +97,41 @@ class WorkerLoop:
         with self.wake:
             self._stopping = True
             calls, self._calls = self._calls, []
-            self._desk.end_all(error)
+            self.desk.end_all(error)
         for call in calls:
             call.fail(error)
 
     def _state(self) -> str:
         if self._failed:
             return 'error'
-        if self._desk.active:
+        if self.paused:
+            return 'paused'
+        if self._stale():
+            return 'stale'
+        if self.desk.active:
             return 'answering'
         return 'streaming' if self._info.frames else 'waiting_for_images'
+
+    def _stale(self) -> bool:
+        return (self.stale_after > 0 and self._info.frames > 0
+                and self.counters.silent_for(self.stale_after))
 
     def _wait_for_work(self) -> bool:
         """Sleep until there is something to do; return False when it is time to stop."""
         with self.wake:
             while not self._stopping:
-                self._desk.expire()
+                self.desk.expire(self._stale())
                 if self._calls or any(self._due()):
                     return True
-                left = self._desk.deadline - time.perf_counter()
+                left = self.desk.deadline - time.perf_counter()
                 self.wake.wait(None if left == float('inf') else max(0.0, left))
             return False
 
     def _due(self) -> tuple[bool, bool]:
         """Tell whether frames wait that may be taken, and whether answers wait."""
-        frames = (bool(self.intake) and not self._desk.keeps_a_turn
+        frames = (bool(self.intake) and not self.desk.keeps_a_turn
                   and not self._engine.frames_must_wait)
-        return frames, self._desk.due(self._newest_stamp())
+        return frames, self.desk.due(self._newest_stamp())
 
     def _newest_stamp(self) -> int:
         """Return what a request's ``after`` is met by: a frame taken, or one sampled out."""
@@ -151,11 +163,11 @@ class WorkerLoop:
             self._take_frames()
         elif turn is Turn.ANSWERS:
             with self.wake:
-                request = self._desk.next_ready(self._newest_stamp())
+                request = self.desk.next_ready(self._newest_stamp())
             if request is not None:
-                self._desk.open(request)
+                self.desk.open(request)
                 self._score_watches()
-            self._desk.decode()
+            self.desk.decode()
         if turn is not None:
             self.turns.spent(turn, time.perf_counter() - began)
 
@@ -182,7 +194,7 @@ class WorkerLoop:
     def _end_answers_of_old_epoch(self) -> None:
         if self._engine.epoch != self._epoch:
             self._epoch = self._engine.epoch
-            self._desk.end_active(StreamError(
+            self.desk.end_active(StreamError(
                 ErrorCode.RESET_DURING_ANSWER,
                 'The stream was reset while the answer was given; ask again.'))
 

@@ -17,9 +17,9 @@ RATE_WINDOW = 5.0
 class WorkerStatus:
     """The stream as its worker sees it.
 
-    ``frames_received`` is always sampled out + ingested + dropped + failed + waiting.  Stamps are
-    in nanoseconds, rates in Hz over the last seconds, ``frame_age`` in seconds from arrival to
-    ingest of the newest frame.
+    ``frames_received`` is always sampled out (or left out while paused) + ingested + dropped +
+    failed + waiting.  Stamps are in nanoseconds, rates in Hz over the last seconds, ``frame_age``
+    in seconds from arrival to ingest of the newest frame.
     """
 
     state: str
@@ -76,12 +76,23 @@ class Counters:
         self.failed = 0
         self.frame_age = 0.0
         self.last_error = ''
+        self._last_arrival = 0.0
         self._input = _Rate()
         self._ingest = _Rate()
 
     def arrived(self) -> None:
         """Count a message in."""
+        self._last_arrival = time.monotonic()
         self._input.tick()
+
+    def leave_out(self) -> None:
+        """Count a message in that is left out on purpose."""
+        self.arrived()
+        self.sampled_out += 1
+
+    def silent_for(self, seconds: float) -> bool:
+        """Tell whether no message has come for so long, on a steady clock."""
+        return time.monotonic() - self._last_arrival > seconds
 
     def ingest(self, age: float) -> None:
         """Count a frame that reached the stream, ``age`` seconds after it came."""

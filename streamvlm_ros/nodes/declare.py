@@ -10,7 +10,9 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 
-from streamvlm_ros.nodes.parameters import check_values, Parameter, PARAMETERS
+from streamvlm_ros.nodes.parameter import Parameter
+from streamvlm_ros.nodes.parameter_table import PARAMETERS
+from streamvlm_ros.nodes.parameters import check_values
 
 
 def declare_parameters(node: Node) -> dict[str, Any]:

@@ -14,13 +14,14 @@ pixels.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 from typing import Any, Protocol
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+
+from streamvlm_ros.nodes.encodings import Layout, LAYOUTS, NO_PICTURE
 
 Frame = npt.NDArray[np.uint8]
 
@@ -38,72 +39,6 @@ class ImageMessage(Protocol):
     is_bigendian: int
     step: int
     data: Any
-
-
-@dataclasses.dataclass(frozen=True)
-class _Layout:
-    """How the samples of one encoding lie in memory and how they become RGB."""
-
-    dtype: str  # numpy's, without byte order
-    channels: int  # samples per pixel in a row
-    code: int | None = None  # a cv2.cvtColor code; None: the samples are RGB already
-    planar: bool = False  # 4:2:0, with a plane of colour of half the height behind the brightness
-    even: bool = False  # neighbours share colour samples: width (and height, if planar) is even
-    least: int = 1  # smallest width and height that can be converted
-    cv_bridge: bool = False  # cv_bridge converts this encoding to rgb8 too
-
-
-# cv2 names a Bayer pattern by its second row, ROS by its first: hence rggb and BG.
-_BAYER = {
-    'rggb': cv2.COLOR_BayerBG2RGB,
-    'bggr': cv2.COLOR_BayerRG2RGB,
-    'gbrg': cv2.COLOR_BayerGR2RGB,
-    'grbg': cv2.COLOR_BayerGB2RGB,
-}
-_BGR, _RGBA, _BGRA, _GRAY = (
-    cv2.COLOR_BGR2RGB,
-    cv2.COLOR_RGBA2RGB,
-    cv2.COLOR_BGRA2RGB,
-    cv2.COLOR_GRAY2RGB,
-)
-_UYVY, _YUYV = cv2.COLOR_YUV2RGB_UYVY, cv2.COLOR_YUV2RGB_YUY2
-
-_LAYOUTS: dict[str, _Layout] = {
-    'rgb8': _Layout('u1', 3, cv_bridge=True),
-    'bgr8': _Layout('u1', 3, _BGR, cv_bridge=True),
-    'rgba8': _Layout('u1', 4, _RGBA, cv_bridge=True),
-    'bgra8': _Layout('u1', 4, _BGRA, cv_bridge=True),
-    'rgb16': _Layout('u2', 3, cv_bridge=True),
-    'bgr16': _Layout('u2', 3, _BGR, cv_bridge=True),
-    'rgba16': _Layout('u2', 4, _RGBA, cv_bridge=True),
-    'bgra16': _Layout('u2', 4, _BGRA, cv_bridge=True),
-    'mono8': _Layout('u1', 1, _GRAY, cv_bridge=True),
-    'mono16': _Layout('u2', 1, _GRAY, cv_bridge=True),
-    # Unnamed channels: OpenCV's order, which is what every driver that writes these means.
-    '8UC1': _Layout('u1', 1, _GRAY),
-    '8UC3': _Layout('u1', 3, _BGR),
-    '8UC4': _Layout('u1', 4, _BGRA),
-    '32FC1': _Layout('f4', 1, _GRAY),
-    '32FC3': _Layout('f4', 3, _BGR),
-    'uyvy': _Layout('u1', 2, _UYVY, even=True),
-    'yuv422': _Layout('u1', 2, _UYVY, even=True, cv_bridge=True),
-    'yuyv': _Layout('u1', 2, _YUYV, even=True),
-    'yuv422_yuy2': _Layout('u1', 2, _YUYV, even=True, cv_bridge=True),
-    'nv12': _Layout('u1', 1, cv2.COLOR_YUV2RGB_NV12, planar=True, even=True),
-    'nv21': _Layout('u1', 1, cv2.COLOR_YUV2RGB_NV21, planar=True, even=True),
-}
-for _pattern, _code in _BAYER.items():
-    _LAYOUTS[f'bayer_{_pattern}8'] = _Layout('u1', 1, _code, least=3, cv_bridge=True)
-    _LAYOUTS[f'bayer_{_pattern}16'] = _Layout('u2', 1, _code, least=3, cv_bridge=True)
-
-ENCODINGS = tuple(_LAYOUTS)
-"""Every encoding that `decode_image` understands."""
-
-_NO_PICTURE = {
-    '16UC1': 'depth in millimetres',
-    '16SC1': 'disparity or depth',
-    '64FC1': 'depth or disparity',
-}
 
 
 def decode_image(msg: ImageMessage) -> Frame:
@@ -134,30 +69,56 @@ def decode_without_cv_bridge(msg: ImageMessage) -> Frame:
     pixels = _to_uint8(_samples(msg, layout), msg.encoding)
     if layout.code is None:
         return np.array(pixels)
+    if msg.encoding == 'nv24':
+        pixels = _nv24_as_yuyv(pixels)
     try:
         rgb = cv2.cvtColor(np.ascontiguousarray(pixels), layout.code)
     except cv2.error as error:
         raise ImageError(
             f'OpenCV cannot convert a {msg.width}x{msg.height} {msg.encoding} image '
-            f'({error.err}); '
-            'let the camera driver publish rgb8 or bgr8.'
+            f'({error.err}); let the camera driver publish rgb8 or bgr8.'
         ) from error
+    if msg.encoding == 'nv24':
+        rgb = rgb[:, ::2]
     return np.ascontiguousarray(rgb, dtype=np.uint8)
 
 
-def _check_header(msg: ImageMessage) -> _Layout:
+def _nv24_as_yuyv(pixels: Frame) -> Frame:
+    """Give every pixel of nv24 the four samples of two yuyv pixels, of which one is kept.
+
+    OpenCV knows no nv24; this way it has the same formula as the other YUV encodings.
+
+    Args:
+        pixels: uint8 [3 height, width], the view that `_samples` returns.
+
+    Returns:
+        uint8 [height, 2 width, 2].
+    """
+    height, width = pixels.shape[0] // 3, pixels.shape[1]
+    step = pixels.strides[0]
+    # A row of colour is 2 width bytes long and 2 steps from the next; as no row is longer than its
+    # step, it ends within the rows of the view, whose bounds were checked.
+    colour = np.lib.stride_tricks.as_strided(
+        pixels[height:], (height, width, 2), (2 * step, 2, 1), writeable=False
+    )
+    yuyv = np.empty((height, width, 4), np.uint8)
+    yuyv[..., 0] = yuyv[..., 2] = pixels[:height]
+    yuyv[..., 1::2] = colour
+    return yuyv.reshape(height, 2 * width, 2)
+
+
+def _check_header(msg: ImageMessage) -> Layout:
     """Return the layout of a message whose size suits its encoding."""
-    if msg.encoding in _NO_PICTURE:
+    if msg.encoding in NO_PICTURE:
         raise ImageError(
-            f"The encoding '{msg.encoding}' holds {_NO_PICTURE[msg.encoding]}, not a picture; "
+            f"The encoding '{msg.encoding}' holds {NO_PICTURE[msg.encoding]}, not a picture; "
             'subscribe to the colour topic of the camera.'
         )
-    layout = _LAYOUTS.get(msg.encoding)
+    layout = LAYOUTS.get(msg.encoding)
     if layout is None:
         raise ImageError(
             f'The encoding {msg.encoding[:40]!r} is unknown; let the camera driver publish '
-            'rgb8, bgr8, mono8 '
-            'or another one of docs/cameras.md.'
+            'rgb8, bgr8, mono8 or another one of docs/cameras.md.'
         )
     if msg.height <= 0 or msg.width <= 0:
         raise ImageError(
@@ -169,26 +130,25 @@ def _check_header(msg: ImageMessage) -> _Layout:
             f'The image is too small ({msg.width}x{msg.height} pixels); '
             f'{msg.encoding} needs at least {layout.least}x{layout.least}.'
         )
-    if layout.even and (msg.width % 2 or (layout.planar and msg.height % 2)):
+    if layout.even and (msg.width % 2 or (layout.chroma_rows and msg.height % 2)):
         raise ImageError(
             f'The image is {msg.width}x{msg.height} pixels, but {msg.encoding} shares colour '
-            'between '
-            'neighbours and needs even sizes; choose another size in the camera driver.'
+            'between neighbours and needs even sizes; choose another size in the camera driver.'
         )
     return layout
 
 
-def _samples(msg: ImageMessage, layout: _Layout) -> npt.NDArray[Any]:
+def _samples(msg: ImageMessage, layout: Layout) -> npt.NDArray[Any]:
     """View the samples as [rows, width] or [rows, width, channels], without the row padding."""
     dtype = np.dtype(layout.dtype).newbyteorder('>' if msg.is_bigendian else '<')
     pixel_bytes = dtype.itemsize * layout.channels
     row_bytes = msg.width * pixel_bytes
-    rows = msg.height * 3 // 2 if layout.planar else msg.height
+    rows = msg.height + int(msg.height * layout.chroma_rows)
     if msg.step < row_bytes:
         raise ImageError(
             f'The step of {msg.step} bytes is shorter than a row of {msg.width} '
-            f'{msg.encoding} pixels '
-            f'({row_bytes} bytes); the camera driver fills the message wrongly.'
+            f'{msg.encoding} pixels ({row_bytes} bytes); the camera driver fills the message '
+            'wrongly.'
         )
     # NumPy refuses a buffer of no bytes.
     data = np.frombuffer(msg.data, dtype=np.uint8) if len(msg.data) else np.empty(0, np.uint8)
@@ -197,9 +157,8 @@ def _samples(msg: ImageMessage, layout: _Layout) -> npt.NDArray[Any]:
     if data.nbytes < needed:
         raise ImageError(
             f'The image is truncated: {data.nbytes} bytes came, {needed} are needed for '
-            f'{msg.width}x{msg.height} '
-            f'{msg.encoding}; the message was cut on its way or the camera driver fills it '
-            'wrongly.'
+            f'{msg.width}x{msg.height} {msg.encoding}; the message was cut on its way or the '
+            'camera driver fills it wrongly.'
         )
     if layout.channels == 1:
         shape, strides = (rows, msg.width), (msg.step, dtype.itemsize)
@@ -224,8 +183,7 @@ def _to_uint8(samples: npt.NDArray[Any], encoding: str) -> Frame:
         if low < 0.0 or high > 1.0:
             raise ImageError(
                 f'The {encoding} image has values from {low:.6g} to {high:.6g}, a picture has '
-                '0 to 1; '
-                'if this is depth, subscribe to the colour topic of the camera.'
+                '0 to 1; if this is depth, subscribe to the colour topic of the camera.'
             )
         return np.rint(samples * 255.0).astype(np.uint8)
     if samples.dtype.itemsize == 2:

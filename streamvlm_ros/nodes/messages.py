@@ -4,18 +4,20 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from builtin_interfaces.msg import Time
 from std_msgs.msg import Header
 
-from streamvlm_ros.engine import Answer, StreamError, WorkerStatus
+from streamvlm_ros.engine import Answer, StreamError, Watch, WatchEvent, WorkerStatus
 from streamvlm_ros.msg import Answer as AnswerMsg
 from streamvlm_ros.msg import StreamStatus
+from streamvlm_ros.msg import Watch as WatchMsg
+from streamvlm_ros.msg import WatchEvent as WatchEventMsg
 from streamvlm_ros.nodes.stamps import NANOSECONDS
-from streamvlm_ros.srv import Ask, AskChoice
 
-Response = TypeVar('Response', Ask.Response, AskChoice.Response)
+# The response of any service of the node: success, error_code, error_msg, and what it carries.
+Response = TypeVar('Response', bound=Any)
 
 _FINISH_REASONS = {
     'stop': AnswerMsg.STOP,
@@ -26,6 +28,8 @@ _STATES = {
     'waiting_for_images': StreamStatus.WAITING_FOR_IMAGES,
     'streaming': StreamStatus.STREAMING,
     'answering': StreamStatus.ANSWERING,
+    'paused': StreamStatus.PAUSED,
+    'stale': StreamStatus.STALE,
     'error': StreamStatus.ERROR,
 }
 
@@ -55,11 +59,44 @@ def answer_message(answer: Answer) -> AnswerMsg:
     )
 
 
-def fill_success(response: Response, answer: AnswerMsg) -> Response:
-    """Fill a service's response with an answer."""
+def watch_message(watch: Watch) -> WatchMsg:
+    """Return the message for a watch."""
+    return WatchMsg(
+        name=watch.name,
+        question=watch.question,
+        choices=list(watch.choices),
+        threshold=watch.threshold,
+        hold=watch.hold,
+        choice=watch.choice,
+        choice_index=watch.choice_index,
+        since=to_time(watch.since_ns),
+        probabilities=list(watch.probabilities),
+        stamp=to_time(watch.stamp_ns),
+    )
+
+
+def watch_event_message(event: WatchEvent) -> WatchEventMsg:
+    """Return the message for an event."""
+    return WatchEventMsg(
+        header=Header(stamp=to_time(event.stamp_ns), frame_id=event.frame_id),
+        name=event.name,
+        question=event.question,
+        choice=event.choice,
+        choice_index=event.choice_index,
+        previous=event.previous,
+        probabilities=list(event.probabilities),
+        choices=list(event.choices),
+        epoch=event.epoch,
+        since=to_time(event.since_ns),
+    )
+
+
+def fill_success(response: Response, **fields: Any) -> Response:
+    """Fill a service's response with what it carries on success."""
     response.success = True
     response.error_code = response.NONE
-    response.answer = answer
+    for name, value in fields.items():
+        setattr(response, name, value)
     return response
 
 
@@ -91,11 +128,12 @@ def status_message(status: WorkerStatus) -> StreamStatus:
         cache_capacity=status.cache_capacity,
         evicted_tokens=status.evicted_tokens,
         memory_bytes=status.memory_bytes,
+        skipped_patches=status.skipped_patches,
         pending_requests=status.pending_requests,
         last_error=status.last_error,
     )
 
 
-def loading_status() -> StreamStatus:
-    """Return the status of a node whose model is not there yet."""
-    return StreamStatus(state=StreamStatus.LOADING)
+def idle_status(fault: str) -> StreamStatus:
+    """Return the status of a node without a model, with the fault of its last attempt."""
+    return StreamStatus(state=StreamStatus.INACTIVE, last_error=fault)

@@ -1,8 +1,8 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The one table of the node's parameters. No ROS here.
+"""The node's parameters together: checked against the table and each other. No ROS here.
 
-The node declares and checks its parameters with it, `streamvlm replay` too, and the test of the
+The node declares and checks its parameters with this, `streamvlm replay` too, and the test of the
 YAML files and docs/interfaces.md read it.
 """
 
@@ -14,169 +14,9 @@ import difflib
 from typing import Any
 
 from streamvlm_ros.engine import StreamSettings
-
-Value = bool | int | float | str
-
-
-class ParameterError(ValueError):
-    """A parameter that cannot be used; `str(error)` is a sentence for the user."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Parameter:
-    """One parameter of the node: what it is for and what it may be."""
-
-    name: str
-    default: Value
-    description: str
-    choices: tuple[str, ...] = ()  # of a string; empty: anything
-    minimum: float | None = None
-    maximum: float | None = None
-    step: int = 0  # of an integer, counted from the minimum; 0: any
-    read_only: bool = True  # decides how the stream is built; takes effect at start only
-
-    def check(self, value: Any) -> Value:
-        """Return the value with the parameter's type.
-
-        Raises:
-            ParameterError: wrong type, out of range or not one of the choices.
-        """
-        if (
-            isinstance(self.default, float)
-            and isinstance(value, int)
-            and not isinstance(value, bool)
-        ):
-            value = float(value)  # YAML's `2` where `2.0` is meant
-        if type(value) is not type(self.default):
-            raise ParameterError(
-                f"The parameter '{self.name}' must be {_TYPE_NAMES[type(self.default)]}, not "
-                f'{value!r}.'
-            )
-        if self.choices and value not in self.choices:
-            raise ParameterError(
-                f"The parameter '{self.name}' must be one of {', '.join(self.choices)}, not "
-                f'{value!r}.'
-            )
-        if not self._within_range(value):
-            raise ParameterError(
-                f"The parameter '{self.name}' must be {self.range_text()}, not {value!r}."
-            )
-        return value
-
-    def _within_range(self, value: Any) -> bool:
-        if self.minimum is not None and not value >= self.minimum:  # `not >=` catches NaN too
-            return False
-        if self.maximum is not None and value > self.maximum:
-            return False
-        return not self.step or (value - int(self.minimum or 0)) % self.step == 0
-
-    def range_text(self) -> str:
-        """Return the range in words, '' where there is none."""
-        if self.minimum is None or self.maximum is None:
-            return ''
-        every = f' in steps of {self.step}' if self.step else ''
-        return f'from {self.minimum:g} to {self.maximum:g}{every}'
-
-
-_TYPE_NAMES = {bool: 'true or false', int: 'a whole number', float: 'a number', str: 'a text'}
-_STREAM = StreamSettings()  # the engine's own defaults are the node's
-
-PARAMETERS = (
-    Parameter(
-        'model', 'tiny', "The model: 'tiny' (embedded), a folder, or a Hugging Face hub id."
-    ),
-    Parameter(
-        'device',
-        'auto',
-        "Where the model runs: 'auto' (the GPU if there is one), 'cpu', 'cuda', 'cuda:1' ...",
-    ),
-    Parameter(
-        'dtype',
-        'auto',
-        "The model's number format; 'auto' is bfloat16 on a GPU and float32 on the CPU.",
-        choices=('auto', 'float32', 'bfloat16', 'float16'),
-    ),
-    Parameter(
-        'sample_rate',
-        _STREAM.sample_rate,
-        'Frames per second of stream time (by header stamps) that the model sees; 0: every frame.',
-        minimum=0.0,
-        maximum=240.0,
-    ),
-    Parameter(
-        'chunk_frames',
-        _STREAM.chunk_frames,
-        'Frames that are prefilled together; more are cheaper per frame, fewer are in the '
-        'memory sooner.',
-        minimum=2,
-        maximum=8,
-        step=2,
-    ),
-    Parameter(
-        'min_pixels',
-        _STREAM.min_pixels,
-        "Smaller images are enlarged to this many pixels; 0: the model's own limit.",
-        minimum=0,
-        maximum=1 << 26,
-    ),
-    Parameter(
-        'max_pixels',
-        _STREAM.max_pixels,
-        "Larger images are reduced to this many pixels; 0: the model's own limit.",
-        minimum=0,
-        maximum=1 << 26,
-    ),
-    Parameter(
-        'position_mode',
-        _STREAM.position_mode,
-        "'continuous': the chunks are one video, answers equal the offline model's; 'append': "
-        'each chunk is its own.',
-        choices=('continuous', 'append'),
-    ),
-    Parameter(
-        'time_source',
-        _STREAM.time_source,
-        "The frames' times: 'stamp' from the image headers, 'uniform' one frame every 1 / "
-        'sample_rate seconds.',
-        choices=('stamp', 'uniform'),
-    ),
-    Parameter(
-        'system_prompt',
-        _STREAM.system_prompt,
-        "What the model is told first; empty: the model's own default.",
-    ),
-    Parameter(
-        'capacity',
-        _STREAM.capacity,
-        'Tokens of KV cache, allocated at start.',
-        minimum=256,
-        maximum=1 << 24,
-    ),
-    Parameter(
-        'queue_frames',
-        64,
-        'Sampled frames that may wait for the model; beyond that the oldest is dropped and '
-        'counted.',
-        minimum=1,
-        maximum=4096,
-    ),
-    Parameter(
-        'max_new_tokens',
-        128,
-        'Longest answer, in tokens, where the request says 0.',
-        minimum=1,
-        maximum=8192,
-        read_only=False,
-    ),
-    Parameter(
-        'request_timeout',
-        30.0,
-        'Seconds that a request may take where it says 0 itself; 0: no limit.',
-        minimum=0.0,
-        maximum=3600.0,
-        read_only=False,
-    ),
-)
+from streamvlm_ros.nodes.parameter import ParameterError, Settable, Value
+from streamvlm_ros.nodes.parameter_table import PARAMETERS
+from streamvlm_ros.nodes.watch_lines import parse_watches
 
 
 def check_values(values: Mapping[str, Any]) -> dict[str, Value]:
@@ -191,7 +31,37 @@ def check_values(values: Mapping[str, Any]) -> dict[str, Value]:
             raise ParameterError(unknown_parameter(name, known))
     checked = {name: known[name].check(values.get(name, known[name].default)) for name in known}
     _check_pixels(checked)
+    parse_watches(str(checked['watches']))
     return checked
+
+
+def check_changes(
+    current: Mapping[str, Any], changes: Mapping[str, Any], *, configured: bool
+) -> dict[str, Value]:
+    """Check what is to be set in a node that runs.
+
+    Args:
+        current: the values of the table as they are.
+        changes: what is to be set; names that are not in the table (use_sim_time) are left out.
+        configured: there is a stream, which some parameters have decided about.
+
+    Returns:
+        The changes to the table.
+
+    Raises:
+        ParameterError: a parameter refuses its value, or cannot be set now.
+    """
+    known = {parameter.name: parameter for parameter in PARAMETERS}
+    table = {name: value for name, value in changes.items() if name in known}
+    checked = check_values({**current, **table})
+    for name in table:
+        fixed = configured and known[name].settable is not Settable.ALWAYS
+        if fixed and checked[name] != current[name]:
+            raise ParameterError(
+                f"The parameter '{name}' decides how the stream is built; to set it, clean the "
+                'node up first (ros2 lifecycle set ... cleanup).'
+            )
+    return {name: checked[name] for name in table}
 
 
 def unknown_parameter(name: str, known: Iterable[str]) -> str:
@@ -221,9 +91,11 @@ def markdown_table() -> str:
     rows = ['| parameter | default | values | |', '|---|---|---|---|']
     for parameter in PARAMETERS:
         values = parameter.range_text() or ', '.join(parameter.choices) or 'text'
-        changes = '' if parameter.read_only else ' Can be set while the node runs.'
-        default = repr(parameter.default) if parameter.default != '' else "''"
-        rows.append(
-            f'| `{parameter.name}` | `{default}` | {values} | {parameter.description}{changes} |'
-        )
+        if isinstance(parameter.default, bool):
+            values = 'True, False'
+        changes = f' {parameter.settable.value}' if parameter.settable.value else ''
+        default = repr(parameter.default)
+        # A bar would end the cell.
+        description = parameter.description.replace('|', '\\|')
+        rows.append(f'| `{parameter.name}` | `{default}` | {values} | {description}{changes} |')
     return '\n'.join(rows)

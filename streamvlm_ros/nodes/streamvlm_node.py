@@ -7,6 +7,7 @@ What is heavy is imported late, so that a signal during the imports ends the pro
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
 import threading
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from streamvlm_ros.nodes.stream_node import StreamNode
 
 REPLY_TIME = 2.0  # seconds for the last replies to go out
+LAST_SPINS = 100  # each runs one callback or task; those that nobody awaits any more do no harm
 
 
 class Stop(BaseException):
@@ -66,31 +68,34 @@ def _run() -> int:
     from rclpy.executors import SingleThreadedExecutor
     from rclpy.logging import get_logger
 
-    from streamvlm_ros.engine import StreamError
+    from streamvlm_ros.nodes.parameter import ParameterError
     from streamvlm_ros.nodes.stream_node import StreamNode
 
     executor = SingleThreadedExecutor()
     stopping = threading.Event()
     node: StreamNode | None = None
-    # The main thread loads the model, then only waits for a signal; Python hands signals to it.
-    spinner = threading.Thread(target=_spin, args=(executor, stopping), name='ros')
+    spinner: threading.Thread | None = None
     try:
         node = StreamNode()
         executor.add_node(node)
+        spinner = threading.Thread(target=_spin, args=(executor, stopping, node), name='ros')
         spinner.start()
-        node.start()
-        stopping.wait()
-        return 1  # nobody but a dying spinner sets it
+        # The main thread runs the transitions; Python hands signals to it, in the midst of loading
+        # too.
+        if node.autostart and not node.start():
+            return 1
+        node.transitions.run()
+        return 1  # nobody but a dying spinner ends it
     except Stop:
         return 0
-    except (StreamError, OSError, ValueError) as error:
+    except ParameterError as error:
         get_logger('streamvlm').fatal(_sentence(error))
         return 1
     finally:
         _end(node, executor, stopping, spinner)
 
 
-def _spin(executor: Executor, stopping: threading.Event) -> None:
+def _spin(executor: Executor, stopping: threading.Event, node: StreamNode) -> None:
     """Run callbacks until told to stop; one that raises is logged and does not end the node."""
     from rclpy.logging import get_logger
 
@@ -99,7 +104,7 @@ def _spin(executor: Executor, stopping: threading.Event) -> None:
             executor.spin_once()
         except Exception as error:  # a reply to a client that has died raises here in Humble
             if not executor.context.ok():
-                stopping.set()
+                node.transitions.end()
                 return
             get_logger('streamvlm').error(f'A callback failed: {error!r}')
 
@@ -108,10 +113,10 @@ def _end(
     node: StreamNode | None,
     executor: Executor,
     stopping: threading.Event,
-    spinner: threading.Thread,
+    spinner: threading.Thread | None,
 ) -> None:
     """Let open questions be refused, then end the threads and the node."""
-    if node is None:
+    if node is None or spinner is None:
         return
     node.stop()
     deadline = time.monotonic() + REPLY_TIME
@@ -121,8 +126,12 @@ def _end(
     if spinner.is_alive():
         executor.wake()
         spinner.join()
+    # The results of goals go out in tasks of their own, behind what has just been run.
+    for _ in range(LAST_SPINS):
+        with contextlib.suppress(Exception):  # as in _spin
+            executor.spin_once(timeout_sec=0)
     executor.shutdown()
-    node.destroy_node()
+    node.leave()
 
 
 def _sentence(error: Any) -> str:

@@ -23,4 +23,4 @@ def test_values_are_accepted(file: pathlib.Path) -> None:
 
 
 def test_there_is_one_per_target() -> None:
-    assert {file.stem for file in CONFIG.glob('*.yaml')} == {'workstation', 'jetson', 'cpu'}
+    assert {file.stem for file in CONFIG.glob('*.yaml')} == {'workstation', 'jetson', 'cpu', 'bag'}

@@ -1,72 +1,193 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The launch file: its arguments, and a node that it starts for real where launch is installed."""
+"""The launch files: arguments, and what they start, for real where launch is installed."""
 
 from __future__ import annotations
 
 import os
 import pathlib
 import shutil
-import signal
-import subprocess
+from typing import Any
 
+import numpy as np
 import pytest
 
-LAUNCH = pathlib.Path(__file__).parents[2] / 'launch' / 'streamvlm.launch.py'
 REASON = 'launch and launch_ros come with a ROS distribution, not with PyPI'
 pytest.importorskip('launch', reason=REASON)
 pytest.importorskip('launch_ros', reason=REASON)
 
-from launch import LaunchContext  # noqa: E402
-from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable  # noqa: E402
+from launch import LaunchContext, LaunchDescription  # noqa: E402
+from launch.actions import DeclareLaunchArgument, LogInfo, SetEnvironmentVariable  # noqa: E402
 from launch.launch_description_sources import get_launch_description_from_python_launch_file  # noqa: E402
+from session import FOLDER, Session  # noqa: E402
+
+from streamvlm_ros.launching import viewers  # noqa: E402
+
+COMMON = {
+    'model', 'image', 'namespace', 'params_file', 'use_sim_time', 'log_level', 'autostart',
+    'rviz', 'foxglove',
+}  # fmt: skip
+ARGUMENTS = {
+    'streamvlm': COMMON,
+    'workstation': COMMON,
+    'jetson': COMMON,
+    'cpu': COMMON,
+    'multi_camera': COMMON - {'namespace', 'rviz'} | {'cameras'},
+    'bag': {
+        'bag', 'question', 'choices', 'topic', 'timeout', 'model', 'params_file', 'log_level',
+    },
+}  # fmt: skip
+needs_ros2 = pytest.mark.skipif(shutil.which('ros2') is None, reason='ros2cli is not installed')
 
 
-def test_arguments() -> None:
-    description = get_launch_description_from_python_launch_file(str(LAUNCH))
-    declared = [e for e in description.entities if isinstance(e, DeclareLaunchArgument)]
-    assert {argument.name for argument in declared} == {
-        'model', 'image', 'namespace', 'params_file', 'use_sim_time', 'log_level',
-    }  # fmt: skip
-    assert all(argument.description for argument in declared)
+def describe(name: str) -> LaunchDescription:
+    return get_launch_description_from_python_launch_file(str(FOLDER / f'{name}.launch.py'))
 
 
+def declared(name: str) -> dict[str, DeclareLaunchArgument]:
+    entities = describe(name).entities
+    return {e.name: e for e in entities if isinstance(e, DeclareLaunchArgument)}
+
+
+def test_there_are_no_other_files() -> None:
+    assert {file.name for file in FOLDER.glob('*.py')} == {f'{n}.launch.py' for n in ARGUMENTS}
+
+
+@pytest.mark.parametrize('name', ARGUMENTS)
+def test_arguments(name: str) -> None:
+    arguments = declared(name)
+    assert set(arguments) == ARGUMENTS[name]
+    assert all(argument.description for argument in arguments.values())
+
+
+@pytest.mark.parametrize('name', ['workstation', 'jetson', 'cpu', 'bag'])
+def test_each_target_has_its_parameters(name: str) -> None:
+    default = declared(name)['params_file'].default_value
+    assert default is not None
+    assert pathlib.Path(default[0].perform(LaunchContext())) == (
+        FOLDER.parent / 'config' / f'{name}.yaml'
+    )
+
+
+@pytest.mark.parametrize('name', ARGUMENTS)
 @pytest.mark.parametrize('own', ['', '/mine.xml'])
-def test_profile(monkeypatch: pytest.MonkeyPatch, own: str) -> None:
+def test_profile(monkeypatch: pytest.MonkeyPatch, name: str, own: str) -> None:
     monkeypatch.setenv('FASTDDS_DEFAULT_PROFILES_FILE', own)
     monkeypatch.delenv('FASTRTPS_DEFAULT_PROFILES_FILE', raising=False)
-    description = get_launch_description_from_python_launch_file(str(LAUNCH))
     context = LaunchContext()
-    for entity in description.entities:
+    for entity in describe(name).entities:
         if isinstance(entity, SetEnvironmentVariable):
             entity.execute(context)
     profile = os.environ['FASTDDS_DEFAULT_PROFILES_FILE']
     assert profile == own or (not own and pathlib.Path(profile).is_file())
 
 
-@pytest.mark.skipif(shutil.which('ros2') is None, reason='ros2cli is not installed')
-def test_launched_node_answers_and_ends(
+def given(**values: str) -> dict[str, str]:
+    defaults = dict.fromkeys(('model', 'namespace', 'params_file'), '')
+    flags = dict.fromkeys(('use_sim_time', 'rviz', 'foxglove', 'autostart'), 'false')
+    return {**defaults, **flags, 'image': 'image', 'log_level': 'info', **values}
+
+
+@pytest.mark.parametrize('viewer', [viewers.rviz, viewers.foxglove])
+def test_viewer(monkeypatch: pytest.MonkeyPatch, viewer: Any) -> None:
+    values = given(rviz='true', foxglove='true')
+    assert viewer(given()) == []
+    monkeypatch.setattr(viewers, 'is_installed', lambda package: False)
+    (action,) = viewer(values)
+    assert isinstance(action, LogInfo)
+    assert 'is not installed' in action.msg[0].perform(LaunchContext())
+    monkeypatch.setattr(viewers, 'is_installed', lambda package: True)
+    (action,) = viewer(values)
+    assert action.node_package in ('rviz2', 'foxglove_bridge')
+
+
+def test_is_installed() -> None:
+    assert viewers.is_installed('rclpy')
+    assert not viewers.is_installed('rviz3')
+
+
+def write_bag(folder: pathlib.Path) -> str:
+    from streamvlm_ros.cli.bags import write_bag
+
+    frames = [np.full((56, 84, 3), 30 * i, np.uint8) for i in range(4)]
+    write_bag(folder / 'bag', frames, [(1000 + i) * 10**9 for i in range(4)], '/front/image')
+    return f'bag:={folder}/bag'
+
+
+@needs_ros2
+def test_node_answers_and_ends_with_ctrl_c(
     domain: int, model_folder: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     from node_process import Camera, make_image, SECOND
 
-    command = ['ros2', 'launch', str(LAUNCH), f'model:={model_folder}', 'namespace:=robot']
-    command += ['image:=/front/image', 'log_level:=warn']
-    with open(tmp_path / 'log', 'wb') as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-    try:
+    arguments = [f'model:={model_folder}', 'namespace:=robot', 'image:=/front/image', 'rviz:=true']
+    with Session(tmp_path, 'cpu.launch.py', *arguments) as session:
         with Camera(topic='/front/image', name='/robot/streamvlm') as camera:
             camera.wait_ready()
             for i in range(4):
                 camera.publish(make_image((1000 + i) * SECOND, i))
             camera.wait_status(lambda status: status.frames_ingested == 4)
             assert camera.ask('What is there?', max_new_tokens=2).success
-        process.send_signal(signal.SIGINT)
-        process.wait(30.0)
-        text = (tmp_path / 'log').read_text()
+        session.interrupt()
+        text = session.log()
         assert 'process has finished cleanly' in text
-        assert 'Loading' not in text
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        # The argument counts more than the file.
+        assert f'Loading {model_folder} as float32 on cpu' in text
+        assert 'rviz:=true, but rviz2 is not installed' in text or viewers.is_installed('rviz2')
+
+
+@needs_ros2
+def test_cameras_see_their_own_images_only(
+    domain: int, model_folder: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    from node_process import Camera, make_image, SECOND
+
+    arguments = [f'model:={model_folder}', 'cameras:=front, rear=/usb/image', 'log_level:=warn']
+    with Session(tmp_path, 'multi_camera.launch.py', *arguments) as session:
+        with (
+            Camera(topic='/front/image', name='/front/streamvlm') as front,
+            Camera(topic='/usb/image', name='/rear/streamvlm') as rear,
+        ):
+            front.wait_ready()
+            rear.wait_ready()
+            for i in range(4):
+                front.publish(make_image((1000 + i) * SECOND, i))
+            for i in range(2):
+                rear.publish(make_image((1000 + i) * SECOND, i))
+            front.wait_status(lambda status: status.frames_ingested == 4)
+            rear.wait_status(lambda status: status.frames_received == 2)
+            assert front.status is not None and front.status.frames_received == 4
+        session.interrupt()
+        assert session.log().count('process has finished cleanly') == 2
+        assert 'Loading' not in session.log()
+
+
+@needs_ros2
+def test_bag(domain: int, model_folder: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    arguments = [write_bag(tmp_path), f'model:={model_folder}', 'question:=Is it light?']
+    with Session(tmp_path, 'bag.launch.py', *arguments, 'choices:=light, dark') as session:
+        assert session.wait() == 0, session.log()
+        assert '(4 frames seen' in session.log()
+
+
+@needs_ros2
+@pytest.mark.parametrize(
+    ('arguments', 'sentence'),
+    [
+        (['bag:=/nowhere'], 'There is no bag at /nowhere.'),
+        (['topic:=/rear/image'], 'has no images on /rear/image; it has: /front/image'),
+        (['model:=/nowhere'], 'The node could not be configured; its own words are above.'),
+        (['choices:=one'], 'The question was not answered; its own words are above.'),
+    ],
+)
+def test_bag_that_fails(
+    domain: int,
+    model_folder: pathlib.Path,
+    tmp_path: pathlib.Path,
+    arguments: list[str],
+    sentence: str,
+) -> None:
+    common = [write_bag(tmp_path), f'model:={model_folder}', 'question:=What?']
+    with Session(tmp_path, 'bag.launch.py', *common, *arguments) as session:
+        assert session.wait() == 1
+        assert sentence in session.log()

@@ -127,10 +127,52 @@ VECTORS: list[tuple[str, RawImage, list[list[list[int]]]]] = [
         RawImage(2, 2, 'nv12', 3, bytes([82, 82, 0] * 2 + [90, 240, 0])),
         [[[255, 1, 0]] * 2] * 2,
     ),
+    # Full colour for every pixel: red beside black, and an odd width.
+    (
+        'nv24',
+        RawImage(3, 1, 'nv24', 3, bytes([82, 16, 235, 90, 240, 128, 128, 128, 128])),
+        [[[255, 1, 0], [0] * 3, [255] * 3]],
+    ),
+    # A row of colour takes two steps and is padded at its end only.
+    (
+        'nv24, padded rows',
+        RawImage(
+            2,
+            2,
+            'nv24',
+            3,
+            bytes([82, 16, 9, 235, 82, 9, 90, 240, 128, 128, 9, 9, 128, 128, 90, 240, 9, 9]),
+        ),
+        [[[255, 1, 0], [0] * 3], [[255] * 3, [255, 1, 0]]],
+    ),
     *[(f'bayer_{p}8, flat', RawImage(4, 4, f'bayer_{p}8', 4, _FLAT), _GREY) for p in _RED_SITES],
     *[
         (f'bayer_{p}8, red', RawImage(6, 6, f'bayer_{p}8', 6, _mosaic(p)), [[RED] * 6] * 6)
         for p in _RED_SITES
     ],
-    ('bayer_rggb16', RawImage(4, 4, 'bayer_rggb16', 8, _pack('<H', *[90 * 257] * 16)), _GREY),
+    *[
+        (
+            f'bayer_{p}16, red',
+            RawImage(6, 6, f'bayer_{p}16', 12, _pack('<H', *[257 * x for x in _mosaic(p)])),
+            [[RED] * 6] * 6,
+        )
+        for p in _RED_SITES
+    ],
+    (
+        'bayer_rggb8, padded rows',
+        RawImage(4, 4, 'bayer_rggb8', 6, (bytes([90] * 4) + b'xx') * 4),
+        _GREY,
+    ),
+    (
+        'bayer_rggb16, big endian, padded rows',
+        RawImage(4, 4, 'bayer_rggb16', 9, (_pack('>H', *[90 * 257] * 4) + b'x') * 4, 1),
+        _GREY,
+    ),
+    ('32FC1, padded rows', RawImage(1, 2, '32FC1', 7, _pack('<f', 0) + bytes(3) + _pack('<f', 1)),
+     [[[0] * 3], [[255] * 3]]),
+    (
+        'rgb16, big endian, padded rows',
+        RawImage(1, 2, 'rgb16', 8, _pack('>H', 257, 514, 771, 9, 10280, 12850, 15420, 9), 1),
+        [[A], [B]],
+    ),
 ]

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 import os
 import pathlib
 import signal
@@ -28,13 +29,33 @@ QUEUE = 200
 class NodeProcess:
     """Starts a node; use it in a `with` block, at the end of which no process is left."""
 
-    def __init__(self, folder: pathlib.Path, **parameters: Any) -> None:
-        """Start with some parameters; `folder` takes the log."""
-        self.log_file = folder / 'node.log'
-        command = [sys.executable, '-m', 'streamvlm_ros.nodes.streamvlm_node', '--ros-args']
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        file: pathlib.Path | None = None,
+        *,
+        namespace: str = '',
+        program: Sequence[object] = ('-m', 'streamvlm_ros.nodes.streamvlm_node'),
+        **parameters: Any,
+    ) -> None:
+        """Start with some parameters, and those of a YAML file; `folder` takes the log."""
+        self.log_file = folder / f'{namespace}node.log'
+        command = [sys.executable, *map(str, program), '--ros-args']
         # Nothing that a test publishes may get lost on the way.
-        overrides = 'qos_overrides./image.subscription'
-        given = {f'{overrides}.reliability': 'reliable', f'{overrides}.depth': QUEUE, **parameters}
+        topic = f'/{namespace}/image' if namespace else '/image'
+        overrides = [
+            f'qos_overrides.{topic}{suffix}.subscription' for suffix in ('', '/compressed')
+        ]
+        given = {
+            **{f'{name}.reliability': 'reliable' for name in overrides},
+            **{f'{name}.depth': QUEUE for name in overrides},
+            'stale_after': 0.0,  # a slow machine must not change what a test sees
+            **parameters,
+        }
+        if namespace:
+            command += ['-r', f'__ns:=/{namespace}']
+        if file is not None:
+            command += ['--params-file', str(file)]
         for name, value in given.items():
             command += ['-p', f'{name}:={value}']
         with open(self.log_file, 'wb') as log:
@@ -89,11 +110,12 @@ class Camera(Client):
         *,
         topic: str = '/image',
         name: str = '/streamvlm',
+        kind: Any = Image,
     ) -> None:
         super().__init__(name, domain_id=int(os.environ['ROS_DOMAIN_ID']))
         self._node = node
         self.published = 0
-        self._publisher = self.node.create_publisher(Image, topic, QoSProfile(depth=QUEUE))
+        self._publisher = self.node.create_publisher(kind, topic, QoSProfile(depth=QUEUE))
 
     def wait_ready(self) -> None:
         """Wait until the node has loaded its model and hears this camera."""
@@ -102,11 +124,16 @@ class Camera(Client):
             if self._node is not None and self._node.process.poll() is not None:
                 raise AssertionError(f'the node has ended:\n{self._node.log()}')
             loaded = self.status is not None and self.status.state > StreamStatus.LOADING
-            return loaded and self._publisher.get_subscription_count() > 0
+            return loaded and self.subscribers > 0
 
         assert self.wait_until(is_ready, START_TIME), 'the node is not ready'
 
-    def publish(self, image: Image) -> None:
+    @property
+    def subscribers(self) -> int:
+        """How many hear this camera."""
+        return int(self._publisher.get_subscription_count())
+
+    def publish(self, image: Any) -> None:
         """Publish an image."""
         self.published += 1
         self._publisher.publish(image)

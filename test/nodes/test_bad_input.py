@@ -20,7 +20,7 @@ from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 
 from streamvlm_ros.msg import StreamStatus
-from streamvlm_ros.nodes.stream_node import MAX_PENDING
+from streamvlm_ros.nodes.gate import MAX_PENDING
 from streamvlm_ros.srv import Ask
 
 START = 1000 * SECOND
@@ -183,19 +183,19 @@ def test_stamps_that_go_backwards_begin_a_new_epoch(camera: Camera) -> None:
     assert answer.oldest_stamp == Time(sec=999)
 
 
-def test_full_cache_keeps_what_is_there_and_goes_on_answering(camera: Camera) -> None:
+def test_full_cache_lets_the_oldest_frames_go(camera: Camera) -> None:
     first = feed_four(camera)
-    more = [make_image(START + (4 + i) * SECOND // 2, i) for i in range(400)]
-    full = first
-    for start in range(0, len(more), 40):
-        full = feed(camera, *more[start : start + 40])
-        if 'full' in full.last_error:
-            break
-    assert 'full' in full.last_error
-    assert full.frames_dropped > first.frames_dropped
+    more = [make_image(START + (4 + i) * SECOND // 2, i) for i in range(120)]
+    # No more at once than may wait in the queue.
+    full = [feed(camera, *more[start : start + 40]) for start in range(0, 120, 40)][-1]
+    assert full.evicted_tokens > 100
+    assert full.frames_dropped == first.frames_dropped
     assert first.cache_tokens < full.cache_tokens <= full.cache_capacity == CAPACITY
-    response = camera.ask('What is there?', max_new_tokens=2)
-    assert response.success, response.error_msg
+    answer = camera.ask('What is there?', max_new_tokens=2, timeout=20.0).answer
+    assert answer.header.stamp == full.header.stamp
+    assert answer.oldest_stamp == full.oldest_stamp
+    assert full.oldest_stamp.sec > first.oldest_stamp.sec + 20
+    assert 0 < answer.frames < 80
 
 
 def test_reset_empties_the_stream(camera: Camera) -> None:

@@ -18,8 +18,10 @@ from rcl_interfaces.srv import DescribeParameters, SetParameters
 from rclpy.parameter import Parameter as RosParameter
 from std_srvs.srv import Trigger
 
+from streamvlm_ros.action import AnswerQuestion
+from streamvlm_ros.cli.goals import Goals
 from streamvlm_ros.msg import Answer, StreamStatus
-from streamvlm_ros.nodes.parameters import PARAMETERS
+from streamvlm_ros.nodes.parameter_table import PARAMETERS
 from streamvlm_ros.srv import Ask
 
 LONG = 8000  # tokens: an answer that is not over when the signal comes
@@ -29,7 +31,11 @@ LONG = 8000  # tokens: an answer that is not over when the signal comes
 def test_signal_while_answering(
     domain: int, model_folder: pathlib.Path, tmp_path: pathlib.Path, number: int
 ) -> None:
-    with NodeProcess(tmp_path, model=model_folder) as node, Camera(node) as camera:
+    with (
+        NodeProcess(tmp_path, model=model_folder) as node,
+        Camera(node) as camera,
+        Goals(camera) as goals,
+    ):
         camera.wait_ready()
         for i in range(4):
             camera.publish(make_image((1000 + i) * SECOND, i))
@@ -37,18 +43,22 @@ def test_signal_while_answering(
         camera.wait_status(lambda status: status.frames_ingested == 4)
         request = Ask.Request(question='Tell me everything.', max_new_tokens=LONG, timeout=600.0)
         open_call = camera.start_call(Ask, 'ask', request)
+        goal = goals.send(question='Tell me everything.', max_new_tokens=LONG, timeout=600.0)
+        assert camera.wait_until(lambda: bool(goal.accepted and goal.feedback), 20.0)
         camera.wait_status(lambda status: status.state == StreamStatus.ANSWERING)
         # Neither images nor other questions wait for the long answer.
         for i in range(4, 8):
             camera.publish(make_image((1000 + i) * SECOND, i))
         camera.wait_status(lambda status: status.frames_ingested == 8)
         assert camera.ask('And this?', max_new_tokens=2, timeout=20.0).success
-        assert not open_call.done()
+        assert not open_call.done() and not goal.is_over
         assert node.stop(number) == 0
         # The reply had gone out before the node went.
-        assert camera.wait_until(open_call.done, 5.0)
+        assert camera.wait_until(lambda: open_call.done() and goal.is_over, 5.0)
         assert open_call.result().error_code == Ask.Response.NOT_ACTIVE
         assert open_call.result().error_msg == 'The stream is not running; start the node.'
+        assert goal.result.error_code == AnswerQuestion.Result.NOT_ACTIVE
+        assert goal.result.answer.text == goal.feedback[-1].text != ''
         assert 'Traceback' not in node.log()
 
 

@@ -1,0 +1,45 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The arguments of the launch files, each described once."""
+
+from __future__ import annotations
+
+from launch import LaunchContext
+from launch.actions import DeclareLaunchArgument
+from launch.substitutions import LaunchConfiguration
+
+REQUIRED = None  # in place of a default
+
+ARGUMENTS: dict[str, tuple[str | None, str]] = {
+    'model': ('', "'tiny', a folder or a hub id; empty: that of params_file, or tiny"),
+    'image': ('image', 'the camera topic'),
+    'namespace': ('', 'namespace of the node'),
+    'params_file': ('', 'YAML with parameters; config/ has one for each target'),
+    'use_sim_time': ('false', 'take the time from /clock'),
+    'log_level': ('info', 'debug, info, warn, error or fatal'),
+    'autostart': ('true', 'configure and activate the node; false: ros2 lifecycle set does it'),
+    'rviz': ('false', 'show the camera in rviz2, if it is installed'),
+    'foxglove': ('false', 'start foxglove_bridge, if it is installed'),
+    'cameras': (REQUIRED, "namespaces, each with a node: 'front, rear=/usb_cam/image_raw'"),
+    'bag': (REQUIRED, 'folder of the bag'),
+    'topic': ('', 'the image topic of the bag; needed where it has several'),
+    'question': (REQUIRED, 'what to ask when the bag has been played'),
+    'choices': ('', "answers to choose from: 'yes, no'; empty: answer freely"),
+    'timeout': ('120', 'seconds that the answer may take'),
+}
+
+
+def declare(*names: str, **defaults: str) -> list[DeclareLaunchArgument]:
+    """Return the declarations of some arguments; `defaults` replace those of the table."""
+    return [
+        DeclareLaunchArgument(
+            name, default_value=defaults.get(name, ARGUMENTS[name][0]),
+            description=ARGUMENTS[name][1],
+        )
+        for name in names
+    ]  # fmt: skip
+
+
+def given_values(context: LaunchContext, *names: str) -> dict[str, str]:
+    """Return the values of some arguments in a launch that runs."""
+    return {name: LaunchConfiguration(name).perform(context) for name in names}

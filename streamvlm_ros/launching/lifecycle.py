@@ -1,0 +1,63 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Starts a lifecycle node and brings it up, in every launch_ros since Humble's.
+
+The `autostart` argument of launch_ros' own LifecycleNode came with Jazzy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from launch import Event
+from launch.actions import EmitEvent, RegisterEventHandler
+from launch.events import matches_action
+from launch_ros.actions import LifecycleNode
+from launch_ros.event_handlers import OnStateTransition
+from launch_ros.events.lifecycle import ChangeState, StateTransition
+from lifecycle_msgs.msg import Transition
+
+
+def bring_up(node: LifecycleNode, if_refused: Sequence[Any] = ()) -> list[Any]:
+    """Return the actions that start a node, configure it and, if that succeeds, activate it.
+
+    A node that cannot be configured stays as it is; it and launch_ros both log it. Activated is
+    once only: whoever configures the node again later decides for themselves.
+
+    Args:
+        node: it has not been started.
+        if_refused: actions to run when it cannot be configured.
+    """
+    activate_once = OnStateTransition(
+        target_lifecycle_node=node,
+        start_state='configuring',
+        goal_state='inactive',
+        entities=[_change_state(node, Transition.TRANSITION_ACTIVATE)],
+        handle_once=True,
+    )
+
+    def is_refusal(event: Event) -> bool:
+        # Behind a failed configure, or behind the error handling of one that raised.
+        return (
+            isinstance(event, StateTransition)
+            and event.action is node
+            and event.start_state in ('configuring', 'errorprocessing')
+            and event.goal_state in ('unconfigured', 'finalized')
+        )
+
+    refused = OnStateTransition(matcher=is_refusal, entities=list(if_refused))
+    # In this order: the handlers must be there before the node, and the node before the event.
+    return [
+        RegisterEventHandler(activate_once),
+        RegisterEventHandler(refused),
+        node,
+        _change_state(node, Transition.TRANSITION_CONFIGURE),
+    ]
+
+
+def _change_state(node: LifecycleNode, transition: int) -> EmitEvent:
+    """Return the action that asks a node for a transition, as soon as it serves it."""
+    return EmitEvent(
+        event=ChangeState(lifecycle_node_matcher=matches_action(node), transition_id=transition)
+    )

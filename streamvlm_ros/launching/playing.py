@@ -1,0 +1,37 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The command lines of bag.launch.py's steps. Pure functions; launch is not needed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import sys
+
+_CLI = [sys.executable, '-m']
+
+
+def wait_command(node: str) -> list[str]:
+    """Return the command that ends when a node has loaded its model and listens."""
+    return [*_CLI, 'streamvlm_ros.cli.ready', node]
+
+
+def play_command(bag: str, topic: str, *, with_rosbag2: bool) -> list[str]:
+    """Return the command that plays the images of a bag into the topic they came from.
+
+    Args:
+        bag: the bag's folder.
+        topic: the image topic.
+        with_rosbag2: play it with `ros2 bag play`; else with this package's own player.
+    """
+    if not with_rosbag2:
+        return [*_CLI, 'streamvlm_ros.cli.player', bag, topic, '1', topic]
+    # It does not wait for subscribers: the delay is for them to be found.
+    options = ['--topics', topic, '--delay', '2', '--disable-keyboard-controls']
+    return ['ros2', 'bag', 'play', bag, *options]
+
+
+def ask_command(node: str, question: str, choices: Sequence[str], timeout: float) -> list[str]:
+    """Return the command that asks a node and prints the answer; with choices, one of them."""
+    verb = ['choose', question, *choices] if choices else ['ask', question]
+    common = ['--node', node, '--timeout', f'{timeout:g}']
+    return [*_CLI, 'streamvlm_ros.cli.main', *verb, *common]

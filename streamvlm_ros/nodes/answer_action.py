@@ -1,0 +1,140 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The action that streams answers and can be canceled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from rclpy.action import ActionServer, CancelResponse, GoalResponse
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+
+from streamvlm_ros.action import AnswerQuestion
+from streamvlm_ros.engine import ErrorCode, StreamError
+from streamvlm_ros.msg import Answer as AnswerMsg
+from streamvlm_ros.nodes import messages
+from streamvlm_ros.nodes.gate import Gate, MAX_PENDING
+from streamvlm_ros.nodes.goal import Goal
+from streamvlm_ros.nodes.submit import ParameterValue
+
+
+class AnswerAction:
+    """`~/answer`. Every goal is a coroutine that awaits the worker, on the node's executor."""
+
+    def __init__(
+        self,
+        node: Node,
+        gate: Gate,
+        parameter: ParameterValue,
+        publish: Callable[[AnswerMsg], None],
+    ) -> None:
+        """Serve the action; goals are refused until the gate is open.
+
+        Args:
+            node: whose action it is.
+            gate: the way to the worker.
+            parameter: returns a parameter's value as it is now.
+            publish: publishes an answer that is complete.
+
+        """
+        self._log = node.get_logger().info
+        self._gate = gate
+        self._parameter = parameter
+        self._publish = publish
+        self._goals: dict[bytes, Goal] = {}  # oldest first
+        depth = QoSProfile(depth=2 * MAX_PENDING)
+        self._server: ActionServer[Any, Any, Any] = ActionServer(
+            node,
+            AnswerQuestion,
+            '~/answer',
+            self._execute,
+            callback_group=ReentrantCallbackGroup(),
+            goal_callback=self._decide,
+            handle_accepted_callback=self._accept,
+            cancel_callback=self._cancel,
+            goal_service_qos_profile=depth,
+            result_service_qos_profile=depth,
+            cancel_service_qos_profile=depth,
+            feedback_pub_qos_profile=depth,
+        )
+
+    @property
+    def unfinished(self) -> int:
+        """Goals that have no result yet."""
+        return len(self._goals)
+
+    def destroy(self) -> None:
+        """Take the action out of the graph."""
+        self._server.destroy()
+
+    def _decide(self, _: AnswerQuestion.Goal) -> GoalResponse:
+        """Accept or refuse at once; a refusal carries no text, so the log says why."""
+        why = ''
+        if not self._gate.is_open:
+            why = 'the node is not active'
+        elif max(len(self._goals), self._gate.open_requests) >= MAX_PENDING:
+            why = f'{MAX_PENDING} requests are waiting already'
+        elif self._parameter('goal_policy') == 'reject' and not self._has_room():
+            why = f'max_goals ({self._parameter("max_goals")}) are open, goal_policy is reject'
+        if why:
+            self._log(f'A goal was refused: {why}.')
+        return GoalResponse.REJECT if why else GoalResponse.ACCEPT
+
+    def _accept(self, handle: Any) -> None:
+        if self._parameter('goal_policy') == 'preempt':
+            while not self._has_room():
+                self._open_goals()[0].end(
+                    StreamError(
+                        ErrorCode.BUSY,
+                        'A newer goal has taken the place of this one (goal_policy is preempt).',
+                    )
+                )
+        self._goals[bytes(handle.goal_id.uuid)] = Goal(handle, self._parameter)
+        handle.execute()
+
+    def _cancel(self, handle: Any) -> CancelResponse:
+        goal = self._goals.get(bytes(handle.goal_id.uuid))
+        if goal is None:
+            return CancelResponse.REJECT
+        goal.end()
+        return CancelResponse.ACCEPT
+
+    def _open_goals(self) -> list[Goal]:
+        return [goal for goal in self._goals.values() if goal.is_open]
+
+    def _has_room(self) -> bool:
+        return len(self._open_goals()) < self._parameter('max_goals')
+
+    async def _execute(self, handle: Any) -> AnswerQuestion.Result:
+        key = bytes(handle.goal_id.uuid)
+        try:
+            return await self._answer(self._goals[key])
+        finally:
+            del self._goals[key]
+
+    async def _answer(self, goal: Goal) -> AnswerQuestion.Result:
+        result = AnswerQuestion.Result()
+        try:
+            if goal.ended:  # before its turn came
+                return self._ended(goal, goal.why, result)
+            answer = messages.answer_message(await self._gate.result(goal.submit))
+        except StreamError as error:
+            return self._ended(goal, goal.why if goal.ended else error, result)
+        goal.handle.succeed()
+        self._publish(answer)
+        return messages.fill_success(result, answer=answer)
+
+    @staticmethod
+    def _ended(
+        goal: Goal, why: StreamError | None, result: AnswerQuestion.Result
+    ) -> AnswerQuestion.Result:
+        """Return the result of a goal without a complete answer; no fault: it was canceled."""
+        result.answer = goal.partial()
+        if why is None:
+            goal.handle.canceled()
+            return messages.fill_success(result)
+        goal.handle.abort()
+        return messages.fill_failure(result, why)

@@ -1,0 +1,146 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The stream's health as `/diagnostics` has it: pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+
+from streamvlm_ros.engine import WorkerStatus
+
+Finding = tuple[bytes, str]  # a level and the sentence for it
+
+OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+
+
+def diagnostic_array(statuses: Sequence[DiagnosticStatus], stamp: Time) -> DiagnosticArray:
+    """Return the message for `/diagnostics`: one status per stream of the node."""
+    message = DiagnosticArray(status=list(statuses))
+    message.header.stamp = stamp
+    return message
+
+
+def idle_diagnostic(node: str, hardware_id: str, why: str) -> DiagnosticStatus:
+    """Return the entry of a node without a stream, as it is before and while the model loads.
+
+    Args:
+        node: the node's fully qualified name.
+        hardware_id: the device that the model is for.
+        why: a sentence, such as 'The model is being loaded.'
+    """
+    return DiagnosticStatus(
+        level=OK, name=_name(node), hardware_id=hardware_id, message=why, values=[]
+    )
+
+
+def stream_diagnostic(
+    node: str,
+    hardware_id: str,
+    status: WorkerStatus,
+    before: WorkerStatus | None = None,
+    *,
+    gpu_bytes: int | None = None,
+) -> DiagnosticStatus:
+    """Return the entry of a stream: its level is that of the worst thing found.
+
+    Args:
+        node: the node's fully qualified name.
+        hardware_id: the device that the model is on.
+        status: the stream as it is now.
+        before: as it was in the last report. What was dropped or failed since then is a warning;
+            what was lost earlier is not any more. None: this is the first report.
+        gpu_bytes: memory that the process holds on the GPU; None: there is no GPU.
+    """
+    # Sorted by level: the worst comes first, and equals stay in the order they were found in.
+    found = sorted(findings(status, before), key=lambda finding: finding[0], reverse=True)
+    if found:
+        level, message = found[0][0], ' '.join(sentence for _, sentence in found)
+    else:
+        level, message = OK, _all_is_well(status)
+    values = [
+        KeyValue(key=key, value=value) for key, value in key_values(status, gpu_bytes).items()
+    ]
+    return DiagnosticStatus(
+        level=level, name=_name(node), hardware_id=hardware_id, message=message, values=values
+    )
+
+
+def findings(status: WorkerStatus, before: WorkerStatus | None) -> list[Finding]:
+    """Return what is wrong with a stream, as levels and sentences that say what to do."""
+    found: list[Finding] = []
+    if status.state == 'error':
+        found.append((ERROR, f'The stream has failed: {status.last_error}'))
+    if status.state == 'waiting_for_images':
+        found.append(
+            (
+                WARN,
+                'No image has come yet; check the camera, the topic and its QoS '
+                '(ros2 topic info -v).',
+            )
+        )
+    elif status.state == 'stale':
+        found.append(
+            (
+                WARN,
+                'Images have stopped coming; check the camera, and whether the bag or '
+                'simulation still runs.',
+            )
+        )
+    dropped = status.frames_dropped - (before.frames_dropped if before else 0)
+    if dropped > 0:
+        found.append(
+            (
+                WARN,
+                f'{dropped} frames were dropped since the last report, because the model cannot '
+                'keep up; lower sample_rate or max_pixels.',
+            )
+        )
+    failed = status.frames_failed - (before.frames_failed if before else 0)
+    if failed > 0 and status.state != 'error':
+        found.append(
+            (WARN, f'{failed} frames failed since the last report: {status.last_error}')
+        )
+    return found
+
+
+def key_values(status: WorkerStatus, gpu_bytes: int | None) -> Mapping[str, str]:
+    """Return the numbers behind the level, in words that `rqt_robot_monitor` shows."""
+    values = {
+        'State': status.state,
+        'Epoch': f'{status.epoch}',
+        'Input rate (Hz)': f'{status.input_rate:.1f}',
+        'Ingest rate (Hz)': f'{status.ingest_rate:.1f}',
+        'Frame age (s)': f'{status.frame_age:.3f}',
+        'Frames received': f'{status.frames_received}',
+        'Frames ingested': f'{status.frames_ingested}',
+        'Frames sampled out': f'{status.frames_sampled_out}',
+        'Frames dropped': f'{status.frames_dropped}',
+        'Frames failed': f'{status.frames_failed}',
+        'Frames waiting': f'{status.frames_waiting}',
+        'Pending requests': f'{status.pending_requests}',
+        'Cache tokens': f'{status.cache_tokens}',
+        'Cache capacity': f'{status.cache_capacity}',
+        'Evicted tokens': f'{status.evicted_tokens}',
+        'Skipped patches': f'{status.skipped_patches}',
+        'Cache memory (bytes)': f'{status.memory_bytes}',
+        'Last error': status.last_error,
+    }
+    if gpu_bytes is not None:
+        values['GPU memory (bytes)'] = f'{gpu_bytes}'
+    return values
+
+
+def _all_is_well(status: WorkerStatus) -> str:
+    if status.state == 'paused':
+        return 'Paused: images are ignored, questions are answered.'
+    if status.evicted_tokens:
+        return 'Streaming; the memory is full, the oldest frames make room for new ones.'
+    return 'Streaming.'
+
+
+def _name(node: str) -> str:
+    """Return the entry's name; the node's comes first, as the aggregator groups by it."""
+    return f'{node.lstrip("/")}: stream'

@@ -1,0 +1,87 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""One parameter: what it is for, what it may be, and how it says no. No ROS here."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from typing import Any
+
+Value = bool | int | float | str
+
+
+class ParameterError(ValueError):
+    """A parameter that cannot be used; `str(error)` is a sentence for the user."""
+
+
+class Settable(enum.Enum):
+    """When a parameter can be set; the value is the sentence of the table about it."""
+
+    ALWAYS = 'Can be set while the node runs.'
+    UNCONFIGURED = ''  # it decides how the stream is built
+    START = 'Can be given at the start only.'
+
+
+@dataclasses.dataclass(frozen=True)
+class Parameter:
+    """One parameter of the node: what it is for and what it may be."""
+
+    name: str
+    default: Value
+    description: str
+    choices: tuple[str, ...] = ()  # of a string; empty: anything
+    minimum: float | None = None
+    maximum: float | None = None
+    step: int = 0  # of an integer, counted from the minimum; 0: any
+    settable: Settable = Settable.UNCONFIGURED
+
+    @property
+    def read_only(self) -> bool:
+        """Whether nobody can set it once the node has started."""
+        return self.settable is Settable.START
+
+    def check(self, value: Any) -> Value:
+        """Return the value with the parameter's type.
+
+        Raises:
+            ParameterError: wrong type, out of range or not one of the choices.
+        """
+        if (
+            isinstance(self.default, float)
+            and isinstance(value, int)
+            and not isinstance(value, bool)
+        ):
+            value = float(value)  # YAML's `2` where `2.0` is meant
+        if type(value) is not type(self.default):
+            raise ParameterError(
+                f"The parameter '{self.name}' must be {_TYPE_NAMES[type(self.default)]}, not "
+                f'{value!r}.'
+            )
+        if self.choices and value not in self.choices:
+            raise ParameterError(
+                f"The parameter '{self.name}' must be one of {', '.join(self.choices)}, not "
+                f'{value!r}.'
+            )
+        if not self._within_range(value):
+            raise ParameterError(
+                f"The parameter '{self.name}' must be {self.range_text()}, not {value!r}."
+            )
+        return value
+
+    def _within_range(self, value: Any) -> bool:
+        if self.minimum is not None and not value >= self.minimum:  # `not >=` catches NaN too
+            return False
+        if self.maximum is not None and value > self.maximum:
+            return False
+        return not self.step or (value - int(self.minimum or 0)) % self.step == 0
+
+    def range_text(self) -> str:
+        """Return the range in words, '' where there is none."""
+        if self.minimum is None or self.maximum is None:
+            return ''
+        every = f' in steps of {self.step}' if self.step else ''
+        return f'from {self.minimum:g} to {self.maximum:g}{every}'
+
+
+_TYPE_NAMES = {bool: 'true or false', int: 'a whole number', float: 'a number', str: 'a text'}

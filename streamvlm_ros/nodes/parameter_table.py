@@ -1,0 +1,201 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The one table of the node's parameters. No ROS here."""
+
+from __future__ import annotations
+
+from streamvlm_ros.engine import StreamSettings
+from streamvlm_ros.nodes.parameter import Parameter, Settable
+
+_STREAM = StreamSettings()  # the engine's own defaults are the node's
+
+PARAMETERS = (
+    Parameter(
+        'model', 'tiny', "The model: 'tiny' (embedded), a folder, or a Hugging Face hub id."
+    ),
+    Parameter(
+        'device',
+        'auto',
+        "Where the model runs: 'auto' (the GPU if there is one), 'cpu', 'cuda', 'cuda:1' ...",
+    ),
+    Parameter(
+        'dtype',
+        'auto',
+        "The model's number format; 'auto' is bfloat16 on a GPU and float32 on the CPU.",
+        choices=('auto', 'float32', 'bfloat16', 'float16'),
+    ),
+    Parameter(
+        'image_transport',
+        'raw',
+        "Which images come: 'raw' on the topic image, or 'compressed' (JPEG, PNG) on "
+        'image/compressed.',
+        choices=('raw', 'compressed'),
+    ),
+    Parameter(
+        'sample_rate',
+        _STREAM.sample_rate,
+        'Frames per second of stream time (by header stamps) that the model sees; 0: every frame.',
+        minimum=0.0,
+        maximum=240.0,
+        settable=Settable.ALWAYS,
+    ),
+    Parameter(
+        'chunk_frames',
+        _STREAM.chunk_frames,
+        'Frames that are prefilled together; more are cheaper per frame, fewer are in the '
+        'memory sooner.',
+        minimum=2,
+        maximum=8,
+        step=2,
+    ),
+    Parameter(
+        'min_pixels',
+        _STREAM.min_pixels,
+        "Smaller images are enlarged to this many pixels; 0: the model's own limit.",
+        minimum=0,
+        maximum=1 << 26,
+    ),
+    Parameter(
+        'max_pixels',
+        _STREAM.max_pixels,
+        "Larger images are reduced to this many pixels; 0: the model's own limit.",
+        minimum=0,
+        maximum=1 << 26,
+    ),
+    Parameter(
+        'position_mode',
+        _STREAM.position_mode,
+        "'continuous': the chunks are one video, answers equal the offline model's; 'append': "
+        'each chunk is its own.',
+        choices=('continuous', 'append'),
+    ),
+    Parameter(
+        'time_source',
+        _STREAM.time_source,
+        "The frames' times: 'stamp' from the image headers, 'uniform' one frame every 1 / "
+        'sample_rate seconds.',
+        choices=('stamp', 'uniform'),
+    ),
+    Parameter(
+        'system_prompt',
+        _STREAM.system_prompt,
+        "What the model is told first; empty: the model's own default.",
+    ),
+    Parameter(
+        'capacity',
+        _STREAM.capacity,
+        'Tokens of KV cache, allocated at start. Seven eighths are kept, then the oldest frames '
+        'go. The memory_ parameters can say it otherwise.',
+        minimum=256,
+        maximum=1 << 24,
+    ),
+    Parameter(
+        'memory_seconds',
+        _STREAM.memory_seconds,
+        'Keep the newest so many seconds, by header stamps, of what there is room for; 0: all.',
+        minimum=0.0,
+        maximum=604800.0,
+    ),
+    Parameter(
+        'memory_tokens',
+        _STREAM.memory_tokens,
+        'Make room to keep so many tokens; 0: see capacity.',
+        minimum=0,
+        maximum=1 << 24,
+    ),
+    Parameter(
+        'memory_bytes',
+        _STREAM.memory_bytes,
+        'Make the KV cache so large, all layers together; 0: see capacity.',
+        minimum=0,
+        maximum=1 << 42,
+    ),
+    Parameter(
+        'kept_turns',
+        _STREAM.kept_turns,
+        'Newest questions and answers asked with update_state that stay in the memory.',
+        minimum=1,
+        maximum=1024,
+    ),
+    Parameter(
+        'skip_static',
+        _STREAM.skip_static,
+        'Grey levels. Two frames in which no small block differs by more from the last two that '
+        'were kept take no room and no time; 4 is above the noise of most cameras. 0: off.',
+        minimum=0.0,
+        maximum=255.0,
+    ),
+    Parameter(
+        'policy',
+        'frames_first',
+        'Who goes first when frames and answers wait for the model.',
+        choices=('frames_first', 'answers_first', 'balanced'),
+        settable=Settable.ALWAYS,
+    ),
+    Parameter(
+        'queue_frames',
+        64,
+        'Sampled frames that may wait for the model; beyond that the oldest is dropped and '
+        'counted.',
+        minimum=1,
+        maximum=4096,
+    ),
+    Parameter(
+        'stale_after',
+        5.0,
+        'Seconds without an image, on a steady clock, until the stream counts as stale; 0: never.',
+        minimum=0.0,
+        maximum=3600.0,
+        settable=Settable.ALWAYS,
+    ),
+    Parameter(
+        'max_goals',
+        8,
+        'Goals of ~/answer that are answered at once; goal_policy decides about one more.',
+        minimum=1,
+        maximum=16,
+        settable=Settable.ALWAYS,
+    ),
+    Parameter(
+        'goal_policy',
+        'queue',
+        "What becomes of one goal more than max_goals: 'queue' lets it wait, 'reject' refuses "
+        "it, 'preempt' ends the oldest for it.",
+        choices=('queue', 'reject', 'preempt'),
+        settable=Settable.ALWAYS,
+    ),
+    Parameter(
+        'max_new_tokens',
+        128,
+        'Longest answer, in tokens, where the request says 0.',
+        minimum=1,
+        maximum=8192,
+        settable=Settable.ALWAYS,
+    ),
+    Parameter(
+        'request_timeout',
+        30.0,
+        'Seconds that a request may take where it says 0 itself; 0: no limit.',
+        minimum=0.0,
+        maximum=3600.0,
+        settable=Settable.ALWAYS,
+    ),
+    Parameter(
+        'watches',
+        '',
+        'Standing questions from the start on, one a line: name | question | choice, choice; '
+        'behind that, if wanted, | threshold 0.7 | hold 2.',
+    ),
+    Parameter(
+        'save_folder',
+        '~/.ros/streamvlm',
+        'Where ~/save and ~/load find relative paths; made when something is saved there.',
+    ),
+    Parameter(
+        'autostart',
+        True,
+        'Configure and activate at the start; a model that cannot be loaded then ends the node. '
+        'False: a launch file, a lifecycle manager or ros2 lifecycle does it.',
+        settable=Settable.START,
+    ),
+)

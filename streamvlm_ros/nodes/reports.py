@@ -1,0 +1,104 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the node tells about itself: `~/status` and `/diagnostics`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import dataclasses
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile
+
+from streamvlm_ros.engine import device_bytes, WorkerStatus
+from streamvlm_ros.msg import StreamStatus
+from streamvlm_ros.nodes import diagnostics, messages
+
+PERIOD = 1.0  # seconds
+
+
+@dataclasses.dataclass(frozen=True)
+class Condition:
+    """The node as it is now.
+
+    Attributes:
+        status: of its stream; None: there is none.
+        device: where the model is, or is to be.
+        idle: why no frame is taken and no question answered; empty: the node is active.
+        loading: the model is being loaded.
+        fault: why it could not be loaded the last time.
+
+    """
+
+    status: WorkerStatus | None
+    device: str
+    idle: str
+    loading: bool = False
+    fault: str = ''
+
+
+class Reports:
+    """Publishes both once a second, and the status when it has changed in kind."""
+
+    def __init__(self, node: Node, condition: Callable[[], Condition]) -> None:
+        """Begin to publish what `condition` returns."""
+        self._node = node
+        self._condition = condition
+        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        self._status = node.create_publisher(StreamStatus, '~/status', latched)
+        self._diagnostics = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        self._published = (0, -1, '')
+        self._before: WorkerStatus | None = None
+        # Steady: it goes on while simulated time stands still or jumps.
+        node.create_timer(PERIOD, self._publish, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def publish_change(self) -> None:
+        """Publish the status if state, epoch or last error differ from the last one."""
+        message = status_message(self._condition())
+        if _kind(message) != self._published:
+            self._publish_status(message)
+
+    def _publish(self) -> None:
+        condition = self._condition()
+        self._publish_status(status_message(condition))
+        entry = self._diagnostic(condition)
+        stamp = self._node.get_clock().now().to_msg()
+        self._diagnostics.publish(diagnostics.diagnostic_array([entry], stamp))
+
+    def _publish_status(self, message: StreamStatus) -> None:
+        self._published = _kind(message)
+        self._status.publish(message)
+
+    def _diagnostic(self, condition: Condition) -> DiagnosticStatus:
+        name = self._node.get_fully_qualified_name()
+        before, self._before = self._before, condition.status
+        if condition.status is None or condition.idle:
+            entry = diagnostics.idle_diagnostic(name, condition.device, condition.idle)
+            if condition.fault:
+                entry.level, entry.message = DiagnosticStatus.ERROR, condition.fault
+            return entry
+        return diagnostics.stream_diagnostic(
+            name,
+            condition.device,
+            condition.status,
+            before,
+            gpu_bytes=device_bytes(condition.device),
+        )
+
+
+def status_message(condition: Condition) -> StreamStatus:
+    """Return the message for `~/status`."""
+    if condition.status is None:
+        message = messages.idle_status(condition.fault)
+    else:
+        message = messages.status_message(condition.status)
+    if condition.idle:
+        loading = condition.loading
+        message.state = StreamStatus.LOADING if loading else StreamStatus.INACTIVE
+    return message
+
+
+def _kind(message: StreamStatus) -> tuple[int, int, str]:
+    return message.state, message.epoch, message.last_error

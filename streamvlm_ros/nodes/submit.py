@@ -1,0 +1,65 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""How services and goals reach the worker."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+import math
+from typing import Any
+
+from streamvlm_ros.engine import Answer, ErrorCode, StreamError, StreamWorker
+from streamvlm_ros.nodes.stamps import to_nanoseconds
+
+# Hands a request to the worker and awaits its result.
+Submit = Callable[[Callable[[StreamWorker], 'Future[Any]']], Awaitable[Any]]
+# Returns a parameter's value as it is now.
+ParameterValue = Callable[[str], Any]
+
+
+def submit_question(
+    worker: StreamWorker, request: Any, parameter: ParameterValue, **options: Any
+) -> Future[Answer]:
+    """Hand a question in free text to the worker.
+
+    Args:
+        worker: who answers.
+        request: of `~/ask`, or a goal of `~/answer`.
+        parameter: gives what the request leaves open.
+        options: further arguments of `StreamWorker.ask`.
+
+    Raises:
+        StreamError: INVALID_REQUEST for a timeout that is no duration.
+
+    """
+    return worker.ask(
+        request.question,
+        max_new_tokens=request.max_new_tokens or parameter('max_new_tokens'),
+        update_state=request.update_state,
+        after_ns=to_nanoseconds(request.after),
+        timeout=_timeout(request.timeout, parameter),
+        **options,
+    )
+
+
+def submit_choice(
+    worker: StreamWorker, request: Any, parameter: ParameterValue, **options: Any
+) -> Future[Answer]:
+    """Hand a question with choices to the worker; otherwise as `submit_question`."""
+    return worker.ask_choice(
+        request.question,
+        request.choices,
+        after_ns=to_nanoseconds(request.after),
+        timeout=_timeout(request.timeout, parameter),
+        **options,
+    )
+
+
+def _timeout(seconds: float, parameter: ParameterValue) -> float:
+    if not (math.isfinite(seconds) and seconds >= 0.0):
+        raise StreamError(
+            ErrorCode.INVALID_REQUEST,
+            f'The timeout of {seconds:g} s is no duration; give 0 for the default or more.',
+        )
+    return float(seconds or parameter('request_timeout'))

@@ -1,0 +1,64 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The parameter `watches`: standing questions as lines of text. No ROS here.
+
+    watches: |
+      door | Is the door open? | yes, no
+      lift | Which way does the lift go? | up, down, nowhere | threshold 0.8 | hold 3
+
+One text and not a list, because ROS parameters know no empty list, and because YAML would turn
+`[yes, no]` into true and false.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streamvlm_ros.nodes.parameter import ParameterError
+
+
+def parse_watches(text: str) -> list[dict[str, Any]]:
+    """Return the keyword arguments of the engine's `watch` for every line.
+
+    Empty lines and those that begin with # are left out. The values are checked where the watch
+    is added; here only the form is.
+
+    Raises:
+        ParameterError: a line has another form, or two have one name.
+
+    """
+    watches: list[dict[str, Any]] = []
+    for line in map(str.strip, text.splitlines()):
+        if line and not line.startswith('#'):
+            watches.append(_parse_line(line))
+    names = [watch['name'] for watch in watches]
+    for name in names:
+        if names.count(name) > 1:
+            raise ParameterError(
+                f'The watch {name!r} is there twice; give every one its own name.'
+            )
+    return watches
+
+
+def _parse_line(line: str) -> dict[str, Any]:
+    fields = [field.strip() for field in line.split('|')]
+    if len(fields) < 3 or not all(fields):
+        raise ParameterError(
+            f"The watch {line!r} has another form than 'name | question | choice, choice'."
+        )
+    name, question, choices, *options = fields
+    watch: dict[str, Any] = {
+        'name': name,
+        'question': question,
+        'choices': tuple(choice.strip() for choice in choices.split(',')),
+    }
+    for option in options:
+        key, _, value = option.partition(' ')
+        try:
+            watch[key] = {'threshold': float, 'hold': int}[key](value)
+        except (KeyError, ValueError):
+            raise ParameterError(
+                f"The watch {name!r} has {option!r} behind its choices; there may be 'threshold "
+                "0.7' and 'hold 2'."
+            ) from None
+    return watch

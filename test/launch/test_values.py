@@ -1,0 +1,98 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the launch files read from their arguments, and the commands they make of them."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+
+import pytest
+
+from streamvlm_ros.cli import main
+from streamvlm_ros.launching import playing, values
+from streamvlm_ros.launching.values import Camera
+
+
+@pytest.mark.parametrize(
+    ('text', 'value'),
+    [('true', True), ('True', True), ('1', True), ('false', False), (' False ', False)],
+)
+def test_yes_or_no(text: str, value: bool) -> None:
+    assert values.is_true(text) is value
+
+
+@pytest.mark.parametrize('text', ['', 'yes', 'ture'])
+def test_neither(text: str) -> None:
+    with pytest.raises(ValueError, match='is neither true nor false'):
+        values.is_true(text)
+
+
+def test_list() -> None:
+    assert values.parse_list(' yes,no way ,, ') == ['yes', 'no way']
+    assert values.parse_list('') == []
+
+
+def test_cameras() -> None:
+    cameras = values.parse_cameras('front, /robot/rear/ = /usb_cam/image_raw ,', 'image')
+    assert cameras == [
+        Camera('front', 'image'), Camera('robot/rear', '/usb_cam/image_raw'),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ('text', 'sentence'),
+    [
+        ('', 'cameras is empty: list namespaces'),
+        (' , ', 'cameras is empty'),
+        ('front=', "'front=' is no camera"),
+        ('=/image', "'=/image' is no camera"),
+        ('/', "'/' is no camera"),
+        ('front, rear, /front=x', 'cameras names front more than once'),
+    ],
+)
+def test_refused_cameras(text: str, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        values.parse_cameras(text, 'image')
+
+
+@pytest.mark.parametrize(
+    ('namespace', 'name', 'full'),
+    [
+        ('', 'image', '/image'),
+        ('/', 'image', '/image'),
+        ('front', 'image', '/front/image'),
+        ('/robot/front/', 'camera/image', '/robot/front/camera/image'),
+        ('front', '/image', '/image'),
+    ],
+)
+def test_absolute_name(namespace: str, name: str, full: str) -> None:
+    assert values.absolute_name(namespace, name) == full
+
+
+def test_play_command_is_the_distributions_where_there_is_one() -> None:
+    command = playing.play_command('/bags/a', '/image', with_rosbag2=True)
+    assert command[:6] == ['ros2', 'bag', 'play', '/bags/a', '--topics', '/image']
+
+
+def test_commands_are_those_of_modules_that_exist() -> None:
+    commands = [
+        playing.play_command('/bags/a', '/image', with_rosbag2=False),
+        playing.wait_command('/streamvlm'),
+        playing.ask_command('/streamvlm', 'Why?', [], 5.0),
+    ]
+    for command in commands:
+        assert command[:2] == [sys.executable, '-m']
+        assert importlib.util.find_spec(command[2]) is not None
+
+
+@pytest.mark.parametrize('choices', [[], ['yes', 'no way']])
+def test_ask_command(choices: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command line means to `streamvlm` what it is meant to."""
+    seen = []
+    monkeypatch.setattr(main.VERBS['ask'], 'run', lambda given: seen.append(given) or 0)
+    monkeypatch.setattr(main.VERBS['choose'], 'run', lambda given: seen.append(given) or 0)
+    assert main.main(playing.ask_command('/ns/streamvlm', 'Is it?', choices, 7.5)[3:]) == 0
+    given = seen[0]
+    assert (given.question, given.node, given.timeout) == ('Is it?', '/ns/streamvlm', 7.5)
+    assert getattr(given, 'choices', []) == choices

@@ -1,0 +1,182 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Compressed image messages become the pixels they mean, or one sentence."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import struct
+from typing import Any
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+
+from streamvlm_ros.nodes.compressed import decode_compressed
+from streamvlm_ros.nodes.images import ImageError
+
+RGB = np.random.default_rng(7).integers(0, 256, (6, 5, 3), np.uint8)
+RED = np.full((16, 16, 3), [255, 0, 0], np.uint8)
+
+
+@dataclasses.dataclass
+class Compressed:
+    """The fields of a sensor_msgs/CompressedImage that decoding reads; needs no ROS."""
+
+    format: str
+    data: bytes
+
+
+def png(samples: Any) -> bytes:
+    return cv2.imencode('.png', np.asarray(samples))[1].tobytes()
+
+
+def jpeg(samples: Any) -> bytes:
+    return cv2.imencode('.jpg', np.asarray(samples), [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
+
+
+GREY = np.random.default_rng(8).integers(0, 256, (6, 5), np.uint8)
+GREY_RGB = np.repeat(GREY[..., None], 3, axis=2)
+DEEP = RGB.astype(np.uint16) * 257
+WITH_ALPHA = np.dstack([RGB[..., ::-1], np.full((6, 5), 9, np.uint8)])
+
+
+@pytest.mark.parametrize(
+    ('form', 'samples', 'expected'),
+    [
+        ('png', RGB[..., ::-1], RGB),
+        ('', RGB[..., ::-1], RGB),
+        ('rgb8; png compressed bgr8', RGB[..., ::-1], RGB),
+        ('bgr8; png compressed bgr8', RGB[..., ::-1], RGB),
+        ('rgb8; png compressed rgb8', RGB, RGB),
+        ('bgra8; png compressed bgra8', WITH_ALPHA, RGB),
+        ('rgb16; png compressed bgr16', DEEP[..., ::-1], RGB),
+        ('mono8; png compressed ', GREY, GREY_RGB),
+        ('png', GREY, GREY_RGB),
+        ('mono16; png compressed ', GREY.astype(np.uint16) * 257, GREY_RGB),
+    ],
+)
+def test_png_is_exact(form: str, samples: np.ndarray, expected: np.ndarray) -> None:
+    frame = decode_compressed(Compressed(form, png(samples)))
+    assert frame.dtype == np.uint8
+    assert frame.flags.c_contiguous
+    np.testing.assert_array_equal(frame, expected)
+
+
+@pytest.mark.parametrize(
+    ('form', 'samples'),
+    [
+        ('jpeg', RED[..., ::-1]),
+        ('jpg', RED[..., ::-1]),
+        ('rgb8; jpeg compressed bgr8', RED[..., ::-1]),
+        ('bayer_rggb8; jpeg compressed bgr8', RED[..., ::-1]),
+        ('rgb8; jpeg compressed rgb8', RED),
+    ],
+)
+def test_jpeg(form: str, samples: np.ndarray) -> None:
+    frame = decode_compressed(Compressed(form, jpeg(samples)))
+    # The nearest that eight bits of YCbCr come to pure red.
+    assert np.abs(frame.astype(int) - RED).max() <= 2
+
+
+def test_grey_jpeg() -> None:
+    frame = decode_compressed(
+        Compressed('mono8; jpeg compressed ', jpeg(np.full((8, 8), 90, np.uint8)))
+    )
+    np.testing.assert_array_equal(frame, np.full((8, 8, 3), 90, np.uint8))
+
+
+@pytest.mark.parametrize('dtype', [np.uint8, np.uint16])
+def test_mosaic_of_a_raw_sensor_becomes_colour(dtype: type) -> None:
+    top = np.iinfo(dtype).max
+    mosaic = np.tile(np.array([[top, 0], [0, 0]], dtype), (4, 4))
+    form = f'bayer_rggb{8 * np.dtype(dtype).itemsize}; png compressed '
+    frame = decode_compressed(Compressed(form, png(mosaic)))
+    np.testing.assert_array_equal(frame, RED[:8, :8])
+
+
+def test_pages_of_padding_behind_a_jpeg() -> None:
+    frame = decode_compressed(Compressed('jpeg', jpeg(RED[..., ::-1]) + bytes(1000)))
+    assert frame.shape == RED.shape
+
+
+def test_exif_turns_nothing() -> None:
+    # A JPEG with an EXIF segment that says: turn by 90 degrees (tag 0x112, value 6).
+    entry = struct.pack('<HHIHH', 0x112, 3, 1, 6, 0)
+    tiff = b'Exif\0\0II*\0' + struct.pack('<IH', 8, 1) + entry + bytes(4)
+    plain = jpeg(np.zeros((8, 24, 3), np.uint8))
+    turned = plain[:2] + b'\xff\xe1' + struct.pack('>H', len(tiff) + 2) + tiff + plain[2:]
+    assert cv2.imdecode(np.frombuffer(turned, np.uint8), cv2.IMREAD_COLOR).shape == (24, 8, 3)
+    assert decode_compressed(Compressed('jpeg', turned)).shape == (8, 24, 3)
+
+
+def damaged_png(keep_checksum: bool) -> bytes:
+    """A PNG whose compressed pixels are no zlib stream; its checksum says so or does not."""
+    data = bytearray(png(RGB))
+    at = data.index(b'IDAT')
+    length = struct.unpack_from('>I', data, at - 4)[0]
+    data[at + 4] ^= 0xFF
+    if not keep_checksum:
+        body = bytes(data[at : at + 4 + length])
+        struct.pack_into('>I', data, at + 4 + length, zlib.crc32(body))
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ('message', 'sentence'),
+    [
+        (Compressed('jpeg', b''), 'The compressed image is empty'),
+        (Compressed('jpeg', jpeg(RGB)[:-40]), r'JPEG image is cut off after \d+ bytes'),
+        (Compressed('jpeg', b'\xff\xd8\xff' + bytes(50) + b'\xff\xd9'), 'damaged'),
+        (Compressed('png', png(RGB)[:-12]), r'PNG image is cut off after \d+ bytes'),
+        (Compressed('png', png(RGB)[:50]), 'PNG image is cut off after 50 bytes'),
+        (Compressed('png', png(RGB)[:8]), 'PNG image is cut off after 8 bytes'),
+        (Compressed('png', damaged_png(True)), 'PNG image is damaged: a checksum'),
+        (Compressed('png', damaged_png(False)), 'damaged and cannot be decoded'),
+        (Compressed('h264', bytes(100)), r"'h264', 100 bytes\) is neither JPEG nor PNG"),
+        (Compressed('png', png(DEEP[..., 0])), 'one channel of 16 bits, which is depth'),
+        (
+            Compressed('16UC1; png compressed ', png(DEEP[..., 0])),
+            'holds depth in millimetres, not a picture',
+        ),
+        (Compressed('16UC1; jpeg compressed ', jpeg(GREY)), 'holds depth in millimetres'),
+        (Compressed('32FC1; png compressed ', png(DEEP[..., 0])), 'holds depth, not a picture'),
+        (Compressed('16UC1; compressedDepth png', bytes(12) + png(GREY)), 'holds depth'),
+        (Compressed('32FC1; compressedDepth', b''), 'holds depth'),
+        (Compressed('bayer_rggb8; png compressed ', png(GREY[:2, :2])), 'too small'),
+    ],
+)
+def test_refused_with_a_sentence(message: Compressed, sentence: str) -> None:
+    with pytest.raises(ImageError, match=sentence) as refused:
+        decode_compressed(message)
+    assert str(refused.value).endswith('.')
+    assert '\n' not in str(refused.value)
+
+
+def test_fuzz() -> None:
+    rng = random.Random(5)
+    originals = [jpeg(RGB), jpeg(GREY), png(RGB), png(DEEP), png(GREY)]
+    formats = ['jpeg', 'png', '', 'rgb8; jpeg compressed bgr8', 'bayer_grbg8; png compressed ']
+    outcomes = {True: 0, False: 0}
+    for _ in range(3000):
+        data = bytearray(rng.choice(originals))
+        for _ in range(rng.choice([0, 1, 3])):
+            data[rng.randrange(len(data))] = rng.randrange(256)
+        end = rng.choice([len(data), rng.randrange(len(data))])
+        try:
+            frame = decode_compressed(Compressed(rng.choice(formats), bytes(data[:end])))
+        except ImageError as error:
+            assert str(error).endswith('.')
+            outcomes[False] += 1
+        else:
+            assert frame.dtype == np.uint8 and frame.ndim == 3 and frame.shape[2] == 3
+            outcomes[True] += 1
+    assert min(outcomes.values()) > 300  # both ways are walked
+
+
+def test_messages_of_rclpy() -> None:
+    message_type = pytest.importorskip('sensor_msgs.msg', reason='ROS is not here').CompressedImage
+    message = message_type(format='png', data=png(RGB[..., ::-1]))
+    np.testing.assert_array_equal(decode_compressed(message), RGB)

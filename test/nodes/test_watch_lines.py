@@ -1,0 +1,47 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Standing questions as lines of text."""
+
+from __future__ import annotations
+
+import pytest
+
+from streamvlm_ros.nodes.parameter import ParameterError
+from streamvlm_ros.nodes.watch_lines import parse_watches
+
+
+def test_lines() -> None:
+    text = """
+    # what the robot has to know
+    door | Is the door open? | yes, no
+
+    lift|Which way does it go?|up, down, nowhere|hold 3 | threshold 0.8
+    """
+    assert parse_watches(text) == [
+        {'name': 'door', 'question': 'Is the door open?', 'choices': ('yes', 'no')},
+        {
+            'name': 'lift',
+            'question': 'Which way does it go?',
+            'choices': ('up', 'down', 'nowhere'),
+            'hold': 3,
+            'threshold': 0.8,
+        },
+    ]
+    assert parse_watches('') == []
+
+
+@pytest.mark.parametrize(
+    ('text', 'sentence'),
+    [
+        ('door', "The watch 'door' has another form than 'name | question | choice, choice'."),
+        ('door | Is it open?', 'has another form'),
+        (' | Is it open? | yes, no', 'has another form'),
+        ('a | Is it? | yes, no\na | Is it? | yes, no', "The watch 'a' is there twice"),
+        ('a | Is it? | yes, no | hold two', "has 'hold two' behind its choices"),
+        ('a | Is it? | yes, no | keep 2', "has 'keep 2' behind its choices"),
+    ],
+)
+def test_refused(text: str, sentence: str) -> None:
+    with pytest.raises(ParameterError) as refused:
+        parse_watches(text)
+    assert sentence in str(refused.value)
