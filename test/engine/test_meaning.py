@@ -4,19 +4,14 @@
 
 from __future__ import annotations
 
-import functools
-from typing import Any
-
 import pytest
+from tiny_model import tiny
 
 from streamvlm_ros.engine import (
     positions,
-    StreamQwenModel,
     StreamSettings,
     VideoStreamingInference,
 )
-from streamvlm_ros.engine.checkpoint import resolve_model
-from streamvlm_ros.engine.processor import load_processor
 from training.plan import HELD_OUT_SEED
 from training.questions import questions_for
 from training.scenes import make_scene
@@ -26,12 +21,6 @@ SECONDS = 12.0
 # Asked on the way, too: a question that is not taken back spoils those behind it.
 MOMENTS = (5.0, 8.5, SECONDS)
 EACH = 12  # questions at each moment, in turn as free text and as a choice
-
-
-@functools.cache
-def tiny() -> tuple[StreamQwenModel, Any]:
-    folder = resolve_model('tiny')
-    return StreamQwenModel.from_pretrained(folder, dtype='float32'), load_processor(folder)
 
 
 def accuracy(family: str = '', *, swap_channels: bool = False,

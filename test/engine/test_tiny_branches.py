@@ -7,20 +7,14 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from streamvlm_ros.engine import StreamQwenModel, StreamSettings, VideoStreamingInference
-from streamvlm_ros.engine.checkpoint import resolve_model
-from streamvlm_ros.engine.processor import load_processor
+from tiny_model import tiny
+
+from streamvlm_ros.engine import StreamSettings, VideoStreamingInference
 from training.plan import HELD_OUT_SEED
 from training.questions import questions_for
 from training.scenes import make_scene, Scene
 
 SECONDS, FPS, SEEN = 60.0, 4.0, 40  # frames before the questions
-
-
-@functools.cache
-def tiny() -> tuple[StreamQwenModel, Any]:
-    folder = resolve_model('tiny')
-    return StreamQwenModel.from_pretrained(folder, dtype='float32'), load_processor(folder)
 
 
 @functools.cache
