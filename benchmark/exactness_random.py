@@ -38,11 +38,10 @@ BEHIND = '<|vision_end|>{}<|im_end|>\n<|im_start|>assistant\n'
 
 
 class Case:
-    """One random model and one clip, and what the three make of it."""
+    """One random model, and what the three make of a clip."""
 
-    def __init__(self, shape: str, size: tuple[int, int], device: str,
-                 dtype: torch.dtype) -> None:
-        """Build the models and draw the clip."""
+    def __init__(self, shape: str, device: str, dtype: torch.dtype) -> None:
+        """Build the models."""
         vision = TOY_VISION if shape == 'toy' else SHORT_VISION
         self._ours, self._processor = build_model(SHAPES[shape], vision, device, dtype)
         self._encode = self._processor.tokenizer.encode
@@ -55,20 +54,23 @@ class Case:
         self._device = torch.device(device)
         self._stock = self._copy(self._ours, dtype)
         self._truth = self._copy(self._ours, torch.float32)
+
+    def show(self, size: tuple[int, int]) -> None:
+        """Draw a clip of frames of this height and width; the rest is about it."""
         rng = np.random.default_rng(1)
         self._clip = rng.integers(0, 256, (FRAMES, *size, 3), np.uint8)
         self._stamps = [1 + i * 250_000_000 for i in range(FRAMES)]
-        self._pixels = self._processor.pixels
-        patches, self._grid = to_patches(list(self._clip), self._pixels, self._device)
-        self._patches: torch.Tensor = patches
+        self._patches, self._grid = to_patches(
+            list(self._clip), self._processor.pixels, self._device)
 
     @staticmethod
     def _copy(model: StreamQwenModel, dtype: torch.dtype) -> Any:
         """Return stock's class with the same weights."""
-        stock = Qwen2_5_VLForConditionalGeneration._from_config(
-            model.config, attn_implementation='sdpa', dtype=dtype)
+        with model.device:
+            stock = Qwen2_5_VLForConditionalGeneration._from_config(
+                model.config, attn_implementation='sdpa', dtype=dtype)
         stock.load_state_dict(model.state_dict())
-        return stock.to(model.device).eval()
+        return stock.eval()
 
     def logits(self) -> dict[str, float]:
         """Return the errors of the question's logits, prefilled behind chunks by ``forward``."""
