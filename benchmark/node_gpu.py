@@ -81,6 +81,7 @@ def measure(arguments: Any, folder: pathlib.Path) -> dict[str, Any]:
     noted = [tuple(map(float, line.split())) for line in ages.read_text().splitlines()]
     result['camera'] = json.loads((folder / 'camera').read_text())
     result['received'] = int(last.frames_received)
+    result['lost_on_the_way'] = result['camera']['sent'] - result['received']
     result['dropped'] = int(last.frames_dropped)
     result['failed'] = int(last.frames_failed)
     result['cache_tokens'] = int(last.cache_tokens)
