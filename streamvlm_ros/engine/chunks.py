@@ -56,6 +56,7 @@ class ChunkEncoder:
         self._pixels = pixels
         self._memory = memory
         self._append = append
+        self._device = model.device
 
     def encode(self, frames: Sequence[Frame], place: Place,
                size: tuple[int, int] | None) -> EncodedChunk:
@@ -67,7 +68,7 @@ class ChunkEncoder:
             size: height and width of the frames that are newest in the cache.
 
         """
-        patches, grid = cut_patches(grey_levels(frames, self._pixels, self._model.device),
+        patches, grid = cut_patches(grey_levels(frames, self._pixels, self._device),
                                     self._pixels)
         times = tuple(frame.time_ns for frame in frames[::self._pixels.temporal_patch_size])
         before, behind, following = self._around(frames[0], place, size)

@@ -31,6 +31,7 @@ class DevicePasses:
 
     Attributes:
         recorder: keeps them and their recordings.
+        batches: for how many branches passes are made.
 
     """
 
@@ -38,6 +39,7 @@ class DevicePasses:
         """Make none yet."""
         self._model = model
         self.recorder = Recorder()
+        self.batches = BATCHES
         self._encoded: torch.cuda.Event | None = None
 
     @torch.inference_mode()

@@ -73,6 +73,16 @@ class VideoStreamingInference(Watching):
         self._clock = FrameClock(self.settings)
 
     @property
+    def model(self) -> StreamQwenModel:
+        """The model that it runs on."""
+        return self._model
+
+    @property
+    def largest_pixels(self) -> int:
+        """Upper bound of height x width of a frame as the model sees it."""
+        return self._stream.pixels.max_pixels
+
+    @property
     def epoch(self) -> int:
         """Number of the stream: a reset or a stamp that goes back begins the next one."""
         return self._stream.epoch
@@ -224,9 +234,13 @@ class VideoStreamingInference(Watching):
 
     def reset(self) -> None:
         """Forget the stream and begin a new epoch."""
+        self.forget()
+        self._begin_epoch()
+
+    def forget(self) -> None:
+        """Forget the stream as if it had never begun."""
         self._stream.clear()
         self._clock.start_over()
-        self._begin_epoch()
 
     def set_sample_rate(self, hz: float) -> None:
         """Change the uniform rate; time goes on from where it is.

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+import functools
 
 import torch
 
@@ -15,8 +16,6 @@ class KVBuffer:
     One block is what kernels take: its address and its slots say where everything is.
 
     Attributes:
-        keys: [kv_heads, slots, head_dim] a layer, a view of ``whole`` where there is one.
-        values: likewise.
         slots: tokens that it has room for.
         whole: [layers, 2, kv_heads, slots, head_dim]; None where layers are on several devices.
 
@@ -30,17 +29,23 @@ class KVBuffer:
         shape = (2, kv_heads, slots, head_dim)
         if len(set(devices)) == 1:
             self.whole = torch.empty((len(devices), *shape), dtype=dtype, device=devices[0])
-            # Not list(): views that come together may not be written in place.
-            layers = [self.whole[index] for index in range(len(devices))]
         else:
-            layers = [torch.empty(shape, dtype=dtype, device=device) for device in devices]
-        self.keys = [layer[0] for layer in layers]
-        self.values = [layer[1] for layer in layers]
+            self._layers = [torch.empty(shape, dtype=dtype, device=device) for device in devices]
+
+    @functools.cached_property
+    def keys(self) -> list[torch.Tensor]:
+        """Keys [kv_heads, slots, head_dim] a layer."""
+        return [layer[0] for layer in self._each()]
+
+    @functools.cached_property
+    def values(self) -> list[torch.Tensor]:
+        """Values [kv_heads, slots, head_dim] a layer."""
+        return [layer[1] for layer in self._each()]
 
     @property
     def nbytes(self) -> int:
         """Bytes that it takes."""
-        return sum(each.nbytes for each in (*self.keys, *self.values))
+        return sum(block.nbytes for block in self._blocks())
 
     @property
     def address(self) -> tuple[int, int]:
@@ -50,5 +55,14 @@ class KVBuffer:
 
     def copy_from(self, other: KVBuffer, tokens: int) -> None:
         """Copy the first so many slots of another buffer."""
-        for mine, theirs in zip((*self.keys, *self.values), (*other.keys, *other.values)):
-            mine[:, :tokens] = theirs[:, :tokens]
+        for mine, theirs in zip(self._blocks(), other._blocks()):
+            mine[..., :tokens, :] = theirs[..., :tokens, :]
+
+    def _blocks(self) -> list[torch.Tensor]:
+        return self._layers if self.whole is None else [self.whole]
+
+    def _each(self) -> list[torch.Tensor]:
+        if self.whole is None:
+            return self._layers
+        # Not list(): views that come together may not be written in place.
+        return [self.whole[index] for index in range(len(self.whole))]

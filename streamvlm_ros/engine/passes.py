@@ -160,8 +160,10 @@ class BatchPass:
                                model.device)
         self.tokens = torch.zeros(batch, dtype=torch.long, device=model.device)
         self.logits: torch.Tensor | None = None
-        # A prefix's programs and the tail's, together a power of two.
-        self._splits = max(1, PROGRAMS // model.kv_heads - 1)
+        # A prefix's programs and the tail's, together a power of two.  Many branches make many
+        # partial results, which take longer to join than a longer piece takes to read.
+        programs = PROGRAMS if batch <= 2 else PROGRAMS // 2
+        self._splits = max(1, programs // model.kv_heads - 1)
 
     def load(self, ids: Sequence[int], positions: Sequence[int], table: BatchTable) -> None:
         """Set what the next run is about: each branch's token and its position."""

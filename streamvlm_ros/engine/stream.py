@@ -59,7 +59,8 @@ class FrameStream:
                                     append=settings.position_mode == 'append')
         self._largest = rebase_position(model, settings)
         self.epoch = 0
-        self.still = StillScenes(self.pixels, settings.skip_static, model.device)
+        self._device = model.device
+        self.still = StillScenes(self.pixels, settings.skip_static, self._device)
         self.clear()
 
     def clear(self) -> None:
@@ -92,7 +93,7 @@ class FrameStream:
             self.flush(complete=True)
         temporal = self.pixels.temporal_patch_size
         frame = dataclasses.replace(frame, number=self.frames, levels=upload(
-            frame.image, self.pixels, self._model.device))
+            frame.image, self.pixels, self._device))
         before, self.pending = self.pending, [*self.pending, frame]
         left_out, skipped_ns, look = self.left_out, self.skipped_ns, None
         paired = self.paired

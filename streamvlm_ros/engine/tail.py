@@ -59,7 +59,8 @@ class Tail:
             return
         size = needed if not self.length else max(needed, self.length + self.length // 2)
         grown = self._new((size + BLOCK - 1) // BLOCK * BLOCK)
-        grown.copy_from(self.buffer, self.length)
+        if self.length:
+            grown.copy_from(self.buffer, self.length)
         self.buffer = grown
 
     def write(self, layer: int, keys: torch.Tensor, values: torch.Tensor) -> KeysValues:

@@ -16,6 +16,7 @@ from streamvlm_ros.engine import (
     resolve_model,
     StreamQwenModel,
     VideoStreamingInference,
+    warm_up,
 )
 from streamvlm_ros.nodes.parameters import stream_settings
 
@@ -43,6 +44,7 @@ def load_engine(
     began = time.monotonic()
     model = StreamQwenModel.from_pretrained(path, dtype=dtype)
     engine = VideoStreamingInference(model, load_processor(path), device, settings=settings)
+    warm_up(engine, log)
     info = engine.get_cache_info()
     log(
         f'Loaded {model.num_parameters() / 1e6:,.1f} M parameters and a cache of '

@@ -54,8 +54,9 @@ def kernels(monkeypatch):
         # Interpreted programs run one after another: few large ones are quicker.
         monkeypatch.setattr(passes, 'PROGRAMS', 6)
         monkeypatch.setattr(interpreted.pointwise, 'HEADS', 16)
-        monkeypatch.setattr(interpreted.matmul, 'TILES',
-                            dict.fromkeys(interpreted.matmul.TILES, (512, 128, 4, 2)))
+        for tiles in ('TILES', 'GATED_TILES'):
+            monkeypatch.setattr(interpreted.matmul, tiles,
+                                dict.fromkeys((1, 16, 32, 64), (512, 128, 4, 2)))
         return calls
     return switch
 

@@ -13,12 +13,13 @@ import torch
 import triton
 import triton.language as tl
 
-from streamvlm_ros.engine.kernels.launch import launch_options, PDL, STAGES
+from streamvlm_ros.engine.kernels.launch import launch_options, PDL, prefetch, STAGES
 
 LOG2_E = 1.4426950408889634
 # (keys in a tile, warps, stages) for tiles of 128 rows, and for fewer.
-LARGE = (64, 8, STAGES)
+LARGE = (128, 8, 3) if STAGES == 3 else (64, 8, STAGES)
 SMALL = (64, 4, STAGES)
+FEW = 4  # parts that are joined row by row
 
 
 @triton.jit
@@ -68,7 +69,9 @@ def _fold_segments(query, segments, number, low, high, layer, head, best, total,
         last = start + tl.minimum(high - passed, end - start)
         passed += end - start
         # Only the place of a layer and a head can be beyond 32 bits.
-        keys = address.to(tl.pointer_type(dtype)) + (layer * 2 * KV_HEADS + head) * slots * WIDTH
+        # That a number from memory is an aligned address has to be said.
+        base = tl.multiple_of(address.to(tl.pointer_type(dtype)), 16)
+        keys = base + (layer * 2 * KV_HEADS + head) * slots * WIDTH
         values = keys + KV_HEADS * slots * WIDTH
         whole = first + tl.maximum(last - first, 0) // BLOCK * BLOCK
         place = (first + inner)[:, None] * WIDTH + at[None, :]
@@ -81,6 +84,19 @@ def _fold_segments(query, segments, number, low, high, layer, head, best, total,
             best, total, result = _fold(query, keys + place, values + place, there,
                                         there[None, :], best, total, result, scale, True)
     return best, total, result
+
+
+@triton.jit
+def _ask_for_tile(query, segments, low, layer, head, KV_HEADS: tl.constexpr,
+                  WIDTH: tl.constexpr, BLOCK: tl.constexpr):
+    """Have the tile at ``low`` brought near, where it is in the first segment."""
+    address, slots = tl.load(segments), tl.load(segments + 1)
+    start, end = tl.load(segments + 2), tl.load(segments + 3)
+    slot = tl.minimum(start + low + tl.arange(0, BLOCK), end - 1)
+    keys = address.to(query.dtype) + (layer * 2 * KV_HEADS + head) * slots * WIDTH
+    place = slot[:, None] * WIDTH + 64 * tl.arange(0, WIDTH // 64)[None, :]
+    prefetch(keys + place)
+    prefetch(keys + KV_HEADS * slots * WIDTH + place)
 
 
 @triton.jit
@@ -147,9 +163,6 @@ def _batch(query, table, order, part, lse, layer, batch, scale,
            HEADS: tl.constexpr, KV_HEADS: tl.constexpr, WIDTH: tl.constexpr, LINE: tl.constexpr,
            ROWS: tl.constexpr, BLOCK: tl.constexpr, SPLITS: tl.constexpr, PDL: tl.constexpr):
     """Attend from one new token a branch: prefixes by those who share them, tails one by one."""
-    if PDL:
-        tl.extra.cuda.gdc_launch_dependents()
-        tl.extra.cuda.gdc_wait()
     GROUP: tl.constexpr = HEADS // KV_HEADS
     program = tl.program_id(0)
     head = tl.program_id(1)
@@ -165,10 +178,16 @@ def _batch(query, table, order, part, lse, layer, batch, scale,
     member = tl.load(order + begin + row // GROUP, mask=mask, other=0)
     line = member * HEADS + head * GROUP + row % GROUP
     at = tl.arange(0, WIDTH)
-    q = tl.load(query + line[:, None] * WIDTH + at[None, :], mask=mask[:, None], other=0.0)
     each = tl.where(is_tail, keys, tl.cdiv(tl.cdiv(keys, SPLITS), BLOCK) * BLOCK)
     low = tl.where(is_tail, 0, split * each)
     high = tl.where(members > 0, tl.minimum(low + each, keys), low)
+    if PDL:
+        tl.extra.cuda.gdc_launch_dependents()
+        # What is cached does not depend on the kernel before; the table is as old as the pass.
+        if low < high:
+            _ask_for_tile(query, table + 4, low, layer, head, KV_HEADS, WIDTH, BLOCK)
+        tl.extra.cuda.gdc_wait()
+    q = tl.load(query + line[:, None] * WIDTH + at[None, :], mask=mask[:, None], other=0.0)
     best = tl.full([ROWS], float('-inf'), tl.float32)
     total = tl.zeros([ROWS], tl.float32)
     result = tl.zeros([ROWS, WIDTH], tl.float32)
@@ -196,6 +215,34 @@ def _merge(part, lse, out, rows, WIDTH: tl.constexpr, PARTS: tl.constexpr, MANY:
     tl.store(out + row * WIDTH + at, joined.to(out.dtype.element_ty))
 
 
+@triton.jit
+def _merge_few(part, lse, out, rows, WIDTH: tl.constexpr, PARTS: tl.constexpr,
+               LINES: tl.constexpr, PDL: tl.constexpr):
+    """Do what ``_merge`` does for many rows in few parts: a program takes several rows."""
+    if PDL:
+        tl.extra.cuda.gdc_launch_dependents()
+        tl.extra.cuda.gdc_wait()
+    row = tl.program_id(0).to(tl.int64) * LINES + tl.arange(0, LINES)
+    mask = row < rows
+    place = row[:, None] * WIDTH + tl.arange(0, WIDTH)[None, :]
+    top = tl.load(lse + row, mask=mask, other=0.0)
+    joined = tl.load(part + place, mask=mask[:, None], other=0.0)
+    total = tl.full([LINES], 1.0, tl.float32)
+    for index in tl.static_range(1, PARTS):
+        seen = tl.load(lse + index * rows + row, mask=mask, other=float('-inf'))
+        value = tl.load(part + index * rows.to(tl.int64) * WIDTH + place, mask=mask[:, None],
+                        other=0.0)
+        most = tl.maximum(top, seen)
+        # What has seen nothing counts for nothing; of two that have not, the first stays.
+        base = tl.where(most == float('-inf'), 0.0, most)
+        old, new = tl.exp2(top - base), tl.exp2(seen - base)
+        joined = joined * old[:, None] + value * new[:, None]
+        total = total * old + new
+        top = most
+    joined = joined / tl.where(total > 0, total, 1.0)[:, None]
+    tl.store(out + place, joined.to(out.dtype.element_ty), mask=mask[:, None])
+
+
 def merge(part: torch.Tensor, lse: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """Join partial results float32 [parts, rows, heads, head_dim] by their log2-sum-exp.
 
@@ -205,6 +252,11 @@ def merge(part: torch.Tensor, lse: torch.Tensor, dtype: torch.dtype) -> torch.Te
     """
     parts, rows, heads, width = part.shape
     out = part.new_empty(rows, heads * width, dtype=dtype)
+    if parts <= FEW:
+        _merge_few[(triton.cdiv(rows * heads, 16),)](
+            part, lse, out, rows * heads, WIDTH=width, PARTS=parts, LINES=16, PDL=PDL,
+            num_warps=4, **launch_options())
+        return out
     columns = min(32, width)
     _merge[(rows * heads, width // columns)](
         part, lse, out, rows * heads, WIDTH=width, PARTS=parts,

@@ -12,13 +12,23 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import triton
+import triton.language as tl
 
 _HOPPER = torch.cuda.is_available() and torch.cuda.get_device_capability()[0] >= 9
 PDL = _HOPPER
 # Depth of the software pipeline: what the shared memory of a multiprocessor has room for.
 STAGES = 3 if _HOPPER else 2
+MOST_STAGES = 8 if _HOPPER else 2
 
 
 def launch_options() -> dict[str, Any]:
     """Return the launch's options for a kernel that waits by itself."""
     return {'launch_pdl': True} if PDL else {}
+
+
+@triton.jit
+def prefetch(pointers):
+    """Ask for the cache lines that int64 pointers lie in; nothing waits for them."""
+    tl.inline_asm_elementwise('prefetch.global.L2 [$1]; mov.u32 $0, 0;', '=r,l',
+                              [pointers.to(tl.int64)], dtype=tl.int32, is_pure=False, pack=1)

@@ -13,7 +13,7 @@ import torch
 import triton
 import triton.language as tl
 
-from streamvlm_ros.engine.kernels.launch import launch_options, PDL
+from streamvlm_ros.engine.kernels.launch import launch_options, MOST_STAGES, PDL, prefetch
 
 # Rows up to which these kernels are used; beyond, the library's products are as fast.
 MOST_ROWS = 64
@@ -27,6 +27,14 @@ def _columns(weight, column, columns, inner, depth, EVEN: tl.constexpr):
     if not EVEN:
         mask = mask & (inner < depth)[None, :]
     return tl.load(at, mask=mask, other=0.0)
+
+
+@triton.jit
+def _ask_for(weight, column, columns, depth, DEPTH: tl.constexpr):
+    """Have the second tile of weights brought near, as far as it is whole."""
+    line = DEPTH + 64 * tl.arange(0, DEPTH // 64)
+    safe = tl.minimum(column, columns - 1).to(tl.int64)
+    prefetch(weight + safe[:, None] * depth + tl.minimum(line, depth - 1)[None, :])
 
 
 @triton.jit
@@ -60,6 +68,10 @@ def _skinny(x, weight, bias, residual, norm, out, rows, columns, depth, epsilon,
         up = _columns(other, column, columns, inner, depth, EVEN)
     if PDL:
         tl.extra.cuda.gdc_launch_dependents()
+        if depth > DEPTH:
+            _ask_for(weight, column, columns, depth, DEPTH)
+            if GATED:
+                _ask_for(other, column, columns, depth, DEPTH)
         tl.extra.cuda.gdc_wait()
     squares = tl.zeros([ROWS], tl.float32)
     result = tl.zeros([ROWS, COLUMNS], tl.float32)
@@ -114,6 +126,10 @@ def _single(x, weight, bias, residual, norm, out, rows, columns, depth, epsilon,
         up = _columns(other, column, columns, inner, depth, EVEN)
     if PDL:
         tl.extra.cuda.gdc_launch_dependents()
+        if depth > DEPTH:
+            _ask_for(weight, column, columns, depth, DEPTH)
+            if GATED:
+                _ask_for(other, column, columns, depth, DEPTH)
         tl.extra.cuda.gdc_wait()
     squares = tl.zeros([1], tl.float32)
     seen, squares = _rows(x, norm, squares, row, rows, inner, depth, EVEN, NORM)
@@ -138,7 +154,11 @@ def _single(x, weight, bias, residual, norm, out, rows, columns, depth, epsilon,
 
 
 # (columns, depth, warps, stages) of a program, by rows; found by benchmark/tune_matmul.py.
-TILES = {1: (4, 1024, 4, 1), 16: (32, 128, 4, 6), 32: (16, 256, 4, 5), 64: (64, 128, 4, 4)}
+TILES = {1: (4, 1024, 4, 1), 16: (32, 128, 4, 6), 32: (32, 128, 4, 6), 64: (32, 128, 4, 6)}
+GATED_TILES = {1: (4, 1024, 4, 1), 16: (32, 128, 4, 4), 32: (64, 128, 4, 4),
+               64: (32, 128, 4, 6)}
+# For products of this many rows that are wide enough to keep all multiprocessors busy.
+WIDE_ROWS, WIDE_COLUMNS, WIDE_TILE = 32, 3072, (16, 256, 4, 5)
 
 
 def skinny_matmul(x: torch.Tensor, weight: torch.Tensor, *, bias: torch.Tensor | None = None,
@@ -164,13 +184,16 @@ def skinny_matmul(x: torch.Tensor, weight: torch.Tensor, *, bias: torch.Tensor |
     rows, depth = x.shape
     columns = weight.shape[0] // (2 if gated else 1)
     padded = 1 if rows == 1 else max(16, triton.next_power_of_2(rows))
-    width, inner, warps, stages = tile or TILES[padded]
+    wide = padded == WIDE_ROWS and columns >= WIDE_COLUMNS and not gated
+    width, inner, warps, stages = tile or (
+        WIDE_TILE if wide else (GATED_TILES if gated else TILES)[padded])
     out = x.new_empty(rows, columns)
     kernel = _single if padded == 1 else _skinny
     kernel[(triton.cdiv(columns, width),)](
         x, weight, bias, residual, norm, out, rows, columns, depth, epsilon,
         ROWS=padded, COLUMNS=width, DEPTH=inner, EVEN=depth % inner == 0,
         NORM=norm is not None, GATED=gated, BIAS=bias is not None,
-        RESIDUAL=residual is not None, PDL=PDL, num_warps=warps, num_stages=stages,
+        RESIDUAL=residual is not None, PDL=PDL, num_warps=warps,
+        num_stages=min(stages, MOST_STAGES),
         **launch_options())
     return out

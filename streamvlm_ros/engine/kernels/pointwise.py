@@ -70,8 +70,8 @@ def gate(x: torch.Tensor) -> torch.Tensor:
 
 
 @triton.jit
-def _turn(qkv, cos, sin, query, key, value, heads, width, half, HEADS: tl.constexpr,
-          HALF: tl.constexpr, PDL: tl.constexpr):
+def _turn(qkv, cos, sin, query, key, value, heads, width: tl.constexpr, half: tl.constexpr,
+          HEADS: tl.constexpr, HALF: tl.constexpr, PDL: tl.constexpr):
     """Rotate query and key heads [heads, width] of one row, and cut the row in three."""
     if PDL:
         tl.extra.cuda.gdc_launch_dependents()
@@ -159,7 +159,8 @@ def _turn_and_store(qkv, cos, sin, query, key, value, target, slots, slot, layer
         tl.store(to + fresh, left, mask=here)
         tl.store(to + fresh + HALF, right, mask=here)
     index = 0 if SHARED else row
-    base = tl.load(target + index).to(tl.pointer_type(dtype))
+    # That a number from memory is an aligned address has to be said.
+    base = tl.multiple_of(tl.load(target + index).to(tl.pointer_type(dtype)), 16)
     size = tl.load(slots + index)
     where = tl.load(slot + row)
     line = (layer * 2 + which) * KV_HEADS + own

@@ -1,0 +1,83 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Before the first frame: what a GPU has to compile and record, so that nobody waits later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+import math
+import time
+
+import numpy as np
+import torch
+
+from streamvlm_ros.engine.errors import StreamError
+from streamvlm_ros.engine.inference import VideoStreamingInference
+
+# A work is run once as it is, once to be recorded, once from its recording.
+TIMES = 3
+QUESTIONS = ('?', 'What is there to be seen now?', 'What has happened here? ' * 10)
+
+
+def warm_up(engine: VideoStreamingInference, log: Callable[[str], object]) -> None:
+    """Run a stream of noise through an engine that has seen nothing, and forget it.
+
+    It takes chunks of square frames of the settings' largest size, questions of several lengths,
+    choices, and batches of every size.  Frames of another size are recorded when they first come.
+
+    Args:
+        engine: a fresh one, on a GPU; elsewhere there is nothing to prepare.
+        log: is told what happens, one sentence a call.
+
+    """
+    passes = engine.model.passes
+    if passes is None:
+        return
+    began = time.perf_counter()
+    log('Compiling kernels and recording passes; a first start takes a minute, later ones use '
+        "Triton's cache.")
+    try:
+        _run(engine, passes.batches, log)
+    except StreamError as error:
+        # A memory too small for all of this is large enough for what it is made for.
+        log(f'Part of it is left for later: {error}')
+    engine.forget()
+    torch.cuda.synchronize()
+    log(f'Warm after {time.perf_counter() - began:.1f} s: {passes.recorder.recorded} passes '
+        f'recorded in {passes.recorder.seconds:.1f} s.')
+    log(memory_report(engine))
+
+
+def memory_report(engine: VideoStreamingInference) -> str:
+    """Return a sentence on what the GPU's memory is taken by; nothing grows from here on."""
+    weights = sum(each.nbytes for each in engine.model.state_dict().values())
+    cache = engine.get_cache_info().memory_bytes
+    reserved = torch.cuda.memory_reserved()
+    return (f'GPU memory: {reserved / 1e9:.2f} GB, of which {weights / 1e9:.2f} GB weights, '
+            f'{cache / 1e9:.2f} GB cache, '
+            f'{max(0, reserved - weights - cache) / 1e9:.2f} GB passes and their room to work.')
+
+
+def _run(engine: VideoStreamingInference, batches: Sequence[int],
+         log: Callable[[str], object]) -> None:
+    side = math.isqrt(engine.largest_pixels)
+    noise = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
+    stamp = 0
+    for _ in range(TIMES + 1):
+        for _ in range(engine.settings.chunk_frames):
+            stamp += 250_000_000
+            engine.append_frame(noise, stamp)
+    log('Chunks of frames are ready.')
+    for question in QUESTIONS:
+        for _ in range(TIMES):
+            engine.ask(question, 1)
+            engine.ask_choice(question, ['yes', 'no'])
+    log('Questions are ready.')
+    for batch in batches:
+        opened = [engine.questions.open(QUESTIONS[0], 8) for _ in range(batch)]
+        try:
+            for _ in range(TIMES):
+                engine.questions.decode([each for each in opened if not each.ended])
+        finally:
+            for each in opened:
+                engine.questions.abandon(each)
