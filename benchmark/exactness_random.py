@@ -13,6 +13,7 @@ from transformers import Qwen2_5_VLForConditionalGeneration
 
 from benchmark.dimensions import build_model, TEXT, TOY_VISION, VISION
 from streamvlm_ros.engine import StreamQwenModel, StreamSettings, VideoStreamingInference
+from streamvlm_ros.engine.branch import Branch
 from streamvlm_ros.engine.frames import to_patches
 from streamvlm_ros.engine.positions import StreamState, VideoPart
 
@@ -73,27 +74,28 @@ class Case:
         return stock.eval()
 
     def logits(self) -> dict[str, float]:
-        """Return the errors of the question's logits, prefilled behind chunks by ``forward``."""
-        ids = self._ids(QUESTIONS[0])
-        first = ids.index(self._pad)
-        video = self._grid.tokens
-        ours = self._ours
-        cache = ours.forward(self._tensor(ids[:first])).past_key_values
-        per_chunk, patches = CHUNK // 2, self._patches.split(
-            len(self._patches) // (FRAMES // CHUNK))
-        for number, cut in enumerate(patches):
-            times = self._times()[number * per_chunk:(number + 1) * per_chunk]
-            size = (per_chunk, 2 * self._grid.h, 2 * self._grid.w)
-            ours.forward(self._tensor([self._pad] * (video // len(patches))),
-                         past_key_values=cache, pixel_values_videos=cut,
-                         video_grid_thw=torch.tensor([size]), patch_times_ns=[times],
-                         logits_to_keep=1)
-        asked = ours.forward(self._tensor(ids[first + video:]), past_key_values=cache).logits
-        assert asked is not None
-        stock, truth = (self._forward(model, ids)[first + video:]
-                        for model in (self._stock, self._truth))
-        mine, their = ((each - truth).norm() / truth.norm() for each in (asked[0], stock))
-        return {'ours': float(mine), 'stock': float(their), 'ratio': float(mine / their)}
+        """Return the errors of questions' first logits, behind chunks that were streamed."""
+        engine = self._streamed()
+        stream = engine._stream
+        errors, norms = torch.zeros(2), 0.0
+        for question in QUESTIONS:
+            branch = Branch(self._ours, stream.cache, stream.state)
+            mine = branch.prefill(self._encode(BEHIND.format(question), add_special_tokens=False))
+            branch.close()
+            stock, truth = (self._forward(model, self._ids(question))[-1]
+                            for model in (self._stock, self._truth))
+            errors += torch.tensor([float((x - truth).square().sum()) for x in (mine, stock)])
+            norms += float(truth.square().sum())
+        ours, stock = (errors / norms).sqrt().tolist()
+        return {'ours': ours, 'stock': stock, 'ratio': ours / stock}
+
+    def _streamed(self) -> VideoStreamingInference:
+        """Return an engine that has seen the clip, chunk by chunk."""
+        engine = VideoStreamingInference(self._ours, self._processor, settings=StreamSettings(
+            sample_rate=0.0, chunk_frames=CHUNK, capacity=8192))
+        for image, stamp in zip(self._clip, self._stamps):
+            engine.append_frame(image, stamp)
+        return engine
 
     def answers(self) -> dict[str, int]:
         """Return how many greedy tokens are those of float32, alone and several at once.
@@ -101,10 +103,7 @@ class Case:
         Each token is judged behind ours before it.  One that differs is within the noise where
         float32 has it so close to its own that stock's error is enough to swap the two.
         """
-        engine = VideoStreamingInference(self._ours, self._processor, settings=StreamSettings(
-            sample_rate=0.0, chunk_frames=CHUNK, capacity=8192))
-        for image, stamp in zip(self._clip, self._stamps):
-            engine.append_frame(image, stamp)
+        engine = self._streamed()
         found = {'tokens': 0, 'equal': 0, 'within_noise': 0, 'wrong': 0, 'stock_equal': 0}
         for together in ([question] for question in QUESTIONS):
             self._judge(engine, together, found)

@@ -105,7 +105,9 @@ class Run:
         """Measure one model at every length: first ours, then the others."""
         arguments = self._arguments
         timed = Timer(arguments.device)
-        model, processor = build(name, arguments.device, setup.DTYPES[arguments.dtype])
+        # Parameters that are joined later must not be inference tensors.
+        with torch.inference_mode(False):
+            model, processor = build(name, arguments.device, setup.DTYPES[arguments.dtype])
         self.tell(f'{name} built')
         lengths = sorted(arguments.cached)
         own = Ours(model, processor, lengths[-1], timed)
