@@ -18,6 +18,7 @@ class BranchContext:
     """A KV context: everything sees the prefix, new tokens go to the tail.
 
     Attributes:
+        stream: the cache that is read.
         tail: the branch's own keys and values.
         mask: bool [n, n], who sees whom among the tokens of the next prefill, where the tail is
             empty; None: causal.
@@ -26,6 +27,7 @@ class BranchContext:
 
     def __init__(self, stream: StreamCache, tail: Tail) -> None:
         """See what is in the stream's cache now, and hold it until ``close``."""
+        self.stream = stream
         self._pin = stream.pin()
         self.tail = tail
         self.mask: torch.Tensor | None = None
@@ -67,18 +69,18 @@ class BranchContext:
 
 
 class BatchContext:
-    """A KV context of several branches of one stream, with one new token each, in their order.
+    """A KV context of several branches, with one new token each, in their order.
 
-    Each token sees its own branch and nothing of the others.  Branches with the same prefix
-    attend to it in one call.
+    Each token sees its own branch and nothing of the others.  Branches with the same prefix of
+    the same stream attend to it in one call.
     """
 
     def __init__(self, branches: Sequence[BranchContext]) -> None:
         """Take the branches."""
         self._branches = branches
-        groups: dict[Spans, list[int]] = {}
+        groups: dict[tuple[StreamCache, Spans], list[int]] = {}
         for index, branch in enumerate(branches):
-            groups.setdefault(branch.prefix, []).append(index)
+            groups.setdefault((branch.stream, branch.prefix), []).append(index)
         self._groups = list(groups.values())
 
     def reserve(self, tokens: int) -> None:
