@@ -11,6 +11,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 
 from streamvlm_ros.nodes.declare import given_parameters
+from streamvlm_ros.nodes.parameter import ParameterError
 from streamvlm_ros.nodes.parameter_table import PARAMETERS
 from streamvlm_ros.nodes.parameters import check_values
 
@@ -35,7 +36,10 @@ def camera_values(node: Node, process: Mapping[str, Any]) -> dict[str, Any]:
         ParameterError: a value is refused.
 
     """
-    values = check_values(given_parameters(node, process))
+    try:
+        values = check_values(given_parameters(node, process))
+    except ParameterError as error:
+        raise ParameterError(f'{node.get_fully_qualified_name()}: {error}') from error
     for parameter in PARAMETERS:
         name = parameter.name
         if parameter.shared and values[name] != process[name]:
