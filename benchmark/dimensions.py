@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -32,21 +33,25 @@ TOY_VISION = VISION | {'depth': 2, 'hidden_size': 160, 'num_heads': 2, 'intermed
 
 
 def build(name: str, device: str, dtype: torch.dtype) -> tuple[StreamQwenModel, StreamProcessor]:
+    """Return a random model of some dimensions on a device, and a processor; see `build_model`."""
+    return build_model(TEXT[name], TOY_VISION if name == 'toy' else VISION, device, dtype)
+
+
+def build_model(text: Mapping[str, Any], vision: Mapping[str, Any], device: str,
+                dtype: torch.dtype) -> tuple[StreamQwenModel, StreamProcessor]:
     """
-    Return a random model of some dimensions on a device, and a processor whose ids it knows.
+    Return a random model on a device, and a processor whose ids it knows.
 
     No answer of it ends before its limit: the tokens that end one have logits of 0.
     """
     processor = load_processor(resolve_model('tiny'))
     ids = processor.tokenizer.convert_tokens_to_ids
-    text = TEXT[name]
     config = Qwen2_5_VLConfig(
-        text_config=text | {
-            'max_position_embeddings': 128000, 'rms_norm_eps': 1e-6,
+        text_config={
+            **text, 'max_position_embeddings': 128000, 'rms_norm_eps': 1e-6,
             'rope_parameters': {'rope_type': 'default', 'rope_theta': 1e6,
                                 'mrope_section': [16, 24, 24]}},
-        vision_config=(TOY_VISION if name == 'toy' else VISION) | {
-            'out_hidden_size': text['hidden_size']},
+        vision_config={**vision, 'out_hidden_size': text['hidden_size']},
         image_token_id=ids('<|image_pad|>'), video_token_id=ids('<|video_pad|>'),
         vision_start_token_id=ids('<|vision_start|>'), vision_end_token_id=ids('<|vision_end|>'),
         tie_word_embeddings=text['tie_word_embeddings'])
@@ -61,29 +66,3 @@ def build(name: str, device: str, dtype: torch.dtype) -> tuple[StreamQwenModel, 
     with torch.no_grad():
         model.lm_head.weight[[ids('<|im_end|>'), ids('<|endoftext|>')]] = 0.0
     return model, processor
-
-
-def text_bytes(model: StreamQwenModel) -> int:
-    """Return the bytes of weights that one decoded token reads."""
-    layers = model.model.language_model.layers
-    return sum(p.nbytes for p in layers.parameters()) + model.lm_head.weight.nbytes
-
-
-def kv_bytes(model: StreamQwenModel, tokens: int) -> int:
-    """Return the bytes of keys and values of so many cached tokens."""
-    text = model.config.text_config
-    head_dim = text.hidden_size // text.num_attention_heads
-    each = 2 * text.num_hidden_layers * text.num_key_value_heads * head_dim
-    return tokens * each * model.dtype.itemsize
-
-
-def chunk_flops(model: StreamQwenModel, tokens: int, cached: int) -> float:
-    """Return the floating-point operations of a chunk of `tokens` behind `cached` tokens."""
-    text, vision = model.config.text_config, model.config.vision_config
-    dense = sum(p.numel() for p in model.model.language_model.layers.parameters())
-    head_dim = text.hidden_size // text.num_attention_heads
-    attention = 4 * text.num_hidden_layers * text.num_attention_heads * head_dim * tokens * (
-        cached + tokens / 2)
-    patches = tokens * vision.spatial_merge_size ** 2
-    blocks = sum(p.numel() for p in model.model.visual.blocks.parameters())
-    return 2.0 * dense * tokens + attention + 2.0 * blocks * patches

@@ -13,17 +13,15 @@ cache and without questions.
 from __future__ import annotations
 
 import statistics
-import threading
 import time
 from typing import Any
 
 from benchmark import setup
+from benchmark.offered_load import balanced, Load, NANOSECONDS
 from streamvlm_ros.engine import StreamWorker, VideoStreamingInference
 from streamvlm_ros.engine.policy import Policy
-from streamvlm_ros.engine.worker_status import WorkerStatus
 
 QUEUE_FRAMES = 32
-NANOSECONDS = 10**9
 
 
 def sustainable_rate(engine: VideoStreamingInference, clip: list, seconds: float) -> float:
@@ -41,59 +39,6 @@ def sustainable_rate(engine: VideoStreamingInference, clip: list, seconds: float
     while time.perf_counter() - began < seconds or count % engine.settings.chunk_frames:
         append()
     return (count - first) / (time.perf_counter() - began)
-
-
-def balanced(status: WorkerStatus) -> bool:
-    """Tell whether every frame received is accounted for."""
-    return status.frames_received == (
-        status.frames_sampled_out + status.frames_ingested + status.frames_dropped
-        + status.frames_failed + status.frames_waiting)
-
-
-class Load:
-    """Frames at a fixed rate and askers that ask again as soon as they are answered."""
-
-    def __init__(self, worker: StreamWorker, clip: list, rate: float, askers: int,
-                 max_new_tokens: int) -> None:
-        """Prepare the threads."""
-        self.answers: list[Any] = []
-        self.submitted = 0
-        self._worker, self._clip, self._rate = worker, clip, rate
-        self._max_new_tokens = max_new_tokens
-        self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._feed),
-                         *(threading.Thread(target=self._ask) for _ in range(askers))]
-
-    def run(self, seconds: float) -> list[WorkerStatus]:
-        """Run for so long; return the status, taken many times."""
-        for thread in self._threads:
-            thread.start()
-        statuses = []
-        until = time.perf_counter() + seconds
-        while time.perf_counter() < until:
-            statuses.append(self._worker.status())
-            time.sleep(0.02)
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
-        return statuses
-
-    def _feed(self) -> None:
-        began = time.perf_counter()
-        while not self._over.is_set():
-            due = int((time.perf_counter() - began) * self._rate) + 1
-            while self.submitted < due:
-                stamp = (1 + self.submitted) * round(NANOSECONDS / self._rate)
-                self._worker.submit_frame(self._clip[self.submitted % len(self._clip)], stamp)
-                self.submitted += 1
-            time.sleep(0.2 / self._rate)
-
-    def _ask(self) -> None:
-        while not self._over.is_set():
-            began = time.perf_counter()
-            answer = self._worker.ask('What is happening in the scene now?', after_ns=1,
-                                      max_new_tokens=self._max_new_tokens).result()
-            self.answers.append((time.perf_counter() - began, answer))
 
 
 def measure(model: Any, policy: Policy, clip: list, rate: float, arguments: Any,

@@ -74,16 +74,20 @@ def machine(arguments: argparse.Namespace) -> dict[str, Any]:
             'torch': torch.__version__}
 
 
-def write(name: str, result: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write ``results/NAME.json``, and a table of the rows to ``results/NAME.md``."""
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / f'{name}.json').write_text(json.dumps(result, indent=1) + '\n', encoding='utf-8')
+def write(name: str, result: Mapping[str, Any], rows: Sequence[Mapping[str, Any]],
+          out: pathlib.Path = RESULTS, show: bool = True) -> None:
+    """Write ``OUT/NAME.json``, and a table of the rows, if there are any, to ``OUT/NAME.md``."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / f'{name}.json').write_text(json.dumps(result, indent=1) + '\n', encoding='utf-8')
+    if not rows:
+        return
     head = list(rows[0])
     lines = [' | '.join(head), ' | '.join('---' for _ in head)]
     lines += [' | '.join(_cell(row[column]) for column in head) for row in rows]
     table = ''.join(f'| {line} |\n' for line in lines)
-    (RESULTS / f'{name}.md').write_text(table, encoding='utf-8')
-    print(table)
+    (out / f'{name}.md').write_text(table, encoding='utf-8')
+    if show:
+        print(table, flush=True)
 
 
 def _cell(value: Any) -> str:

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from streamvlm_ros.engine.frames import PixelSettings
 from streamvlm_ros.engine.vision import encode_video
+from streamvlm_ros.engine.weights import VisionWeights
 from training.batches import Batch
 from training.data import IGNORED
 from training.targets import MARKS, MEMORY
@@ -52,7 +53,7 @@ class Outputs:
 def run_model(model: Any, batch: Batch, pixels: PixelSettings) -> Outputs:
     """Run a batch; `hidden` is the last layer's, `middle` that behind `middle_layer` layers."""
     visual, text = model.model.visual, model.model.language_model
-    video = encode_video(visual, cut_patches(batch.frames, pixels), batch.grid)
+    video = encode_video(VisionWeights.of(visual), cut_patches(batch.frames, pixels), batch.grid)
     embeddings = text.embed_tokens(batch.ids)
     embeddings = embeddings.masked_scatter(is_video(model, batch)[..., None],
                                            video.to(embeddings.dtype))

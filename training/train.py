@@ -28,6 +28,7 @@ from transformers import Qwen2_5_VLForConditionalGeneration
 
 from streamvlm_ros.engine.processor import load_processor
 from streamvlm_ros.engine.vision import encode_video
+from streamvlm_ros.engine.weights import VisionWeights
 from training.batches import Batch, BatchSource, collate
 from training.build import build, PRESETS
 from training.data import Packer
@@ -110,7 +111,7 @@ class Trainer:
         row = {}
         with amp:
             if self.plan.is_vision_only(self.progress):
-                video = encode_video(self.model.model.visual,
+                video = encode_video(VisionWeights.of(self.model.model.visual),
                                      cut_patches(batch.frames, self.pixels), batch.grid)
                 loss = row['mark_loss'] = self.helpers.vision_loss(video, batch)
             else:

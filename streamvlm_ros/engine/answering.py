@@ -12,6 +12,7 @@ import torch
 from streamvlm_ros.engine.branch import Branch
 from streamvlm_ros.engine.branch_attention import BatchContext
 from streamvlm_ros.engine.model import StreamQwenModel
+from streamvlm_ros.engine.positions import PositionRule
 from streamvlm_ros.engine.prompt import Prompt
 
 
@@ -68,9 +69,28 @@ class Answering:
         """The answer so far."""
         return self._prompt.text(self.tokens)
 
+    @property
+    def greedy(self) -> bool:
+        """Whether the most probable token is always taken."""
+        return self._sampling.temperature <= 0
+
+    @property
+    def left(self) -> int:
+        """Tokens that it may still be given."""
+        return self._max_new_tokens - len(self.tokens)
+
     def take(self, logits: torch.Tensor) -> None:
         """Draw the next token from float32 logits [vocabulary]."""
-        self.tokens.append(self._sampling.draw(logits))
+        self.accept(self._sampling.draw(logits))
+
+    def fed(self) -> None:
+        """Count the last token as one that the branch has seen."""
+        self.branch.context.advance(1)
+        self.branch.state = PositionRule.decode(self.branch.state)[1]
+
+    def accept(self, token: int) -> None:
+        """Take the next token."""
+        self.tokens.append(token)
         if self.tokens[-1] in self._prompt.stop:
             self.finish_reason = 'stop'
         elif len(self.tokens) >= self._max_new_tokens:
@@ -82,7 +102,8 @@ def decode_together(model: StreamQwenModel, answers: Sequence[Answering]) -> Non
 
     If the pass fails, no answer has changed.
     """
-    if answers:
+    greedy = all(answer.greedy for answer in answers)
+    if answers and not (greedy and model.decoding is not None and model.decoding.step(answers)):
         for answer, logits in zip(answers, feed_last_tokens(model, answers)):
             answer.take(logits)
 

@@ -21,6 +21,11 @@ def causal_mask(queries: int, keys: int, device: torch.device) -> torch.Tensor:
     return torch.ones(queries, keys, dtype=torch.bool, device=device).tril(keys - queries)
 
 
+def join_heads(attended: torch.Tensor) -> torch.Tensor:
+    """Return [n, heads * head_dim] for [heads, n, head_dim]."""
+    return attended.transpose(0, 1).flatten(1)
+
+
 def attend(query: torch.Tensor, pieces: Sequence[Piece]) -> torch.Tensor:
     """Attend to all pieces.
 

@@ -61,9 +61,10 @@ class Branch:
                 parts: Sequence[VideoPart] = ()) -> torch.Tensor:
         """Prefill tokens behind the tail; return float32 logits [vocabulary] of the last."""
         positions, state = self._model.position_rule.place(self.state, ids, parts)
-        hidden = self._model.prefill(self._model.embed(ids, video), positions, self.context)
+        logits = self._model.extend(ids, positions, self.context, video, keep=(-1,))
         self.state = state
-        return self._model.logits(hidden[-1:])[0]
+        assert logits is not None
+        return logits[0]
 
     def score(self, prompts: Sequence[ChoicePrompt]) -> list[torch.Tensor]:
         """Score choice questions, all in one prefill; the tail is of no use behind it.
@@ -76,42 +77,34 @@ class Branch:
             For each prompt, float32 [choices]: log-probability of every choice behind it.
 
         """
-        hidden, positions, spans = [], [], []
-        start = 0
+        ids: list[int] = []
+        positions, spans, keep = [], [], []
         for prompt in prompts:
             placed, state = self._model.position_rule.place(self.state, prompt.ids, prompt.parts)
             first = state.last_cache_position + 1
             # A choice's last token is scored, never fed.
             fed = [list(choice[:-1]) for choice in prompt.choices]
-            hidden.append(self._model.embed([*prompt.ids, *(i for ids in fed for i in ids)],
-                                            prompt.video))
-            positions += [placed, *(torch.arange(first, first + len(ids)).expand(3, -1)
-                                    for ids in fed)]
-            ends = [start + len(prompt.ids)]
-            for ids in fed:
-                ends.append(ends[-1] + len(ids))
-            spans.append([slice(start, ends[0]),
-                          *(slice(a, b) for a, b in itertools.pairwise(ends))])
-            start = ends[-1]
-        self.context.mask = _tree_mask(spans, start).to(hidden[0].device)
+            positions += [placed, *(torch.arange(first, first + len(each)).expand(3, -1)
+                                    for each in fed)]
+            root = slice(len(ids), len(ids) + len(prompt.ids))
+            ends = list(itertools.accumulate((len(each) for each in fed), initial=root.stop))
+            spans.append([root, *(slice(a, b) for a, b in itertools.pairwise(ends))])
+            ids += [*prompt.ids, *itertools.chain.from_iterable(fed)]
+            for leaf in spans[-1][1:]:
+                keep += [root.stop - 1, *range(leaf.start, leaf.stop)]
+        video = [prompt.video for prompt in prompts if prompt.video is not None]
+        self.context.mask = _tree_mask(spans, len(ids)).to(self._model.device)
         try:
-            seen = self._model.prefill(torch.cat(hidden), torch.cat(positions, dim=1),
-                                       self.context)
+            logits = self._model.extend(ids, torch.cat(positions, dim=1), self.context,
+                                        torch.cat(video) if video else None, keep)
         finally:
             self.context.mask = None
-        return [self._scores(seen, each, prompt.choices)
-                for each, prompt in zip(spans, prompts)]
-
-    def _scores(self, hidden: torch.Tensor, spans: Sequence[slice],
-                choices: Sequence[Sequence[int]]) -> torch.Tensor:
-        """Return the log-probability of every choice of one prompt."""
-        root, *leaves = spans
-        rows = [[root.stop - 1, *range(leaf.start, leaf.stop)] for leaf in leaves]
-        flat = [row for each in rows for row in each]
-        logprobs = self._model.logits(hidden[flat]).log_softmax(-1)
-        wanted = torch.tensor([i for choice in choices for i in choice], device=logprobs.device)
-        each = logprobs.gather(1, wanted[:, None])[:, 0].split([len(row) for row in rows])
-        return torch.stack([part.sum() for part in each])
+        assert logits is not None
+        choices = [choice for prompt in prompts for choice in prompt.choices]
+        wanted = torch.tensor([i for choice in choices for i in choice], device=logits.device)
+        each = logits.log_softmax(-1).gather(1, wanted[:, None])[:, 0]
+        sums = torch.stack([part.sum() for part in each.split([len(c) for c in choices])])
+        return list(sums.split([len(prompt.choices) for prompt in prompts]))
 
 
 def _tree_mask(trees: Sequence[Sequence[slice]], tokens: int) -> torch.Tensor:

@@ -8,9 +8,19 @@ from collections.abc import Sequence
 
 import torch
 
-from streamvlm_ros.engine.attention import attend, attend_partly, causal_mask, merge, Piece
+from streamvlm_ros.engine.attention import (
+    attend,
+    attend_partly,
+    causal_mask,
+    join_heads,
+    merge,
+    Piece,
+)
 from streamvlm_ros.engine.cache import StreamCache
+from streamvlm_ros.engine.kv_buffer import KVBuffer
+from streamvlm_ros.engine.mrope import Rotation
 from streamvlm_ros.engine.slots import Spans
+from streamvlm_ros.engine.tables import BatchTable, SequenceTable
 from streamvlm_ros.engine.tail import Tail
 
 
@@ -18,7 +28,6 @@ class BranchContext:
     """A KV context: everything sees the prefix, new tokens go to the tail.
 
     Attributes:
-        stream: the cache that is read.
         tail: the branch's own keys and values.
         mask: bool [n, n], who sees whom among the tokens of the next prefill, where the tail is
             empty; None: causal.
@@ -27,7 +36,6 @@ class BranchContext:
 
     def __init__(self, stream: StreamCache, tail: Tail) -> None:
         """See what is in the stream's cache now, and hold it until ``close``."""
-        self.stream = stream
         self._pin = stream.pin()
         self.tail = tail
         self.mask: torch.Tensor | None = None
@@ -36,6 +44,12 @@ class BranchContext:
     def prefix(self) -> Spans:
         """The slots that are seen; the same for branches that see the same of one stream."""
         return self._pin.spans
+
+    @property
+    def buffer(self) -> KVBuffer:
+        """Where the prefix is; refused as ``Pin.check`` does where it is not held any more."""
+        self._pin.check()
+        return self._pin.buffer
 
     def let_go(self) -> None:
         """Hold nothing of the stream any more, which can then not be attended to."""
@@ -50,14 +64,21 @@ class BranchContext:
         """Make room in the tail."""
         self.tail.reserve(tokens)
 
-    def attend(self, layer: int, query: torch.Tensor, keys: torch.Tensor,
-               values: torch.Tensor) -> torch.Tensor:
-        """Store in the tail; attend to the prefix and the tail.  See ``KVContext.attend``."""
+    def attend(self, layer: int, qkv: torch.Tensor, rotation: Rotation) -> torch.Tensor:
+        """Store in the tail; attend to the prefix and the tail."""
+        query, keys, values = rotation.split(qkv, self.tail.kv_heads)
         own = self.tail.write(layer, keys, values)
         mask = self.mask
         if mask is None:
             mask = causal_mask(keys.shape[1], own[0].shape[1], query.device)
-        return attend(query, [*self.seen(layer), (*own, mask)])
+        return join_heads(attend(query, [*self.seen(layer), (*own, mask)]))
+
+    def table(self, tokens: int) -> SequenceTable | None:
+        """See ``KVContext.table``."""
+        tail = self.tail
+        return SequenceTable.of(
+            [(self.buffer, self.prefix), (tail.buffer, ((0, tail.length),))], tail.buffer,
+            ((tail.length, tail.length + tokens),), self.mask)
 
     def advance(self, tokens: int) -> None:
         """Make what was written part of the tail."""
@@ -69,18 +90,18 @@ class BranchContext:
 
 
 class BatchContext:
-    """A KV context of several branches, with one new token each, in their order.
+    """A KV context of several branches, of any streams, with one new token each, in their order.
 
-    Each token sees its own branch and nothing of the others.  Branches with the same prefix of
-    the same stream attend to it in one call.
+    Each token sees its own branch and nothing of the others.  Branches with the same prefix
+    attend to it in one call.
     """
 
     def __init__(self, branches: Sequence[BranchContext]) -> None:
         """Take the branches."""
         self._branches = branches
-        groups: dict[tuple[StreamCache, Spans], list[int]] = {}
+        groups: dict[tuple[int, Spans], list[int]] = {}
         for index, branch in enumerate(branches):
-            groups.setdefault((branch.stream, branch.prefix), []).append(index)
+            groups.setdefault((id(branch.buffer), branch.prefix), []).append(index)
         self._groups = list(groups.values())
 
     def reserve(self, tokens: int) -> None:
@@ -88,9 +109,9 @@ class BatchContext:
         for branch in self._branches:
             branch.reserve(1)
 
-    def attend(self, layer: int, query: torch.Tensor, keys: torch.Tensor,
-               values: torch.Tensor) -> torch.Tensor:
-        """Store each token in its tail; see ``KVContext.attend``, where n is the branches."""
+    def attend(self, layer: int, qkv: torch.Tensor, rotation: Rotation) -> torch.Tensor:
+        """Store each token in its tail, and attend; n is the branches."""
+        query, keys, values = rotation.split(qkv, self._branches[0].tail.kv_heads)
         own = []
         for index, branch in enumerate(self._branches):
             one = slice(index, index + 1)
@@ -103,7 +124,14 @@ class BatchContext:
             if seen:
                 prefix = attend_partly(query[:, group], seen)
                 result[:, group] = merge((result[:, group], lse[:, group]), prefix)[0]
-        return result.to(query.dtype)
+        return join_heads(result.to(query.dtype))
+
+    def table(self, tokens: int) -> BatchTable | None:
+        """See ``KVContext.table``."""
+        return BatchTable.of(
+            [((self._branches[group[0]].buffer, self._branches[group[0]].prefix), group)
+             for group in self._groups],
+            [(branch.tail.buffer, branch.tail.length) for branch in self._branches])
 
     def advance(self, tokens: int) -> None:
         """Make what was written part of the tails."""

@@ -14,10 +14,13 @@ import weakref
 
 import torch
 
-from streamvlm_ros.engine.attention import attend, causal_mask, KeysValues
+from streamvlm_ros.engine.attention import attend, causal_mask, join_heads, KeysValues
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
+from streamvlm_ros.engine.kv_buffer import KVBuffer
+from streamvlm_ros.engine.mrope import Rotation
 from streamvlm_ros.engine.pin import Pin
 from streamvlm_ros.engine.slots import complement, count, cut, SlotPool, Spans
+from streamvlm_ros.engine.tables import BatchTable, SequenceTable
 from streamvlm_ros.engine.units import Label, Unit
 
 
@@ -27,12 +30,11 @@ class KVContext(Protocol):
     def reserve(self, tokens: int) -> None:
         """Refuse with StreamError when so many tokens do not fit."""
 
-    def attend(self, layer: int, query: torch.Tensor, keys: torch.Tensor,
-               values: torch.Tensor) -> torch.Tensor:
-        """Store new keys and values [kv_heads, n, head_dim], and attend.
+    def attend(self, layer: int, qkv: torch.Tensor, rotation: Rotation) -> torch.Tensor:
+        """Store new keys and values, and attend; see ``decoder.Attends``."""
 
-        ``query`` is [heads, n, head_dim], and so is what is returned.
-        """
+    def table(self, tokens: int) -> SequenceTable | BatchTable | None:
+        """Say for kernels where all of it is, once it is reserved; None: only ``attend`` can."""
 
     def advance(self, tokens: int) -> None:
         """Make what was written part of the context."""
@@ -52,11 +54,10 @@ class StreamCache:
     def __init__(self, kv_heads: int, head_dim: int, capacity: int, dtype: torch.dtype,
                  devices: Sequence[torch.device]) -> None:
         """Allocate buffers for ``capacity`` tokens; ``devices`` has one entry a layer."""
-        shape = (kv_heads, capacity, head_dim)
         # Plain tensors even when a first forward allocates them inside inference mode.
         with torch.inference_mode(False):
-            self.keys = [torch.empty(shape, dtype=dtype, device=device) for device in devices]
-            self.values = [torch.empty(shape, dtype=dtype, device=device) for device in devices]
+            self.buffer = KVBuffer(kv_heads, head_dim, capacity, dtype, devices)
+        self.keys, self.values = self.buffer.keys, self.buffer.values
         self._pins: weakref.WeakSet[Pin] = weakref.WeakSet()
         self._clock = 0
         self._taken = 0  # tokens that ever came
@@ -81,7 +82,7 @@ class StreamCache:
     @property
     def memory_bytes(self) -> int:
         """Bytes that the buffers take, full or not."""
-        return sum(buffer.nbytes for buffer in (*self.keys, *self.values))
+        return self.buffer.nbytes
 
     @property
     def free(self) -> int:
@@ -122,14 +123,19 @@ class StreamCache:
             self.values[layer][:, first:end] = values[:, part]
             start = part.stop
 
-    def attend(self, layer: int, query: torch.Tensor, keys: torch.Tensor,
-               values: torch.Tensor) -> torch.Tensor:
+    def attend(self, layer: int, qkv: torch.Tensor, rotation: Rotation) -> torch.Tensor:
         """Store, and attend to all that is cached and causally to the new tokens."""
+        query, keys, values = rotation.split(qkv, self.keys[0].shape[0])
         self.store(layer, keys, values)
         n = keys.shape[1]
         mask = None if n == 1 else causal_mask(n, n, query.device)
-        return attend(query, [*((*piece, None) for piece in self.views(layer, self.spans)),
-                              (keys, values, mask)])
+        return join_heads(attend(
+            query, [*((*piece, None) for piece in self.views(layer, self.spans)),
+                    (keys, values, mask)]))
+
+    def table(self, tokens: int) -> SequenceTable | None:
+        """See ``KVContext.table``."""
+        return SequenceTable.of([(self.buffer, self.spans)], self.buffer, self._next)
 
     def advance(self, tokens: int) -> None:
         """Make the tokens that were written a unit."""

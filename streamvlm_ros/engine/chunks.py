@@ -9,7 +9,13 @@ import dataclasses
 
 import torch
 
-from streamvlm_ros.engine.frames import Frame, PixelSettings, smart_resize, to_patches
+from streamvlm_ros.engine.frames import (
+    cut_patches,
+    Frame,
+    grey_levels,
+    PixelSettings,
+    smart_resize,
+)
 from streamvlm_ros.engine.layout import chunk_labels, Labels
 from streamvlm_ros.engine.memory import StreamMemory
 from streamvlm_ros.engine.model import StreamQwenModel
@@ -61,8 +67,8 @@ class ChunkEncoder:
             size: height and width of the frames that are newest in the cache.
 
         """
-        patches, grid = to_patches([frame.image for frame in frames], self._pixels,
-                                   self._model.device)
+        patches, grid = cut_patches(grey_levels(frames, self._pixels, self._model.device),
+                                    self._pixels)
         times = tuple(frame.time_ns for frame in frames[::self._pixels.temporal_patch_size])
         before, behind, following = self._around(frames[0], place, size)
         ids = [*before, *[self._prompt.pad] * grid.tokens, *behind]

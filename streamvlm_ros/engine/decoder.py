@@ -1,46 +1,58 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The language model's layers, run on stock modules over a KV context."""
+"""The language model's layers, run over a KV context."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 
-from streamvlm_ros.engine.cache import KVContext
-from streamvlm_ros.engine.mrope import rotate
+from streamvlm_ros.engine.mrope import Rotation
+from streamvlm_ros.engine.operations import Operations
+from streamvlm_ros.engine.weights import LayerWeights
 
 
-def run_layers(layers: Any, hidden: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor,
-               context: KVContext) -> torch.Tensor:
+class Attends(Protocol):
+    """What layers need of a KV context."""
+
+    def attend(self, layer: int, qkv: torch.Tensor, rotation: Rotation) -> torch.Tensor:
+        """Rotate and store a layer's new keys and values, and attend.
+
+        Args:
+            layer: its index.
+            qkv: [n, (heads + 2 kv_heads) head_dim]: queries, keys, values, not rotated.
+            rotation: of the n tokens.
+
+        Returns:
+            [n, heads * head_dim].
+
+        """
+
+
+def run_layers(weights: Sequence[LayerWeights], hidden: torch.Tensor, rotation: Rotation,
+               context: Attends, operations: Operations) -> torch.Tensor:
     """Run all decoder layers on new tokens.
 
     Args:
-        layers: stock ``Qwen2_5_VLDecoderLayer`` modules, on any devices.
-        hidden: embeddings [n, hidden_size].
-        cos: [n, head_dim]; sin likewise.
-        sin: see cos.
-        context: takes the new keys and values; advanced only when every layer has run, so that
-            an exception leaves it as it was.
+        weights: of the layers, on any devices.
+        hidden: embeddings [n, hidden_size], which may be overwritten.
+        rotation: of the new tokens.
+        context: takes the new keys and values.
+        operations: what the layers are made of.
 
     Returns:
         [n, hidden_size], before the final norm.
 
     """
-    n = hidden.shape[0]
-    context.reserve(n)
-    for index, layer in enumerate(layers):
-        attention = layer.self_attn
-        device = attention.q_proj.weight.device
+    for index, layer in enumerate(weights):
+        device = layer.qkv.device
         # Only does anything where a model is spread over several devices.
-        hidden, cos, sin = (x.to(device) for x in (hidden, cos, sin))
-        x = layer.input_layernorm(hidden)
-        query, key, value = (
-            projection(x).view(n, -1, attention.head_dim).transpose(0, 1)
-            for projection in (attention.q_proj, attention.k_proj, attention.v_proj))
-        attended = context.attend(index, rotate(query, cos, sin), rotate(key, cos, sin), value)
-        hidden = hidden + attention.o_proj(attended.transpose(0, 1).reshape(n, -1))
-        hidden = hidden + layer.mlp(layer.post_attention_layernorm(hidden))
-    context.advance(n)
+        hidden, rotation = hidden.to(device), rotation.to(device)
+        qkv = operations.norm_linear(hidden, layer.norm, layer.epsilon, layer.qkv, layer.qkv_bias)
+        attended = context.attend(index, qkv, rotation)
+        hidden = operations.add_linear(hidden, attended, layer.out)
+        gated = operations.norm_gated(hidden, layer.mlp_norm, layer.epsilon, layer.gate_up)
+        hidden = operations.add_linear(hidden, gated, layer.down)
     return hidden

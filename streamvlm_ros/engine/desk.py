@@ -15,6 +15,8 @@ from streamvlm_ros.engine.requests import Request
 # Answers that one stream has open at once; the next ones wait for a place.  Its own places: what
 # is asked about one stream keeps no question about another waiting.
 MAX_OPEN = 16
+# Answers in one pass, whatever streams they are about; GPUs have graphs of no larger ones.
+MAX_BATCH = 16
 
 
 class AnswerDesk:
@@ -162,28 +164,36 @@ class AnswerDesk:
 def decode_open(desks: Sequence[AnswerDesk]) -> dict[AnswerDesk, list[Request]]:
     """Decode one token of every open answer of some desks; ``hand_over`` must follow.
 
-    All go through the model, which is one, in one pass.  If that fails, those of each desk go in
-    a pass of their own, so that only those end whose own pass fails.
+    All go through the model, which is one, in as few passes as can be.
 
     Returns:
         Whose answers were decoded, by their desks.
 
     """
     decoding = {desk: requests for desk in desks if (requests := desk.decoding())}
-    if not decoding:
-        return decoding
-    everything = [request for requests in decoding.values() for request in requests]
-    try:
-        next(iter(decoding)).questions.decode([request.opened for request in everything
-                                               if request.opened is not None])
-    except Exception as error:
-        if len(decoding) > 1:
-            for desk in decoding:
-                decode_open([desk])
-        else:
-            for request in everything:
-                request.fail(error)
+    rows = [(desk, request) for desk, requests in decoding.items() for request in requests]
+    for start in range(0, len(rows), MAX_BATCH):
+        _decode(rows[start:start + MAX_BATCH])
     return decoding
+
+
+def _decode(rows: Sequence[tuple[AnswerDesk, Request]]) -> None:
+    """Decode one token of some answers in one pass.
+
+    If that fails, those of each desk go in a pass of their own, so that only those end whose own
+    pass fails.
+    """
+    try:
+        rows[0][0].questions.decode([request.opened for _, request in rows
+                                     if request.opened is not None])
+    except Exception as error:
+        desks = list(dict.fromkeys(desk for desk, _ in rows))
+        if len(desks) > 1:
+            for desk in desks:
+                _decode([row for row in rows if row[0] is desk])
+        else:
+            for _, request in rows:
+                request.fail(error)
 
 
 def _too_late(request: Request, stale: bool) -> StreamError:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 import dataclasses
+import functools
 import math
 
 import numpy as np
@@ -30,6 +31,7 @@ class Frame:
         time_ns: its time in the video; the stamp, or from the uniform rate.
         frame_id: whose eye it was.
         number: counted from the stream's first.
+        levels: the image on the device as ``upload`` returns it; None: not there yet.
 
     """
 
@@ -38,6 +40,7 @@ class Frame:
     time_ns: int
     frame_id: str = ''
     number: int = 0
+    levels: torch.Tensor | None = dataclasses.field(default=None, compare=False, repr=False)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -119,46 +122,86 @@ def smart_resize(height: int, width: int, settings: PixelSettings) -> tuple[int,
     return new_height, new_width
 
 
-def resize(images: Sequence[np.ndarray], settings: PixelSettings,
-           device: torch.device) -> torch.Tensor:
-    """Return RGB uint8 frames [h, w, 3] of one size as the model's pixels.
+def upload(image: np.ndarray, settings: PixelSettings, device: torch.device) -> torch.Tensor:
+    """Bring an RGB uint8 image [h, w, 3] to the device, and resize it there.
+
+    On a GPU nothing waits: the copy runs beside what the device is doing.
 
     Returns:
-        Grey levels 0 to 255, float32 [n, 3, height, width] on the device.
+        Grey levels 0 to 255, float32 [3, height, width].
 
     """
-    pixels = torch.from_numpy(np.stack(images)).to(device, non_blocking=True)
-    pixels = pixels.permute(0, 3, 1, 2).float()
-    height, width = images[0].shape[:2]
+    height, width = image.shape[:2]
+    pixels = _copy(image, device).permute(2, 0, 1)[None].float()
     size = smart_resize(height, width, settings)
     if size != (height, width):
         pixels = functional.interpolate(pixels, size, mode='bicubic', antialias=True)
         # The stock processor resizes bytes to bytes.
         pixels = pixels.round().clamp(0, 255)
-    return pixels
+    return pixels[0]
+
+
+def grey_levels(frames: Sequence[Frame], settings: PixelSettings,
+                device: torch.device) -> torch.Tensor:
+    """Return frames of one size as ``upload`` does, float32 [n, 3, height, width]."""
+    return torch.stack([upload(frame.image, settings, device) if frame.levels is None
+                        else frame.levels for frame in frames])
 
 
 def to_patches(images: Sequence[np.ndarray], settings: PixelSettings,
                device: torch.device) -> tuple[torch.Tensor, Grid]:
-    """Resize, normalise and cut an even number of frames of one size.
+    """Resize RGB uint8 images [h, w, 3] of one size, and cut them; see ``cut_patches``."""
+    return cut_patches(torch.stack([upload(image, settings, device) for image in images]),
+                       settings)
+
+
+def cut_patches(levels: torch.Tensor, settings: PixelSettings) -> tuple[torch.Tensor, Grid]:
+    """Normalise and cut an even number of frames.
 
     Args:
-        images: RGB uint8 [h, w, 3] each.
+        levels: grey levels, float32 [n, 3, height, width].
         settings: the model's preprocessing.
-        device: where the work is done.
 
     Returns:
         Patches float32 [t * h * w * merge^2, 3 * temporal * patch^2] in the stock processor's
         order, and the merged grid.
 
     """
-    pixels = resize(images, settings, device)
-    height, width = pixels.shape[2:]
-    mean = torch.tensor(settings.mean, device=device).view(3, 1, 1) * 255
-    std = torch.tensor(settings.std, device=device).view(3, 1, 1) * 255
-    pixels = (pixels - mean) / std
+    count, _, height, width = levels.shape
+    mean, std = _normalisation(settings, levels.device)
+    pixels = (levels - mean) / std
     temporal, merge, patch = settings.temporal_patch_size, settings.merge_size, settings.patch_size
-    grid = Grid(len(images) // temporal, height // settings.factor, width // settings.factor)
+    grid = Grid(count // temporal, height // settings.factor, width // settings.factor)
     pixels = pixels.view(grid.t, temporal, 3, grid.h, merge, patch, grid.w, merge, patch)
     return pixels.permute(0, 3, 6, 4, 7, 2, 1, 5, 8).reshape(
         grid.tokens * merge * merge, -1), grid
+
+
+@functools.cache
+@torch.inference_mode(False)
+def _normalisation(settings: PixelSettings, device: torch.device,
+                   ) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return mean and standard deviation in grey levels, [3, 1, 1] each."""
+    mean, std = (torch.tensor(x, device=device).view(3, 1, 1) * 255
+                 for x in (settings.mean, settings.std))
+    return mean, std
+
+
+def _copy(image: np.ndarray, device: torch.device) -> torch.Tensor:
+    source = torch.from_numpy(np.ascontiguousarray(image))
+    if device.type != 'cuda':
+        return source.to(device)
+    here = torch.cuda.current_stream(device)
+    beside = _copy_stream(device)
+    # Only memory that stays in its place can be copied without waiting.
+    pinned = source.pin_memory()
+    with torch.cuda.stream(beside):
+        copied = pinned.to(device, non_blocking=True)
+    here.wait_stream(beside)
+    copied.record_stream(here)
+    return copied
+
+
+@functools.cache
+def _copy_stream(device: torch.device) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device)

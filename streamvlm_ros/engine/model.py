@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import dataclasses
 import functools
 import os
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 import torch
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
@@ -18,9 +18,15 @@ from streamvlm_ros.engine.cache import KVContext, StreamCache
 from streamvlm_ros.engine.checkpoint import check_checkpoint, check_loaded
 from streamvlm_ros.engine.decoder import run_layers
 from streamvlm_ros.engine.mrope import MRope
+from streamvlm_ros.engine.operations import operations_for, TORCH
 from streamvlm_ros.engine.positions import Grid, NANOSECONDS, PositionRule, StreamState, VideoPart
 from streamvlm_ros.engine.tail import Tail
 from streamvlm_ros.engine.vision import encode_video
+from streamvlm_ros.engine.weights import LayerWeights, VisionWeights
+
+if TYPE_CHECKING:
+    from streamvlm_ros.engine.decoding import Decoding
+    from streamvlm_ros.engine.device_passes import DevicePasses
 
 DEFAULT_CAPACITY = 16384
 # Published checkpoints have the names of transformers 4; transformers maps them for its own
@@ -106,10 +112,14 @@ class StreamQwenModel(Qwen2_5_VLForConditionalGeneration):
         return Tail(*self._kv_shape, self.dtype, self.layer_devices)
 
     @property
+    def kv_heads(self) -> int:
+        """Heads of keys and of values."""
+        return self.config.text_config.num_key_value_heads
+
+    @property
     def _kv_shape(self) -> tuple[int, int]:
         """Heads of keys and values, and their width."""
-        return (self.config.text_config.num_key_value_heads,
-                self.model.language_model.layers[0].self_attn.head_dim)
+        return (self.kv_heads, self.model.language_model.layers[0].self_attn.head_dim)
 
     def reset_stream_state(self) -> None:
         """Forget the stream: the next prefill is a first one."""
@@ -117,8 +127,10 @@ class StreamQwenModel(Qwen2_5_VLForConditionalGeneration):
 
     def encode_video(self, patches: torch.Tensor, grid: Grid) -> torch.Tensor:
         """Encode temporal patches; see ``vision.encode_video``."""
-        visual = self.model.visual
-        return encode_video(visual, patches.to(visual.patch_embed.proj.weight.device), grid)
+        patches = patches.to(self.vision.visual.patch_embed.proj.weight.device)
+        if self.passes is not None:
+            return self.passes.encode(patches.to(self.dtype), grid)
+        return encode_video(self.vision, patches, grid)
 
     def embed(self, ids: Sequence[int], video: torch.Tensor | None = None) -> torch.Tensor:
         """Return [len(ids), hidden_size], video tokens replaced by ``video`` [v, hidden_size]."""
@@ -144,9 +156,40 @@ class StreamQwenModel(Qwen2_5_VLForConditionalGeneration):
             Normed hidden states [n, hidden_size].
 
         """
-        text = self.model.language_model
-        cos, sin = self.rotation(positions.to(hidden.device), hidden.dtype)
-        return text.norm(run_layers(text.layers, hidden, cos, sin, context))
+        context.reserve(len(hidden))
+        hidden = run_layers(self.layers, hidden, self.rotation(positions), context,
+                            operations_for(hidden))
+        # Only when every layer has run, so that an exception leaves the context as it was.
+        context.advance(len(hidden))
+        return self.model.language_model.norm(hidden)
+
+    def extend(self, ids: Sequence[int], positions: torch.Tensor, context: KVContext,
+               video: torch.Tensor | None = None, keep: Sequence[int] = ()) -> torch.Tensor | None:
+        """Prefill tokens of one sequence into a context.
+
+        Args:
+            ids: of the tokens.
+            positions: int64 [3, n].
+            context: as for ``prefill``; not several branches.
+            video: embeddings of the video tokens among them.
+            keep: tokens whose logits are wanted.
+
+        Returns:
+            Float32 logits [len(keep), vocabulary]; None where none are wanted.
+
+        """
+        if self.passes is not None:
+            done, logits = self.passes.sequence(ids, positions, context, video, keep)
+            if done:
+                return logits
+        hidden = self.prefill(self.embed(ids, video), positions, context)
+        return self.logits(hidden[list(keep)]) if keep else None
+
+    def final(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Return float32 logits [n, vocabulary] of hidden states before the final norm."""
+        norm = self.model.language_model.norm
+        return operations_for(hidden).norm_linear(
+            hidden, norm.weight, norm.variance_epsilon, self.lm_head.weight).float()
 
     @functools.cached_property
     def rotation(self) -> MRope:
@@ -154,6 +197,42 @@ class StreamQwenModel(Qwen2_5_VLForConditionalGeneration):
         # Once, at the first prefill: before that the weights may not be loaded yet.
         return MRope(self.model.language_model.rotary_emb.inv_freq,
                      self.config.text_config.rope_parameters['mrope_section'])
+
+    @functools.cached_property
+    def layers(self) -> list[LayerWeights]:
+        """The decoder's weights; the modules' parameters are views of them from now on."""
+        return [LayerWeights.of(layer) for layer in self.model.language_model.layers]
+
+    @functools.cached_property
+    def vision(self) -> VisionWeights:
+        """The ViT's weights; the modules' parameters are views of them from now on."""
+        return VisionWeights.owning(self.model.visual)
+
+    @functools.cached_property
+    def passes(self) -> DevicePasses | None:
+        """The fast way on one GPU; None where there is none."""
+        half = self.model.language_model.layers[0].self_attn.head_dim // 2
+        fits = half & (half - 1) == 0 and half >= 8
+        one = len({parameter.device for parameter in self.parameters()}) == 1
+        if not (one and fits) or operations_for(self.get_input_embeddings().weight) is TORCH:
+            return None
+        # Only here is Triton needed.
+        from streamvlm_ros.engine.device_passes import DevicePasses
+        return DevicePasses(self)
+
+    @functools.cached_property
+    def decoding(self) -> Decoding | None:
+        """Decodes answers on one GPU; None where there is none."""
+        if self.passes is None:
+            return None
+        from streamvlm_ros.engine.decoding import Decoding
+        return Decoding(self.passes)
+
+    def _apply(self, *args: Any, **kwargs: Any) -> StreamQwenModel:
+        """Move or convert the parameters: what was made of them is made anew."""
+        for made in ('rotation', 'layers', 'vision', 'passes', 'decoding'):
+            self.__dict__.pop(made, None)
+        return super()._apply(*args, **kwargs)
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Return float32 logits [n, vocabulary] of normed hidden states."""

@@ -22,6 +22,7 @@ class Pin:
     Attributes:
         opened: the cache's clock then.
         spans: the slots, disjoint and ascending.
+        buffer: what they are slots of.
 
     """
 
@@ -31,9 +32,10 @@ class Pin:
         self._revoked = False
         self.opened = opened
         self.spans = cache.spans
+        self.buffer = cache.buffer
 
-    def pieces(self, layer: int) -> list[KeysValues]:
-        """Return keys and values [kv_heads, s, head_dim], span by span, not copied.
+    def check(self) -> None:
+        """Refuse a reader whose slots are not held any more.
 
         Raises:
             StreamError: RESET_DURING_ANSWER when the stream was emptied meanwhile.
@@ -45,6 +47,16 @@ class Pin:
                               'The stream was reset while the answer was given; ask again.')
         if self._cache is None:
             raise RuntimeError('What the branch read is not held any more; open a new branch.')
+
+    def pieces(self, layer: int) -> list[KeysValues]:
+        """Return keys and values [kv_heads, s, head_dim], span by span, not copied.
+
+        Raises:
+            StreamError, RuntimeError: as ``check``.
+
+        """
+        self.check()
+        assert self._cache is not None
         return self._cache.views(layer, self.spans)
 
     @property

@@ -26,7 +26,7 @@ import dataclasses
 import torch
 from torch.nn import functional
 
-from streamvlm_ros.engine.frames import Frame, PixelSettings, resize
+from streamvlm_ros.engine.frames import Frame, grey_levels, PixelSettings
 from streamvlm_ros.engine.positions import NANOSECONDS
 
 LONGEST = 600 * NANOSECONDS  # ten minutes: of the patch's time, not of the clock
@@ -51,7 +51,7 @@ class Signature:
 def signature(frames: Sequence[Frame], pixels: PixelSettings,
               device: torch.device) -> Signature:
     """Return the signature of a temporal patch's frames, all of one size."""
-    levels = resize([frame.image for frame in frames], pixels, device)
+    levels = grey_levels(frames, pixels, device)
     return Signature(frames[0].time_ns, frames[0].size,
                      functional.avg_pool2d(levels, pixels.patch_size // 2))
 

@@ -9,7 +9,7 @@ import dataclasses
 
 from streamvlm_ros.engine.budget import cache_slots, rebase_position
 from streamvlm_ros.engine.chunks import ChunkEncoder, EncodedChunk
-from streamvlm_ros.engine.frames import Frame, PixelSettings
+from streamvlm_ros.engine.frames import Frame, PixelSettings, upload
 from streamvlm_ros.engine.layout import turn_labels
 from streamvlm_ros.engine.memory import StreamMemory
 from streamvlm_ros.engine.model import StreamQwenModel
@@ -91,7 +91,8 @@ class FrameStream:
         if self.pending and frame.size != self.pending[-1].size:
             self.flush(complete=True)
         temporal = self.pixels.temporal_patch_size
-        frame = dataclasses.replace(frame, number=self.frames)
+        frame = dataclasses.replace(frame, number=self.frames, levels=upload(
+            frame.image, self.pixels, self._model.device))
         before, self.pending = self.pending, [*self.pending, frame]
         left_out, skipped_ns, look = self.left_out, self.skipped_ns, None
         paired = self.paired
@@ -138,7 +139,7 @@ class FrameStream:
             self._make_room(chunk, len(chunk.ids))
             positions, state = self._model.position_rule.place(
                 self.state, chunk.ids, [chunk.part])
-            self._model.prefill(self._model.embed(chunk.ids, chunk.video), positions, self.cache)
+            self._model.extend(chunk.ids, positions, self.cache, chunk.video)
             self.cache.label(chunk.labels, positions)
             self.memory.segment = chunk.segment
             self.state = state

@@ -5,10 +5,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+import functools
 
 import torch
 
 from streamvlm_ros.engine.attention import KeysValues
+from streamvlm_ros.engine.kv_buffer import KVBuffer
 
 # A tail grows by at least so many tokens, and by a half of what it has.
 BLOCK = 32
@@ -22,27 +24,28 @@ class Tail:
 
     Attributes:
         length: tokens written.
+        kv_heads: heads of keys and of values.
+        buffer: where they are.
 
     """
 
     def __init__(self, kv_heads: int, head_dim: int, dtype: torch.dtype,
                  devices: Sequence[torch.device]) -> None:
         """Begin empty; ``devices`` has one entry a layer."""
-        empty = [torch.empty((kv_heads, 0, head_dim), dtype=dtype, device=device)
-                 for device in devices]
-        self._keys, self._values = empty, list(empty)
+        self.kv_heads = kv_heads
+        self._new = functools.partial(KVBuffer, kv_heads, head_dim, dtype=dtype, devices=devices)
+        self.buffer = self._new(0)
         self.length = 0
 
     @property
     def capacity(self) -> int:
         """Tokens that fit without growing."""
-        # The last layer grows last.
-        return self._values[-1].shape[1]
+        return self.buffer.slots
 
     @property
     def memory_bytes(self) -> int:
         """Bytes that the buffers take."""
-        return sum(buffer.nbytes for buffer in (*self._keys, *self._values))
+        return self.buffer.nbytes
 
     def reserve(self, tokens: int) -> None:
         """Make room for more tokens.
@@ -55,18 +58,15 @@ class Tail:
         if needed <= self.capacity:
             return
         size = needed if not self.length else max(needed, self.length + self.length // 2)
-        size = (size + BLOCK - 1) // BLOCK * BLOCK
-        for buffers in (self._keys, self._values):
-            for layer, old in enumerate(buffers):
-                grown = old.new_empty((old.shape[0], size, old.shape[2]))
-                grown[:, :self.length] = old[:, :self.length]
-                buffers[layer] = grown
+        grown = self._new((size + BLOCK - 1) // BLOCK * BLOCK)
+        grown.copy_from(self.buffer, self.length)
+        self.buffer = grown
 
     def write(self, layer: int, keys: torch.Tensor, values: torch.Tensor) -> KeysValues:
         """Write [kv_heads, n, head_dim] behind the length; return all up to there."""
         end = self.length + keys.shape[1]
-        self._keys[layer][:, self.length:end] = keys
-        self._values[layer][:, self.length:end] = values
+        self.buffer.keys[layer][:, self.length:end] = keys
+        self.buffer.values[layer][:, self.length:end] = values
         return self.view(layer, 0, end)
 
     def advance(self, tokens: int) -> None:
@@ -75,11 +75,9 @@ class Tail:
 
     def view(self, layer: int, start: int, end: int) -> KeysValues:
         """Return keys and values [kv_heads, end - start, head_dim], not copied."""
-        return self._keys[layer][:, start:end], self._values[layer][:, start:end]
+        return self.buffer.keys[layer][:, start:end], self.buffer.values[layer][:, start:end]
 
     def free(self) -> None:
         """Give the memory back; the tail is empty then."""
         self.length = 0
-        for buffers in (self._keys, self._values):
-            for layer, old in enumerate(buffers):
-                buffers[layer] = old.new_empty((old.shape[0], 0, old.shape[2]))
+        self.buffer = self._new(0)

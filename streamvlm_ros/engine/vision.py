@@ -7,6 +7,7 @@ Qwen2.5-VL's ViT never mixes temporal patches, so a chunk's output is the whole 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 import dataclasses
 import functools
 from typing import Any
@@ -14,8 +15,9 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from streamvlm_ros.engine.mrope import rotate
+from streamvlm_ros.engine.operations import Operations, TORCH
 from streamvlm_ros.engine.positions import Grid
+from streamvlm_ros.engine.weights import VisionWeights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +29,7 @@ class WindowPlan:
         groups: (windows, patches in each) for every window size, in that order.
         rows: int64 [patches], each patch's row, in window order.
         columns: likewise its column.
+        place: int64 [h * w], where each merged token of the reading order stands in ``order``.
 
     """
 
@@ -34,10 +37,21 @@ class WindowPlan:
     groups: tuple[tuple[int, int], ...]
     rows: torch.Tensor
     columns: torch.Tensor
+    place: torch.Tensor
+
+    def to(self, device: torch.device) -> WindowPlan:
+        """Return it on a device."""
+        return WindowPlan(self.order.to(device), self.groups, self.rows.to(device),
+                          self.columns.to(device), self.place.to(device))
 
 
 @functools.lru_cache(maxsize=32)
 @torch.inference_mode(False)
+def plan_on(device: torch.device, rows: int, columns: int, window: int, merge: int) -> WindowPlan:
+    """Return ``plan_windows``' plan on a device."""
+    return plan_windows(rows, columns, window, merge).to(device)
+
+
 def plan_windows(rows: int, columns: int, window: int, merge: int) -> WindowPlan:
     """Plan a merged grid of rows x columns with windows of ``window`` merged tokens a side."""
     token = torch.arange(rows * columns).view(rows, columns)
@@ -52,63 +66,69 @@ def plan_windows(rows: int, columns: int, window: int, merge: int) -> WindowPlan
     inner = torch.arange(unit)
     patch_rows = (order // columns)[:, None] * merge + inner // merge
     patch_columns = (order % columns)[:, None] * merge + inner % merge
-    return WindowPlan(order, groups, patch_rows.reshape(-1), patch_columns.reshape(-1))
+    return WindowPlan(order, groups, patch_rows.reshape(-1), patch_columns.reshape(-1),
+                      order.argsort())
 
 
-def encode_video(visual: Any, patches: torch.Tensor, grid: Grid) -> torch.Tensor:
+def encode_video(weights: VisionWeights, patches: torch.Tensor, grid: Grid,
+                 operations: Operations = TORCH) -> torch.Tensor:
     """Encode temporal patches of one size.
 
     Args:
-        visual: stock ``Qwen2_5_VisionTransformerPretrainedModel``.
+        weights: of the ViT.
         patches: [t * h * w * merge^2, channels * 2 * patch^2] as the stock processor orders them.
         grid: merged grid (t, h, w).
+        operations: what its blocks are made of.
 
     Returns:
         Embeddings [t * h * w, out_hidden_size] in reading order.
 
     """
+    visual = weights.visual
     weight = visual.patch_embed.proj.weight
     merge = visual.spatial_merge_size
-    window = visual.window_size // merge // visual.patch_size
-    plan = plan_windows(grid.h, grid.w, window, merge)
-    order = plan.order.to(patches.device)
+    plan = plan_on(patches.device, grid.h, grid.w,
+                   visual.window_size // merge // visual.patch_size, merge)
     x = functional.linear(patches.to(weight.dtype), weight.flatten(1))
-    x = x.view(grid.t, grid.h * grid.w, merge * merge, -1)[:, order].flatten(1, 2)
-    cos, sin = _rotary(visual, plan, patches.device)
-    for index, block in enumerate(visual.blocks):
-        full = index in visual.fullatt_block_indexes
-        groups = ((1, x.shape[1]),) if full else plan.groups
-        x = x + _attention(block.attn, block.norm1(x), cos, sin, groups)
-        x = x + block.mlp(block.norm2(x))
-    merged = visual.merger(x.flatten(0, 1)).view(grid.t, grid.h * grid.w, -1)
-    result = torch.empty_like(merged)
-    result[:, order] = merged
-    return result.flatten(0, 1)
+    x = x.view(grid.t, grid.h * grid.w, merge * merge, -1)[:, plan.order].flatten(0, 2)
+    cos, sin = _rotary(visual, plan, grid.t)
+    delta = torch.zeros_like(x)
+    for block in weights.blocks:
+        x, normed = operations.add(x, delta, block.norm, block.epsilon)
+        qkv = functional.linear(normed, block.qkv, block.qkv_bias)
+        attended = _attend(operations.turn(qkv, cos, sin, block.heads), grid.t,
+                           ((1, grid.h * grid.w * merge * merge),) if block.full else plan.groups)
+        delta = functional.linear(attended, block.out, block.out_bias)
+        x, normed = operations.add(x, delta, block.mlp_norm, block.epsilon)
+        gated = operations.gate(functional.linear(normed, block.gate_up, block.gate_up_bias))
+        delta = functional.linear(gated, block.down, block.down_bias)
+    merged = visual.merger(x + delta).view(grid.t, grid.h * grid.w, -1)
+    return merged[:, plan.place].flatten(0, 1)
 
 
-def _rotary(visual: Any, plan: WindowPlan,
-            device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    inv_freq = visual.rotary_pos_emb.inv_freq.to(device).float()
-    angles = torch.cat([axis.to(device)[:, None].float() * inv_freq
-                        for axis in (plan.rows, plan.columns)], dim=-1)
-    angles = torch.cat([angles, angles], dim=-1)
+def _rotary(visual: Any, plan: WindowPlan, t: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return cosine and sine, float32 [t * patches, width / 2]."""
+    inv_freq = visual.rotary_pos_emb.inv_freq.float()
+    angles = torch.cat([axis[:, None].float() * inv_freq for axis in (plan.rows, plan.columns)],
+                       dim=-1)
+    angles = angles.repeat(t, 1)
     return angles.cos(), angles.sin()
 
 
-def _attention(attention: Any, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor,
-               groups: tuple[tuple[int, int], ...]) -> torch.Tensor:
-    """Attend inside windows; x is [t, patches, hidden], groups are slices of the patches."""
-    t, patches, hidden = x.shape
-    query, key, value = attention.qkv(x).view(t, patches, 3, attention.num_heads, -1).unbind(2)
-    query, key = (rotate(y.transpose(1, 2).float(), cos, sin).to(x.dtype).transpose(1, 2)
-                  for y in (query, key))
-    pieces = []
+def _attend(qkv: Sequence[torch.Tensor], t: int, groups: Sequence[tuple[int, int]],
+            ) -> torch.Tensor:
+    """Attend inside windows; queries, keys and values are [t * patches, heads, width].
+
+    ``groups`` are windows and their patches, of one temporal patch in its order.
+    """
+    parts = [x.unflatten(0, (t, -1)) for x in qkv]
+    results = []
     start = 0
     for windows, size in groups:
         end = start + windows * size
-        q, k, v = (y[:, start:end].reshape(t * windows, size, attention.num_heads, -1)
-                   .transpose(1, 2) for y in (query, key, value))
-        pieces.append(functional.scaled_dot_product_attention(q, k, v).transpose(1, 2)
-                      .reshape(t, windows * size, hidden))
+        query, key, value = (x[:, start:end].unflatten(1, (windows, size)).flatten(0, 1)
+                             .transpose(1, 2) for x in parts)
+        result = functional.scaled_dot_product_attention(query, key, value).transpose(1, 2)
+        results.append(result.reshape(t, windows * size, -1))
         start = end
-    return attention.proj(torch.cat(pieces, dim=1))
+    return torch.cat(results, dim=1).flatten(0, 1)

@@ -19,7 +19,7 @@ from streamvlm_ros.engine import (
     StreamWorker,
     VideoStreamingInference,
 )
-from streamvlm_ros.engine.desk import MAX_OPEN
+from streamvlm_ros.engine.desk import MAX_BATCH, MAX_OPEN
 from streamvlm_ros.engine.policy import Rota
 from streamvlm_ros.engine.questions import Questions
 
@@ -169,6 +169,24 @@ def test_questions_are_opened_in_turns(pair, monkeypatch):
     assert order.index('quiet 1') - order.index('quiet 0') == 2
     assert [each for each in order if each.startswith('busy')] == [
         f'busy {i}' for i in range(MAX_OPEN + 4)]
+
+
+def test_more_answers_than_a_pass_takes(pair, monkeypatch):
+    """They go in several passes, and are those that they are alone."""
+    questions = [f'Number {i}?' for i in range(MAX_OPEN - 2)]
+    alone = [[worker.ask(q, max_new_tokens=30).result(PATIENCE).text for q in questions]
+             for worker in pair]
+    passes = []
+    decode = Questions.decode
+
+    def spy(self, opened):
+        passes.append(len(opened))
+        return decode(self, opened)
+
+    monkeypatch.setattr(Questions, 'decode', spy)
+    futures = [[worker.ask(q, max_new_tokens=30) for q in questions] for worker in pair]
+    assert [[future.result(PATIENCE).text for future in each] for each in futures] == alone
+    assert max(passes) == MAX_BATCH
 
 
 class Gate:

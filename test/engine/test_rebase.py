@@ -9,7 +9,6 @@ from random_models import random_clip, random_model, SHAPES
 from test_memory import run_case, stream
 import torch
 
-from streamvlm_ros.engine.mrope import rotate
 from streamvlm_ros.engine.rebase import settle
 
 
@@ -23,8 +22,10 @@ def test_answers_equal_the_reference_that_rebases(seed):
 def rotated(shape: str, keys: torch.Tensor, places: torch.Tensor, back: bool = False,
             ) -> torch.Tensor:
     """Rotate keys by float32 angles of places [3, n], in float64; or back."""
-    cos, sin = random_model(shape).rotation(places, torch.float64)
-    return rotate(keys.double(), cos, -sin if back else sin)
+    rotation = random_model(shape).rotation(places)
+    cos, sin = rotation.cos.double(), rotation.sin.double() * (-1 if back else 1)
+    first, second = keys.double().chunk(2, dim=-1)
+    return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
 
 
 @pytest.mark.parametrize('shape', SHAPES)

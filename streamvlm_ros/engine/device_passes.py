@@ -1,0 +1,103 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""A GPU's way through the decoder: passes over static buffers, recorded and replayed.
+
+It gives what ``StreamQwenModel.prefill`` gives on the same context; where kernels cannot do
+something (several devices, a very broken-up cache) that is the way to go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TYPE_CHECKING
+
+import torch
+
+from streamvlm_ros.engine.cache import KVContext
+from streamvlm_ros.engine.graphs import Recorder
+from streamvlm_ros.engine.passes import BatchPass, padded, SequencePass
+from streamvlm_ros.engine.positions import Grid
+from streamvlm_ros.engine.tables import BatchTable, SequenceTable
+from streamvlm_ros.engine.vision_pass import VisionPass
+
+if TYPE_CHECKING:
+    from streamvlm_ros.engine.model import StreamQwenModel
+
+BATCHES = (1, 2, 4, 8, 16)
+
+
+class DevicePasses:
+    """The passes of one model on one GPU.
+
+    Attributes:
+        recorder: keeps them and their recordings.
+
+    """
+
+    def __init__(self, model: StreamQwenModel) -> None:
+        """Make none yet."""
+        self._model = model
+        self.recorder = Recorder()
+        self._encoded: torch.cuda.Event | None = None
+
+    @torch.inference_mode()
+    def encode(self, frames: torch.Tensor, grid: Grid) -> torch.Tensor:
+        """Encode frames; see ``VisionPass``.  What is returned holds until the next call.
+
+        Waits until what was encoded before is through, so that the device is never more than one
+        chunk behind the host.
+        """
+        if self._encoded is not None:
+            self._encoded.synchronize()
+        key = 'vision', tuple(frames.shape)
+        work = self.recorder.work(key, lambda: VisionPass(self._model, frames, grid))
+        work.frames.copy_(frames)
+        self.recorder.run(key)
+        if frames.is_cuda:
+            self._encoded = torch.cuda.Event()
+            self._encoded.record()
+        assert work.embeddings is not None
+        return work.embeddings
+
+    @torch.inference_mode()
+    def sequence(self, ids: Sequence[int], positions: torch.Tensor, context: KVContext,
+                 video: torch.Tensor | None, keep: Sequence[int],
+                 ) -> tuple[bool, torch.Tensor | None]:
+        """Prefill one sequence's tokens; see ``StreamQwenModel.extend``.
+
+        Returns:
+            Whether kernels could do it, and the logits.
+
+        """
+        context.reserve(len(ids))
+        table = context.table(len(ids))
+        if not isinstance(table, SequenceTable):
+            return False, None
+        tokens, kept = padded(len(ids)), -(-len(keep) // 8) * 8 if len(keep) > 1 else len(keep)
+        key = 'sequence', tokens, kept, video is not None, table.tree is not None
+        work = self.recorder.work(key, lambda: SequencePass(
+            self._model, tokens, kept, video is not None, table.tree is not None))
+        work.load(ids, positions, table, keep, video)
+        self.recorder.run(key)
+        context.advance(len(ids))
+        # A copy: the next run of this pass writes over it.
+        return True, None if work.logits is None else work.logits[:len(keep)].clone()
+
+    @torch.inference_mode()
+    def batch(self, ids: Sequence[int], positions: Sequence[int], table: BatchTable) -> BatchPass:
+        """Launch one new token of every branch, and return the pass, which can go on."""
+        work = self._batch(len(ids))
+        work.load(ids, positions, table)
+        self.go_on(len(ids))
+        return work
+
+    @torch.inference_mode()
+    def go_on(self, branches: int) -> BatchPass:
+        """Launch the next token of the same branches, from what the last launch gave."""
+        work = self._batch(branches)
+        self.recorder.run(('batch', work.batch))
+        return work
+
+    def _batch(self, branches: int) -> Any:
+        batch = next(size for size in BATCHES if branches <= size)
+        return self.recorder.work(('batch', batch), lambda: BatchPass(self._model, batch))

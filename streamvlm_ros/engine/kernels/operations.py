@@ -1,0 +1,59 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What decoder layers and ViT blocks are made of, as kernels."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional
+
+from streamvlm_ros.engine.kernels.matmul import MOST_ROWS, skinny_matmul
+from streamvlm_ros.engine.kernels.pointwise import gate, rms_norm, turn_vision
+from streamvlm_ros.engine.operations import Tensors
+
+
+class KernelOperations:
+    """See ``operations.Operations``.  Few rows go through kernels that read the weights once."""
+
+    def norm_linear(self, x: torch.Tensor, norm: torch.Tensor, epsilon: float,
+                    weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+        """See ``Operations``."""
+        if len(x) == 1:
+            return skinny_matmul(x, weight, bias=bias, norm=norm, epsilon=epsilon)
+        # Several rows: each program would do the norm of all of them again.
+        normed = rms_norm(x, norm, epsilon)
+        if len(x) <= MOST_ROWS:
+            return skinny_matmul(normed, weight, bias=bias)
+        return functional.linear(normed, weight, bias)
+
+    def norm_gated(self, x: torch.Tensor, norm: torch.Tensor, epsilon: float,
+                   gate_up: torch.Tensor) -> torch.Tensor:
+        """See ``Operations``."""
+        if len(x) == 1:
+            return skinny_matmul(x, gate_up, norm=norm, epsilon=epsilon, gated=True)
+        if len(x) <= MOST_ROWS:
+            return skinny_matmul(rms_norm(x, norm, epsilon), gate_up, gated=True)
+        return gate(self.norm_linear(x, norm, epsilon, gate_up))
+
+    def add_linear(self, hidden: torch.Tensor, x: torch.Tensor, weight: torch.Tensor,
+                   ) -> torch.Tensor:
+        """See ``Operations``."""
+        if len(x) <= MOST_ROWS:
+            return skinny_matmul(x, weight, residual=hidden)
+        return hidden.addmm_(x, weight.T)
+
+    def add(self, hidden: torch.Tensor, delta: torch.Tensor, norm: torch.Tensor, epsilon: float,
+            ) -> tuple[torch.Tensor, torch.Tensor]:
+        """See ``Operations``."""
+        return hidden, rms_norm(hidden, norm, epsilon, delta)
+
+    def gate(self, x: torch.Tensor) -> torch.Tensor:
+        """See ``Operations``."""
+        return gate(x)
+
+    def turn(self, qkv: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, heads: int) -> Tensors:
+        """See ``Operations``."""
+        return turn_vision(qkv, cos, sin, heads)
+
+
+KERNELS = KernelOperations()

@@ -1,0 +1,208 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Decoder passes over static buffers, which a GPU replays: for one sequence, and for a batch.
+
+Everything that changes from one pass to the next is a number in one int64 buffer (``Control``):
+ids, positions, where keys and values go, and the tables of what is seen.  One copy to the device
+brings all of it, so that a pass does not depend on how long anything is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+from streamvlm_ros.engine.decoder import run_layers
+from streamvlm_ros.engine.kernels.attention import attend_batch, attend_sequence
+from streamvlm_ros.engine.kernels.operations import KERNELS
+from streamvlm_ros.engine.kernels.pointwise import turn_and_store
+from streamvlm_ros.engine.mrope import Rotation
+from streamvlm_ros.engine.tables import BatchTable, HEAD, LINE, SequenceTable
+
+if TYPE_CHECKING:
+    from streamvlm_ros.engine.model import StreamQwenModel
+
+# Programs that share the keys; twice what today's largest cards run at once.
+PROGRAMS = 256
+ROWS = 128  # of a tile of queries, in kernels/attention.py
+
+
+class Control:
+    """Named views of one int64 buffer, written on the host and copied at once."""
+
+    def __init__(self, sizes: Mapping[str, int], device: torch.device) -> None:
+        """Lay the names out one behind another."""
+        self._host = torch.zeros(sum(sizes.values()), dtype=torch.long)
+        self._device = torch.zeros_like(self._host, device=device)
+        self._places: dict[str, slice] = {}
+        start = 0
+        for name, size in sizes.items():
+            self._places[name] = slice(start, start + size)
+            start += size
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        """Return what a name has on the device."""
+        return self._device[self._places[name]]
+
+    def set(self, name: str, numbers: Sequence[int] | torch.Tensor, fill: int = 0) -> None:
+        """Write a name's first numbers on the host, and fill up what is left."""
+        part = self._host[self._places[name]]
+        values = torch.as_tensor(numbers, dtype=torch.long).flatten()
+        part[:len(values)] = values
+        part[len(values):] = fill
+
+    def send(self) -> None:
+        """Copy to the device, behind what was launched before; the host does not wait."""
+        host = self._host.pin_memory() if self._device.is_cuda else self._host
+        self._device.copy_(host, non_blocking=True)
+
+
+class SequencePass:
+    """New tokens of one sequence: a chunk behind the stream, or a question on its branch.
+
+    Attributes:
+        control: what changes from pass to pass.
+        video: embeddings of video tokens [n, hidden_size], for those that ``control`` says.
+        tree: uint8 [n, n], who sees whom, or None where that is causal.
+        logits: float32 [keep, vocabulary] of the kept tokens; None where none is.
+
+    """
+
+    def __init__(self, model: StreamQwenModel, tokens: int, keep: int, video: bool,
+                 tree: bool) -> None:
+        """Make static buffers for so many tokens, ``keep`` of them with logits."""
+        self._model, self._tokens, self._keep = model, tokens, keep
+        device = model.device
+        self.control = Control({'ids': tokens, 'positions': 3 * tokens, 'video': tokens,
+                                'slot': tokens, 'keep': keep, 'target': 1, 'slots': 1,
+                                'table': LINE}, device)
+        width = model.config.text_config.hidden_size
+        self.video = (torch.zeros(tokens, width, dtype=model.dtype, device=device) if video
+                      else None)
+        self.tree = torch.zeros(tokens, tokens, dtype=torch.uint8, device=device) if tree else None
+        self.logits: torch.Tensor | None = None
+        heads = model.config.text_config.num_attention_heads
+        tiles = model.kv_heads * -(-tokens * heads // model.kv_heads // ROWS)
+        self._splits = max(1, round(PROGRAMS / 2 / tiles)) if tiles < PROGRAMS / 3 else 1
+
+    def load(self, ids: Sequence[int], positions: torch.Tensor, table: SequenceTable,
+             keep: Sequence[int], video: torch.Tensor | None) -> None:
+        """Set what the next run is about.
+
+        Args:
+            ids: of the new tokens.
+            positions: int64 [3, n].
+            table: what they see, and where their keys and values go.
+            keep: the tokens whose logits are wanted.
+            video: embeddings of the video tokens among them.
+
+        """
+        n, control = len(ids), self.control
+        spread = torch.zeros(3, self._tokens, dtype=torch.long)
+        spread[:, :n] = positions
+        control.set('ids', ids)
+        control.set('positions', spread)
+        control.set('slot', table.slots, fill=-1)
+        control.set('keep', [index % n for index in keep])
+        control.set('target', table.target[:1])
+        control.set('slots', table.target[1:])
+        line = list(table.line)
+        line[2] = n
+        control.set('table', line)
+        if self.video is not None and video is not None:
+            pad = self._model.config.video_token_id
+            rows = (torch.as_tensor(ids) == pad).long()
+            control.set('video', torch.where(rows > 0, rows.cumsum(0) - 1, -1), fill=-1)
+            self.video[:len(video)] = video
+        if self.tree is not None and table.tree is not None:
+            self.tree[:n, :n] = table.tree
+        control.send()
+
+    def run(self) -> None:
+        """Launch the pass."""
+        model, control = self._model, self.control
+        hidden = model.get_input_embeddings().weight[control['ids']]
+        if self.video is not None:
+            row = control['video']
+            hidden = torch.where((row >= 0)[:, None], self.video[row.clamp(min=0)], hidden)
+        rotation = model.rotation(control['positions'].view(3, -1))
+        hidden = run_layers(model.layers, hidden, rotation, self, KERNELS)
+        if self._keep:
+            logits = model.final(hidden[control['keep']])
+            self.logits = logits if self.logits is None else self.logits.copy_(logits)
+
+    def attend(self, layer: int, qkv: torch.Tensor, rotation: Rotation) -> torch.Tensor:
+        """See ``decoder.Attends``."""
+        control = self.control
+        query, keys, values = turn_and_store(
+            qkv, rotation.cos, rotation.sin, layer, self._model.kv_heads, control['target'],
+            control['slots'], control['slot'])
+        return attend_sequence(query, keys, values, control['table'], layer,
+                               self._model.kv_heads, self._splits, self.tree)
+
+
+class BatchPass:
+    """One new token of every branch; it goes on by itself when it is run again.
+
+    Attributes:
+        tokens: int64 [batch], the most probable next ones.
+        logits: float32 [batch, vocabulary].
+
+    """
+
+    def __init__(self, model: StreamQwenModel, batch: int) -> None:
+        """Make static buffers for so many branches."""
+        self._model, self.batch = model, batch
+        self.control = Control({'ids': batch, 'position': batch, 'slot': batch, 'target': batch,
+                                'slots': batch, 'order': 2 * batch, 'table': 2 * batch * LINE},
+                               model.device)
+        self.tokens = torch.zeros(batch, dtype=torch.long, device=model.device)
+        self.logits: torch.Tensor | None = None
+        # A prefix's programs and the tail's, together a power of two.
+        self._splits = max(1, PROGRAMS // model.kv_heads - 1)
+
+    def load(self, ids: Sequence[int], positions: Sequence[int], table: BatchTable) -> None:
+        """Set what the next run is about: each branch's token and its position."""
+        control = self.control
+        control.set('ids', ids)
+        control.set('position', positions)
+        for index, name in enumerate(('target', 'slots')):
+            control.set(name, [tail[index] for tail in table.tails], fill=table.tails[0][index])
+        control.set('slot', [length for _, _, length in table.tails], fill=-1)
+        lines, order = table.rows(self.batch)
+        control.set('order', order)
+        control.set('table', [number for line in lines for number in line])
+        control.send()
+
+    def run(self) -> None:
+        """Launch the pass, and set everything to the tokens that it gave."""
+        model, control = self._model, self.control
+        ids, position, slot = control['ids'], control['position'], control['slot']
+        hidden = model.get_input_embeddings().weight[ids]
+        rotation = model.rotation(position.expand(3, -1))
+        hidden = run_layers(model.layers, hidden, rotation, self, KERNELS)
+        logits = model.final(hidden)
+        self.logits = logits if self.logits is None else self.logits.copy_(logits)
+        torch.argmax(logits, dim=-1, out=self.tokens)
+        ids.copy_(self.tokens)
+        position += 1
+        slot += slot >= 0
+        tails = control['table'].view(2 * self.batch, LINE)[self.batch:]
+        tails[:, 1] += 1  # tokens
+        tails[:, HEAD + 3] += 1  # end of the segment
+
+    def attend(self, layer: int, qkv: torch.Tensor, rotation: Rotation) -> torch.Tensor:
+        """See ``decoder.Attends``."""
+        control = self.control
+        query, _, _ = turn_and_store(
+            qkv, rotation.cos, rotation.sin, layer, self._model.kv_heads, control['target'],
+            control['slots'], control['slot'])
+        return attend_batch(query, control['table'].view(-1, LINE), control['order'], layer,
+                            self._model.kv_heads, self._splits)
+
+
+def padded(tokens: int) -> int:
+    """Return for how many tokens a pass is made that takes so many: few sizes, little padding."""
+    return next((size for size in (16, 32, 64) if tokens <= size), -(-tokens // 16) * 16)

@@ -1,0 +1,38 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The floors that the performance tables divide by."""
+
+import pytest
+import torch
+
+from benchmark.dimensions import build
+from benchmark.floors import floors
+from benchmark.jetson import measured, page
+
+
+@pytest.mark.parametrize(('name', 'kv_bytes'), [('3B', 36_864), ('7B', 57_344)])
+def test_keys_and_values_take_what_is_published(name, kv_bytes):
+    assert 2 * floors(name).kv_values == kv_bytes
+
+
+def test_weights_are_those_of_the_model():
+    model, _ = build('toy', 'cpu', torch.float32)
+    small = sum(p.numel() for p in model.parameters() if p.ndim == 1)  # biases and norms
+    assert floors('toy').weights == sum(p.numel() for p in model.parameters()) - small
+
+
+def test_a_chunk_behind_more_tokens_takes_more():
+    shape = floors('7B')
+    extra = shape.chunk_flops(512, 8192, 256) - shape.chunk_flops(512, 0, 256)
+    assert extra == 4 * 28 * 3584 * 512 * 8192
+
+
+def test_fractions_are_of_the_datasheet():
+    near = {'chunk_ms': 0.5, 'ttft_ms': 0.6, 'token_ms': 0.8}
+    speed = {'hardware': 'NVIDIA H100 80GB HBM3',
+             'card': {'bytes_s': 0.9 * 3.35e12, 'flop_s': 0.8 * 989e12},
+             'lengths': [{'model': '7B', 'cached': 8192, 'summary': {'of_floor': near}}]}
+    found = measured(speed, '7B')
+    assert (found.chunk, found.question, found.token) == pytest.approx((0.4, 0.54, 0.72))
+    assert 'Not measured yet' not in page(speed)
+    assert 'Not measured yet' in page(None)

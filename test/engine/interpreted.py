@@ -1,0 +1,28 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The kernels in Triton's interpreter, so that any machine can hold them to their references.
+
+Import this before anything else imports them.  Where there is a GPU they are compiled instead;
+benchmark/exactness_gpu.py is for that.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import torch
+
+if torch.cuda.is_available():
+    pytest.skip('The kernels are interpreted on machines without a GPU only.',
+                allow_module_level=True)
+os.environ['TRITON_INTERPRET'] = '1'
+try:
+    triton = pytest.importorskip('triton', reason='Triton is not installed.')
+    from streamvlm_ros.engine.kernels import attention, matmul, operations, pointwise
+finally:
+    # Processes that tests start are to compile theirs.
+    del os.environ['TRITON_INTERPRET']
+triton.knobs.runtime.interpret = True
+
+__all__ = ['attention', 'matmul', 'operations', 'pointwise']

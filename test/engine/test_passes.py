@@ -1,0 +1,109 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""A GPU's way through the decoder, on interpreted kernels: the same answers as without it."""
+
+from __future__ import annotations
+
+import interpreted
+import numpy as np
+import pytest
+from random_models import processor, random_clip, random_model
+import torch
+
+from streamvlm_ros.engine import passes, StreamSettings, VideoStreamingInference
+from streamvlm_ros.engine.decoding import Decoding
+from streamvlm_ros.engine.device_passes import DevicePasses
+from streamvlm_ros.engine.graphs import Recorder
+
+QUESTIONS = ('What?', 'Is there a box?', 'And now, where does the red one go, which came first?')
+
+
+class Replayed(Recorder):
+    """Replays by running again: without a GPU there is nothing to record."""
+
+    def _record(self, work):
+        self.recorded += 1
+        work.replay = work.run
+        return work
+
+
+class Calls:
+    """Counts what goes through kernels, and fails where it should have."""
+
+    def __init__(self, model):
+        self.passes = DevicePasses(model)
+        self.passes.recorder = Replayed()
+        self.done: list[bool] = []
+        sequence = self.passes.sequence
+
+        def spy(*args):
+            done, logits = sequence(*args)
+            self.done.append(done)
+            return done, logits
+
+        self.passes.sequence = spy
+
+
+@pytest.fixture
+def kernels(monkeypatch):
+    """Return what switches a random model to kernels."""
+    def switch(model) -> Calls:
+        calls = Calls(model)
+        monkeypatch.setitem(model.__dict__, 'passes', calls.passes)
+        monkeypatch.setitem(model.__dict__, 'decoding', Decoding(calls.passes))
+        # Interpreted programs run one after another: few large ones are quicker.
+        monkeypatch.setattr(passes, 'PROGRAMS', 6)
+        monkeypatch.setattr(interpreted.pointwise, 'HEADS', 16)
+        monkeypatch.setattr(interpreted.matmul, 'TILES',
+                            dict.fromkeys(interpreted.matmul.TILES, (512, 128, 4, 2)))
+        return calls
+    return switch
+
+
+def play(shape: str, mode: str, **settings) -> list:
+    """Return what an engine says at every step of a stream that does a bit of everything."""
+    engine = VideoStreamingInference(random_model(shape), processor(), settings=StreamSettings(
+        position_mode=mode, **settings))
+    said = []
+    for index, frame in enumerate(random_clip(5, 17, 56, 56)):
+        engine.append_frame(frame, 0.5 * index)
+        if index in (2, 16):
+            said += [engine.ask(question, 4)[0] for question in QUESTIONS]
+            said.append(np.round(engine.ask_choice('Which?', ['red', 'dark green']).probabilities,
+                                 4).tolist())
+        if index == 7:
+            said.append(engine.ask('Keep this.', 5, update_state=True)[0])
+        if index == 9:
+            opened = [engine.questions.open(question, 5) for question in QUESTIONS]
+        if index > 9 and opened:
+            # One more of them is decoded in every round, so that batches change.
+            engine.questions.decode(opened[:index - 9])
+            if all(each.ended for each in opened):
+                said += [engine.questions.close(each).text for each in opened]
+                opened = []
+    while opened:
+        engine.questions.decode([each for each in opened if not each.ended])
+        if all(each.ended for each in opened):
+            said += [engine.questions.close(each).text for each in opened]
+            opened = []
+    state = engine._stream.state
+    keys = [engine._stream.cache.content(layer)[0].clone()
+            for layer in range(len(engine._stream.cache.keys))]
+    return [said, state, keys]
+
+
+@pytest.mark.parametrize('shape, mode, settings', [
+    ('grouped', 'continuous', {}), ('one_kv_head', 'append', {}),
+    ('ungrouped', 'continuous', {'memory_tokens': 90})])
+def test_the_same_with_kernels(shape, mode, settings, kernels):
+    """Words, probabilities, positions and cached keys are those of the way without kernels."""
+    model = random_model(shape)
+    expected = play(shape, mode, **settings)
+    calls = kernels(model)
+    said, state, keys = play(shape, mode, **settings)
+    assert calls.done and all(calls.done)
+    assert calls.passes.recorder.recorded > 2
+    assert said == expected[0]
+    assert state == expected[1]
+    for mine, theirs in zip(keys, expected[2]):
+        assert torch.allclose(mine, theirs, atol=1e-4)
