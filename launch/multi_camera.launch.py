@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""A node for each camera, in its namespace: `cameras:='front, rear=/usb_cam/image_raw'`."""
+"""One process with one model for several cameras: `cameras:='front, rear=/cam/image'`."""
 
 from launch import LaunchDescription
 

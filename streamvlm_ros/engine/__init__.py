@@ -19,6 +19,7 @@ from streamvlm_ros.engine.results import Answer
 from streamvlm_ros.engine.results import Choice
 from streamvlm_ros.engine.saving import SavedStream
 from streamvlm_ros.engine.settings import StreamSettings
+from streamvlm_ros.engine.sharing import open_streams
 from streamvlm_ros.engine.warming import warm_up
 from streamvlm_ros.engine.watch import Watch
 from streamvlm_ros.engine.watch import WatchEvent
@@ -27,7 +28,7 @@ from streamvlm_ros.engine.worker_status import WorkerStatus
 
 __all__ = [
     'Answer', 'check_device', 'Choice', 'device_bytes', 'ErrorCode', 'free_device_memory',
-    'KVCacheManager', 'load_processor', 'resolve_model', 'SavedStream', 'StreamCache',
-    'StreamError', 'StreamQwenModel', 'StreamSettings', 'StreamWorker', 'VideoStreamingInference',
-    'warm_up', 'Watch', 'WatchEvent', 'WorkerStatus',
+    'KVCacheManager', 'load_processor', 'open_streams', 'resolve_model', 'SavedStream',
+    'StreamCache', 'StreamError', 'StreamQwenModel', 'StreamSettings', 'StreamWorker',
+    'VideoStreamingInference', 'warm_up', 'Watch', 'WatchEvent', 'WorkerStatus',
 ]

@@ -40,12 +40,12 @@ def available_bytes(device: torch.device) -> int | None:
     return min(left, default=None)
 
 
-def check_fits(slots: int, layer_bytes: int, devices: Sequence[torch.device],
+def check_fits(caches: Sequence[int], layer_bytes: int, devices: Sequence[torch.device],
                tokens_per_second: float = 0.0) -> None:
-    """Refuse a cache that does not fit.
+    """Refuse caches that do not fit together.
 
     Args:
-        slots: tokens that it is to hold.
+        caches: tokens that each of them is to hold.
         layer_bytes: bytes of one token's keys and values in one layer.
         devices: one for each layer.
         tokens_per_second: of the stream at its largest frame size; 0: not known.
@@ -54,19 +54,22 @@ def check_fits(slots: int, layer_bytes: int, devices: Sequence[torch.device],
         StreamError: OUT_OF_MEMORY, saying how many tokens and seconds would fit.
 
     """
-    fit = slots
+    fit = slots = sum(caches)
     for device, layers in collections.Counter(devices).items():
         left = available_bytes(device)
         if left is not None:
             fit = min(fit, int(left * (1 - SPARE)) // (layers * layer_bytes))
     if fit < slots:
-        size = slots * layer_bytes * len(devices)
+        gigabytes = slots * layer_bytes * len(devices) / 1e9
+        what = (f'A KV cache of {slots} tokens takes {gigabytes:.2f} GB and does not fit the '
+                'device' if len(caches) == 1 else
+                f'The KV caches of {len(caches)} streams, {slots} tokens together, take '
+                f'{gigabytes:.2f} GB and do not fit the device')
         seconds = (f', which is {fit / tokens_per_second:.0f} s of the largest frames'
                    if tokens_per_second else '')
         raise StreamError(
             ErrorCode.OUT_OF_MEMORY,
-            f'A KV cache of {slots} tokens takes {size / 1e9:.2f} GB and does not fit the device; '
-            f'{fit} tokens would fit{seconds}. Lower the capacity or the memory budget.')
+            f'{what}; {fit} tokens would fit{seconds}. Lower the capacity or the memory budget.')
 
 
 def _text(path: pathlib.Path) -> str:

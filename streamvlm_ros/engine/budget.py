@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from streamvlm_ros.engine.allocation import check_fits
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
 from streamvlm_ros.engine.frames import PixelSettings
@@ -35,19 +37,35 @@ def cache_slots(model: StreamQwenModel, pixels: PixelSettings, settings: StreamS
             the budget in bytes is smaller than a token.
 
     """
-    devices = model.layer_devices
-    slots = settings.capacity
-    if settings.memory_tokens:
-        slots = slots_to_keep(settings.memory_tokens)
-    elif settings.memory_bytes:
-        token = model.layer_bytes * len(devices)
-        slots = settings.memory_bytes // token
-        if not slots:
-            raise StreamError(ErrorCode.INVALID_REQUEST,
-                              f'memory_bytes is {settings.memory_bytes}, but a single token takes '
-                              f'{token} bytes; give more.')
+    slots = _wanted_slots(model, settings)
     patches = settings.sample_rate / pixels.temporal_patch_size
-    check_fits(slots, model.layer_bytes, devices, patches * pixels.max_pixels // pixels.factor**2)
+    check_fits([slots], model.layer_bytes, model.layer_devices,
+               patches * pixels.max_pixels // pixels.factor**2)
+    return slots
+
+
+def check_all_fit(model: StreamQwenModel, settings: Sequence[StreamSettings]) -> None:
+    """Refuse streams whose caches do not fit the model's devices together.
+
+    Raises:
+        StreamError: as ``cache_slots``.
+
+    """
+    slots = [_wanted_slots(model, each) for each in settings]
+    check_fits(slots, model.layer_bytes, model.layer_devices)
+
+
+def _wanted_slots(model: StreamQwenModel, settings: StreamSettings) -> int:
+    if settings.memory_tokens:
+        return slots_to_keep(settings.memory_tokens)
+    if not settings.memory_bytes:
+        return settings.capacity
+    token = model.layer_bytes * len(model.layer_devices)
+    slots = settings.memory_bytes // token
+    if not slots:
+        raise StreamError(ErrorCode.INVALID_REQUEST,
+                          f'memory_bytes is {settings.memory_bytes}, but a single token takes '
+                          f'{token} bytes; give more.')
     return slots
 
 

@@ -5,23 +5,28 @@
 from __future__ import annotations
 
 import collections
+from collections.abc import Sequence
 import time
 
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
 from streamvlm_ros.engine.questions import Questions
 from streamvlm_ros.engine.requests import Request
 
-# Answers that are decoded together; the next ones wait for a place.
+# Answers that one stream has open at once; the next ones wait for a place.  Its own places: what
+# is asked about one stream keeps no question about another waiting.
 MAX_OPEN = 16
+# Answers in one pass, whatever streams they are about; GPUs have graphs of no larger ones.
+MAX_BATCH = 16
 
 
 class AnswerDesk:
-    """Opens requests in the order in which they came, and decodes the open ones as one batch.
+    """Opens the requests about one stream in the order in which they came.
 
     The worker's thread alone may call what touches the engine; ``add``, ``next_ready``, ``expire``
     and the properties are for whoever holds the worker's lock.
 
     Attributes:
+        questions: the stream's.
         active: requests whose answer is being given.
         max_goals: how many of them may be goals.
 
@@ -29,7 +34,7 @@ class AnswerDesk:
 
     def __init__(self, questions: Questions) -> None:
         """Begin with no requests."""
-        self._questions = questions
+        self.questions = questions
         self._waiting: collections.deque[Request] = collections.deque()
         self.active: list[Request] = []
         self.max_goals = MAX_OPEN
@@ -55,7 +60,11 @@ class AnswerDesk:
 
     def due(self, newest_stamp: int) -> bool:
         """Tell whether a token can be decoded or a question opened."""
-        return bool(self.active) or self._ready(newest_stamp) is not None
+        return bool(self.active) or self.is_ready(newest_stamp)
+
+    def is_ready(self, newest_stamp: int) -> bool:
+        """Tell whether a question can be opened."""
+        return self._ready(newest_stamp) is not None
 
     def next_ready(self, newest_stamp: int) -> Request | None:
         """Make the first request that is ready active, and return it.
@@ -88,31 +97,29 @@ class AnswerDesk:
         """Prefill a request's question; a choice is answered at once."""
         try:
             if request.is_choice:
-                request.finish(self._questions.choose(request.question, request.choices,
+                request.finish(self.questions.choose(request.question, request.choices,
                                                       began=request.ready))
             else:
-                request.opened = self._questions.open(
+                request.opened = self.questions.open(
                     request.question, request.max_new_tokens, request.update_state,
                     began=request.ready)
                 request.tell_progress()
         except Exception as error:
             request.fail(error)
 
-    def decode(self) -> None:
-        """Decode one token of every open answer, and hand over those that have ended."""
-        decoding = [(request, request.opened) for request in self.active
-                    if request.opened is not None and not request.future.done()]
-        try:
-            self._questions.decode([opened for _, opened in decoding])
-        except Exception as error:
-            for request, _ in decoding:
-                request.fail(error)
-        for request, opened in decoding:
-            if request.future.done():
+    def decoding(self) -> list[Request]:
+        """Return the requests whose answer is to get another token."""
+        return [request for request in self.active
+                if request.opened is not None and not request.future.done()]
+
+    def hand_over(self, decoded: Sequence[Request]) -> None:
+        """Hand over the answers that have ended, and tell how far the others are."""
+        for request in decoded:
+            if request.future.done() or request.opened is None:
                 continue
             try:
-                if opened.ended:
-                    request.finish(self._questions.close(opened))
+                if request.opened.ended:
+                    request.finish(self.questions.close(request.opened))
                 else:
                     request.tell_progress()
             except Exception as error:
@@ -133,7 +140,7 @@ class AnswerDesk:
         self._waiting.clear()
 
     def _ready(self, newest_stamp: int) -> Request | None:
-        if len(self.active) >= MAX_OPEN or self._questions.must_wait:
+        if len(self.active) >= MAX_OPEN or self.questions.must_wait:
             return None
         halted = self.keeps_a_turn
         goals = sum(request.is_goal and not request.future.done() for request in self.active)
@@ -150,8 +157,43 @@ class AnswerDesk:
         """Free what is held by answers that have ended, whatever ended them."""
         for request in self.active:
             if request.future.done() and request.opened is not None:
-                self._questions.abandon(request.opened)
+                self.questions.abandon(request.opened)
         self.active = [request for request in self.active if not request.future.done()]
+
+
+def decode_open(desks: Sequence[AnswerDesk]) -> dict[AnswerDesk, list[Request]]:
+    """Decode one token of every open answer of some desks; ``hand_over`` must follow.
+
+    All go through the model, which is one, in as few passes as can be.
+
+    Returns:
+        Whose answers were decoded, by their desks.
+
+    """
+    decoding = {desk: requests for desk in desks if (requests := desk.decoding())}
+    rows = [(desk, request) for desk, requests in decoding.items() for request in requests]
+    for start in range(0, len(rows), MAX_BATCH):
+        _decode(rows[start:start + MAX_BATCH])
+    return decoding
+
+
+def _decode(rows: Sequence[tuple[AnswerDesk, Request]]) -> None:
+    """Decode one token of some answers in one pass.
+
+    If that fails, those of each desk go in a pass of their own, so that only those end whose own
+    pass fails.
+    """
+    try:
+        rows[0][0].questions.decode([request.opened for _, request in rows
+                                     if request.opened is not None])
+    except Exception as error:
+        desks = list(dict.fromkeys(desk for desk, _ in rows))
+        if len(desks) > 1:
+            for desk in desks:
+                _decode([row for row in rows if row[0] is desk])
+        else:
+            for _, request in rows:
+                request.fail(error)
 
 
 def _too_late(request: Request, stale: bool) -> StreamError:

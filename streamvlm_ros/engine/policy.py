@@ -1,13 +1,16 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Whose turn it is on the accelerator: the stream's or the answers'."""
+"""Whose turn it is on the accelerator: frames' or answers', and of several streams, whose."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import enum
+from typing import Generic, TypeVar
 
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
 
+T = TypeVar('T')
 # What goes first may go so many times in a row while the other waits.
 FRAME_TURNS_IN_A_ROW = 4
 ANSWER_TURNS_IN_A_ROW = 32
@@ -16,9 +19,9 @@ ANSWER_TURNS_IN_A_ROW = 32
 class Policy(enum.Enum):
     """Who goes first when frames and answers both wait.
 
-    A frame turn is at most one chunk of waiting frames, with the watches' scores behind it.  An
-    answer turn opens at most one question and decodes one token of every open answer.  Whoever
-    waits alone goes at once.  While both wait:
+    A frame turn is at most one chunk of one stream's waiting frames, with the watches' scores
+    behind it.  An answer turn opens at most one question and decodes one token of every open
+    answer, whatever stream it is about.  Whoever waits alone goes at once.  While both wait:
 
     - ``frames_first``: frames, but every fifth turn is the answers': a decode step waits for at
       most 4 frame turns, so that an answer of n tokens takes at most 4 n frame turns and n of its
@@ -89,3 +92,27 @@ class Turns:
     def _start_over(self) -> None:
         self._in_a_row = 0
         self._seconds = dict.fromkeys(Turn, 0.0)
+
+
+class Rota(Generic[T]):
+    """Deals what only one of several can have, in turns.
+
+    Whoever wants it has it before any of the others has it twice.
+    """
+
+    def __init__(self) -> None:
+        """Begin with nobody."""
+        self._order: list[T] = []
+
+    def join(self, member: T) -> None:
+        """Let one more take part, behind those who are there."""
+        self._order.append(member)
+
+    def next(self, wants: Callable[[T], bool]) -> T | None:
+        """Return who had it longest ago of those who want it; None when nobody does."""
+        for member in self._order:
+            if wants(member):
+                self._order.remove(member)
+                self._order.append(member)
+                return member
+        return None

@@ -27,11 +27,16 @@ from streamvlm_ros.engine.stream import FrameStream
 
 
 class Questions:
-    """Opens, decodes and closes the questions about one stream."""
+    """Opens, decodes and closes the questions about one stream.
+
+    Attributes:
+        model: answers with the same one can be decoded together, whatever stream they are about.
+
+    """
 
     def __init__(self, model: StreamQwenModel, prompt: Prompt, stream: FrameStream) -> None:
         """Ask about ``stream``."""
-        self._model = model
+        self.model = model
         self._prompt = prompt
         self._stream = stream
 
@@ -75,7 +80,7 @@ class Questions:
         if update_state:
             self._stream.memory.check(
                 len(ids) + max_new_tokens + len(self._prompt.turn_end) + 1)
-        branch = Branch(self._model, self._stream.cache, self._stream.state)
+        branch = Branch(self.model, self._stream.cache, self._stream.state)
         try:
             opened = OpenQuestion(question, update_state, ids, chunk, began, self._stream)
             logits = (branch.prefill(ids, chunk.video, [chunk.part]) if chunk
@@ -90,7 +95,7 @@ class Questions:
     @torch.inference_mode()
     def decode(self, opened: Sequence[OpenQuestion]) -> None:
         """Decode one token of every open answer that has not ended, all in one pass."""
-        decode_together(self._model, [each.answering for each in opened
+        decode_together(self.model, [each.answering for each in opened
                                       if each.answering is not None and not each.ended])
 
     @torch.inference_mode()
@@ -143,7 +148,7 @@ class Questions:
         return [tuple(each.tolist()) for each in scores]
 
     def _score(self, prompts: Sequence[ChoicePrompt]) -> list[torch.Tensor]:
-        branch = Branch(self._model, self._stream.cache, self._stream.state)
+        branch = Branch(self.model, self._stream.cache, self._stream.state)
         try:
             return [scores.softmax(-1) for scores in branch.score(prompts)]
         finally:
@@ -154,7 +159,7 @@ class Questions:
         branch, end = answering.branch, self._prompt.turn_end
         if answering.tokens[-1] != end[0]:
             # The last token drawn was never fed.
-            feed_last_tokens(self._model, [answering])
+            feed_last_tokens(self.model, [answering])
         branch.prefill(end)
         # What only this answer still read makes room for its turn.
         branch.context.let_go()

@@ -19,17 +19,18 @@ TIMES = 3
 QUESTIONS = ('?', 'What is there to be seen now?', 'What has happened here? ' * 10)
 
 
-def warm_up(engine: VideoStreamingInference, log: Callable[[str], object]) -> None:
-    """Run a stream of noise through an engine that has seen nothing, and forget it.
+def warm_up(engines: Sequence[VideoStreamingInference], log: Callable[[str], object]) -> None:
+    """Run a stream of noise through a model before anything real, and forget it.
 
     It takes chunks of square frames of the settings' largest size, questions of several lengths,
     choices, and batches of every size.  Frames of another size are recorded when they first come.
 
     Args:
-        engine: a fresh one, on a GPU; elsewhere there is nothing to prepare.
+        engines: fresh ones over one model, on a GPU; elsewhere there is nothing to prepare.
         log: is told what happens, one sentence a call.
 
     """
+    engine = engines[0]
     passes = engine.model.passes
     if passes is None:
         return
@@ -45,16 +46,16 @@ def warm_up(engine: VideoStreamingInference, log: Callable[[str], object]) -> No
     torch.cuda.synchronize()
     log(f'Warm after {time.perf_counter() - began:.1f} s: {passes.recorder.recorded} passes '
         f'recorded in {passes.recorder.seconds:.1f} s.')
-    log(memory_report(engine))
+    log(memory_report(engines))
 
 
-def memory_report(engine: VideoStreamingInference) -> str:
+def memory_report(engines: Sequence[VideoStreamingInference]) -> str:
     """Return a sentence on what the GPU's memory is taken by; nothing grows from here on."""
-    weights = sum(each.nbytes for each in engine.model.state_dict().values())
-    cache = engine.get_cache_info().memory_bytes
+    weights = sum(each.nbytes for each in engines[0].model.state_dict().values())
+    cache = sum(engine.get_cache_info().memory_bytes for engine in engines)
     reserved = torch.cuda.memory_reserved()
     return (f'GPU memory: {reserved / 1e9:.2f} GB, of which {weights / 1e9:.2f} GB weights, '
-            f'{cache / 1e9:.2f} GB cache, '
+            f'{cache / 1e9:.2f} GB caches, '
             f'{max(0, reserved - weights - cache) / 1e9:.2f} GB passes and their room to work.')
 
 

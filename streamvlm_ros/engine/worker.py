@@ -1,92 +1,86 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The one thread that owns model, cache and accelerator.
+"""One stream's way to the one thread that owns model, caches and accelerator.
 
-Everybody else hands in frames and requests and returns at once.  The thread works in turns, a
-chunk of frames or a token of every open answer; ``policy.py`` says whose turn it is.
+Everybody else hands in frames and requests and returns at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-import threading
 from typing import TypeVar
 
 import numpy as np
 
 from streamvlm_ros.engine.inference import VideoStreamingInference
-from streamvlm_ros.engine.policy import Policy, Turns
+from streamvlm_ros.engine.model_thread import ModelThread
 from streamvlm_ros.engine.requests import Call, Request
 from streamvlm_ros.engine.results import Answer
+from streamvlm_ros.engine.served_stream import ServedStream
 from streamvlm_ros.engine.watch import Watch, WatchEvent
-from streamvlm_ros.engine.worker_loop import WorkerLoop
 from streamvlm_ros.engine.worker_status import WorkerStatus
 
 T = TypeVar('T')
 
 
 class StreamWorker:
-    """Runs a ``VideoStreamingInference`` in a thread of its own."""
+    """Runs a ``VideoStreamingInference`` in a thread of its own, or in one with others."""
 
     def __init__(self, engine: VideoStreamingInference, *, queue_frames: int = 64,
                  policy: str = 'frames_first', on_change: Callable[[], None] | None = None,
-                 on_watch_event: Callable[[WatchEvent], None] | None = None) -> None:
+                 on_watch_event: Callable[[WatchEvent], None] | None = None,
+                 beside: StreamWorker | None = None) -> None:
         """Take the engine over; nobody else may call it from now on.
 
         Args:
             engine: the engine.
             queue_frames: frames that may wait; when one more comes the oldest whole temporal
                 patch (two frames) is dropped.
-            policy: who goes first, see ``policy.Policy``.
+            policy: who goes first, see ``policy.Policy``; that of ``beside``, if there is one.
             on_change: called from the worker's thread when the status has changed in kind.
             on_watch_event: called from the worker's thread when a watch's answer has changed.
+            beside: another stream with the same model, whose thread is to serve this one too;
+                both are started, stopped and given a policy together.  None: a thread of its own.
 
         Raises:
             StreamError: INVALID_REQUEST; there is no such policy.
+            ValueError: ``beside`` has another model.
 
         """
-        self._loop = WorkerLoop(engine, queue_frames, Turns(Policy.named(policy)), on_change,
-                                on_watch_event)
-        self._thread = threading.Thread(target=self._loop.run, name='streamvlm-worker',
-                                        daemon=True)
+        self._thread: ModelThread = beside._thread if beside else ModelThread(policy)
+        self._stream = ServedStream(engine, queue_frames, self._thread.wake, on_change,
+                                    on_watch_event)
+        self._thread.add(self._stream)
 
     def start(self) -> None:
-        """Start the thread."""
+        """Start the thread, for all streams that it serves."""
         self._thread.start()
 
     def stop(self, timeout: float = 10.0) -> bool:
-        """End the thread; requests still open end with NOT_ACTIVE.  May be called again.
-
-        Returns:
-            Whether it ended within ``timeout`` seconds; until it has, it holds the model.
-
-        """
-        self._loop.stop()
-        if self._thread.is_alive():
-            self._thread.join(timeout)
-        return not self._thread.is_alive()
+        """End the thread, for all streams that it serves; see ``ModelThread.stop``."""
+        return self._thread.stop(timeout)
 
     def submit_frame(self, image: np.ndarray, stamp_ns: int, frame_id: str = '') -> None:
         """Hand in a camera's frame, RGB uint8 [h, w, 3]; never blocks on the model."""
-        with self._loop.wake:
-            if self._loop.paused:
-                self._loop.counters.leave_out()
+        with self._stream.wake:
+            if self._stream.paused:
+                self._stream.counters.leave_out()
                 return
-            self._loop.intake.put(image, stamp_ns, frame_id)
+            self._stream.intake.put(image, stamp_ns, frame_id)
             # Also for a frame sampled out: a request may wait for just its stamp.
-            self._loop.wake.notify()
+            self._stream.wake.notify()
 
     def count_left_out(self) -> None:
         """Count a frame that nobody has looked at, because the stream is paused."""
-        with self._loop.wake:
-            self._loop.counters.leave_out()
+        with self._stream.wake:
+            self._stream.counters.leave_out()
 
     def count_failed(self, message: str = 'An image message could not be decoded.') -> None:
         """Count a message that did not become a frame, and why."""
-        with self._loop.wake:
-            self._loop.counters.arrived()
-            self._loop.counters.fault(message, failed=1)
+        with self._stream.wake:
+            self._stream.counters.arrived()
+            self._stream.counters.fault(message, failed=1)
 
     def ask(self, question: str, *, max_new_tokens: int = 128, update_state: bool = False,
             after_ns: int = 0, timeout: float = 0.0, is_goal: bool = False,
@@ -119,7 +113,7 @@ class StreamWorker:
         request = Request(question, max_new_tokens=max_new_tokens, update_state=update_state,
                           after_ns=after_ns, timeout=timeout, is_goal=is_goal,
                           on_progress=on_progress)
-        self._loop.submit(request)
+        self._stream.submit(request)
         return request.future
 
     def ask_choice(self, question: str, choices: Sequence[str], *, after_ns: int = 0,
@@ -127,7 +121,7 @@ class StreamWorker:
         """Ask for one of several choices; otherwise as ``ask``."""
         request = Request(question, choices=tuple(choices), is_choice=True, after_ns=after_ns,
                           timeout=timeout, is_goal=is_goal)
-        self._loop.submit(request)
+        self._stream.submit(request)
         return request.future
 
     def watch(self, question: str, choices: Sequence[str], *, threshold: float = 0.7,
@@ -158,43 +152,36 @@ class StreamWorker:
 
         """
         call = Call(function)
-        self._loop.submit(call)
+        self._stream.submit(call)
         return call.future
 
     def set_policy(self, name: str) -> None:
-        """Change who goes first, from the next turn on.
-
-        Raises:
-            StreamError: INVALID_REQUEST; there is no such policy.
-
-        """
-        policy = Policy.named(name)
-        with self._loop.wake:
-            self._loop.turns.policy = policy
+        """Change who goes first in the thread; see ``ModelThread.set_policy``."""
+        self._thread.set_policy(name)
 
     def set_max_goals(self, number: int) -> None:
         """Answer at most so many goals at once, from now on; others wait for their turn."""
-        with self._loop.wake:
-            self._loop.desk.max_goals = number
-            self._loop.wake.notify()
+        with self._stream.wake:
+            self._stream.desk.max_goals = number
+            self._stream.wake.notify()
 
     @property
     def paused(self) -> bool:
         """Whether frames that come are left out; questions are answered all the same."""
-        return self._loop.paused
+        return self._stream.paused
 
     def set_paused(self, paused: bool) -> None:
         """Leave out the frames that come from now on, or take them again.
 
         A frame that is left out is counted as sampled out, but meets no request's ``after_ns``.
         """
-        with self._loop.wake:
-            self._loop.paused = paused
+        with self._stream.wake:
+            self._stream.paused = paused
 
     def set_stale_after(self, seconds: float) -> None:
         """Call a stream stale that has frames, and gets none for so long; 0: never."""
-        with self._loop.wake:
-            self._loop.stale_after = seconds
+        with self._stream.wake:
+            self._stream.stale_after = seconds
 
     def set_sample_rate(self, hz: float) -> None:
         """Take ``hz`` frames a second of stream time of what comes from now on; 0: every frame.
@@ -203,10 +190,10 @@ class StreamWorker:
             StreamError: INVALID_REQUEST for a rate below 0, or 0 without stamps.
 
         """
-        with self._loop.wake:
-            self._loop.intake.set_sample_rate(hz)
+        with self._stream.wake:
+            self._stream.intake.set_sample_rate(hz)
         self.call(lambda engine: engine.set_sample_rate(hz))
 
     def status(self) -> WorkerStatus:
         """Return the stream's status; never waits for the model."""
-        return self._loop.status()
+        return self._stream.status()

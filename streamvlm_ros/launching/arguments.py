@@ -20,7 +20,7 @@ ARGUMENTS: dict[str, tuple[str | None, str]] = {
     'autostart': ('true', 'configure and activate the node; false: ros2 lifecycle set does it'),
     'rviz': ('false', 'show the camera in rviz2, if it is installed'),
     'foxglove': ('false', 'start foxglove_bridge, if it is installed'),
-    'cameras': (REQUIRED, "namespaces, each with a node: 'front, rear=/usb_cam/image_raw'"),
+    'cameras': (REQUIRED, "namespaces, and topics besides 'image': 'front, rear=/cam/image'"),
     'bag': (REQUIRED, 'folder of the bag'),
     'topic': ('', 'the image topic of the bag; needed where it has several'),
     'question': (REQUIRED, 'what to ask when the bag has been played'),

@@ -1,9 +1,10 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The description of a launch with one node for each of several cameras."""
+"""The descriptions of launches with several cameras: in one process, or with a node for each."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from launch import LaunchContext, LaunchDescription
@@ -11,21 +12,44 @@ from launch.actions import OpaqueFunction
 
 from streamvlm_ros.launching.arguments import declare, given_values
 from streamvlm_ros.launching.stream import camera_profile, NODE_ARGUMENTS, stream_node
-from streamvlm_ros.launching.values import parse_cameras
+from streamvlm_ros.launching.values import camera_remappings, parse_cameras
 from streamvlm_ros.launching.viewers import foxglove
+
+# The namespaces are those of the cameras.
+_SHARED = tuple(name for name in NODE_ARGUMENTS if name != 'namespace')
 
 
 def cameras_launch() -> LaunchDescription:
-    """Describe a launch of a node for each camera, in a namespace of its own."""
-    shared = [name for name in NODE_ARGUMENTS if name != 'namespace']
-    names = ('cameras', *shared, 'foxglove')
+    """Describe a launch of one process, whose cameras share the model."""
 
-    def start(context: LaunchContext) -> list[Any]:
-        given = given_values(context, *names)
-        actions = foxglove(given)
+    def start(given: Mapping[str, str]) -> list[Any]:
+        cameras = parse_cameras(given['cameras'], given['image'])
+        names = ', '.join(camera.namespace for camera in cameras)
+        return stream_node(given, {'cameras': names}, camera_remappings(given, cameras))
+
+    return _launch((*_SHARED, 'namespace'), start)
+
+
+def nodes_launch() -> LaunchDescription:
+    """Describe a launch of a node for each camera, in a namespace of its own."""
+
+    def start(given: Mapping[str, str]) -> list[Any]:
+        actions = []
         for camera in parse_cameras(given['cameras'], given['image']):
             own = {'namespace': camera.namespace, 'image': camera.topic}
             actions += stream_node({**given, **own})
         return actions
 
-    return LaunchDescription([*declare(*names), *camera_profile(), OpaqueFunction(function=start)])
+    return _launch(_SHARED, start)
+
+
+def _launch(
+    node_arguments: Sequence[str], start: Callable[[Mapping[str, str]], list[Any]]
+) -> LaunchDescription:
+    names = ('cameras', *node_arguments, 'foxglove')
+
+    def run(context: LaunchContext) -> list[Any]:
+        given = given_values(context, *names)
+        return [*foxglove(given), *start(given)]
+
+    return LaunchDescription([*declare(*names), *camera_profile(), OpaqueFunction(function=run)])

@@ -44,34 +44,42 @@ def stream_launch(params_file: str = '') -> LaunchDescription:
 
 
 def stream_node(
-    given: Mapping[str, str], if_refused: Sequence[Any] = (), **options: Any
+    given: Mapping[str, str],
+    parameters: Mapping[str, Any] | None = None,
+    remappings: Sequence[tuple[str, str]] = (),
+    if_refused: Sequence[Any] = (),
+    **options: Any,
 ) -> list[Any]:
     """Return the actions that start a node.
 
     Args:
         given: a value for each of NODE_ARGUMENTS.
+        parameters: further ones of the node.
+        remappings: of topics, in the place of that of `image`.
         if_refused: actions to run when the node cannot be configured.
         options: more of what launch_ros.actions.Node takes.
 
     Raises:
         ValueError: a value that is neither true nor false.
     """
-    parameters: list[Any] = [given['params_file']] if given['params_file'] else []
+    files: list[Any] = [given['params_file']] if given['params_file'] else []
     # rcl applies names in the order in which it meets them: the file's /** has to come before the
     # node's own name, under which launch_ros writes these. What is not given, the file decides.
-    own: dict[str, Any] = {'autostart': False}  # launch does it, and hears whether it succeeds
+    own: dict[str, Any] = {
+        'autostart': False,  # launch does it, and hears whether it succeeds
+        **(parameters or {}),
+    }
     if is_true(given['use_sim_time']):
         own['use_sim_time'] = True
     if given['model']:
         own['model'] = given['model']
-    parameters.append(own)
     node = LifecycleNode(
         package='streamvlm_ros',
         executable='streamvlm_node',
         name='streamvlm',
         namespace=given['namespace'],
-        parameters=parameters,
-        remappings=[('image', given['image'])],
+        parameters=[*files, own],
+        remappings=remappings or [('image', given['image'])],
         arguments=['--ros-args', '--log-level', given['log_level']],
         output='screen',
         emulate_tty=True,

@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 import dataclasses
 
 
 @dataclasses.dataclass(frozen=True)
 class Camera:
-    """One camera of multi_camera.launch.py: the namespace of its node, and its topic."""
+    """One of several cameras: the namespace of its node, and its topic."""
 
     namespace: str
     topic: str
@@ -55,6 +56,16 @@ def parse_cameras(text: str, image: str) -> list[Camera]:
     if twice:
         raise ValueError(f'cameras names {", ".join(twice)} more than once.')
     return cameras
+
+
+def camera_remappings(
+    given: Mapping[str, str], cameras: Sequence[Camera]
+) -> list[tuple[str, str]]:
+    """Return the topics of several cameras in one process, whose namespaces are below its own."""
+    return [
+        (absolute_name(given['namespace'], f'{camera.namespace}/image'), camera.topic)
+        for camera in cameras
+    ]
 
 
 def absolute_name(namespace: str, name: str) -> str:

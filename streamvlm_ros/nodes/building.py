@@ -1,14 +1,15 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""From checked parameters to a worker that runs. No ROS here."""
+"""From checked parameters to workers that run. No ROS here."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+import dataclasses
 from typing import Any
 
 from streamvlm_ros.engine import StreamError, StreamWorker, WatchEvent
-from streamvlm_ros.nodes.loading import load_engine
+from streamvlm_ros.nodes.loading import load_engines
 from streamvlm_ros.nodes.watch_lines import parse_watches
 
 # Parameters that a worker takes while it runs, each by its setter.
@@ -20,32 +21,52 @@ SETTERS: Mapping[str, Callable[[StreamWorker, Any], None]] = {
 }
 
 
-def build_worker(
-    values: Mapping[str, Any],
-    log: Callable[[str], object],
-    on_change: Callable[[], None],
-    on_watch_event: Callable[[WatchEvent], None],
-) -> StreamWorker:
-    """Load the model and start a worker with it; takes seconds to minutes.
+@dataclasses.dataclass(frozen=True)
+class StreamPlan:
+    """What a stream is made of.
 
-    Raises:
-        StreamError, OSError, ValueError: as `load_engine`, or a watch is refused.
+    Attributes:
+        values: its checked parameters; those that are the process's are the same in every plan.
+        on_change: called from the worker's thread when its status has changed in kind.
+        on_watch_event: called from the worker's thread when a watch's answer has changed.
 
     """
-    worker = StreamWorker(
-        load_engine(values, log),
-        queue_frames=values['queue_frames'],
-        on_change=on_change,
-        on_watch_event=on_watch_event,
-    )
-    apply_settings(worker, values)
-    worker.start()
+
+    values: Mapping[str, Any]
+    on_change: Callable[[], None]
+    on_watch_event: Callable[[WatchEvent], None]
+
+
+def build_workers(
+    plans: Sequence[StreamPlan], log: Callable[[str], object]
+) -> list[StreamWorker]:
+    """Load the model and start a worker for each stream, all in one thread.
+
+    Takes seconds to minutes.
+
+    Raises:
+        StreamError, OSError, ValueError: as `load_engines`, or a watch is refused.
+
+    """
+    workers: list[StreamWorker] = []
+    for plan, engine in zip(plans, load_engines([plan.values for plan in plans], log)):
+        worker = StreamWorker(
+            engine,
+            queue_frames=plan.values['queue_frames'],
+            on_change=plan.on_change,
+            on_watch_event=plan.on_watch_event,
+            beside=workers[0] if workers else None,
+        )
+        apply_settings(worker, plan.values)
+        workers.append(worker)
+    workers[0].start()  # their one thread
     try:
-        _add_watches(worker, values['watches'])
+        for plan, worker in zip(plans, workers):
+            _add_watches(worker, plan.values['watches'])
     except BaseException:
-        worker.stop()
+        workers[0].stop()
         raise
-    return worker
+    return workers
 
 
 def apply_settings(worker: StreamWorker, values: Mapping[str, Any]) -> None:

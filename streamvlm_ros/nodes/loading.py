@@ -1,10 +1,10 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""From checked parameters to an engine. No ROS here: `streamvlm replay` loads the same way."""
+"""From checked parameters to engines. No ROS here: `streamvlm replay` loads the same way."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 import time
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 from streamvlm_ros.engine import (
     check_device,
     load_processor,
+    open_streams,
     resolve_model,
     StreamQwenModel,
     VideoStreamingInference,
@@ -24,10 +25,18 @@ from streamvlm_ros.nodes.parameters import stream_settings
 def load_engine(
     values: Mapping[str, Any], log: Callable[[str], object]
 ) -> VideoStreamingInference:
-    """Load the model of some checked parameters.
+    """Load the model of some checked parameters, for one stream; see `load_engines`."""
+    return load_engines([values], log)[0]
+
+
+def load_engines(
+    each: Sequence[Mapping[str, Any]], log: Callable[[str], object]
+) -> list[VideoStreamingInference]:
+    """Load a model once, for several streams.
 
     Args:
-        values: of `parameters.check_values`.
+        each: of `parameters.check_values`, for every stream; model, device and dtype are those
+            of the first.
         log: is told what happens, one sentence a call.
 
     Raises:
@@ -36,22 +45,24 @@ def load_engine(
         ValueError: the model is of another architecture.
 
     """
-    settings = stream_settings(values)
-    device = pick_device(values['device'])
-    dtype = pick_dtype(values['dtype'], device)
-    path = resolve_model(values['model'])
+    settings = [stream_settings(values) for values in each]
+    device = pick_device(each[0]['device'])
+    dtype = pick_dtype(each[0]['dtype'], device)
+    path = resolve_model(each[0]['model'])
     log(f'Loading {path} as {str(dtype).removeprefix("torch.")} on {device}.')
     began = time.monotonic()
     model = StreamQwenModel.from_pretrained(path, dtype=dtype)
-    engine = VideoStreamingInference(model, load_processor(path), device, settings=settings)
-    warm_up(engine, log)
-    info = engine.get_cache_info()
+    engines = open_streams(model, load_processor(path), settings, device)
+    warm_up(engines, log)
+    caches = [engine.get_cache_info() for engine in engines]
+    tokens = f'{sum(cache.capacity for cache in caches):,} tokens'
+    what = f'a cache of {tokens}' if len(caches) == 1 else f'{len(caches)} caches of {tokens}'
     log(
-        f'Loaded {model.num_parameters() / 1e6:,.1f} M parameters and a cache of '
-        f'{info.capacity:,} '
-        f'tokens ({info.memory_bytes / 1e6:,.1f} MB) in {time.monotonic() - began:.1f} s.'
+        f'Loaded {model.num_parameters() / 1e6:,.1f} M parameters and {what} '
+        f'({sum(cache.memory_bytes for cache in caches) / 1e6:,.1f} MB) in '
+        f'{time.monotonic() - began:.1f} s.'
     )
-    return engine
+    return engines
 
 
 def pick_device(wanted: str) -> str:

@@ -35,6 +35,8 @@ class Parameter:
     maximum: float | None = None
     step: int = 0  # of an integer, counted from the minimum; 0: any
     settable: Settable = Settable.UNCONFIGURED
+    shared: bool = False  # one for all cameras of a process
+    is_list: bool = False  # a text with commas; a list of texts is taken for it
 
     @property
     def read_only(self) -> bool:
@@ -53,6 +55,8 @@ class Parameter:
             and not isinstance(value, bool)
         ):
             value = float(value)  # YAML's `2` where `2.0` is meant
+        if self.is_list and isinstance(value, list) and all(isinstance(v, str) for v in value):
+            value = ', '.join(value)
         if type(value) is not type(self.default):
             raise ParameterError(
                 f"The parameter '{self.name}' must be {_TYPE_NAMES[type(self.default)]}, not "

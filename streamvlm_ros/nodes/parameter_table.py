@@ -11,18 +11,23 @@ _STREAM = StreamSettings()  # the engine's own defaults are the node's
 
 PARAMETERS = (
     Parameter(
-        'model', 'tiny', "The model: 'tiny' (embedded), a folder, or a Hugging Face hub id."
+        'model',
+        'tiny',
+        "The model: 'tiny' (embedded), a folder, or a Hugging Face hub id.",
+        shared=True,
     ),
     Parameter(
         'device',
         'auto',
         "Where the model runs: 'auto' (the GPU if there is one), 'cpu', 'cuda', 'cuda:1' ...",
+        shared=True,
     ),
     Parameter(
         'dtype',
         'auto',
         "The model's number format; 'auto' is bfloat16 on a GPU and float32 on the CPU.",
         choices=('auto', 'float32', 'bfloat16', 'float16'),
+        shared=True,
     ),
     Parameter(
         'image_transport',
@@ -131,6 +136,7 @@ PARAMETERS = (
         'Who goes first when frames and answers wait for the model.',
         choices=('frames_first', 'answers_first', 'balanced'),
         settable=Settable.ALWAYS,
+        shared=True,
     ),
     Parameter(
         'queue_frames',
@@ -189,7 +195,18 @@ PARAMETERS = (
     Parameter(
         'save_folder',
         '~/.ros/streamvlm',
-        'Where ~/save and ~/load find relative paths; made when something is saved there.',
+        "Where ~/save and ~/load find relative paths, in a folder below it that is called like "
+        "the node's namespace; made when something is saved there.",
+    ),
+    Parameter(
+        'cameras',
+        '',
+        "Names of the cameras of this process, as 'front, rear': each has its own namespace with "
+        'topics, services, memory and parameters, and all share the model. Empty: one camera, in '
+        "the node's own namespace.",
+        settable=Settable.START,
+        shared=True,
+        is_list=True,
     ),
     Parameter(
         'autostart',
@@ -197,5 +214,6 @@ PARAMETERS = (
         'Configure and activate at the start; a model that cannot be loaded then ends the node. '
         'False: a launch file, a lifecycle manager or ros2 lifecycle does it.',
         settable=Settable.START,
+        shared=True,
     ),
 )

@@ -14,6 +14,7 @@ import difflib
 from typing import Any
 
 from streamvlm_ros.engine import StreamSettings
+from streamvlm_ros.nodes.camera_names import parse_names
 from streamvlm_ros.nodes.parameter import ParameterError, Settable, Value
 from streamvlm_ros.nodes.parameter_table import PARAMETERS
 from streamvlm_ros.nodes.watch_lines import parse_watches
@@ -32,6 +33,7 @@ def check_values(values: Mapping[str, Any]) -> dict[str, Value]:
     checked = {name: known[name].check(values.get(name, known[name].default)) for name in known}
     _check_pixels(checked)
     parse_watches(str(checked['watches']))
+    parse_names(str(checked['cameras']))
     return checked
 
 
@@ -41,8 +43,8 @@ def check_changes(
     """Check what is to be set in a node that runs.
 
     Args:
-        current: the values of the table as they are.
-        changes: what is to be set; names that are not in the table (use_sim_time) are left out.
+        current: the values of the table, or of the part that the node has, as they are.
+        changes: what is to be set; names that are not there (use_sim_time) are left out.
         configured: there is a stream, which some parameters have decided about.
 
     Returns:
@@ -52,7 +54,7 @@ def check_changes(
         ParameterError: a parameter refuses its value, or cannot be set now.
     """
     known = {parameter.name: parameter for parameter in PARAMETERS}
-    table = {name: value for name, value in changes.items() if name in known}
+    table = {name: value for name, value in changes.items() if name in current}
     checked = check_values({**current, **table})
     for name in table:
         fixed = configured and known[name].settable is not Settable.ALWAYS

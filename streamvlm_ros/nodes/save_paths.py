@@ -16,12 +16,22 @@ from streamvlm_ros.engine import ErrorCode, StreamError
 SUFFIX = '.safetensors'
 
 
+def stream_folder(folder: str, namespace: str) -> str:
+    """Return the folder of one stream's files, which no other namespace has.
+
+    Args:
+        folder: the parameter `save_folder`.
+        namespace: of the stream's node; at the root it is the folder itself.
+    """
+    return os.path.join(folder, *(part for part in namespace.split('/') if part))
+
+
 def save_path(text: str, folder: str) -> pathlib.Path:
     """Return the absolute path of a saved stream.
 
     Args:
         text: as requested: relative to the folder, absolute, or with `~`.
-        folder: of the parameter `save_folder`.
+        folder: of `stream_folder`.
 
     Raises:
         StreamError: INVALID_REQUEST for no path, or a relative one that leaves the folder.

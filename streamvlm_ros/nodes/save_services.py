@@ -11,23 +11,23 @@ from typing import Any
 from streamvlm_ros.engine import SavedStream, StreamError, StreamWorker
 from streamvlm_ros.nodes import messages
 from streamvlm_ros.nodes.save_paths import make_save_folder, save_path
-from streamvlm_ros.nodes.submit import ParameterValue, Submit
+from streamvlm_ros.nodes.submit import Submit
 from streamvlm_ros.srv import LoadStream, SaveStream
 
 
 class SaveServices:
     """`~/save` and `~/load`."""
 
-    def __init__(self, submit: Submit, parameter: ParameterValue) -> None:
+    def __init__(self, submit: Submit, folder: Callable[[], str]) -> None:
         """Serve nothing yet; the node serves what `services` lists.
 
         Args:
             submit: hands a request to the worker.
-            parameter: returns a parameter's value as it is now.
+            folder: returns where relative paths are found.
 
         """
         self._submit = submit
-        self._parameter = parameter
+        self._folder = folder
 
     def services(self) -> list[tuple[Any, str, Callable[..., Any]]]:
         """Return type, name and callback of every service."""
@@ -37,7 +37,7 @@ class SaveServices:
         self, request: SaveStream.Request, response: SaveStream.Response
     ) -> SaveStream.Response:
         def submit(worker: StreamWorker) -> Future[SavedStream]:
-            folder = self._parameter('save_folder')
+            folder = self._folder()
             path = save_path(request.path, folder)
             make_save_folder(path, folder)
             return worker.call(lambda engine: engine.save(path))
@@ -52,7 +52,7 @@ class SaveServices:
         self, request: LoadStream.Request, response: LoadStream.Response
     ) -> LoadStream.Response:
         def submit(worker: StreamWorker) -> Future[SavedStream]:
-            path = save_path(request.path, self._parameter('save_folder'))
+            path = save_path(request.path, self._folder())
             return worker.call(lambda engine: engine.load(path))
 
         try:

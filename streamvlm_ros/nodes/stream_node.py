@@ -1,43 +1,34 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The node: its interfaces, its lifecycle, and what its parameters do while it runs.
+"""The process's node: its lifecycle, its parameters, and the streams of its cameras.
 
-No callback waits for the model. A service's callback is a coroutine that awaits the worker's
-future, so one executor thread serves any number of open questions beside images and status, and
-none of them can use up a pool of threads. Transitions run in the main thread (transitions.py), so
-that loading a model keeps no callback waiting either.
+A process has one stream, whose interfaces are on this node, or with the parameter `cameras` one
+for each name, on a node in that namespace; all of them share one model. Transitions are those of
+the process and run in the main thread (transitions.py), so that loading a model keeps no callback
+waiting; nor does anything else (stream_interfaces.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from lifecycle_msgs.msg import Transition
-from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.lifecycle import LifecycleNodeMixin, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
-from rclpy.parameter import Parameter as RosParameter
-from rclpy.qos import QoSProfile
 
-from streamvlm_ros.engine import free_device_memory, StreamError, StreamWorker
-from streamvlm_ros.msg import Answer as AnswerMsg
-from streamvlm_ros.nodes.answer_action import AnswerAction
-from streamvlm_ros.nodes.ask_services import AskServices
-from streamvlm_ros.nodes.building import apply_settings, build_worker
-from streamvlm_ros.nodes.camera_input import CameraInput
-from streamvlm_ros.nodes.declare import declare_parameters
-from streamvlm_ros.nodes.gate import Gate, MAX_PENDING
+from streamvlm_ros.engine import free_device_memory, StreamError, WorkerStatus
+from streamvlm_ros.nodes.building import apply_settings, build_workers, StreamPlan
+from streamvlm_ros.nodes.camera_names import parse_names
+from streamvlm_ros.nodes.camera_node import camera_node, camera_values
+from streamvlm_ros.nodes.declare import DeclaredParameters, given_parameters
 from streamvlm_ros.nodes.loading import pick_device
-from streamvlm_ros.nodes.parameter import ParameterError
 from streamvlm_ros.nodes.parameter_table import PARAMETERS
-from streamvlm_ros.nodes.parameters import check_changes, check_values
-from streamvlm_ros.nodes.reports import Condition, Reports
-from streamvlm_ros.nodes.save_services import SaveServices
-from streamvlm_ros.nodes.stream_services import StreamServices
+from streamvlm_ros.nodes.parameters import check_values
+from streamvlm_ros.nodes.reports import Condition
+from streamvlm_ros.nodes.stream_interfaces import StreamInterfaces
 from streamvlm_ros.nodes.transitions import call_in_executor, Transitions
-from streamvlm_ros.nodes.watch_services import WatchServices
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 # What a request is told outside of the state active, and /diagnostics shows.
@@ -51,6 +42,7 @@ class StreamNode(LifecycleNodeMixin, Node):
     """ROS node `streamvlm`, a lifecycle node.
 
     Attributes:
+        nodes: itself, and the nodes of its cameras.
         autostart: whether it is to be configured and activated at the start.
         transitions: runs its transitions.
 
@@ -64,41 +56,33 @@ class StreamNode(LifecycleNodeMixin, Node):
 
         """
         Node.__init__(self, 'streamvlm')
-        # Reentrant: a coroutine holds its group until it is done.
-        group = ReentrantCallbackGroup()
-        LifecycleNodeMixin.__init__(self, callback_group=group)
-        values = declare_parameters(self)
+        # Reentrant: the coroutine of a transition holds its group until it is done.
+        LifecycleNodeMixin.__init__(self, callback_group=ReentrantCallbackGroup())
+        values = check_values(given_parameters(self, {}))
         self.autostart = bool(values['autostart'])
         self._device = str(values['device'])
-        self._worker: StreamWorker | None = None
-        self._fault = ''
-        self._changed = self.create_guard_condition(lambda: self._reports.publish_change())
-        self.transitions = Transitions(
-            self._service_change_state, self._changed.trigger, self.get_logger().error
-        )
-        self._gate = Gate(self._changed.trigger, self.get_logger().error)
-        self._camera = CameraInput(self)
-        answers = self.create_publisher(AnswerMsg, '~/answers', 10).publish
-        self._action = AnswerAction(self, self._gate, self._parameter, answers)
-        submit = self._gate.result
-        self._watching = WatchServices(self, submit)
-        # The default depth of 10 would lose replies where more come due at once, as by a time-out.
-        depth = QoSProfile(depth=2 * MAX_PENDING)
-        for kind, name, callback in (
-            *AskServices(submit, self._parameter, answers).services(),
-            *StreamServices(submit, self._changed.trigger).services(),
-            *self._watching.services(),
-            *SaveServices(submit, self._parameter).services(),
-        ):
-            self.create_service(kind, name, callback, qos_profile=depth, callback_group=group)
-        self.add_on_set_parameters_callback(self._set_parameters)
-        self._reports = Reports(self, self._condition)
-        self._enter(LOADING if self.autostart else UNCONFIGURED)
+        self._idle, self._fault = LOADING if self.autostart else UNCONFIGURED, ''
+        wake = self.create_guard_condition(lambda: None).trigger
+        self.transitions = Transitions(self._service_change_state, wake, self.get_logger().error)
+        self._streams: list[StreamInterfaces] = []
+        self.nodes: list[Node] = [self]
+        names = parse_names(str(values['cameras']))
+        self._process = self._declare(self, values, is_process=True, is_stream=not names)
+        if not names:
+            self._streams.append(StreamInterfaces(self, self._process, self._condition))
+        for name in names:
+            node = camera_node(self, name)
+            self.nodes.append(node)
+            own = self._declare(
+                node, camera_values(node, values), is_process=False, is_stream=True
+            )
+            self._streams.append(StreamInterfaces(node, own, self._condition))
+        self._enter(self._idle)
 
     @property
     def open_requests(self) -> int:
         """Requests and goals that have no answer yet."""
-        return max(self._gate.open_requests, self._action.unfinished)
+        return sum(stream.open_requests for stream in self._streams)
 
     def start(self) -> bool:
         """Configure and activate the node; return whether it is active."""
@@ -107,25 +91,20 @@ class StreamNode(LifecycleNodeMixin, Node):
 
     def stop(self) -> None:
         """Stop the worker; questions still open are answered with NOT_ACTIVE."""
-        if self._worker is not None:
-            self._worker.stop()
+        self._stop_thread()
 
     def leave(self) -> None:
         """Leave the graph, for good."""
-        self._action.destroy()
-        self.destroy_node()
+        for stream in self._streams:
+            stream.destroy()
+        for node in reversed(self.nodes):
+            node.destroy_node()
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model; without it the node stays unconfigured and says why."""
         self._enter(LOADING)
         try:
-            values = check_values({p.name: self._parameter(p.name) for p in PARAMETERS})
-            self._device = pick_device(str(values['device']))
-            self._worker = build_worker(
-                values, self.get_logger().info, self._changed.trigger, self._watching.publish
-            )
-            # What may be set while the model loads had no worker to go to.
-            apply_settings(self._worker, {p.name: self._parameter(p.name) for p in PARAMETERS})
+            self._build()
         except Exception as error:
             expected = isinstance(error, (StreamError, OSError, ValueError))
             fault = ' '.join((str(error) if expected else repr(error)).split())
@@ -139,18 +118,18 @@ class StreamNode(LifecycleNodeMixin, Node):
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe to the camera and take questions."""
-        worker = self._worker
-        assert worker is not None
-        transport = self._parameter('image_transport')
         try:
-            topic = self._in_executor(lambda: self._camera.open(worker, transport))
+            topics = self._in_executor(lambda: [each.subscribe() for each in self._streams])
         except Exception as error:  # QoS overrides that are no QoS, for instance
             self.get_logger().error(f'The images cannot be subscribed to: {error}')
+            self._in_executor(self._unsubscribe)
             return FAILURE
-        self._gate.open(worker)
+        for stream in self._streams:
+            stream.open()
         self._enter('')
-        name = self.get_fully_qualified_name()
-        self.get_logger().info(f'Ready: images from {topic}, questions to {name}/ask.')
+        for stream, topic in zip(self._streams, topics):
+            name = stream.node.get_fully_qualified_name()
+            self.get_logger().info(f'Ready: images from {topic}, questions to {name}/ask.')
         return SUCCESS
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -175,51 +154,77 @@ class StreamNode(LifecycleNodeMixin, Node):
         self._free(self._fault)
         return SUCCESS
 
+    def _build(self) -> None:
+        """Load the model and give every stream its worker; raises as `build_workers`."""
+        self._device = pick_device(str(self._process.value('device')))
+        plans = [
+            StreamPlan(self._values(each), each.publish_change, each.publish_event)
+            for each in self._streams
+        ]
+        for stream, worker in zip(self._streams, build_workers(plans, self.get_logger().info)):
+            stream.worker = worker
+            # What may be set while the model loads had no worker to go to.
+            apply_settings(worker, self._values(stream))
+
+    def _declare(
+        self, node: Node, values: Mapping[str, Any], *, is_process: bool, is_stream: bool
+    ) -> DeclaredParameters:
+        """Declare the process's parameters on a node, a stream's, or both."""
+        parameters = [p for p in PARAMETERS if (is_process if p.shared else is_stream)]
+
+        def apply(changes: Mapping[str, Any]) -> None:
+            for stream in self._streams:
+                if stream.worker is not None and (is_process or stream.node is node):
+                    apply_settings(stream.worker, changes)
+
+        return DeclaredParameters(node, parameters, values, self._is_configured, apply)
+
+    def _values(self, stream: StreamInterfaces) -> dict[str, Any]:
+        """Return the checked parameters of a stream: its own, and those of the process."""
+        return check_values({**self._process.values(), **stream.parameters.values()})
+
+    def _is_configured(self) -> bool:
+        return self._idle not in (UNCONFIGURED, FINALIZED)
+
+    def _stop_thread(self) -> bool:
+        """Stop the thread of the model, if there is one; return whether it has ended."""
+        # All workers are served by one thread, and each of them stops it.
+        workers = [stream.worker for stream in self._streams if stream.worker is not None]
+        return not workers or workers[0].stop()
+
     def _in_executor(self, function: Callable[[], Any]) -> Any:
         assert self.executor is not None
         return call_in_executor(self.executor, function)
 
+    def _unsubscribe(self) -> None:
+        for stream in self._streams:
+            stream.unsubscribe()
+
     def _enter(self, idle: str, fault: str = '') -> None:
         """Tell requests and reports in which state the node is; '' is active."""
-        if idle:
-            self._gate.close(idle)
+        for stream in self._streams if idle else ():
+            stream.close(idle)
         self._idle, self._fault = idle, fault
-        self._changed.trigger()
+        for stream in self._streams:
+            stream.publish_change()
 
     def _halt(self, idle: str) -> None:
-        self._in_executor(self._camera.close)
+        self._in_executor(self._unsubscribe)
         self._enter(idle)
 
     def _free(self, fault: str = '', idle: str = UNCONFIGURED) -> None:
-        worker, self._worker = self._worker, None
-        if worker is not None and not worker.stop():
+        if not self._stop_thread():
             self.get_logger().warning('The model is still busy; its memory is freed afterwards.')
-        del worker
+        for stream in self._streams:
+            stream.worker = None
         free_device_memory()
         self._enter(idle, fault)
 
-    def _condition(self) -> Condition:
-        worker = self._worker
+    def _condition(self, status: WorkerStatus | None) -> Condition:
         return Condition(
-            worker.status() if worker is not None else None,
+            status,
             self._device,
             self._idle,
             loading=self._idle is LOADING,
             fault=self._fault,
         )
-
-    def _set_parameters(self, parameters: list[RosParameter]) -> SetParametersResult:
-        """Check what is to be set while the node runs, and hand on what concerns the worker."""
-        current = {p.name: self._parameter(p.name) for p in PARAMETERS}
-        changes = {parameter.name: parameter.value for parameter in parameters}
-        configured = self._idle not in (UNCONFIGURED, FINALIZED)
-        try:
-            checked = check_changes(current, changes, configured=configured)
-            if self._worker is not None:
-                apply_settings(self._worker, checked)
-        except (ParameterError, StreamError) as error:
-            return SetParametersResult(successful=False, reason=str(error))
-        return SetParametersResult(successful=True)
-
-    def _parameter(self, name: str) -> Any:
-        return self.get_parameter(name).value

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from streamvlm_ros.nodes.stream_node import StreamNode
 
 REPLY_TIME = 2.0  # seconds for the last replies to go out
-LAST_SPINS = 100  # each runs one callback or task; those that nobody awaits any more do no harm
+LAST_SPINS = 100  # for each stream; each runs one callback or task; too many do no harm
 
 
 class Stop(BaseException):
@@ -77,7 +77,8 @@ def _run() -> int:
     spinner: threading.Thread | None = None
     try:
         node = StreamNode()
-        executor.add_node(node)
+        for each in node.nodes:
+            executor.add_node(each)
         spinner = threading.Thread(target=_spin, args=(executor, stopping, node), name='ros')
         spinner.start()
         # The main thread runs the transitions; Python hands signals to it, in the midst of loading
@@ -127,7 +128,7 @@ def _end(
         executor.wake()
         spinner.join()
     # The results of goals go out in tasks of their own, behind what has just been run.
-    for _ in range(LAST_SPINS):
+    for _ in range(LAST_SPINS * len(node.nodes)):
         with contextlib.suppress(Exception):  # as in _spin
             executor.spin_once(timeout_sec=0)
     executor.shutdown()

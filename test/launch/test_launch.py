@@ -32,7 +32,8 @@ ARGUMENTS = {
     'workstation': COMMON,
     'jetson': COMMON,
     'cpu': COMMON,
-    'multi_camera': COMMON - {'namespace', 'rviz'} | {'cameras'},
+    'multi_camera': COMMON - {'rviz'} | {'cameras'},
+    'multi_node': COMMON - {'namespace', 'rviz'} | {'cameras'},
     'bag': {
         'bag', 'question', 'choices', 'topic', 'timeout', 'model', 'params_file', 'log_level',
     },
@@ -137,16 +138,30 @@ def test_node_answers_and_ends_with_ctrl_c(
 
 
 @needs_ros2
+@pytest.mark.parametrize(
+    ('file', 'namespace', 'log_level', 'processes'),
+    [('multi_camera', '/robot', 'info', 1), ('multi_node', '', 'warn', 2)],
+)
 def test_cameras_see_their_own_images_only(
-    domain: int, model_folder: pathlib.Path, tmp_path: pathlib.Path
+    domain: int,
+    model_folder: pathlib.Path,
+    tmp_path: pathlib.Path,
+    file: str,
+    namespace: str,
+    log_level: str,
+    processes: int,
 ) -> None:
+    """In one process with one model, and in one with its own for each."""
     from node_process import Camera, make_image, SECOND
 
-    arguments = [f'model:={model_folder}', 'cameras:=front, rear=/usb/image', 'log_level:=warn']
-    with Session(tmp_path, 'multi_camera.launch.py', *arguments) as session:
+    arguments = [f'model:={model_folder}', 'cameras:=front, rear=/usb/image', 'image:=raw']
+    arguments.append(f'log_level:={log_level}')
+    if namespace:
+        arguments.append(f'namespace:={namespace}')
+    with Session(tmp_path, f'{file}.launch.py', *arguments) as session:
         with (
-            Camera(topic='/front/image', name='/front/streamvlm') as front,
-            Camera(topic='/usb/image', name='/rear/streamvlm') as rear,
+            Camera(topic=f'{namespace}/front/raw', name=f'{namespace}/front/streamvlm') as front,
+            Camera(topic='/usb/image', name=f'{namespace}/rear/streamvlm') as rear,
         ):
             front.wait_ready()
             rear.wait_ready()
@@ -158,8 +173,9 @@ def test_cameras_see_their_own_images_only(
             rear.wait_status(lambda status: status.frames_received == 2)
             assert front.status is not None and front.status.frames_received == 4
         session.interrupt()
-        assert session.log().count('process has finished cleanly') == 2
-        assert 'Loading' not in session.log()
+        assert session.log().count('process has finished cleanly') == processes
+        loaded = processes if log_level == 'info' else 0
+        assert session.log().count(f'Loading {model_folder} as') == loaded
 
 
 @needs_ros2

@@ -70,6 +70,16 @@ def test_absolute_name(namespace: str, name: str, full: str) -> None:
     assert values.absolute_name(namespace, name) == full
 
 
+@pytest.mark.parametrize('namespace', ['', '/robot'])
+def test_camera_remappings(namespace: str) -> None:
+    """From each camera's own topic; a relative name stays one, and lies in its namespace."""
+    cameras = [Camera('front', 'image_raw'), Camera('left/rear', '/usb_cam/image_raw')]
+    assert values.camera_remappings({'namespace': namespace}, cameras) == [
+        (f'{namespace}/front/image', 'image_raw'),
+        (f'{namespace}/left/rear/image', '/usb_cam/image_raw'),
+    ]
+
+
 def test_play_command_is_the_distributions_where_there_is_one() -> None:
     command = playing.play_command('/bags/a', '/image', with_rosbag2=True)
     assert command[:6] == ['ros2', 'bag', 'play', '/bags/a', '--topics', '/image']

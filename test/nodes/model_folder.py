@@ -15,10 +15,18 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / 'engine'))
 import random_models
 
 
-def write_model_folder(folder: pathlib.Path) -> pathlib.Path:
-    """Write weights, tokenizer, chat template and preprocessing settings."""
+def write_model_folder(folder: pathlib.Path, intermediate_size: int = 0) -> pathlib.Path:
+    """Write weights, tokenizer, chat template and preprocessing settings.
+
+    Args:
+        folder: where to.
+        intermediate_size: of the language model's layers, for weights that take room; 0: small.
+    """
     # Shared with the engine's tests: what is changed here must not be theirs.
     model = copy.deepcopy(random_models.random_model('grouped'))
+    if intermediate_size:
+        model.config.text_config.intermediate_size = intermediate_size
+        model = type(model)(model.config)
     with torch.no_grad():
         # No token that ends an answer: it goes on until a limit, a cancel or a signal.
         model.lm_head.weight[random_models.CONTROL_ID['<|im_end|>']] = 0.0

@@ -35,18 +35,27 @@ class NodeProcess:
         file: pathlib.Path | None = None,
         *,
         namespace: str = '',
+        cameras: Sequence[str] = (),
         program: Sequence[object] = ('-m', 'streamvlm_ros.nodes.streamvlm_node'),
         **parameters: Any,
     ) -> None:
-        """Start with some parameters, and those of a YAML file; `folder` takes the log."""
+        """Start with some parameters, and those of a YAML file; `folder` takes the log.
+
+        `cameras` are namespaces below the node's in which images come, if they do not come in its
+        own. A file that is given has to name them too.
+        """
         self.log_file = folder / f'{namespace}node.log'
         command = [sys.executable, *map(str, program), '--ros-args']
         # Nothing that a test publishes may get lost on the way.
-        topic = f'/{namespace}/image' if namespace else '/image'
+        parts = [(namespace, name, 'image') for name in cameras or ['']]
+        topics = [''.join(f'/{part}' for part in each if part) for each in parts]
         overrides = [
-            f'qos_overrides.{topic}{suffix}.subscription' for suffix in ('', '/compressed')
+            f'qos_overrides.{topic}{suffix}.subscription'
+            for topic in topics
+            for suffix in ('', '/compressed')
         ]
         given = {
+            **({'cameras': ', '.join(cameras)} if cameras and file is None else {}),
             **{f'{name}.reliability': 'reliable' for name in overrides},
             **{f'{name}.depth': QUEUE for name in overrides},
             'stale_after': 0.0,  # a slow machine must not change what a test sees

@@ -4,22 +4,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 import pathlib
 import sys
 import time
 from typing import Any
 
 from streamvlm_ros.nodes import building, streamvlm_node
-from streamvlm_ros.nodes.loading import load_engine
+from streamvlm_ros.nodes.loading import load_engines
 
 
-def load_later(values: Mapping[str, Any], log: Callable[[str], object]) -> Any:
+def load_later(each: Sequence[Mapping[str, Any]], log: Callable[[str], object]) -> Any:
     while not pathlib.Path(sys.argv[1]).exists():
         time.sleep(0.05)
-    return load_engine(values, log)
+    return load_engines(each, log)
 
 
 if __name__ == '__main__':
-    building.load_engine = load_later
+    building.load_engines = load_later
     sys.exit(streamvlm_node.main())

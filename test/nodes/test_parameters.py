@@ -10,9 +10,15 @@ from typing import Any
 import pytest
 
 from streamvlm_ros.engine import StreamSettings
+from streamvlm_ros.nodes.camera_names import parse_names
 from streamvlm_ros.nodes.parameter import ParameterError
 from streamvlm_ros.nodes.parameter_table import PARAMETERS
-from streamvlm_ros.nodes.parameters import check_values, markdown_table, stream_settings
+from streamvlm_ros.nodes.parameters import (
+    check_changes,
+    check_values,
+    markdown_table,
+    stream_settings,
+)
 
 
 def test_defaults_are_the_engines() -> None:
@@ -46,6 +52,12 @@ def test_whole_number_for_a_number() -> None:
         ({'dtype': 'int8'}, "must be one of auto, float32, bfloat16, float16, not 'int8'."),
         ({'min_pixels': 20000, 'max_pixels': 10000}, "'min_pixels' (20000) must not be larger"),
         ({'policy': 'mine'}, 'must be one of frames_first, answers_first, balanced'),
+        ({'cameras': 'front, 2nd'}, "names '2nd', which is no namespace: write letters"),
+        ({'cameras': '/front'}, "names '/front', which is no namespace"),
+        ({'cameras': 'front rear'}, "names 'front rear', which is no namespace"),
+        ({'cameras': 'front, rear,front'}, "'cameras' names 'front' twice."),
+        ({'cameras': [1, 2]}, "'cameras' must be a text, not [1, 2]."),
+        ({'watches': ['a', 'b']}, "'watches' must be a text, not ['a', 'b']."),
         ({'watches': 'door | Is it open?'}, "has another form than 'name | question | choice"),
     ],
 )
@@ -53,6 +65,21 @@ def test_refused_with_a_sentence(values: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ParameterError) as refused:
         check_values(values)
     assert sentence in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ('given', 'names'),
+    [('', []), (' front ,left/rear_2, ', ['front', 'left/rear_2']), (['a', 'b'], ['a', 'b'])],
+)
+def test_names_of_cameras(given: Any, names: list[str]) -> None:
+    """As a text or, in a YAML file, as a list."""
+    assert parse_names(str(check_values({'cameras': given})['cameras'])) == names
+
+
+def test_only_what_a_node_has_can_be_set_on_it() -> None:
+    current = {'sample_rate': 2.0, 'chunk_frames': 4}
+    changes = {'sample_rate': 1, 'model': 'other', 'use_sim_time': True}
+    assert check_changes(current, changes, configured=True) == {'sample_rate': 1.0}
 
 
 def test_documentation_has_the_table() -> None:

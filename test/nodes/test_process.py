@@ -76,6 +76,8 @@ def test_signal_while_starting(
     [
         ({'model': '/no/such/folder'}, 'The model folder /no/such/folder does not exist'),
         ({'device': 'cuda:7'}, 'The device cuda:7 was asked for, but PyTorch sees'),
+        ({'cameras': ('a', 'a')}, "The parameter 'cameras' names 'a' twice."),
+        ({'cameras': ('a', 'b'), 'memory_bytes': 1 << 42}, 'The KV caches of 2 streams, '),
     ],
 )
 def test_start_that_cannot_be(

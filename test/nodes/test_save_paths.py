@@ -9,7 +9,7 @@ import pathlib
 import pytest
 
 from streamvlm_ros.engine import ErrorCode, StreamError
-from streamvlm_ros.nodes.save_paths import make_save_folder, save_path
+from streamvlm_ros.nodes.save_paths import make_save_folder, save_path, stream_folder
 
 
 @pytest.mark.parametrize(
@@ -52,3 +52,11 @@ def test_only_the_nodes_own_folder_is_made(tmp_path: pathlib.Path) -> None:
     (tmp_path / 'file').write_text('')
     with pytest.raises(StreamError, match='cannot be made'):
         make_save_folder(tmp_path / 'file' / 'sub' / 'x', str(tmp_path / 'file' / 'sub'))
+
+
+@pytest.mark.parametrize(
+    ('namespace', 'path'),
+    [('/', '/data/saved'), ('/front', '/data/saved/front'), ('/a/b', '/data/saved/a/b')],
+)
+def test_every_namespace_has_its_own_folder(namespace: str, path: str) -> None:
+    assert stream_folder('/data/saved', namespace) == path

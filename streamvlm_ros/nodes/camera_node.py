@@ -1,0 +1,51 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The node of one of several cameras in a process: a namespace, and parameters of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rclpy.node import Node
+from rclpy.parameter import Parameter as RosParameter
+
+from streamvlm_ros.nodes.declare import given_parameters
+from streamvlm_ros.nodes.parameter import ParameterError
+from streamvlm_ros.nodes.parameter_table import PARAMETERS
+from streamvlm_ros.nodes.parameters import check_values
+
+
+def camera_node(process: Node, camera: str) -> Node:
+    """Return a node with the name of the process's in a namespace below it."""
+    name = process.get_name()
+    namespace = '/'.join([process.get_namespace().rstrip('/'), camera])
+    # Arguments of its own go before those of the process, whose `-r __ns:=...` and `__node:=...`,
+    # as every launch file gives them, are meant for the process's node and would hit all.
+    own = ['--ros-args', '-r', f'__ns:={namespace}', '-r', f'__node:={name}']
+    time = RosParameter('use_sim_time', value=process.get_parameter('use_sim_time').value)
+    return Node(name, namespace=namespace, cli_args=own, parameter_overrides=[time])
+
+
+def camera_values(node: Node, process: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the checked parameters of a camera: its own, and those of its process.
+
+    What neither a file nor the command line gives the camera, it has from the process.
+
+    Raises:
+        ParameterError: a value is refused.
+
+    """
+    try:
+        values = check_values(given_parameters(node, process))
+    except ParameterError as error:
+        raise ParameterError(f'{node.get_fully_qualified_name()}: {error}') from error
+    for parameter in PARAMETERS:
+        name = parameter.name
+        if parameter.shared and values[name] != process[name]:
+            node.get_logger().warning(
+                f"The parameter '{name}' is one for all cameras of a process: {process[name]!r} "
+                f'counts, not {values[name]!r}.'
+            )
+            values[name] = process[name]
+    return values

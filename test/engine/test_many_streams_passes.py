@@ -1,0 +1,47 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Several streams on a GPU's way through the decoder: the same answers as each one alone."""
+
+from __future__ import annotations
+
+import interpreted  # noqa: F401  before the engine
+from random_models import processor, random_clip, random_model
+from test_passes import kernels, QUESTIONS
+
+from streamvlm_ros.engine import open_streams, StreamSettings, StreamWorker
+
+__all__ = ['kernels']
+SECOND = 10**9
+PATIENCE = 120.0
+
+
+def answers(workers: dict[int, StreamWorker]) -> dict[int, list[str]]:
+    """Return what each of some streams, by their numbers, answers to all that is asked at once."""
+    futures = {}
+    for number, worker in workers.items():
+        for i, frame in enumerate(random_clip(10 + number, 3, 56, 56)):
+            worker.submit_frame(frame, (i + 1) * SECOND)
+        futures[number] = [
+            worker.ask(question, max_new_tokens=4 + 2 * number, after_ns=3 * SECOND)
+            for question in QUESTIONS]
+    first = next(iter(workers.values()))
+    first.start()
+    texts = {number: [future.result(PATIENCE).text for future in each]
+             for number, each in futures.items()}
+    assert first.stop()
+    return texts
+
+
+def test_the_same_with_kernels(kernels):
+    """Batches of two streams, to which answers come and from which they go."""
+    settings = [StreamSettings(sample_rate=0.0, capacity=256)] * 2
+    model = random_model('grouped')
+    alone = {}
+    for number in range(2):
+        engine = open_streams(model, processor(), settings[:1])[0]
+        alone |= answers({number: StreamWorker(engine)})
+    calls = kernels(model)
+    engines = open_streams(model, processor(), settings)
+    first = StreamWorker(engines[0])
+    assert answers({0: first, 1: StreamWorker(engines[1], beside=first)}) == alone
+    assert calls.done and all(calls.done)
