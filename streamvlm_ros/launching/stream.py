@@ -44,12 +44,16 @@ def stream_launch(params_file: str = '') -> LaunchDescription:
 
 
 def stream_node(
-    given: Mapping[str, str], if_refused: Sequence[Any] = (), **options: Any
+    given: Mapping[str, str],
+    settings: Mapping[str, Any] | None = None,
+    if_refused: Sequence[Any] = (),
+    **options: Any,
 ) -> list[Any]:
     """Return the actions that start a node.
 
     Args:
         given: a value for each of NODE_ARGUMENTS.
+        settings: parameters that count more than those of params_file.
         if_refused: actions to run when the node cannot be configured.
         options: more of what launch_ros.actions.Node takes.
 
@@ -59,7 +63,8 @@ def stream_node(
     parameters: list[Any] = [given['params_file']] if given['params_file'] else []
     # rcl applies names in the order in which it meets them: the file's /** has to come before the
     # node's own name, under which launch_ros writes these. What is not given, the file decides.
-    own: dict[str, Any] = {'autostart': False}  # launch does it, and hears whether it succeeds
+    # Launch configures it, and hears whether that succeeds.
+    own: dict[str, Any] = {**(settings or {}), 'autostart': False}
     if is_true(given['use_sim_time']):
         own['use_sim_time'] = True
     if given['model']:
