@@ -111,7 +111,8 @@ class StreamNode(LifecycleNodeMixin, Node):
             self._worker.stop()
 
     def leave(self) -> None:
-        """Leave the graph, for good."""
+        """Leave the graph, for good; no executor runs the node any more."""
+        self._camera.close()
         self._action.destroy()
         self.destroy_node()
 
