@@ -4,7 +4,7 @@
 # For machines without ROS: each target sets up what it needs. `make help` lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format train clean
+.PHONY: help setup demo test lint format docs train clean
 
 export PYTHON
 
@@ -30,6 +30,9 @@ lint: setup  ## ruff and mypy
 
 format: setup  ## sort imports and mend what ruff can
 	@.venv/bin/python -m ruff check --fix $(SOURCES)
+
+docs: setup  ## write docs/interfaces.md out of the interfaces' comments and the parameters
+	@$(RUN) python -m scripts.docs
 
 train: setup  ## train the embedded model in its smallest form, to see that it works
 	@$(RUN) python -m training.train --toy

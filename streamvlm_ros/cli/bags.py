@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 import contextlib
+import dataclasses
 import pathlib
 import shutil
 from typing import Any
@@ -18,7 +19,28 @@ from rosbags.typesys import get_typestore, Stores
 from streamvlm_ros.cli.errors import CommandError
 
 IMAGE = 'sensor_msgs/msg/Image'
+COMPRESSED = 'sensor_msgs/msg/CompressedImage'
+_SUFFIX = '/compressed'  # what image_transport puts behind the raw topic's name
+_DEPTH = '/compressedDepth'  # of the same type, but no pictures
 NANOSECONDS = 1_000_000_000
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageTopic:
+    """A topic of a bag that has images, and where a node hears them."""
+
+    name: str
+    compressed: bool = False
+
+    @property
+    def base(self) -> str:
+        """What the node's `image` is to be remapped to."""
+        return (self.compressed and self.name.removesuffix(_SUFFIX)) or self.name
+
+    @property
+    def heard(self) -> str:
+        """The topic that such a node subscribes to."""
+        return f'{self.base}{_SUFFIX}' if self.compressed else self.name
 
 
 def write_bag(
@@ -61,11 +83,12 @@ def write_bag(
 
 
 def read_images(folder: pathlib.Path, topic: str = '') -> Iterator[Any]:
-    """Yield a bag's image messages in the order of recording.
+    """Yield a bag's image messages, raw or compressed, in the order of recording.
 
     Args:
         folder: a rosbag2 folder, or a ROS 1 bag.
-        topic: which one; '': the only one that has images.
+        topic: which one; '': the only one that has images. One that was recorded both raw and
+            compressed counts once, as raw.
 
     Raises:
         CommandError: there is no such bag or topic, or more than one to choose from.
@@ -73,12 +96,17 @@ def read_images(folder: pathlib.Path, topic: str = '') -> Iterator[Any]:
     """
     with _open(folder) as reader:
         picked = _pick_topic(reader, folder, topic)
-        connections = [c for c in reader.connections if c.topic == picked]
+        connections = [c for c in reader.connections if c.topic == picked.name]
         for connection, _, raw in reader.messages(connections):
             yield reader.deserialize(raw, connection.msgtype)
 
 
-def image_topic(folder: pathlib.Path, topic: str = '') -> str:
+def is_compressed(message: Any) -> bool:
+    """Tell whether an image that `read_images` has yielded is a compressed one."""
+    return message.__msgtype__ == COMPRESSED
+
+
+def image_topic(folder: pathlib.Path, topic: str = '') -> ImageTopic:
     """Return the image topic of a bag, as `read_images` picks it; raises as that."""
     with _open(folder) as reader:
         return _pick_topic(reader, folder, topic)
@@ -95,18 +123,22 @@ def _open(folder: pathlib.Path) -> Iterator[AnyReader]:
         raise CommandError(f'{folder} cannot be read as a bag: {error}.') from error
 
 
-def _pick_topic(reader: AnyReader, folder: pathlib.Path, topic: str) -> str:
-    topics = sorted({c.topic for c in reader.connections if c.msgtype == IMAGE})
+def _pick_topic(reader: AnyReader, folder: pathlib.Path, topic: str) -> ImageTopic:
+    topics = {
+        c.topic: ImageTopic(c.topic, c.msgtype == COMPRESSED)
+        for c in reader.connections
+        if c.msgtype in (IMAGE, COMPRESSED) and not c.topic.endswith(_DEPTH)
+    }
     if topic:
         if topic in topics:
-            return topic
-        raise CommandError(
-            f'{folder} has no images on {topic}; it has: {", ".join(topics) or "none"}.'
-        )
-    if not topics:
-        raise CommandError(f'{folder} has no topic of type {IMAGE}.')
-    if len(topics) > 1:
-        raise CommandError(
-            f'{folder} has several image topics, give one as --topic: {", ".join(topics)}.'
-        )
-    return topics[0]
+            return topics[topic]
+        names = ', '.join(sorted(topics))
+        raise CommandError(f'{folder} has no images on {topic}; it has: {names or "none"}.')
+    # What was recorded raw too is not another camera.
+    cameras = [t for t in topics.values() if t.base == t.name or t.base not in topics]
+    if not cameras:
+        raise CommandError(f'{folder} has no topic of type {IMAGE} or {COMPRESSED}.')
+    if len(cameras) > 1:
+        names = ', '.join(sorted(camera.name for camera in cameras))
+        raise CommandError(f'{folder} has several image topics, give one as topic: {names}.')
+    return cameras[0]

@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Plays a bag's images into a topic in real time.
+"""Plays a bag's images, raw or compressed as they are, into a topic in real time.
 
 `python -m streamvlm_ros.cli.player BAG TOPIC [SUBSCRIBERS [BAG_TOPIC]]`
 
@@ -22,9 +22,9 @@ from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 
-from streamvlm_ros.cli.bags import read_images
+from streamvlm_ros.cli.bags import is_compressed, read_images
 from streamvlm_ros.cli.errors import CommandError
 from streamvlm_ros.nodes.stamps import to_nanoseconds
 
@@ -65,7 +65,8 @@ def play(
 
     """
     messages = [to_ros(message) for message in read_images(bag, bag_topic)]
-    publisher = node.create_publisher(Image, topic, QoSProfile(depth=QUEUE))
+    kind = type(messages[0]) if messages else Image
+    publisher = node.create_publisher(kind, topic, QoSProfile(depth=QUEUE))
     deadline = time.monotonic() + SUBSCRIBER_TIME
     while publisher.get_subscription_count() < subscribers:
         if time.monotonic() > deadline:
@@ -84,15 +85,18 @@ def play(
     publisher.wait_for_all_acked(Duration(seconds=5.0))
 
 
-def to_ros(message: Any) -> Image:
+def to_ros(message: Any) -> Image | CompressedImage:
     """Return a bag's image as rclpy's."""
-    image = Image(
-        height=message.height,
-        width=message.width,
-        encoding=message.encoding,
-        is_bigendian=message.is_bigendian,
-        step=message.step,
-    )
+    if is_compressed(message):
+        image: Any = CompressedImage(format=message.format)
+    else:
+        image = Image(
+            height=message.height,
+            width=message.width,
+            encoding=message.encoding,
+            is_bigendian=message.is_bigendian,
+            step=message.step,
+        )
     image.header.frame_id = message.header.frame_id
     image.header.stamp.sec = int(message.header.stamp.sec)
     image.header.stamp.nanosec = int(message.header.stamp.nanosec)

@@ -109,8 +109,10 @@ def read_until(bag: pathlib.Path, topic: str, seconds: float | None) -> Iterable
 
 def feed(engine: VideoStreamingInference, messages: Iterable[Any]) -> dict[str, int]:
     """Append a bag's images as the node does, one by one; return what became of them."""
+    from streamvlm_ros.cli.bags import is_compressed
     from streamvlm_ros.engine.intake import append_next, FrameIntake
     from streamvlm_ros.engine.worker_status import Counters
+    from streamvlm_ros.nodes.compressed import decode_compressed
     from streamvlm_ros.nodes.images import decode_image, ImageError
 
     counters = Counters()
@@ -118,7 +120,7 @@ def feed(engine: VideoStreamingInference, messages: Iterable[Any]) -> dict[str, 
     said = ''
     for message in messages:
         try:
-            image = decode_image(message)
+            image = (decode_compressed if is_compressed(message) else decode_image)(message)
         except ImageError as error:
             counters.fault(str(error), failed=1)
         else:

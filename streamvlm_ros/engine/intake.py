@@ -102,6 +102,15 @@ class FrameIntake:
         if len(self._frames) > self._queue_frames:
             self._drop_oldest_patch()
 
+    def leave_out(self, stamp_ns: int) -> bool:
+        """Do what ``put`` does if it would sample a frame out; return whether it would."""
+        if stamp_ns <= 0 or self._sampler.would_take(stamp_ns):
+            return False
+        self._counters.leave_out()
+        self._sampler.take(stamp_ns)
+        self.newest_stamp = stamp_ns
+        return True
+
     def take(self) -> WaitingFrame | None:
         """Take the oldest frame; ``taken`` says what became of it."""
         if not self._frames:

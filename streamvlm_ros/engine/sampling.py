@@ -24,14 +24,20 @@ class StampSampler:
         """Return whether a frame is taken; a stamp that goes back starts over."""
         if not self._period:
             return True
-        if self._due is None or stamp_ns < self._last:
-            self._due = stamp_ns
+        self._due = self._due_at(stamp_ns)
         self._last = stamp_ns
         late = stamp_ns + self._period // TOLERANCE - self._due
         if late < 0:
             return False
         self._due += (late // self._period + 1) * self._period
         return True
+
+    def would_take(self, stamp_ns: int) -> bool:
+        """Return what ``take`` would, and change nothing."""
+        return stamp_ns + self._period // TOLERANCE >= self._due_at(stamp_ns)
+
+    def _due_at(self, stamp_ns: int) -> int:
+        return stamp_ns if self._due is None or stamp_ns < self._last else self._due
 
 
 def check_sample_rate(rate: float, time_source: str) -> None:

@@ -71,10 +71,28 @@ class StreamWorker:
             # Also for a frame sampled out: a request may wait for just its stamp.
             self._stream.wake.notify()
 
-    def count_left_out(self) -> None:
-        """Count a frame that nobody has looked at, because the stream is paused."""
+    def leave_out(self, stamp_ns: int) -> bool:
+        """Count a frame that ``submit_frame`` would not take, before anybody decodes it.
+
+        Returns:
+            Whether it is left out: the stream is paused, or sampling leaves it out.
+
+        """
         with self._stream.wake:
-            self._stream.counters.leave_out()
+            if self._stream.paused:
+                self._stream.counters.leave_out()
+                return True
+            left_out = self._stream.intake.leave_out(stamp_ns)
+            if left_out:
+                # A request may wait for just its stamp.
+                self._stream.wake.notify()
+            return left_out
+
+    def count_dropped(self, message: str) -> None:
+        """Count a message that was dropped before it became a frame, and why."""
+        with self._stream.wake:
+            self._stream.counters.arrived()
+            self._stream.counters.fault(message, dropped=1)
 
     def count_failed(self, message: str = 'An image message could not be decoded.') -> None:
         """Count a message that did not become a frame, and why."""

@@ -22,7 +22,7 @@ ARGUMENTS: dict[str, tuple[str | None, str]] = {
     'foxglove': ('false', 'start foxglove_bridge, if it is installed'),
     'cameras': (REQUIRED, "namespaces, and topics besides 'image': 'front, rear=/cam/image'"),
     'bag': (REQUIRED, 'folder of the bag'),
-    'topic': ('', 'the image topic of the bag; needed where it has several'),
+    'topic': ('', 'the image topic of the bag, raw or compressed; needed where it has several'),
     'question': (REQUIRED, 'what to ask when the bag has been played'),
     'choices': ('', "answers to choose from: 'yes, no'; empty: answer freely"),
     'timeout': ('120', 'seconds that the answer may take'),

@@ -44,12 +44,16 @@ def _start(context: LaunchContext) -> list[Any]:
     choices, timeout = parse_list(given['choices']), float(given['timeout'])
     topic = image_topic(pathlib.Path(given['bag']), given['topic'])
     # The stream's time is that of the header stamps, so nobody needs a clock.
+    fixed = {'namespace': '', 'use_sim_time': 'false', 'autostart': 'true'}
     node = stream_node(
-        {**given, 'image': topic, 'namespace': '', 'use_sim_time': 'false', 'autostart': 'true'},
+        {**given, **fixed, 'image': topic.base},
+        {'image_transport': 'compressed' if topic.compressed else 'raw'},
         if_refused=[OpaqueFunction(function=_node_refused)],
         on_exit=_node_ended,
     )
-    play = playing.play_command(given['bag'], topic, with_rosbag2=is_installed('ros2bag'))
+    play = playing.play_command(
+        given['bag'], topic.name, topic.heard, with_rosbag2=is_installed('ros2bag')
+    )
     ask = playing.ask_command(NODE, given['question'], choices, timeout)
     end = EmitEvent(event=Shutdown(reason='the question was answered'))
     asking = _step('ask', ask, 'The question was not answered', end)

@@ -15,18 +15,21 @@ def wait_command(node: str) -> list[str]:
     return [*_CLI, 'streamvlm_ros.cli.ready', node]
 
 
-def play_command(bag: str, topic: str, *, with_rosbag2: bool) -> list[str]:
-    """Return the command that plays the images of a bag into the topic they came from.
+def play_command(bag: str, recorded: str, heard: str, *, with_rosbag2: bool) -> list[str]:
+    """Return the command that plays the images of a bag into the topic where a node hears them.
 
     Args:
         bag: the bag's folder.
-        topic: the image topic.
+        recorded: the image topic in the bag.
+        heard: the topic to play it into.
         with_rosbag2: play it with `ros2 bag play`; else with this package's own player.
     """
     if not with_rosbag2:
-        return [*_CLI, 'streamvlm_ros.cli.player', bag, topic, '1', topic]
+        return [*_CLI, 'streamvlm_ros.cli.player', bag, heard, '1', recorded]
     # It does not wait for subscribers: the delay is for them to be found.
-    options = ['--topics', topic, '--delay', '2', '--disable-keyboard-controls']
+    options = ['--topics', recorded, '--delay', '2', '--disable-keyboard-controls']
+    if heard != recorded:
+        options += ['--remap', f'{recorded}:={heard}']
     return ['ros2', 'bag', 'play', bag, *options]
 
 

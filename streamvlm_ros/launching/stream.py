@@ -45,7 +45,7 @@ def stream_launch(params_file: str = '') -> LaunchDescription:
 
 def stream_node(
     given: Mapping[str, str],
-    parameters: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None,
     remappings: Sequence[tuple[str, str]] = (),
     if_refused: Sequence[Any] = (),
     **options: Any,
@@ -54,7 +54,7 @@ def stream_node(
 
     Args:
         given: a value for each of NODE_ARGUMENTS.
-        parameters: further ones of the node.
+        settings: parameters that count more than those of params_file.
         remappings: of topics, in the place of that of `image`.
         if_refused: actions to run when the node cannot be configured.
         options: more of what launch_ros.actions.Node takes.
@@ -65,10 +65,8 @@ def stream_node(
     files: list[Any] = [given['params_file']] if given['params_file'] else []
     # rcl applies names in the order in which it meets them: the file's /** has to come before the
     # node's own name, under which launch_ros writes these. What is not given, the file decides.
-    own: dict[str, Any] = {
-        'autostart': False,  # launch does it, and hears whether it succeeds
-        **(parameters or {}),
-    }
+    # Launch configures it, and hears whether that succeeds.
+    own: dict[str, Any] = {**(settings or {}), 'autostart': False}
     if is_true(given['use_sim_time']):
         own['use_sim_time'] = True
     if given['model']:

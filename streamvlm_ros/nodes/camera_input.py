@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The camera topic: subscribed while the node is active, its images handed to the worker."""
+"""The camera topic: subscribed while the node is active, its images handed to be decoded."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from streamvlm_ros.engine import StreamWorker
 from streamvlm_ros.nodes.compressed import decode_compressed
-from streamvlm_ros.nodes.images import decode_image, Frame, ImageError
-from streamvlm_ros.nodes.stamps import to_nanoseconds
+from streamvlm_ros.nodes.decoding import Decoder
+from streamvlm_ros.nodes.images import decode_image, Frame
 
 
 class CameraInput:
@@ -26,7 +26,7 @@ class CameraInput:
         """Subscribe to nothing yet."""
         self._node = node
         self._subscription: Subscription[Any] | None = None
-        self._worker: StreamWorker | None = None
+        self._decoder: Decoder | None = None
 
     def open(self, worker: StreamWorker, transport: str) -> str:
         """Hand the images that come from now on to the worker.
@@ -45,33 +45,28 @@ class CameraInput:
             # As image_transport does it: the name of the raw topic, remapped, and then the suffix.
             topic = f'{self._node.resolve_topic_name(topic)}/compressed'
             kind, decode = CompressedImage, decode_compressed
-        self._worker = worker
         self._subscription = self._node.create_subscription(
             kind,
             topic,
-            lambda msg: self._take(msg, decode),
+            self._take,
             qos_profile_sensor_data,
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
+        self._decoder = Decoder(worker, decode, self._warn)
         return str(self._subscription.topic_name)
 
     def close(self) -> None:
         """Unsubscribe. May be called again."""
-        self._worker = None
         if self._subscription is not None:
             self._node.destroy_subscription(self._subscription)
             self._subscription = None
+        if self._decoder is not None:
+            self._decoder.close()
+            self._decoder = None
 
-    def _take(self, msg: Any, decode: Callable[[Any], Frame]) -> None:
-        if self._worker is None:
-            return
-        if self._worker.paused:
-            self._worker.count_left_out()
-            return
-        try:
-            frame = decode(msg)
-        except ImageError as error:
-            self._worker.count_failed(str(error))
-            self._node.get_logger().warning(str(error), throttle_duration_sec=5.0)
-            return
-        self._worker.submit_frame(frame, to_nanoseconds(msg.header.stamp), msg.header.frame_id)
+    def _take(self, msg: Any) -> None:
+        if self._decoder is not None:
+            self._decoder.put(msg)
+
+    def _warn(self, fault: str) -> None:
+        self._node.get_logger().warning(fault, throttle_duration_sec=5.0)

@@ -85,7 +85,8 @@ class Parameter:
         if self.minimum is None or self.maximum is None:
             return ''
         every = f' in steps of {self.step}' if self.step else ''
-        return f'from {self.minimum:g} to {self.maximum:g}{every}'
+        number = '.0f' if isinstance(self.default, int) else 'g'
+        return f'from {self.minimum:{number}} to {self.maximum:{number}}{every}'
 
 
 _TYPE_NAMES = {bool: 'true or false', int: 'a whole number', float: 'a number', str: 'a text'}

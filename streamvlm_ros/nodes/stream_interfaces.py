@@ -111,7 +111,8 @@ class StreamInterfaces:
         self._gate.close(why)
 
     def destroy(self) -> None:
-        """Take out of the graph what the node does not take out itself."""
+        """Take out of the graph what the node does not take out itself; end its threads."""
+        self._camera.close()
         self._action.destroy()
 
     def _status(self) -> WorkerStatus | None:

@@ -94,7 +94,7 @@ class StreamNode(LifecycleNodeMixin, Node):
         self._stop_thread()
 
     def leave(self) -> None:
-        """Leave the graph, for good."""
+        """Leave the graph, for good; no executor runs the node any more."""
         for stream in self._streams:
             stream.destroy()
         for node in reversed(self.nodes):

@@ -108,7 +108,7 @@ def test_pause(worker):
     before = worker.status()
     worker.set_paused(True)
     feed(worker, 2, 4)
-    worker.count_left_out()
+    assert worker.leave_out(4 * SECOND)
     status = worker.status()
     assert (status.state, worker.paused) == ('paused', True)
     assert status.frames_sampled_out == before.frames_sampled_out + 3

@@ -200,3 +200,26 @@ def test_what_the_engine_refuses_is_dropped_and_said():
     assert counters.ingested + counters.dropped == 5
     assert counters.dropped > 0 and 'KV cache' in counters.last_error
     assert engine.get_cache_info().frames == counters.ingested
+
+
+@pytest.mark.parametrize('time_source', ['stamp', 'uniform'])
+def test_left_out_before_it_is_decoded_is_as_sampled_out(time_source):
+    """Whoever asks first decodes no frame in vain, and changes nothing."""
+    asking, asked_counters = intake(64, sample_rate=3.0, time_source=time_source)
+    putting, counters = intake(64, sample_rate=3.0, time_source=time_source)
+    rng = np.random.default_rng(2)
+    # Forth with jitter, back as a looped bag, and some without a stamp.
+    times = [*np.cumsum(rng.uniform(0.0, 0.3, 60)), *np.cumsum(rng.uniform(0.0, 0.3, 60))]
+    stamps = [0 if i % 17 == 5 else SECOND + int(t * SECOND) for i, t in enumerate(times)]
+    image = np.zeros((56, 56, 3), np.uint8)
+    left_out = 0
+    for stamp in stamps:
+        putting.put(image, stamp, '')
+        if asking.leave_out(stamp):
+            left_out += 1
+        else:
+            asking.put(image, stamp, '')
+        assert asking.newest_stamp == putting.newest_stamp
+    assert drain(asking) == drain(putting)
+    assert left_out == counters.sampled_out == asked_counters.sampled_out > 30
+    assert asked_counters.failed == counters.failed

@@ -179,8 +179,21 @@ def test_cameras_see_their_own_images_only(
 
 
 @needs_ros2
-def test_bag(domain: int, model_folder: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    arguments = [write_bag(tmp_path), f'model:={model_folder}', 'question:=Is it light?']
+@pytest.mark.parametrize(
+    'topic', ['/front/image', '/front/image/compressed', '/usb/jpeg'], ids=['raw', 'usual', 'odd']
+)
+def test_bag(
+    domain: int, model_folder: pathlib.Path, tmp_path: pathlib.Path, topic: str
+) -> None:
+    bag = write_bag(tmp_path)
+    if topic != '/front/image':
+        from bag_files import compressed_image, write_messages
+
+        frames = [np.full((56, 84, 3), 30 * i, np.uint8) for i in range(4)]
+        messages = [compressed_image(frame, 1000 + i) for i, frame in enumerate(frames)]
+        write_messages(tmp_path / 'small', {topic: messages})
+        bag = f'bag:={tmp_path}/small'
+    arguments = [bag, f'model:={model_folder}', 'question:=Is it light?']
     with Session(tmp_path, 'bag.launch.py', *arguments, 'choices:=light, dark') as session:
         assert session.wait() == 0, session.log()
         assert '(4 frames seen' in session.log()

@@ -80,14 +80,17 @@ def test_camera_remappings(namespace: str) -> None:
     ]
 
 
-def test_play_command_is_the_distributions_where_there_is_one() -> None:
-    command = playing.play_command('/bags/a', '/image', with_rosbag2=True)
+@pytest.mark.parametrize('heard', ['/image', '/image/compressed'])
+def test_play_command_is_the_distributions_where_there_is_one(heard: str) -> None:
+    command = playing.play_command('/bags/a', '/image', heard, with_rosbag2=True)
     assert command[:6] == ['ros2', 'bag', 'play', '/bags/a', '--topics', '/image']
+    assert ('--remap' in command) == (heard != '/image')
+    assert heard == '/image' or f'/image:={heard}' in command
 
 
 def test_commands_are_those_of_modules_that_exist() -> None:
     commands = [
-        playing.play_command('/bags/a', '/image', with_rosbag2=False),
+        playing.play_command('/bags/a', '/image', '/image', with_rosbag2=False),
         playing.wait_command('/streamvlm'),
         playing.ask_command('/streamvlm', 'Why?', [], 5.0),
     ]

@@ -293,7 +293,7 @@ def test_queue_full(camera: Camera, goals: Goals) -> None:
 
 
 def test_client_that_dies(camera: Camera, goals: Goals) -> None:
-    """Its goal ends by its time-out, and nobody else notices."""
+    """Its goal ends by its time-out, with the code for that, and nobody else notices."""
     goal = f'{{question: x, max_new_tokens: {LONG}, timeout: 3.0}}'
     code = (
         'import sys, yaml\n'
@@ -302,15 +302,23 @@ def test_client_that_dies(camera: Camera, goals: Goals) -> None:
         'with Client() as client, Goals(client) as goals:\n'
         f'    goal = goals.send(**yaml.safe_load({goal!r}))\n'
         '    client.wait_until(lambda: bool(goal.feedback), 30.0)\n'
-        "    print('writing', flush=True)\n"
+        '    print(bytes(goal._handle.goal_id.uuid).hex(), flush=True)\n'
         '    client.wait_until(lambda: False, 60.0)\n'
     )
     with subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE) as client:
         assert client.stdout is not None
-        assert client.stdout.readline() == b'writing\n'
+        identity = bytes.fromhex(client.stdout.readline().decode())
         client.kill()
     assert camera.ask('And this?', max_new_tokens=2).success
     own = goals.send(question='And this?', max_new_tokens=2)
     wait_over(camera, own)
     assert own.status == GoalStatus.STATUS_SUCCEEDED
     camera.wait_status(lambda status: not status.pending_requests)
+    # Whoever knows a goal can ask for its result.
+    kind = AnswerQuestion.Impl.GetResultService
+    request = kind.Request()
+    request.goal_id.uuid = list(identity)
+    orphan = camera.call(kind, 'answer/_action/get_result', request, TIME)
+    assert orphan.status == GoalStatus.STATUS_ABORTED
+    assert orphan.result.error_code == Result.TIMEOUT
+    assert orphan.result.answer.text != ''
