@@ -15,6 +15,8 @@ from training.render import FrameState, Look, make_background, make_grain, rende
 COLOURS = ('red', 'orange', 'yellow', 'green', 'cyan', 'blue', 'purple', 'white')
 SHAPES = ('ball', 'box', 'cone', 'ring', 'cross')
 LIGHT_COLOURS = ('red', 'yellow', 'green', 'blue')
+# Scenes from this seed on are held out for evaluation.
+HELD_OUT_SEED = 1_000_000_000
 START_NS = 1_700_000_000_000_000_000
 # Starts of two events are at least this far apart, so that their order can be seen at 2 fps.
 EVENT_GAP_S = 1.7
