@@ -192,7 +192,7 @@ class _Asker:
             return
         colours = list(LIGHT_COLOURS)
         self.add('light', 'light_now', light.colour(self.at), colours)
-        if not self.window.light and all(t >= self.since for t in changes):
+        if not self.window.cut and all(t >= self.since for t in changes):
             self.add('light', 'light_first', light.colours[0], colours,
                      past=bool(changes) and changes[0] < self.at - 2.0)
         if changes and changes[-1] >= self.since:

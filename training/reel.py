@@ -87,4 +87,4 @@ class Reel:
                 inside = scene.visible_part(thing, times) >= 0.6
                 seen = shown and float(inside.sum()) * STEP_S >= SEEN_S
                 (others if seen else gone_things).append(thing)
-        return Window(0.0, tuple(others), tuple(gone_things), light)
+        return Window(0.0, tuple(others), tuple(gone_things), light, cut=True)

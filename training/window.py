@@ -16,13 +16,15 @@ class Window:
 
     `since`: seconds of the scene at which the window begins, 0 where it begins no later than the
     scene. `others` are the things of earlier scenes that the window shows, `gone` those that it
-    does not; `light`: it shows an earlier scene that has a light.
+    does not; `light`: it shows an earlier scene that has a light; `cut`: it begins in an earlier
+    scene, if only with a moment of it.
     """
 
     since: float = 0.0
     others: tuple[Thing, ...] = ()
     gone: tuple[Thing, ...] = ()
     light: bool = False
+    cut: bool = False
 
 
 WHOLE = Window()
