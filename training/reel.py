@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 
 from training.history import Chronicle, SEEN_S, STEP_S
-from training.scenes import HELD_OUT_SEED, make_scene, Scene, Thing
+from training.scenes import HELD_OUT_SEED, make_scene, Scene
 from training.targets import memory_marks, token_marks
+from training.things import Thing
 from training.window import Window
 
 # From a clip's seed to those of its further scenes, far from other clips'.

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from training.scenes import Thing
+from training.things import Thing
 
 
 @dataclasses.dataclass(frozen=True)
