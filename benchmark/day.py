@@ -20,9 +20,8 @@ from typing import Any
 
 from benchmark import setup
 from streamvlm_ros.engine import VideoStreamingInference
-from training.plan import HELD_OUT_SEED
 from training.questions import Question, questions_for
-from training.scenes import make_scene, Scene
+from training.scenes import HELD_OUT_SEED, make_scene, Scene
 
 SCENE_S = 30.0
 # What a scene alone settles: after a cut everything in view has 'just come in', and 'seen so far'

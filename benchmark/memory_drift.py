@@ -26,9 +26,8 @@ import torch
 
 from benchmark import setup
 from streamvlm_ros.engine import VideoStreamingInference
-from training.plan import HELD_OUT_SEED
 from training.questions import Question, questions_for
-from training.scenes import make_scene, Scene
+from training.scenes import HELD_OUT_SEED, make_scene, Scene
 
 FPS = 2.0
 TOKENS = 16

@@ -18,9 +18,8 @@ from typing import Any
 
 from benchmark import setup
 from streamvlm_ros.engine import StreamQwenModel
-from training.plan import HELD_OUT_SEED
 from training.questions import Question, questions_for
-from training.scenes import make_scene, Scene
+from training.scenes import HELD_OUT_SEED, make_scene, Scene
 
 FPS = 2.0
 ASKED_BEHIND_S = 12.0

@@ -20,8 +20,8 @@ from typing import Any
 from benchmark import setup
 from streamvlm_ros.engine import VideoStreamingInference
 from training.history import Chronicle
-from training.plan import HELD_OUT_SEED
-from training.scenes import LIGHT_COLOURS, make_scene, Scene
+from training.scenes import HELD_OUT_SEED, make_scene, Scene
+from training.things import LIGHT_COLOURS
 
 SECONDS, FPS = 16.0, 2.0
 WITHIN_CHUNKS = 2

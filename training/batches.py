@@ -16,7 +16,8 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset
 
 from streamvlm_ros.engine.positions import Grid
-from training.data import Branch, Clip, IGNORED
+from training.data import Clip
+from training.layout import Branch, IGNORED
 
 
 @dataclasses.dataclass
@@ -28,7 +29,8 @@ class Batch:
     ids: torch.Tensor
     positions: torch.Tensor
     owner: torch.Tensor
-    limit: torch.Tensor
+    when: torch.Tensor
+    gone: torch.Tensor
     labels: torch.Tensor
     marks: torch.Tensor
     memory: torch.Tensor
@@ -63,7 +65,8 @@ def collate(clips: Sequence[Clip], grid: tuple[int, int]) -> Batch:
         frames=frames, grid=Grid(frames.shape[0] * frames.shape[1] // 2, grid[1], grid[0]),
         ids=padded([c.ids for c in clips], 0),
         positions=padded([c.positions for c in clips], 0).transpose(0, 1),
-        owner=padded([c.owner for c in clips], -1), limit=padded([c.limit for c in clips], 0),
+        owner=padded([c.owner for c in clips], -1), when=padded([c.when for c in clips], 0),
+        gone=padded([c.gone for c in clips], 0),
         labels=padded([c.labels for c in clips], IGNORED),
         marks=torch.from_numpy(np.stack([c.marks for c in clips])),
         memory=torch.from_numpy(np.stack([c.memory for c in clips])),
@@ -105,9 +108,11 @@ class BatchSource:
         self._device, self._keep = device, keep
         self._random = random.Random(first)
         self._pool: list[Batch] = []
+        # A long batch takes a multiple of a short one's time; no worker waits for another's. One
+        # each lies ready, as those of several scenes fill shared memory.
         loader = DataLoader(_Drawn(make, first), batch_size=None, num_workers=workers,
                             pin_memory=workers > 0 and device.type == 'cuda',
-                            prefetch_factor=2 if workers else None)
+                            prefetch_factor=1 if workers else None, in_order=workers == 0)
         self._loader = iter(loader)
         self._ready: queue.Queue[Batch] = queue.Queue(maxsize=4)
         self._background = workers > 0

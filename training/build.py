@@ -15,7 +15,7 @@ from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
 from training.phrases import OUTSIDE, PHRASES
 from training.questions import REFUSAL
-from training.scenes import COLOURS, SHAPES
+from training.things import COLOURS, SHAPES
 
 MAX_VOCABULARY = 1024
 # What training goes to: a minute of video is 120 positions in continuous mode.  The engine counts

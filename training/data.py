@@ -14,22 +14,19 @@ from collections.abc import Sequence
 import dataclasses
 import pathlib
 
-import cv2
 import numpy as np
-import torch
 
-from streamvlm_ros.engine.positions import Grid, PositionRule, StreamState, VideoPart
+from streamvlm_ros.engine.positions import PositionRule
 from streamvlm_ros.engine.processor import load_processor
-from streamvlm_ros.engine.prompt import Place, Prompt
-from training.history import Chronicle
+from streamvlm_ros.engine.prompt import Prompt
+from training.layout import Branch, Layout, Packed
+from training.paper import ENDLESS_MEMORY, Memory, Trunk
 from training.questions import choice_prompt, FAMILIES, Question, questions_for
-from training.scenes import make_scene, Scene
-from training.targets import memory_marks, token_marks
+from training.reel import Reel
 
 TOKENS_PER_SECOND = 2
 # Merged tokens (columns, rows) that common picture sizes come to within the model's pixels.
 GRIDS = ((4, 3), (4, 3), (5, 3), (4, 4), (3, 4))
-IGNORED = -100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,34 +47,10 @@ class ClipSpec:
     pause: float = 0.0
     # Only the last so many seconds are shown, to see what memory is worth; 0: all.
     last_seconds: float = 0.0
-
-
-@dataclasses.dataclass(frozen=True)
-class Branch:
-    """One question of a packed clip and where its answer's labels are."""
-
-    question: Question
-    is_choice: bool
-    # First and one-past-last index of the answer; one span per choice in evaluation.
-    spans: tuple[tuple[int, int], ...]
-    choices: tuple[str, ...]
-
-
-@dataclasses.dataclass
-class Layout:
-    """
-    The tokens of a packed clip: the trunk, then every branch.
-
-    Int64 arrays over the n tokens: `ids`, `positions` [3, n], `owner` (0: the trunk, else the
-    branch's number), `limit` (how much of the trunk is seen), `labels` (the answers' tokens).
-    """
-
-    branches: list[Branch]
-    ids: np.ndarray
-    positions: np.ndarray
-    owner: np.ndarray
-    limit: np.ndarray
-    labels: np.ndarray
+    # Frames, even numbers, with which another scene begins, and the seconds that pass before.
+    cuts: tuple[int, ...] = ()
+    gap: float = 0.0
+    memory: Memory = ENDLESS_MEMORY
 
 
 @dataclasses.dataclass
@@ -106,22 +79,13 @@ class Packer:
         self.encode = lambda text: processor.tokenizer.encode(text, add_special_tokens=False)
 
     def trunk(self, spec: ClipSpec, times_ns: Sequence[int]) -> Trunk:
-        """Prefill the clip's chunks on paper: tokens, positions, and every state to ask from."""
+        """Prefill the clip's chunks on paper; `times_ns` are its temporal patches'."""
         columns, rows = spec.grid
-        step = spec.chunk_frames // 2 if spec.append else 1
-        trunk = Trunk()
-        state, place = StreamState(), Place.NOTHING
+        # In continuous mode it is all the same how patches come, but for what goes before them.
+        step = spec.chunk_frames // 2 if spec.append or spec.memory.evicts else 1
+        trunk = Trunk(self.prompt, self.rule, spec.memory)
         for first in range(0, len(times_ns), step):
-            times = tuple(times_ns[first:first + step])
-            part = VideoPart(Grid(len(times), rows, columns), times)
-            opening = self.prompt.open_segment(place) if place is not Place.VIDEO else []
-            closing = self.prompt.close_segment() if spec.append else []
-            ids = [*opening, *[self.prompt.pad] * part.grid.tokens, *closing]
-            positions, state = self.rule.place(state, ids, [part])
-            place = Place.USER_TURN if spec.append else Place.VIDEO
-            trunk.ids += ids
-            trunk.positions.append(positions)
-            trunk.stops.append((first + len(times), state, place))
+            trunk.prefill(times_ns[first:first + step], rows, columns, spec.append)
         return trunk
 
     def pack(self, spec: ClipSpec, every_choice: bool = False) -> Clip:
@@ -131,27 +95,24 @@ class Packer:
         :param every_choice: For evaluation: each question in both forms, with every choice as a
             branch of its own; otherwise one form each, with the answer only.
         """
-        scene, times = make_clip_scene(spec)
-        chronicle = Chronicle(scene)
+        size = (28 * spec.grid[0], 28 * spec.grid[1])
+        lengths = np.diff([0, *spec.cuts, spec.frames]).tolist()
+        reel = Reel(spec.seed, lengths, spec.rate, size, spec.pause, spec.gap)
         rng = np.random.default_rng((spec.seed, 23))
-        shown = times
+        first = 0
         if spec.last_seconds:
             # By count: jitter must not give the clips of one batch different lengths.
-            shown = times[-2 * max(1, round(spec.last_seconds * spec.rate / 2)):]
-        size = (28 * spec.grid[0], 28 * spec.grid[1])
-        frames = np.stack(draw_frames(scene, shown, size, spec))
-        stamps = [scene.stamp_ns(t) - scene.stamp_ns(shown[0]) for t in shown]
+            first = spec.frames - 2 * max(1, round(spec.last_seconds * spec.rate / 2))
+        frames = reel.draw(first, size, spec.quality, spec.oversize)
+        stamps = [stamp - reel.stamps_ns[first] for stamp in reel.stamps_ns[first:]]
         trunk = self.trunk(spec, stamps[::2])
         asked = []
-        for stop, question in self._questions(spec, scene, chronicle, shown, trunk, rng,
-                                              every_choice):
+        for stop, question in self._questions(spec, reel, first, trunk, rng, every_choice):
             forms = [False, True] if every_choice else [bool(rng.random() < 0.5)]
             for is_choice in forms:
                 answers = question.choices if is_choice and every_choice else (question.answer,)
                 asked.append((stop, question, is_choice, answers))
-        pairs = list(zip(shown[::2], shown[1::2]))
-        marks = np.stack([token_marks(scene, pair, spec.grid) for pair in pairs])
-        memory = np.stack([memory_marks(scene, chronicle, pair[1]) for pair in pairs])
+        marks, memory = reel.marks(first, spec.grid)
         return Clip(**vars(self.lay_out(trunk, asked)), frames=frames, stamps_ns=stamps,
                     marks=marks, memory=memory)
 
@@ -163,30 +124,35 @@ class Packer:
         :param asked: For each: the stop of the trunk it is asked at, the question, whether in its
             choice form, and the answers, each of which becomes a branch.
         """
-        packed = _Packed(trunk)
+        packed = Packed(trunk)
         branches = []
         for stop, question, is_choice, answers in asked:
             text = choice_prompt(question.text, question.choices) if is_choice else question.text
-            tail = self.prompt.ask(trunk.stops[stop][2], text)
-            spans = tuple(packed.add(self.rule, trunk.stops[stop], tail,
+            tail = self.prompt.ask(trunk.stops[stop].place, text)
+            spans = tuple(packed.add(trunk.stops[stop], tail,
                                      [*self.encode(a), self.prompt.turn_end[0]])
                           for a in answers)
             branches.append(Branch(question, is_choice, spans, answers))
         return Layout(branches, *packed.arrays())
 
-    def _questions(self, spec: ClipSpec, scene: Scene, chronicle: Chronicle,
-                   times: list[float], trunk: Trunk, rng: np.random.Generator, at_end: bool,
-                   ) -> list[tuple[int, Question]]:
+    def _questions(self, spec: ClipSpec, reel: Reel, first: int, trunk: Trunk,
+                   rng: np.random.Generator, at_end: bool) -> list[tuple[int, Question]]:
         """Draw questions evenly over families and over up to three moments."""
-        last = len(trunk.stops) - 1
-        able = [i for i, s in enumerate(trunk.stops) if times[2 * s[0] - 1] >= 1.0] or [last]
+        # Of every stop, the scene and the second that the newest temporal patch shows.
+        shown = [reel.frames[first + 2 * stop.patches - 1] for stop in trunk.stops]
+        last = len(shown) - 1
+        able = [i for i, (_, seconds) in enumerate(shown) if seconds >= 1.0] or [last]
         moments = {last} if at_end else {last, *rng.choice(able, 2).tolist()}
         pools: dict[str, list[tuple[int, Question]]] = {f: [] for f in FAMILIES}
-        for stop in moments:
-            # The second that the newest temporal patch shows.
-            at = times[2 * trunk.stops[stop][0] - 1]
-            for question in questions_for(scene, max(1.0, at), chronicle):
-                pools[question.family].append((stop, question))
+        for moment in moments:
+            number, at = shown[moment]
+            stop = trunk.stops[moment]
+            # What is left out of a clip by `last_seconds` is asked about all the same.
+            oldest = first + 2 * stop.oldest if stop.oldest else 0
+            for question in questions_for(
+                    reel.scenes[number], max(1.0, at), reel.chronicles[number],
+                    reel.window(oldest, first + 2 * stop.patches - 1)):
+                pools[question.family].append((moment, question))
         for pool in pools.values():
             rng.shuffle(pool)
         chosen: list[tuple[int, Question]] = []
@@ -195,65 +161,3 @@ class Packer:
                 if pools[family]:
                     chosen.append(pools[family].pop())
         return chosen[:spec.questions]
-
-
-class Trunk:
-    """Tokens and positions of prefix and chunks, and the states that questions start from."""
-
-    def __init__(self) -> None:
-        self.ids: list[int] = []
-        self.positions: list[torch.Tensor] = []
-        # Temporal patches so far, the state behind them, what the last token belongs to.
-        self.stops: list[tuple[int, StreamState, Place]] = []
-
-
-class _Packed:
-    """A growing packed sequence."""
-
-    def __init__(self, trunk: Trunk) -> None:
-        length = len(trunk.ids)
-        self.ids = list(trunk.ids)
-        self.positions = list(trunk.positions)
-        self.owner = [0] * length
-        self.limit = list(range(1, length + 1))
-        self.labels = [IGNORED] * length
-
-    def add(self, rule: PositionRule, stop: tuple[int, StreamState, Place], tail: list[int],
-            answer: list[int]) -> tuple[int, int]:
-        """Append a branch behind a stop; return where its answer is."""
-        ids = [*tail, *answer]
-        positions, _ = rule.place(stop[1], ids)
-        start = len(self.ids)
-        self.owner += [self.owner[-1] + 1] * len(ids)
-        self.limit += [stop[1].length] * len(ids)
-        self.labels += [IGNORED] * len(tail) + answer
-        self.ids += ids
-        self.positions.append(positions)
-        return start + len(tail), start + len(ids)
-
-    def arrays(self) -> tuple[np.ndarray, ...]:
-        """Return ids, positions [3, n], owner, limit, labels."""
-        lists = (self.ids, self.owner, self.limit, self.labels)
-        ids, owner, limit, labels = (np.asarray(x, np.int64) for x in lists)
-        return ids, torch.cat(self.positions, dim=1).numpy(), owner, limit, labels
-
-
-def draw_frames(scene: Scene, times: list[float], size: tuple[int, int],
-                spec: ClipSpec) -> list[np.ndarray]:
-    """Return the clip's frames, RGB uint8 [h, w, 3] each, in the model's size."""
-    drawn = (size[0] * spec.oversize, size[1] * spec.oversize)
-    frames = scene.frames_at(times, drawn, spec.quality)
-    if spec.oversize > 1:
-        frames = [cv2.resize(f, size, interpolation=cv2.INTER_AREA) for f in frames]
-    return frames
-
-
-def make_clip_scene(spec: ClipSpec) -> tuple[Scene, list[float]]:
-    """Return the clip's scene and the seconds of its frames, an even number of them."""
-    scene = make_scene(spec.seed, seconds=spec.frames / spec.rate, fps=spec.rate,
-                       size=(28 * spec.grid[0], 28 * spec.grid[1]), pause=spec.pause)
-    times = scene.times[:spec.frames]
-    # Sometimes the last temporal patch is one frame twice, as for a question at an odd frame.
-    if spec.seed % 4 == 0:
-        times[-1] = times[-2]
-    return scene, times

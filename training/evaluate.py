@@ -25,10 +25,12 @@ from transformers import Qwen2_5_VLForConditionalGeneration
 
 from streamvlm_ros.engine.processor import load_processor
 from training.batches import collate
-from training.data import Clip, ClipSpec, IGNORED, Packer
+from training.data import Clip, ClipSpec, Packer
+from training.layout import IGNORED
 from training.network import answer_logits, run_model
-from training.plan import HELD_OUT_SEED
+from training.paper import Memory
 from training.questions import FAMILIES, Question, REFUSAL
+from training.scenes import HELD_OUT_SEED
 
 STANDARD = ClipSpec(0, 24, 2.0, (4, 3), False, 4, 24)
 # What is changed, one at a time, to see whether the answers stay as good.
@@ -44,6 +46,13 @@ VARIATIONS: dict[str, dict[str, Any]] = {
     '4 times as large': {'oversize': 4},
     'a pause of 8 s': {'pause': 8.0},
     'last 2 s only': {'last_seconds': 2.0},
+    # As `standard`, behind two other scenes that are out of memory.
+    'third scene': {'frames': 72, 'cuts': (24, 48), 'memory': Memory(seconds=12.0)},
+    'third scene, positions counted anew': {
+        'frames': 72, 'cuts': (24, 48), 'memory': Memory(seconds=12.0, largest=48)},
+    # Three minutes' worth of benchmark.day.
+    'third scene of 30 s at 4 fps': {'frames': 360, 'rate': 4.0, 'cuts': (120, 240),
+                                     'memory': Memory(seconds=30.0)},
 }
 
 

@@ -5,10 +5,12 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 
-from training.scenes import Scene, Thing
+from training.scenes import Scene
+from training.things import Thing
 
 # A thing or a light colour counts as seen after this long; at 2 fps that is two frames.
 SEEN_S = 1.0
@@ -66,20 +68,21 @@ class Chronicle:
         change = np.diff(inside, prepend=inside[0])
         return np.flatnonzero(change > 0), np.flatnonzero(change < 0)
 
-    def at(self, seconds: float) -> list[History]:
-        """Return every thing's history up to `seconds`."""
+    def at(self, seconds: float, since: float = 0.0) -> list[History]:
+        """Return every thing's history up to `seconds`, of what was seen from `since` on."""
         end = min(len(self._times), int(seconds / STEP_S + 1e-6) + 1)
-        times = self._times[:end]
+        begin = min(end - 1, math.ceil(since / STEP_S - 1e-6))
+        times = self._times[begin:end]
         steady, late = times >= seconds - STEADY_S, times > seconds - 2.0
         result = []
         for thing, whole, (came, went) in zip(self._things, self._part, self._events):
-            part = whole[:end]
+            part = whole[begin:end]
             inside, outside = part >= 0.6, part <= 0.0
             now = ('in' if inside[steady].all() else 'out' if outside[steady].all()
                    else 'unclear')
             status = ('seen' if float(inside.sum()) * STEP_S >= SEEN_S
                       else 'unseen' if outside.all() else 'unclear')
-            result.append(History(
-                thing, status, now, tuple(times[came[came < end]].tolist()),
-                tuple(times[went[went < end]].tolist()), bool((part[late] > 0.0).any())))
+            came, went = (self._times[e[(e >= begin) & (e < end)]] for e in (came, went))
+            result.append(History(thing, status, now, tuple(came.tolist()),
+                                  tuple(went.tolist()), bool((part[late] > 0.0).any())))
         return result

@@ -14,7 +14,7 @@ from streamvlm_ros.engine.frames import PixelSettings
 from streamvlm_ros.engine.vision import encode_video
 from streamvlm_ros.engine.weights import VisionWeights
 from training.batches import Batch
-from training.data import IGNORED
+from training.layout import IGNORED
 from training.targets import MARKS, MEMORY
 
 
@@ -36,9 +36,12 @@ def packed_mask(batch: Batch) -> torch.Tensor:
     """Return who sees whom, bool [batch, 1, n, n]."""
     index = torch.arange(batch.ids.shape[1], device=batch.ids.device)
     earlier = index[None, :, None] >= index[None, None, :]
-    trunk = (batch.owner[:, None, :] == 0) & (index[None, None, :] < batch.limit[:, :, None])
-    same = (batch.owner[:, :, None] == batch.owner[:, None, :]) & earlier
-    return (trunk | same)[:, None]
+    now = batch.when[:, :, None]
+    trunk = ((batch.owner[:, None, :] == 0) & (batch.when[:, None, :] <= now)
+             & (now < batch.gone[:, None, :]))
+    same = ((batch.owner[:, :, None] == batch.owner[:, None, :])
+            & (batch.owner[:, None, :] != 0))
+    return ((trunk | same) & earlier)[:, None]
 
 
 @dataclasses.dataclass

@@ -10,13 +10,17 @@ import pathlib
 
 import numpy as np
 
+from training.build import TRAINED_POSITIONS
 from training.data import ClipSpec, GRIDS
+from training.paper import Memory
+from training.scenes import HELD_OUT_SEED
 
-# Scenes from this seed on are held out for evaluation.
-HELD_OUT_SEED = 1_000_000_000
 # A question with its answer is about so many tokens: batches are sized by it.
 BRANCH_TOKENS = 42
 SHORT = 32  # frames
+LEAST_FRAMES = 20  # in a clip of several scenes
+# The engine's own largest position with this model.
+LARGEST = TRAINED_POSITIONS * 3 // 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +40,8 @@ class Plan:
     keep: int = 160
     vision_share: float = 0.05
     seed: int = 1
+    # Share of the steps whose clips are several scenes in a memory that does not hold them.
+    reels: float = 0.0
 
     def is_vision_only(self, progress: float) -> bool:
         """Tell whether the vision tower is trained alone, at a `progress` from 0 to 1."""
@@ -58,6 +64,7 @@ class Plan:
         """Return the clips of a step: one grid and length, longer ones as training goes on."""
         rng = np.random.default_rng((self.seed, step))
         grid = GRIDS[rng.integers(len(GRIDS))]
+        reels = False
         frames, rate, questions, clips = 4, 0.5, 1, 2 * self.clips
         if not self.is_vision_only(progress):
             reach = self.longest * min(1.0, (1.0 if self.begin_with else 0.2) + 1.6 * progress)
@@ -65,6 +72,10 @@ class Plan:
             frames = 2 * int(rng.integers(2, int(top) // 2 + 1))
             rate = float(rng.choice([2.0, 2.0, 2.0, 3.0, 4.0, 5.0]
                                     + [6.0, 8.0] * (frames >= 16)))
+            # Without any, the draws are those of a plan that knows of none.
+            reels = self.reels > 0.0 and rng.random() < self.reels
+            if reels:
+                frames, rate = reel_frames(rng, 2 * self.longest)
             questions = self.questions
             asked = questions * BRANCH_TOKENS
             standard = 12 * 12 + asked
@@ -73,8 +84,45 @@ class Plan:
         pause = float(rng.uniform(1.0, 12.0)) if questions > 1 and rng.random() < 0.3 else 0.0
         # As many seeds a step as a step can need, so that no scene comes twice.
         seed = (self.seed * 10_000_000 + step * 2 * self.clips) % HELD_OUT_SEED
-        return [ClipSpec(seed + i, frames, rate, grid, bool(rng.random() < 0.35),
-                         int(rng.choice([2, 4, 4, 6, 8])), questions,
-                         quality=int(rng.integers(28, 101)),
-                         oversize=2 if rng.random() < 0.1 else 1, pause=pause)
-                for i in range(clips)]
+        clip_specs = [ClipSpec(seed + i, frames, rate, grid, bool(rng.random() < 0.35),
+                               int(rng.choice([2, 4, 4, 6, 8])), questions,
+                               quality=int(rng.integers(28, 101)),
+                               oversize=2 if rng.random() < 0.1 else 1, pause=pause)
+                      for i in range(clips)]
+        return [as_reel(rng, spec) for spec in clip_specs] if reels else clip_specs
+
+
+def reel_frames(rng: np.random.Generator, longest: int) -> tuple[int, float]:
+    """Return frames and rate of a clip of several scenes, a third of them up to the longest."""
+    top = longest if rng.random() < 0.35 else max(LEAST_FRAMES, longest * 2 // 5)
+    return 2 * int(rng.integers(LEAST_FRAMES // 2, top // 2 + 1)), float(
+        rng.choice([2.0, 2.0, 3.0, 4.0, 4.0, 5.0]))
+
+
+def as_reel(rng: np.random.Generator, spec: ClipSpec) -> ClipSpec:
+    """Return a clip of the same length made of several scenes, in a memory shorter than that."""
+    most = min(4, spec.frames // LEAST_FRAMES)
+    cuts: set[int] = set()
+    if rng.random() < 0.3:
+        cuts.add(spec.frames // 4 * 2)
+    else:
+        for _ in range(int(rng.integers(0, most + 1))):
+            cut = 2 * int(rng.integers(4, max(5, spec.frames // 2 - 3)))
+            if all(abs(cut - other) >= 8 for other in cuts):
+                cuts.add(cut)
+    ends = [0, *sorted(cuts), spec.frames]
+    whole, last = spec.frames / spec.rate, (ends[-1] - ends[-2]) / spec.rate
+    # As long as the last scene, as benchmark.day has it, or any length.
+    seconds = last if cuts and rng.random() < 0.5 else float(rng.uniform(0.15, 0.9)) * whole
+    seconds = max(seconds, 2.5 * spec.chunk_frames / spec.rate)
+    columns, rows = spec.grid
+    # Beside the patches, the prefix and a chunk's marks.
+    tokens = 64 + (math.ceil(seconds * spec.rate / 2) + 1) * rows * columns
+    memory = Memory(seconds=seconds) if rng.random() < 0.75 else Memory(tokens=tokens)
+    if not spec.append and rng.random() < 0.6:
+        least = 30 + 4 * seconds
+        memory = dataclasses.replace(
+            memory, largest=int(rng.uniform(least, max(least + 40, LARGEST))))
+    gap = float(rng.uniform(0.0, 80.0)) / len(cuts) if cuts and rng.random() < 0.5 else 0.0
+    return dataclasses.replace(spec, cuts=tuple(sorted(cuts)), gap=gap, memory=memory,
+                               pause=spec.pause if rng.random() < 0.4 else 0.0)

@@ -9,65 +9,21 @@ things that are half in the picture, events within the last moments, or places b
 
 from __future__ import annotations
 
-import dataclasses
-
-import numpy as np
-
 from training.history import age, AGES, Chronicle, SEEN_S, STEADY_S
-from training.phrases import OUTSIDE, PHRASES
-from training.scenes import COLOURS, LIGHT_COLOURS, Scene, SHAPES
+from training.moment import Moment, Question, REFUSAL
+from training.phrases import OUTSIDE
+from training.scenes import Scene
+from training.things import COLOURS, LIGHT_COLOURS, SHAPES
+from training.window import WHOLE, Window
 
-REFUSAL = "I can't tell from what I have seen."
+__all__ = ['choice_prompt', 'FAMILIES', 'Question', 'questions_for', 'REFUSAL']
+
 FAMILIES = ('colour', 'shape', 'count', 'direction', 'last', 'order', 'when', 'light', 'seen',
             'where', 'unanswerable')
 
 
-@dataclasses.dataclass(frozen=True)
-class Question:
-    """
-    A question with its truth.
-
-    `choices` contains the answer. `past`: the last two seconds alone do not settle it.
-    """
-
-    family: str
-    text: str
-    choices: tuple[str, ...]
-    answer: str
-    past: bool = False
-
-
-class _Asker:
-    """Collects the questions of one scene at one moment."""
-
-    def __init__(self, scene: Scene, at: float, chronicle: Chronicle) -> None:
-        """Look at the scene up to `at` seconds."""
-        self.scene, self.at = scene, at
-        self.rng = np.random.default_rng((scene.seed, int(at * 1000), 11))
-        self.all = chronicle.at(at)
-        self.seen = [h for h in self.all if h.status == 'seen']
-        self.clear = all(h.status != 'unclear' for h in self.all)
-        self.questions: list[Question] = []
-
-    def add(self, family: str, key: str, answer: str, others: list[str], *, x: str = '',
-            y: str = '', past: bool = False) -> None:
-        """Add one question in one of its wordings, with up to five of `others` as choices."""
-        text = str(self.rng.choice(PHRASES[key])).format(x=x, y=y)
-        wrong = [o for o in dict.fromkeys(others) if o != answer]
-        picked = [wrong[i] for i in self.rng.permutation(len(wrong))[:5]]
-        # Refusing must be right sometimes and wrong sometimes, wherever it is offered.
-        if answer != REFUSAL and self.rng.random() < 0.35:
-            picked = [*picked[:4], REFUSAL]
-        order = self.rng.permutation(len(picked) + 1)
-        choices = tuple([answer, *picked][i] for i in order)
-        self.questions.append(Question(family, text, choices, answer, past))
-
-    def names(self, count: int) -> list[str]:
-        """Return names of things: those of the scene first, then others."""
-        own = [h.thing.name for h in self.all]
-        every = [f'{c} {s}' for c in COLOURS for s in SHAPES]
-        extra = [every[i] for i in self.rng.permutation(len(every)) if every[i] not in own]
-        return (own + extra)[:max(count, len(own))]
+class _Asker(Moment):
+    """Collects the questions of one scene at one moment, family by family."""
 
     def ask_looks(self) -> None:
         """Ask for colours by shape and shapes by colour, where that names one thing."""
@@ -75,10 +31,11 @@ class _Asker:
             return
         for h in self.seen:
             thing = h.thing
-            if sum(o.thing.shape == thing.shape for o in self.all) == 1:
+            things = [*(h.thing for h in self.all), *self.window.others]
+            if sum(other.shape == thing.shape for other in things) == 1:
                 self.add('colour', 'colour', thing.colour, list(COLOURS), x=thing.shape,
                          past=not h.recent)
-            if sum(o.thing.colour == thing.colour for o in self.all) == 1:
+            if sum(other.colour == thing.colour for other in things) == 1:
                 self.add('shape', 'shape', thing.shape, list(SHAPES), x=thing.colour,
                          past=not h.recent)
 
@@ -88,7 +45,7 @@ class _Asker:
         if all(h.now != 'unclear' for h in self.all):
             count = sum(h.now == 'in' for h in self.all)
             self.add('count', 'count_now', str(count), digits)
-        if self.clear:
+        if self.clear and self.window == WHOLE:
             gone = any(not h.recent for h in self.seen)
             self.add('count', 'count_ever', str(len(self.seen)), digits, past=gone)
 
@@ -96,8 +53,10 @@ class _Asker:
         """Ask which way things moved that moved one way or not at all."""
         for h in self.seen:
             places, times = h.thing.places, h.thing.times
-            if h.thing.kind == 'returns':
+            if h.thing.kind == 'returns' or h.thing.name in self.elsewhere:
                 continue
+            if times[0] < self.window.since > min(self.at, times[-1]) - 1.2:
+                continue  # it was over, or nearly, when the window began
             began = h.thing.kind != 'stands' and self.at > times[0] + 1.2
             if h.thing.kind == 'stands' or self.at < times[0]:
                 answer = 'not at all'
@@ -119,12 +78,14 @@ class _Asker:
         ):
             if not events or (len(events) > 1 and events[-1][0] - events[-2][0] < 1.0):
                 continue
+            if events[-1][0] < self.since:
+                continue
             self.add('last', key, events[-1][1], self.names(4), past=events[-1][0] < self.at - 2.0)
 
     def ask_order(self) -> None:
         """Ask which of two came in first, and whether before or after the light changed."""
         came = [h for h in self.seen if len(h.entered) == 1 and not h.left[:-1]
-                and h.thing.kind in ('enters', 'passes')]
+                and h.thing.kind in ('enters', 'passes') and self.settled(h)]
         for i, a in enumerate(came):
             for b in came[i + 1:]:
                 if abs(a.entered[0] - b.entered[0]) < 1.0:
@@ -134,10 +95,10 @@ class _Asker:
                 self.add('order', 'order', first, [a.thing.name, b.thing.name],
                          x=x.thing.name, y=y.thing.name, past=True)
         light = self.scene.light
-        if light is None:
+        if light is None or self.window.light:
             return
         for t, colour in zip(light.times[1:], light.colours[1:]):
-            if t > self.at - SEEN_S or light.colours.count(colour) > 1:
+            if not self.since <= t <= self.at - SEEN_S or light.colours.count(colour) > 1:
                 continue
             for h in came:
                 if abs(h.entered[0] - t) < 1.0:
@@ -149,13 +110,14 @@ class _Asker:
     def ask_when(self) -> None:
         """Ask how long ago things came in and the light changed, which only time stamps tell."""
         for h in self.seen:
-            if len(h.entered) == 1 and h.thing.kind in ('enters', 'passes'):
+            if (len(h.entered) == 1 and h.thing.kind in ('enters', 'passes')
+                    and self.settled(h)):
                 self._add_age('when', h.thing.name, h.entered[0])
         light = self.scene.light
-        if light is None:
+        if light is None or self.window.light:
             return
         for t, colour in zip(light.times[1:], light.colours[1:]):
-            if t < self.at - STEADY_S and light.colours.count(colour) == 1:
+            if self.since <= t < self.at - STEADY_S and light.colours.count(colour) == 1:
                 self._add_age('when_light', colour, t)
 
     def _add_age(self, key: str, x: str, since: float) -> None:
@@ -173,9 +135,10 @@ class _Asker:
             return
         colours = list(LIGHT_COLOURS)
         self.add('light', 'light_now', light.colour(self.at), colours)
-        self.add('light', 'light_first', light.colours[0], colours,
-                 past=bool(changes) and changes[0] < self.at - 2.0)
-        if changes:
+        if not self.window.cut and all(t >= self.since for t in changes):
+            self.add('light', 'light_first', light.colours[0], colours,
+                     past=bool(changes) and changes[0] < self.at - 2.0)
+        if changes and changes[-1] >= self.since:
             self.add('light', 'light_before', light.colours[len(changes) - 1], colours,
                      past=changes[-1] < self.at - 2.0)
 
@@ -183,7 +146,9 @@ class _Asker:
         """Ask whether there was a thing: one that was, and one that was not but nearly."""
         if not self.clear:
             return
-        names = {h.thing.name for h in self.all}
+        names = {thing.name for thing in self.things}
+        for thing in self.window.others:
+            self.add('seen', 'seen', 'yes', ['no'], x=thing.name, past=True)
         for h in self.seen:
             self.add('seen', 'seen', 'yes', ['no'], x=h.thing.name, past=not h.recent)
             if self.rng.random() < 0.5:
@@ -210,18 +175,19 @@ class _Asker:
         rng = self.rng
         families: list[tuple[str, list[str], str]] = []
         if self.clear:
-            present = {h.thing.name for h in self.all}
-            shapes = [s for s in SHAPES if all(h.thing.shape != s for h in self.all)]
-            colours = [c for c in COLOURS if all(h.thing.colour != c for h in self.all)]
+            present = {thing.name for thing in self.things}
+            shapes = [s for s in SHAPES if all(thing.shape != s for thing in self.things)]
+            colours = [c for c in COLOURS if all(thing.colour != c for thing in self.things)]
             if shapes:
                 families.append(('colour', list(COLOURS), str(rng.choice(shapes))))
-            families.append(('shape', list(SHAPES), str(rng.choice(colours))))
+            if colours:
+                families.append(('shape', list(SHAPES), str(rng.choice(colours))))
             absent = [n for n in self.names(30) if n not in present]
             families.append(('direction', ['left', 'right', 'not at all'],
                              str(rng.choice(absent))))
             families.append(('where', ['left', 'middle', 'right'], str(rng.choice(absent))))
             families.append(('when', list(AGES), str(rng.choice(absent))))
-        if self.scene.light is None:
+        if self.scene.light is None and not self.window.light:
             for key in ('light_now', 'light_first'):
                 families.append((key, list(LIGHT_COLOURS), ''))
         picked = rng.permutation(len(families))[:3]
@@ -234,17 +200,21 @@ class _Asker:
 
 
 def questions_for(scene: Scene, at: float,
-                  chronicle: Chronicle | None = None) -> list[Question]:
+                  chronicle: Chronicle | None = None, window: Window = WHOLE) -> list[Question]:
     """
     Return every question that the frames up to `at` seconds settle, wordings by the seed.
 
+    What a window shows of the past is what counts; nothing is asked whose answer another past
+    would change.
+
     :param at: Seconds since the scene's first frame; at least 1.
     :param chronicle: The scene's, where several moments are asked about.
+    :param window: What is still remembered, and of what came before the scene.
     :raises ValueError: When `at` is under one second.
     """
     if at < 1.0:
         raise ValueError('nothing can be asked before one second has been seen')
-    asker = _Asker(scene, at, chronicle or Chronicle(scene))
+    asker = _Asker(scene, at, chronicle or Chronicle(scene), window)
     for ask in (asker.ask_looks, asker.ask_count, asker.ask_motion, asker.ask_last,
                 asker.ask_order, asker.ask_when, asker.ask_light, asker.ask_seen, asker.ask_where,
                 asker.ask_unanswerable):

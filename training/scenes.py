@@ -11,60 +11,17 @@ from typing import Any
 import numpy as np
 
 from training.render import FrameState, Look, make_background, make_grain, render_frame, Sprite
+from training.things import COLOURS, Light, LIGHT_COLOURS, Seconds, SHAPES, Thing
 
-COLOURS = ('red', 'orange', 'yellow', 'green', 'cyan', 'blue', 'purple', 'white')
-SHAPES = ('ball', 'box', 'cone', 'ring', 'cross')
-LIGHT_COLOURS = ('red', 'yellow', 'green', 'blue')
+# Scenes from this seed on are held out for evaluation.
+HELD_OUT_SEED = 1_000_000_000
 START_NS = 1_700_000_000_000_000_000
 # Starts of two events are at least this far apart, so that their order can be seen at 2 fps.
 EVENT_GAP_S = 1.7
-# One moment or an array of them, in seconds since the scene's first frame.
-Seconds = float | np.ndarray
 # Where things come to stand: rows (frame heights) and ranges of the centre (frame widths).  No two
 # stand in the same place, so that nothing that stays is hidden for good.
 ROWS = (0.47, 0.81)
 PLACES = ((0.17, 0.25), (0.45, 0.55), (0.75, 0.83))
-
-
-@dataclasses.dataclass(frozen=True)
-class Thing:
-    """
-    One object: what it looks like and where it is at any time.
-
-    `times` (seconds) and `places` (centre, in frame widths, camera at rest) are the knots of a
-    piecewise linear path; `radius` is in frame widths, `row` and `radius_y` in frame heights.
-    """
-
-    colour: str
-    shape: str
-    kind: str
-    times: tuple[float, ...]
-    places: tuple[float, ...]
-    row: float
-    radius: float
-    radius_y: float
-
-    @property
-    def name(self) -> str:
-        """The colour and the shape, unique in a scene."""
-        return f'{self.colour} {self.shape}'
-
-    def place(self, seconds: Seconds) -> Any:
-        """Return the centre at `seconds`, in frame widths, camera at rest."""
-        return np.interp(seconds, self.times, self.places)
-
-
-@dataclasses.dataclass(frozen=True)
-class Light:
-    """The signal light: its place and, from each of `times` (seconds, first 0) on, its colour."""
-
-    x: float
-    times: tuple[float, ...]
-    colours: tuple[str, ...]
-
-    def colour(self, seconds: float) -> str:
-        """Return the colour at `seconds`."""
-        return self.colours[int(np.searchsorted(self.times, seconds, side='right')) - 1]
 
 
 @dataclasses.dataclass

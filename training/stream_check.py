@@ -25,7 +25,7 @@ from training.batches import collate
 from training.data import Clip, ClipSpec, Packer
 from training.evaluate import STANDARD
 from training.network import answer_logits, run_model
-from training.plan import HELD_OUT_SEED
+from training.scenes import HELD_OUT_SEED
 
 MAX_ANSWER_TOKENS = 24
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 import numpy as np
 
 from training.history import age, AGES, Chronicle, History
-from training.scenes import COLOURS, LIGHT_COLOURS, Scene, SHAPES
+from training.scenes import Scene
+from training.things import COLOURS, LIGHT_COLOURS, SHAPES
 
 MOTIONS = ('left', 'right', 'not at all')
 ZONES = ((0.0, 0.31), (0.39, 0.61), (0.69, 1.0))

@@ -200,6 +200,8 @@ def main() -> None:
     parser.add_argument('--workers', type=int, default=14, help='processes that draw; 0: none')
     parser.add_argument('--begin-with', type=pathlib.Path,
                         help='a model folder to train on from, instead of nothing')
+    parser.add_argument('--reels', type=float, default=0.0,
+                        help='share of steps with scenes that are cut and fall out of memory')
     parser.add_argument('--rate', type=float, default=1.5e-3, help='learning rate')
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument('--toy', action='store_true', help='the whole path on a CPU in a minute')
@@ -212,7 +214,7 @@ def main() -> None:
     if a.out.resolve() == pathlib.Path('streamvlm_ros/models/tiny').resolve():
         parser.error('train into another folder, and copy the model when it is good')
     plan = Plan(a.out, a.preset, a.minutes, a.clips, a.questions, a.longest, a.workers, a.rate,
-                a.device, a.begin_with)
+                a.device, a.begin_with, reels=a.reels)
     Trainer(plan).run(a.stop_after)
 
 

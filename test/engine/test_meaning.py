@@ -12,9 +12,8 @@ from streamvlm_ros.engine import (
     StreamSettings,
     VideoStreamingInference,
 )
-from training.plan import HELD_OUT_SEED
 from training.questions import questions_for
-from training.scenes import make_scene
+from training.scenes import HELD_OUT_SEED, make_scene
 
 SEEDS = range(HELD_OUT_SEED + 500, HELD_OUT_SEED + 506)
 SECONDS = 12.0

@@ -10,9 +10,8 @@ from typing import Any
 from tiny_model import tiny
 
 from streamvlm_ros.engine import StreamSettings, VideoStreamingInference
-from training.plan import HELD_OUT_SEED
 from training.questions import questions_for
-from training.scenes import make_scene, Scene
+from training.scenes import HELD_OUT_SEED, make_scene, Scene
 
 SECONDS, FPS, SEEN = 60.0, 4.0, 40  # frames before the questions
 

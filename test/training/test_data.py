@@ -12,7 +12,8 @@ from transformers import AutoTokenizer, Qwen2_5_VLForConditionalGeneration
 from streamvlm_ros.engine.frames import PixelSettings, to_patches
 from training.batches import collate
 from training.build import build
-from training.data import ClipSpec, IGNORED, Packer
+from training.data import ClipSpec, Packer
+from training.layout import IGNORED
 from training.network import cut_patches, packed_mask, run_model
 
 
@@ -47,11 +48,13 @@ def test_a_branch_sees_the_trunk_before_it_and_itself_only(packer: Packer, appen
     clip = packer.pack(spec)
     batch = collate([clip], spec.grid)
     mask = packed_mask(batch)[0, 0].numpy()
+    trunk = int((clip.owner == 0).sum())
     for branch in range(1, clip.owner.max() + 1):
         index = np.flatnonzero(clip.owner == branch)
         seen = np.flatnonzero(mask[index[-1]])
-        assert set(seen) == set(range(clip.limit[index[0]])) | set(index)
-    trunk = int((clip.owner == 0).sum())
+        came = np.flatnonzero((clip.owner == 0) & (clip.when <= clip.when[index[0]]))
+        assert 0 < len(came) < trunk or clip.when[index[0]] == clip.when[:trunk].max()
+        assert set(seen) == set(came) | set(index)
     assert np.array_equal(mask[:trunk, :trunk], np.tril(np.ones((trunk, trunk), bool)))
 
 
@@ -66,7 +69,7 @@ def test_a_packed_answer_equals_the_question_asked_alone(packer: Packer,
         outputs = run_model(model, batch, PixelSettings())
         packed, video = outputs.hidden, outputs.video
         keep = (clip.owner == 2) | ((clip.owner == 0) & (
-            np.arange(len(clip.ids)) < clip.limit[clip.owner == 2][0]))
+            clip.when <= clip.when[clip.owner == 2][0]))
         # A batch is padded behind its clips.
         keep = np.pad(keep, (0, batch.ids.shape[1] - len(keep)))
         ids = batch.ids[:, keep]

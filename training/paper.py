@@ -1,0 +1,167 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Chunks prefilled on paper: tokens, positions, and when each goes, by the engine's own bookkeeping.
+
+A packed clip is run in one pass, so every key has one position. Where the engine counts positions
+anew it moves T of all patches it keeps back by the same; on paper the patches stay, and a copy of
+the prefix stands as much further on for whoever comes later. Distances are all that rotary
+attention sees, so that is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import dataclasses
+
+import numpy as np
+import torch
+
+from streamvlm_ros.engine.budget import slots_to_keep
+from streamvlm_ros.engine.cache import StreamCache
+from streamvlm_ros.engine.frames import Frame
+from streamvlm_ros.engine.layout import chunk_labels
+from streamvlm_ros.engine.memory import StreamMemory
+from streamvlm_ros.engine.mrope import MRope
+from streamvlm_ros.engine.positions import Grid, PositionRule, StreamState, VideoPart
+from streamvlm_ros.engine.prompt import Place, Prompt
+from streamvlm_ros.engine.rebase import settle
+
+# More than any clip has.
+ENDLESS = 1 << 13
+NEVER = 1 << 30
+# Positions are not counted anew.
+UNBOUNDED = 1 << 30
+_NO_IMAGE = np.zeros((1, 1, 3), np.uint8)
+
+
+@dataclasses.dataclass(frozen=True)
+class Memory:
+    """
+    How much a stream keeps, as the engine's settings say it; as it is: everything.
+
+    `largest` is the position that is not passed; only a stream in continuous mode, whose patches
+    all move alike, can be put on paper with one.
+    """
+
+    seconds: float = 0.0
+    tokens: int = 0
+    largest: int = UNBOUNDED
+
+    @property
+    def evicts(self) -> bool:
+        """Whether anything ever goes."""
+        return self != ENDLESS_MEMORY
+
+
+ENDLESS_MEMORY = Memory()
+
+
+@dataclasses.dataclass(frozen=True)
+class Stop:
+    """
+    Where a question can be asked.
+
+    It is behind so many temporal `patches`, of which those from `oldest` on are kept; `when` is
+    the time on the trunk's clock, `moved` how much larger T is on paper than in `state`.
+    """
+
+    patches: int
+    oldest: int
+    state: StreamState
+    place: Place
+    when: int
+    moved: int
+
+
+class Trunk:
+    """
+    Prefix and chunks of a stream that keeps what its memory allows.
+
+    A token is seen by what comes behind it from its `when` on, until it is `gone`.
+    """
+
+    def __init__(self, prompt: Prompt, rule: PositionRule, memory: Memory) -> None:
+        """Begin empty."""
+        self._prompt, self._rule, self._largest = prompt, rule, memory.largest
+        slots = slots_to_keep(memory.tokens) if memory.tokens else ENDLESS
+        self._cache = StreamCache(1, 2, slots, torch.float32, [torch.device('cpu')])
+        self._memory = StreamMemory(self._cache, memory.seconds)
+        self._rotation = MRope(torch.ones(1), [1, 0, 0])
+        self._clock = 0
+        self._state, self._place = StreamState(), Place.NOTHING
+        self._copies = 0  # tokens of the prefix' copies, which lead
+        self._prefix = slice(0)  # where the prefix of now is
+        self.ids: list[int] = []
+        self.positions = torch.empty(3, 0, dtype=torch.long)
+        self.when: list[int] = []
+        self.gone: list[int] = []
+        self.stops: list[Stop] = []
+
+    def prefill(self, times_ns: Sequence[int], rows: int, columns: int, append: bool) -> None:
+        """Take a chunk of temporal patches."""
+        prompt, place = self._prompt, self._place
+        first = self.stops[-1].patches if self.stops else 0
+        part = VideoPart(Grid(len(times_ns), rows, columns), tuple(times_ns))
+        opening = prompt.open_segment(place) if append or place is not Place.VIDEO else []
+        closing = prompt.close_segment() if append else []
+        ids = [*opening, *[prompt.pad] * part.grid.tokens, *closing]
+        frames = [Frame(_NO_IMAGE, t, t, number=first + i) for i, t in enumerate(times_ns)]
+        labels = chunk_labels(self._memory, prompt, place, opening, frames, part.grid, closing)
+        self._clock += 1
+        before = self._cache.units
+        self._memory.make_room(len(ids), part.times_ns, goes_on=not opening)
+        self._note_gone(before)
+        self._state = dataclasses.replace(self._state, length=self._cache.length)
+        positions, self._state = self._rule.place(self._state, ids, [part])
+        self._cache.reserve(len(ids))
+        self._cache.advance(len(ids))
+        self._cache.label(labels, positions)
+        self._memory.segment += bool(opening)
+        self._place = Place.USER_TURN if append else Place.VIDEO
+        if not self.ids:
+            self._prefix = slice(0, len(opening))
+        self.ids += ids
+        self.positions = torch.cat([self.positions, self._on_paper(positions)], dim=1)
+        self.when += [self._clock] * len(ids)
+        self.gone += [NEVER] * len(ids)
+        if self._state.last_cache_position > self._largest:
+            self._count_anew()
+        oldest = self._memory.oldest
+        self.stops.append(Stop(first + len(times_ns), oldest.frame if oldest else first,
+                               self._state, self._place, self._clock, self._moved))
+
+    def branch(self, stop: Stop, ids: Sequence[int]) -> torch.Tensor:
+        """Return the positions of tokens behind a stop."""
+        return self._on_paper(self._rule.place(stop.state, ids)[0], stop.moved)
+
+    @property
+    def _moved(self) -> int:
+        return self._state.segment.rebased if self._state.segment else 0
+
+    def _on_paper(self, positions: torch.Tensor, moved: int | None = None) -> torch.Tensor:
+        return positions + torch.tensor([[self._moved if moved is None else moved], [0], [0]])
+
+    def _note_gone(self, before: Sequence) -> None:
+        for unit in set(before) - set(self._cache.units):
+            start = self._copies + unit.first
+            self.gone[start:start + unit.tokens] = [self._clock] * unit.tokens
+
+    def _count_anew(self) -> None:
+        """Count positions anew as the engine does before the next chunk or question."""
+        self._clock += 1
+        before, moved = self._cache.units, self._moved
+        self._state = settle(self._memory, self._state, self._rotation, self._largest)
+        self._note_gone(before)
+        if self._moved == moved:
+            return
+        old, tokens = self._prefix, self._cache.units[0].tokens
+        copy = self.positions[:, old] + torch.tensor([[self._moved - moved], [0], [0]])
+        self.gone[old] = [self._clock] * tokens
+        # In front, so that it sees nothing but itself.
+        self.ids = self.ids[old] + self.ids
+        self.positions = torch.cat([copy, self.positions], dim=1)
+        self.when = [self._clock] * tokens + self.when
+        self.gone = [NEVER] * tokens + self.gone
+        self._copies += tokens
+        self._prefix = slice(0, tokens)
