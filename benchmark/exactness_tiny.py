@@ -27,7 +27,7 @@ from streamvlm_ros.engine import (
 )
 from training.data import Packer
 from training.evaluate import STANDARD
-from training.plan import HELD_OUT_SEED
+from training.scenes import HELD_OUT_SEED
 
 MAX_ANSWER_TOKENS, TOGETHER = 24, 16
 FIRST = HELD_OUT_SEED + STANDARD.frames * 100_000

@@ -37,7 +37,7 @@ def start_node(arguments: Any, ages: pathlib.Path) -> subprocess.Popen[bytes]:
     """Start the node's process."""
     values = {'device': arguments.device, 'dtype': arguments.dtype, 'sample_rate': 0.0,
               'max_pixels': arguments.side ** 2, 'chunk_frames': arguments.chunk_frames,
-              'memory_tokens': arguments.window, 'policy': arguments.policy}
+              'memory_tokens': arguments.window, 'slack': 2, 'policy': arguments.policy}
     given = [word for name, value in values.items() for word in ('-p', f'{name}:={value}')]
     return subprocess.Popen([sys.executable, '-m', 'benchmark.node_process',
                              arguments.dimensions[0], str(ages), '--ros-args', *given])

@@ -20,7 +20,7 @@ from benchmark import card, setup
 from benchmark.dimensions import build
 from benchmark.offered_load import balanced, Load, NANOSECONDS
 from benchmark.timing import percentiles, Timer
-from streamvlm_ros.engine import StreamSettings, StreamWorker, VideoStreamingInference
+from streamvlm_ros.engine import StreamSettings, StreamWorker, VideoStreamingInference, warm_up
 from streamvlm_ros.engine.policy import Policy
 
 QUEUE_FRAMES = 64
@@ -39,7 +39,8 @@ class Bench:
         model, processor = build(name, arguments.device, setup.DTYPES[arguments.dtype])
         self._engine = VideoStreamingInference(model, processor, settings=StreamSettings(
             sample_rate=0.0, max_pixels=arguments.side ** 2, min_pixels=arguments.side ** 2,
-            memory_tokens=arguments.window))
+            memory_tokens=arguments.window, slack=arguments.slack))
+        warm_up([self._engine], print)
         self._newest_ns = 0
         while not self._engine.get_cache_info().evicted_tokens:
             self._chunk()
@@ -99,7 +100,10 @@ def main(argv: list[str] | None = None) -> None:
                       choices=[policy.value for policy in Policy])
     made.add_argument('--seconds', type=float, default=8.0, help='for each rate')
     made.add_argument('--steps', type=int, default=5, help='of the bisection')
+    made.add_argument('--at-least', type=float, default=0.0, help='share of the rate without '
+                      'questions that bisection begins at')
     made.add_argument('--window', type=int, default=16384, help='tokens')
+    made.add_argument('--slack', type=int, default=2, help='see StreamSettings')
     made.add_argument('--side', type=int, default=448, help='of the frames, in pixels')
     made.add_argument('--askers', type=int, default=1)
     made.add_argument('--max-new-tokens', type=int, default=64)
@@ -110,7 +114,7 @@ def main(argv: list[str] | None = None) -> None:
         bench = Bench(name, arguments)
         print(f'{name}: {bench.alone:.1f} fps without questions', flush=True)
         for policy in arguments.policies:
-            low, high = 0.0, bench.alone
+            low, high = arguments.at_least * bench.alone, bench.alone
             best.append({'model': name, 'policy': policy, 'offered fps': 0.0})
             for _ in range(arguments.steps):
                 rate = (low + high) / 2

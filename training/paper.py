@@ -26,6 +26,7 @@ from streamvlm_ros.engine.mrope import MRope
 from streamvlm_ros.engine.positions import Grid, PositionRule, StreamState, VideoPart
 from streamvlm_ros.engine.prompt import Place, Prompt
 from streamvlm_ros.engine.rebase import settle
+from streamvlm_ros.engine.settings import StreamSettings
 
 # More than any clip has.
 ENDLESS = 1 << 13
@@ -84,7 +85,7 @@ class Trunk:
     def __init__(self, prompt: Prompt, rule: PositionRule, memory: Memory) -> None:
         """Begin empty."""
         self._prompt, self._rule, self._largest = prompt, rule, memory.largest
-        slots = slots_to_keep(memory.tokens) if memory.tokens else ENDLESS
+        slots = slots_to_keep(memory.tokens, StreamSettings.slack) if memory.tokens else ENDLESS
         self._cache = StreamCache(1, 2, slots, torch.float32, [torch.device('cpu')])
         self._memory = StreamMemory(self._cache, memory.seconds)
         self._rotation = MRope(torch.ones(1), [1, 0, 0])

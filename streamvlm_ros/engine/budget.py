@@ -12,21 +12,18 @@ from streamvlm_ros.engine.frames import PixelSettings
 from streamvlm_ros.engine.model import StreamQwenModel
 from streamvlm_ros.engine.settings import StreamSettings
 
-# One slot in so many is not for keeping: while an answer reads what the stream has dropped, these
-# are what new frames go to.
-SLACK = 8
 # Positions that Qwen2.5-VL was trained on; its configuration names four times as many.
 TRAINED_POSITIONS = 32768
 
 
-def tokens_kept(slots: int) -> int:
-    """Return how many tokens a cache of so many slots keeps at most."""
-    return slots - slots // SLACK
+def tokens_kept(slots: int, slack: int) -> int:
+    """Return how many tokens a cache of so many slots keeps at most; see ``StreamSettings``."""
+    return slots - slots // slack
 
 
-def slots_to_keep(tokens: int) -> int:
+def slots_to_keep(tokens: int, slack: int) -> int:
     """Return how many slots it takes to keep so many tokens."""
-    return -(-tokens * SLACK // (SLACK - 1))
+    return -(-tokens * slack // (slack - 1))
 
 
 def cache_slots(model: StreamQwenModel, pixels: PixelSettings, settings: StreamSettings) -> int:
@@ -57,7 +54,7 @@ def check_all_fit(model: StreamQwenModel, settings: Sequence[StreamSettings]) ->
 
 def _wanted_slots(model: StreamQwenModel, settings: StreamSettings) -> int:
     if settings.memory_tokens:
-        return slots_to_keep(settings.memory_tokens)
+        return slots_to_keep(settings.memory_tokens, settings.slack)
     if not settings.memory_bytes:
         return settings.capacity
     token = model.layer_bytes * len(model.layer_devices)

@@ -29,8 +29,10 @@ class StreamMemory:
 
     """
 
-    def __init__(self, cache: StreamCache, seconds: float = 0.0, kept_turns: int = 8) -> None:
+    def __init__(self, cache: StreamCache, seconds: float = 0.0, kept_turns: int = 8,
+                 slack: int = 8) -> None:
         """Keep what fits, or of it the newest ``seconds`` where these are above 0."""
+        self._slack = slack
         self.cache = cache
         self._seconds = seconds
         self._kept_turns = kept_turns
@@ -45,7 +47,7 @@ class StreamMemory:
     @property
     def limit(self) -> int:
         """Tokens that are kept at most."""
-        return tokens_kept(self.cache.capacity)
+        return tokens_kept(self.cache.capacity, self._slack)
 
     @property
     def oldest(self) -> Label | None:

@@ -27,12 +27,14 @@ class StreamSettings:
         max_pixels: upper bound of height x width after resizing; 0: the model's own.
         system_prompt: system turn; empty: the chat template's default.
         capacity: tokens that the KV cache has room for, unless memory_tokens or memory_bytes says
-            it.  Seven eighths of the room are for keeping, the rest for what comes in while open
-            answers still read what was dropped.  What is full lets the oldest temporal patches go.
+            it.  What is full lets the oldest temporal patches go.
         memory_seconds: keep no more than the newest so many seconds, by the frames' times, of what
             there is room for; 0: all.
         memory_tokens: make room to keep so many tokens; 0: see capacity.
         memory_bytes: make the cache so large, all layers together; 0: see capacity.
+        slack: one slot in so many is not for keeping: new frames go there while open answers still
+            read what was dropped.  2 doubles the memory for a stream that never waits for an
+            answer that is no longer than what is kept.
         kept_turns: newest questions and answers kept by update_state that stay when frames go.
         rebase_position: largest position before positions are counted anew from what is kept; 0:
             three quarters of what the model was trained on.
@@ -56,6 +58,7 @@ class StreamSettings:
     memory_seconds: float = 0.0
     memory_tokens: int = 0
     memory_bytes: int = 0
+    slack: int = 8
     kept_turns: int = 8
     rebase_position: int = 0
     skip_static: float = 0.0
@@ -74,6 +77,8 @@ class StreamSettings:
         budgets = ('memory_seconds', 'memory_tokens', 'memory_bytes')
         if sum(getattr(self, name) > 0 for name in budgets) > 1:
             self._refuse(f'Only one of {", ".join(budgets)} can be set; leave the others 0.')
+        if self.slack < 2:
+            self._refuse(f'slack is {self.slack}; give at least 2, one slot in two.')
         if self.kept_turns < 1:
             self._refuse(f'kept_turns is {self.kept_turns}; give at least 1.')
         if self.max_pixels and self.min_pixels > self.max_pixels:

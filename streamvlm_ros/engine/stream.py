@@ -54,7 +54,8 @@ class FrameStream:
             max_pixels=settings.max_pixels or pixels.max_pixels)
         self._settings = settings
         self.cache = model.new_cache(cache_slots(model, self.pixels, settings))
-        self.memory = StreamMemory(self.cache, settings.memory_seconds, settings.kept_turns)
+        self.memory = StreamMemory(self.cache, settings.memory_seconds, settings.kept_turns,
+                                   settings.slack)
         self._chunks = ChunkEncoder(model, prompt, self.pixels, self.memory,
                                     append=settings.position_mode == 'append')
         self._largest = rebase_position(model, settings)

@@ -68,6 +68,11 @@ def _run(engine: VideoStreamingInference, batches: Sequence[int],
         for _ in range(engine.settings.chunk_frames):
             stamp += 250_000_000
             engine.append_frame(noise, stamp)
+    # Also in the midst of a chunk: whole pairs are prefilled then, an odd frame in the branch.
+    for _ in range(TIMES * engine.settings.chunk_frames):
+        stamp += 250_000_000
+        engine.append_frame(noise, stamp)
+        engine.ask(QUESTIONS[0], 1)
     log('Chunks of frames are ready.')
     for question in QUESTIONS:
         for _ in range(TIMES):

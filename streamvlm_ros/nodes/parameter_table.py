@@ -109,6 +109,14 @@ PARAMETERS = (
         maximum=1 << 24,
     ),
     Parameter(
+        'slack',
+        _STREAM.slack,
+        'One slot of the cache in so many is where new frames go while open answers still read '
+        'what was dropped. 2 for long answers beside fast cameras.',
+        minimum=2,
+        maximum=64,
+    ),
+    Parameter(
         'memory_bytes',
         _STREAM.memory_bytes,
         'Make the KV cache so large, all layers together; 0: see capacity.',
