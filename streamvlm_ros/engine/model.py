@@ -6,27 +6,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 import dataclasses
-import functools
 import os
-from typing import Any, TYPE_CHECKING
+from typing import Any
 
 import torch
-from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+from transformers import Qwen2_5_VLConfig
 from transformers.utils import ModelOutput
 
 from streamvlm_ros.engine.cache import KVContext, StreamCache
 from streamvlm_ros.engine.checkpoint import check_checkpoint, check_loaded
 from streamvlm_ros.engine.decoder import run_layers
-from streamvlm_ros.engine.mrope import MRope
-from streamvlm_ros.engine.operations import operations_for, TORCH
+from streamvlm_ros.engine.operations import operations_for
 from streamvlm_ros.engine.positions import Grid, NANOSECONDS, PositionRule, StreamState, VideoPart
+from streamvlm_ros.engine.prepared import PreparedModel
 from streamvlm_ros.engine.tail import Tail
 from streamvlm_ros.engine.vision import encode_video
-from streamvlm_ros.engine.weights import LayerWeights, VisionWeights
-
-if TYPE_CHECKING:
-    from streamvlm_ros.engine.decoding import Decoding
-    from streamvlm_ros.engine.device_passes import DevicePasses
 
 DEFAULT_CAPACITY = 16384
 # Published checkpoints have the names of transformers 4; transformers maps them for its own
@@ -53,7 +47,7 @@ class StreamOutput(ModelOutput):
     rope_deltas: torch.Tensor | None = None
 
 
-class StreamQwenModel(Qwen2_5_VLForConditionalGeneration):
+class StreamQwenModel(PreparedModel):
     """Qwen2.5-VL with the stock weights, name by name, and a position state of its own.
 
     Attributes:
@@ -129,7 +123,8 @@ class StreamQwenModel(Qwen2_5_VLForConditionalGeneration):
         """Encode temporal patches; see ``vision.encode_video``."""
         patches = patches.to(self.vision.visual.patch_embed.proj.weight.device)
         if self.passes is not None:
-            return self.passes.encode(patches.to(self.dtype), grid)
+            # A copy: the next run of this pass writes over it.
+            return self.passes.encode(patches.to(self.dtype), grid).clone()
         return encode_video(self.vision, patches, grid)
 
     def embed(self, ids: Sequence[int], video: torch.Tensor | None = None) -> torch.Tensor:
@@ -190,49 +185,6 @@ class StreamQwenModel(Qwen2_5_VLForConditionalGeneration):
         norm = self.model.language_model.norm
         return operations_for(hidden).norm_linear(
             hidden, norm.weight, norm.variance_epsilon, self.lm_head.weight).float()
-
-    @functools.cached_property
-    def rotation(self) -> MRope:
-        """What queries and keys are rotated by."""
-        # Once, at the first prefill: before that the weights may not be loaded yet.
-        return MRope(self.model.language_model.rotary_emb.inv_freq,
-                     self.config.text_config.rope_parameters['mrope_section'])
-
-    @functools.cached_property
-    def layers(self) -> list[LayerWeights]:
-        """The decoder's weights; the modules' parameters are views of them from now on."""
-        return [LayerWeights.of(layer) for layer in self.model.language_model.layers]
-
-    @functools.cached_property
-    def vision(self) -> VisionWeights:
-        """The ViT's weights; the modules' parameters are views of them from now on."""
-        return VisionWeights.owning(self.model.visual)
-
-    @functools.cached_property
-    def passes(self) -> DevicePasses | None:
-        """The fast way on one GPU; None where there is none."""
-        half = self.model.language_model.layers[0].self_attn.head_dim // 2
-        fits = half & (half - 1) == 0 and half >= 8
-        one = len({parameter.device for parameter in self.parameters()}) == 1
-        if not (one and fits) or operations_for(self.get_input_embeddings().weight) is TORCH:
-            return None
-        # Only here is Triton needed.
-        from streamvlm_ros.engine.device_passes import DevicePasses
-        return DevicePasses(self)
-
-    @functools.cached_property
-    def decoding(self) -> Decoding | None:
-        """Decodes answers on one GPU; None where there is none."""
-        if self.passes is None:
-            return None
-        from streamvlm_ros.engine.decoding import Decoding
-        return Decoding(self.passes)
-
-    def _apply(self, *args: Any, **kwargs: Any) -> StreamQwenModel:
-        """Move or convert the parameters: what was made of them is made anew."""
-        for made in ('rotation', 'layers', 'vision', 'passes', 'decoding'):
-            self.__dict__.pop(made, None)
-        return super()._apply(*args, **kwargs)
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Return float32 logits [n, vocabulary] of normed hidden states."""
