@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import pytest
-from random_models import random_model
+from random_models import random_clip, random_model
 from test_memory import stream
 import torch
 
@@ -23,6 +23,26 @@ def test_budgets_say_how_large_the_cache_is():
     assert engine.get_cache_info().memory_bytes == 500 * token
     with pytest.raises(StreamError, match=f'takes {token} bytes'):
         stream(memory_bytes=token - 1)
+
+
+def test_slack_is_room_for_frames_beside_an_open_answer():
+    """With half of the slots slack, a whole window comes while an answer reads the one before."""
+    engine = stream(memory_tokens=120, slack=2)
+    assert engine._stream.memory.limit == 120 and engine.get_cache_info().capacity == 240
+    taken = {}
+    for slack in (8, 2):
+        engine = stream(memory_tokens=120, slack=slack)
+        for i, frame in enumerate(random_clip(0, 80, 56, 56)):
+            engine.append_frame(frame, 0.5 * i)
+        opened = engine.questions.open('What?', 4)
+        before = engine.get_cache_info().evicted_tokens
+        for i in range(80, 240):
+            if engine.frames_must_wait:
+                break
+            engine.append_frame(random_clip(i, 1, 56, 56)[0], 0.5 * i)
+        taken[slack] = engine.get_cache_info().evicted_tokens - before
+        engine.questions.abandon(opened)
+    assert taken[2] > 100 > 4 * taken[8] > 0
 
 
 def test_a_cache_that_does_not_fit_is_refused_at_start(monkeypatch):

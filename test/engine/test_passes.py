@@ -108,3 +108,18 @@ def test_the_same_with_kernels(shape, mode, settings, kernels):
     assert state == expected[1]
     for mine, theirs in zip(keys, expected[2]):
         assert torch.allclose(mine, theirs, atol=1e-4)
+
+
+def test_two_videos_of_one_size_in_one_prompt(kernels):
+    """Each is what it is alone: a recorded ViT pass writes over what it gave before."""
+    model = random_model('grouped')
+    pads = [model.config.video_token_id] * 4
+    ids = torch.tensor([[1, *pads, 2, *pads, 3]])
+    patches = torch.randn(2 * 16, 1176)
+    given = dict(pixel_values_videos=patches, video_grid_thw=torch.tensor([[1, 4, 4]] * 2))
+    expected = model.forward(ids, **given).logits
+    kernels(model)
+    for _ in range(3):
+        assert torch.allclose(model.forward(ids, **given).logits, expected, atol=1e-4)
+    swapped = given | dict(pixel_values_videos=patches.flip(0))
+    assert not torch.allclose(model.forward(ids, **swapped).logits, expected, atol=1e-2)

@@ -134,7 +134,8 @@ def test_bad_frames_are_refused(call, sentence):
     ({'min_pixels': 9, 'max_pixels': 4}, 'above max_pixels'),
     ({'time_source': 'uniform', 'sample_rate': 0.0}, 'uniform needs'),
     ({'memory_seconds': -1}, 'memory_seconds'), ({'kept_turns': 0}, 'kept_turns'),
-    ({'memory_seconds': 9.0, 'memory_tokens': 9}, 'Only one of memory_seconds')])
+    ({'memory_seconds': 9.0, 'memory_tokens': 9}, 'Only one of memory_seconds'),
+    ({'slack': 1}, 'slack is 1')])
 def test_bad_settings_are_refused(settings, sentence):
     """Each with a sentence that names the setting."""
     with pytest.raises(StreamError, match=sentence):
