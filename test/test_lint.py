@@ -56,7 +56,7 @@ def test_ruff_is_set_to_what_ament_flake8_and_pep257_check() -> None:
 
 def test_copyright() -> None:
     assert len(SOURCE_FILES) > 100
-    assert {file.suffix for file in SOURCE_FILES} == set(SOURCES) - {'.cmake', '.sh'}
+    assert {file.suffix for file in SOURCE_FILES} == set(SOURCES) - {'.cmake'}
     lines = ('Copyright 2026 The streamvlm_ros authors', 'SPDX-License-Identifier: Apache-2.0')
     missing = [
         name(file)
