@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+import contextlib
 import os
 import pathlib
 import sys
@@ -15,6 +16,12 @@ HERE = pathlib.Path(__file__).parent
 # Small models need one thread; the other core is the tests' own.
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 sys.path.append(str(HERE / 'nodes'))
+# Triton is an interpreter only if it was asked to be when it was imported, and others import it
+# too. Processes that tests start are to compile theirs.
+os.environ['TRITON_INTERPRET'] = '1'
+with contextlib.suppress(ImportError):
+    import triton.language  # noqa: F401
+del os.environ['TRITON_INTERPRET']
 
 
 @pytest.fixture(scope='session')

@@ -8,21 +8,21 @@ benchmark/exactness_gpu.py is for that.
 
 from __future__ import annotations
 
-import os
-
 import pytest
 import torch
 
 if torch.cuda.is_available():
     pytest.skip('The kernels are interpreted on machines without a GPU only.',
                 allow_module_level=True)
-os.environ['TRITON_INTERPRET'] = '1'
-try:
-    triton = pytest.importorskip('triton', reason='Triton is not installed.')
-    from streamvlm_ros.engine.kernels import attention, matmul, operations, pointwise
-finally:
-    # Processes that tests start are to compile theirs.
-    del os.environ['TRITON_INTERPRET']
+# test/conftest.py has imported it as an interpreter.
+triton = pytest.importorskip('triton', reason='Triton is not installed.')
 triton.knobs.runtime.interpret = True
 
-__all__ = ['attention', 'matmul', 'operations', 'pointwise']
+from streamvlm_ros.engine.kernels import (  # noqa: E402
+    attention,
+    matmul,
+    operations,
+    pointwise,
+)
+
+__all__ = ['attention', 'matmul', 'operations', 'pointwise', 'triton']
