@@ -51,7 +51,7 @@ class DevicePasses:
         """
         if self._encoded is not None:
             self._encoded.synchronize()
-        key = 'vision', tuple(frames.shape)
+        key = 'vision', grid
         work = self.recorder.work(key, lambda: VisionPass(self._model, frames, grid))
         work.frames.copy_(frames)
         self.recorder.run(key)

@@ -14,6 +14,7 @@ from streamvlm_ros.engine import passes, StreamSettings, VideoStreamingInference
 from streamvlm_ros.engine.decoding import Decoding
 from streamvlm_ros.engine.device_passes import DevicePasses
 from streamvlm_ros.engine.graphs import Recorder
+from streamvlm_ros.engine.positions import Grid
 
 QUESTIONS = ('What?', 'Is there a box?', 'And now, where does the red one go, which came first?')
 
@@ -123,3 +124,16 @@ def test_two_videos_of_one_size_in_one_prompt(kernels):
         assert torch.allclose(model.forward(ids, **given).logits, expected, atol=1e-4)
     swapped = given | dict(pixel_values_videos=patches.flip(0))
     assert not torch.allclose(model.forward(ids, **swapped).logits, expected, atol=1e-2)
+
+
+def test_grids_of_one_size_and_two_shapes(kernels):
+    """An upright picture has as many patches as one on its side, and another ViT pass."""
+    model = random_model('grouped')
+    patches = torch.randn(4 * 8, 1176)
+    grids = Grid(1, 2, 4), Grid(1, 4, 2), Grid(2, 2, 2)
+    with torch.inference_mode():
+        expected = [model.encode_video(patches, grid) for grid in grids]
+        kernels(model)
+        for _ in range(3):
+            for grid, each in zip(grids, expected):
+                assert torch.allclose(model.encode_video(patches, grid), each, atol=1e-4)
