@@ -51,7 +51,8 @@ def warm_up(engines: Sequence[VideoStreamingInference], log: Callable[[str], obj
 
 def memory_report(engines: Sequence[VideoStreamingInference]) -> str:
     """Return a sentence on what the GPU's memory is taken by; nothing grows from here on."""
-    weights = sum(each.nbytes for each in engines[0].model.state_dict().values())
+    # Not of the state: that names tied weights twice.
+    weights = sum(parameter.nbytes for parameter in engines[0].model.parameters())
     cache = sum(engine.get_cache_info().memory_bytes for engine in engines)
     reserved = torch.cuda.memory_reserved()
     return (f'GPU memory: {reserved / 1e9:.2f} GB, of which {weights / 1e9:.2f} GB weights, '
