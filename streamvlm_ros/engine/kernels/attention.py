@@ -13,12 +13,19 @@ import torch
 import triton
 import triton.language as tl
 
-from streamvlm_ros.engine.kernels.launch import launch_options, PDL, prefetch, STAGES
+from streamvlm_ros.engine.kernels.launch import (
+    launch_options,
+    PDL,
+    prefetch,
+    ROOMY,
+    STAGES,
+)
 from streamvlm_ros.engine.kernels.merging import merge
 
 LOG2_E = 1.4426950408889634
-# (keys in a tile, warps, stages) for tiles of 128 rows, and for fewer.
-LARGE = (128, 8, 3) if STAGES == 3 else (64, 8, STAGES)
+# (keys in a tile, warps, stages) for tiles of 128 rows, for those with a tree, and for fewer rows.
+LARGE = (128 if ROOMY else 64, 8, STAGES)
+LARGE_TREE = (64 if ROOMY else 32, 8, 2)
 SMALL = (64, 4, STAGES)
 
 
@@ -220,7 +227,7 @@ def attend_sequence(query: torch.Tensor, keys: torch.Tensor, values: torch.Tenso
     n, heads, width = query.shape
     group = heads // kv_heads
     rows = min(128, max(16, triton.next_power_of_2(n * group)))
-    block, warps, stages = LARGE if rows >= 128 else SMALL
+    block, warps, stages = SMALL if rows < 128 else LARGE if tree is None else LARGE_TREE
     single = splits == 1
     part = query.new_empty(splits, n, heads, width,
                            dtype=query.dtype if single else torch.float32)
