@@ -8,12 +8,12 @@ What is heavy is imported late, so that a signal during the imports ends the pro
 from __future__ import annotations
 
 import contextlib
-import signal
 import sys
 import threading
 import time
-from types import FrameType
 from typing import Any, TYPE_CHECKING
+
+from streamvlm_ros.nodes.signals import Stop, StopOnSignal
 
 if TYPE_CHECKING:
     from rclpy.executors import Executor
@@ -22,17 +22,6 @@ if TYPE_CHECKING:
 
 REPLY_TIME = 2.0  # seconds for the last replies to go out
 LAST_SPINS = 100  # for each stream; each runs one callback or task; too many do no harm
-
-
-class Stop(BaseException):
-    """SIGINT or SIGTERM came; raised in the main thread wherever that is."""
-
-
-def _raise_stop(signum: int, frame: FrameType | None) -> None:
-    # One is enough, and the way out must not be cut short by the second Ctrl-C.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise Stop
 
 
 def main(args: list[str] | None = None) -> int:
@@ -45,26 +34,25 @@ def main(args: list[str] | None = None) -> int:
         The process's exit code: 0 after a signal, 1 when the node could not start.
 
     """
-    signal.signal(signal.SIGINT, _raise_stop)
-    signal.signal(signal.SIGTERM, _raise_stop)
     try:
-        import rclpy
-        from rclpy.signals import SignalHandlerOptions
+        with StopOnSignal() as signals:
+            import rclpy
+            from rclpy.signals import SignalHandlerOptions
 
-        try:
-            rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-        except RuntimeError as error:
-            print(f'streamvlm: {_sentence(error)}', file=sys.stderr)
-            return 1
-        try:
-            return _run()
-        finally:
-            rclpy.try_shutdown()
+            try:
+                rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+            except RuntimeError as error:
+                print(f'streamvlm: {_sentence(error)}', file=sys.stderr)
+                return 1
+            try:
+                return _run(signals)
+            finally:
+                rclpy.try_shutdown()
     except Stop:
         return 0
 
 
-def _run() -> int:
+def _run(signals: StopOnSignal) -> int:
     from rclpy.executors import SingleThreadedExecutor
     from rclpy.logging import get_logger
 
@@ -77,12 +65,12 @@ def _run() -> int:
     spinner: threading.Thread | None = None
     try:
         node = StreamNode()
+        signals.wake = node.transitions.wake
         for each in node.nodes:
             executor.add_node(each)
         spinner = threading.Thread(target=_spin, args=(executor, stopping, node), name='ros')
         spinner.start()
-        # The main thread runs the transitions; Python hands signals to it, in the midst of loading
-        # too.
+        # The main thread runs the transitions; a signal ends them, in the midst of loading too.
         if node.autostart and not node.start():
             return 1
         node.transitions.run()

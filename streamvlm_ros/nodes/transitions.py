@@ -53,6 +53,10 @@ class Transitions:
         request = ChangeState.Request(transition=Transition(id=transition))
         return bool(self._run(request, ChangeState.Response()).success)
 
+    def wake(self) -> None:
+        """Have `run` look up, if it waits; any thread may call this."""
+        self._jobs.put(lambda: None)
+
     def end(self) -> None:
         """Make `run` return."""
         self._jobs.put(None)

@@ -71,6 +71,21 @@ def test_signal_while_starting(
         assert 'Traceback' not in node.log()
 
 
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_signal_whose_handler_was_replaced(
+    domain: int, model_folder: pathlib.Path, tmp_path: pathlib.Path, number: int
+) -> None:
+    """LLVM does that when Triton compiles the first kernel."""
+    program = (pathlib.Path(__file__).with_name('deaf_node.py'),)
+    with (
+        NodeProcess(tmp_path, model=model_folder, program=program) as node,
+        Camera(node) as camera,
+    ):
+        camera.wait_ready()
+        assert node.stop(number) == 0
+        assert 'Traceback' not in node.log()
+
+
 @pytest.mark.parametrize(
     ('parameters', 'sentence'),
     [
