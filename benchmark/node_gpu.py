@@ -39,7 +39,7 @@ def start_node(arguments: Any, ages: pathlib.Path) -> subprocess.Popen[bytes]:
               'max_pixels': arguments.side ** 2, 'chunk_frames': arguments.chunk_frames,
               'memory_tokens': arguments.window, 'slack': 2, 'policy': arguments.policy}
     given = [word for name, value in values.items() for word in ('-p', f'{name}:={value}')]
-    return subprocess.Popen([sys.executable, '-m', 'benchmark.node_process',
+    return subprocess.Popen([sys.executable, '-X', 'faulthandler', '-m', 'benchmark.node_process',
                              arguments.dimensions[0], str(ages), '--ros-args', *given])
 
 
@@ -48,7 +48,10 @@ def end(process: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.send_signal(signal.SIGINT)
         process.wait(30)
-    process.kill()
+        return
+    # Says where it hangs.
+    process.send_signal(signal.SIGABRT)
+    process.wait()
 
 
 def measure(arguments: Any, folder: pathlib.Path) -> dict[str, Any]:
