@@ -62,7 +62,7 @@ class StopOnSignal:
     def _wait(self) -> None:
         number = signal.sigwait(SIGNALS)
         if not self._over:
-            _thread.interrupt_main(number)
+            _thread.interrupt_main(signal.Signals(number))
             self.wake()
 
 

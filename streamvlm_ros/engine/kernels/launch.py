@@ -15,12 +15,12 @@ import torch
 import triton
 import triton.language as tl
 
-PDL = torch.cuda.is_available() and torch.cuda.get_device_capability()[0] >= 9
 # Bytes of shared memory that a program may have: 99 KB on the RTX cards, 163 KB on the A100 and
 # Jetson Orin, 227 KB on the H100 and Jetson Thor.
-SHARED = (torch.cuda.get_device_properties().shared_memory_per_block_optin
-          if torch.cuda.is_available() else 99 * 1024)
+_CARD: Any = torch.cuda.get_device_properties() if torch.cuda.is_available() else None
+SHARED: int = _CARD.shared_memory_per_block_optin if _CARD else 99 * 1024
 ROOMY = SHARED >= 200_000
+PDL: bool = _CARD is not None and _CARD.major >= 9
 # Depths of the software pipelines that this has room for.
 STAGES = 3 if ROOMY else 2
 MOST_STAGES = 8 if ROOMY else 2
