@@ -40,24 +40,15 @@ class DevicePasses:
         self._model = model
         self.recorder = Recorder()
         self.batches = BATCHES
-        self._encoded: torch.cuda.Event | None = None
+        self._begun: torch.cuda.Event | None = None
 
     @torch.inference_mode()
     def encode(self, frames: torch.Tensor, grid: Grid) -> torch.Tensor:
-        """Encode frames; see ``VisionPass``.  What is returned holds until the next call.
-
-        Waits until what was encoded before is through, so that the device is never more than one
-        chunk behind the host.
-        """
-        if self._encoded is not None:
-            self._encoded.synchronize()
+        """Encode frames; see ``VisionPass``.  What is returned holds until the next call."""
         key = 'vision', grid
         work = self.recorder.work(key, lambda: VisionPass(self._model, frames, grid))
         work.frames.copy_(frames)
         self.recorder.run(key)
-        if frames.is_cuda:
-            self._encoded = torch.cuda.Event()
-            self._encoded.record()
         assert work.embeddings is not None
         return work.embeddings
 
@@ -67,10 +58,18 @@ class DevicePasses:
                  ) -> tuple[bool, torch.Tensor | None]:
         """Prefill one sequence's tokens; see ``StreamQwenModel.extend``.
 
+        With video, waits until the device is where the last one with video began, so that it is
+        never more than one chunk behind the host.
+
         Returns:
             Whether kernels could do it, and the logits.
 
         """
+        if video is not None and video.is_cuda:
+            if self._begun is not None:
+                self._begun.synchronize()
+            self._begun = torch.cuda.Event()
+            self._begun.record()
         context.reserve(len(ids))
         table = context.table(len(ids))
         if not isinstance(table, SequenceTable):
