@@ -9,13 +9,8 @@ import dataclasses
 
 import torch
 
-from streamvlm_ros.engine.frames import (
-    cut_patches,
-    Frame,
-    grey_levels,
-    PixelSettings,
-    smart_resize,
-)
+from streamvlm_ros.engine.ahead import Ahead
+from streamvlm_ros.engine.frames import cut_patches, Frame, grey_levels, grid_of, PixelSettings
 from streamvlm_ros.engine.layout import chunk_labels, Labels
 from streamvlm_ros.engine.memory import StreamMemory
 from streamvlm_ros.engine.model import StreamQwenModel
@@ -49,18 +44,19 @@ class ChunkEncoder:
     """Encodes frames for where the stream stands; changes nothing."""
 
     def __init__(self, model: StreamQwenModel, prompt: Prompt, pixels: PixelSettings,
-                 memory: StreamMemory, append: bool) -> None:
+                 memory: StreamMemory, ahead: Ahead, append: bool) -> None:
         """Encode with a model; ``append``: every chunk is a vision segment of its own."""
         self._model = model
         self._prompt = prompt
         self._pixels = pixels
         self._memory = memory
+        self._ahead = ahead
         self._append = append
         self._device = model.device
 
     def encode(self, frames: Sequence[Frame], place: Place,
                size: tuple[int, int] | None) -> EncodedChunk:
-        """Run an even number of frames of one size through the ViT.
+        """Run an even number of frames of one size through the ViT, if they were not before.
 
         Args:
             frames: the frames.
@@ -68,22 +64,23 @@ class ChunkEncoder:
             size: height and width of the frames that are newest in the cache.
 
         """
-        patches, grid = cut_patches(grey_levels(frames, self._pixels, self._device),
-                                    self._pixels)
+        grid = grid_of(frames[0].size, len(frames), self._pixels)
         times = tuple(frame.time_ns for frame in frames[::self._pixels.temporal_patch_size])
         before, behind, following = self._around(frames[0], place, size)
         ids = [*before, *[self._prompt.pad] * grid.tokens, *behind]
         labels = chunk_labels(self._memory, self._prompt, place, before, frames, grid, behind)
-        return EncodedChunk(ids, self._model.encode_video(patches, grid), VideoPart(grid, times),
-                            following, labels, self._memory.segment + bool(before))
+        video = self._ahead.take(frames)
+        if video is None:
+            video = self._model.encode_video(*cut_patches(
+                grey_levels(frames, self._pixels, self._device), self._pixels))
+        return EncodedChunk(ids, video, VideoPart(grid, times), following, labels,
+                            self._memory.segment + bool(before))
 
     def tokens(self, frame: Frame, frames: int, place: Place,
                size: tuple[int, int] | None) -> int:
         """Return how many tokens so many frames like this one take; see ``encode``."""
-        height, width = smart_resize(*frame.size, self._pixels)
         before, behind, _ = self._around(frame, place, size)
-        return (len(before) + len(behind) + -(-frames // self._pixels.temporal_patch_size)
-                * (height // self._pixels.factor) * (width // self._pixels.factor))
+        return len(before) + len(behind) + grid_of(frame.size, frames, self._pixels).tokens
 
     def _around(self, frame: Frame, place: Place,
                 size: tuple[int, int] | None) -> tuple[list[int], list[int], Place]:

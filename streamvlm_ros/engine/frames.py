@@ -122,6 +122,13 @@ def smart_resize(height: int, width: int, settings: PixelSettings) -> tuple[int,
     return new_height, new_width
 
 
+def grid_of(size: tuple[int, int], frames: int, settings: PixelSettings) -> Grid:
+    """Return the merged token grid of so many frames of this height and width."""
+    height, width = smart_resize(*size, settings)
+    return Grid(-(-frames // settings.temporal_patch_size), height // settings.factor,
+                width // settings.factor)
+
+
 def upload(image: np.ndarray, settings: PixelSettings, device: torch.device) -> torch.Tensor:
     """Bring an RGB uint8 image [h, w, 3] to the device, and resize it there.
 

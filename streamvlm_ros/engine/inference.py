@@ -39,6 +39,7 @@ class VideoStreamingInference(Watching):
     Attributes:
         settings: what the stream was begun with.
         questions: opens several questions at once and decodes them together.
+        ahead: what of its next chunk can be encoded together with other streams'.
 
     """
 
@@ -70,6 +71,7 @@ class VideoStreamingInference(Watching):
                               f'A KV cache of {self.settings.capacity} tokens does not fit the '
                               f'device; lower the capacity ({error}).') from error
         super().__init__(prompt, stream, Questions(self._model, prompt, stream))
+        self.ahead = stream.ahead
         self._clock = FrameClock(self.settings)
 
     @property

@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 import collections
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 import dataclasses
+import itertools
 import time
 from typing import Any, TYPE_CHECKING
 
@@ -81,7 +83,7 @@ class FrameIntake:
         """Queue a frame, or sample it out, or count why it is lost.
 
         When the queue is full, the oldest whole temporal patch that waits is dropped: two frames
-        that would be encoded together, never one out of a pair.
+        that would be encoded together, never one out of a pair, nor what ``hold`` has named.
         """
         self._counters.arrived()
         try:
@@ -111,10 +113,21 @@ class FrameIntake:
         self.newest_stamp = stamp_ns
         return True
 
+    def oldest(self, frames: int) -> list[WaitingFrame]:
+        """Return up to so many of the oldest frames, which stay where they are."""
+        return list(itertools.islice(self._frames, frames))
+
+    def hold(self, frames: Sequence[WaitingFrame]) -> None:
+        """Drop none of these, on which work was done, if they are the oldest still."""
+        oldest = self.oldest(len(frames))
+        if len(oldest) == len(frames) and all(a is b for a, b in zip(oldest, frames)):
+            self._held = len(frames)
+
     def take(self) -> WaitingFrame | None:
         """Take the oldest frame; ``taken`` says what became of it."""
         if not self._frames:
             return None
+        self._held = max(0, self._held - 1)
         self._in_hand = self._frames.popleft()
         return self._in_hand
 
@@ -137,17 +150,19 @@ class FrameIntake:
         self._sampler = StampSampler(self._sample_rate)
         self.newest_stamp = 0
         self.pending_frames = 0
+        self._held = 0  # of the oldest frames
 
     def _drop_oldest_patch(self) -> None:
         frames = self._frames
         # A frame whose other half is in the stream already is not whole by itself.
-        start = int(self._completes_a_pair(frames[0]))
+        start = self._held or int(self._completes_a_pair(frames[0]))
         end = start + 1
         if end < len(frames) and frames[start].pairs_with(frames[end]):
             end += 1
         if end >= len(frames):
             # The queue is too short for a whole patch besides the frame that has just come.
             start, end = 0, 1
+            self._held = 0
         frames.rotate(-start)
         for _ in range(end - start):
             frames.popleft()

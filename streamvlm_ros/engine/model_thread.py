@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 import functools
 import threading
 import time
 from typing import TypeVar
 
+from streamvlm_ros.engine.ahead import encode_together
 from streamvlm_ros.engine.desk import decode_open
 from streamvlm_ros.engine.errors import as_stream_error
 from streamvlm_ros.engine.policy import Policy, Rota, Turn, Turns
@@ -22,8 +23,8 @@ class ModelThread:
     """Works in turns: a chunk of one stream's frames, or a token of every open answer.
 
     ``policy.py`` says whose turn it is.  Streams have their chunks in turns, and open their
-    questions in turns; their open answers are decoded as one batch.  A fault in one stream ends
-    that one, and the others go on.
+    questions in turns; what several have due is encoded in one call, and their open answers are
+    decoded as one batch.  A fault in one stream ends that one, and the others go on.
 
     Attributes:
         wake: the lock of everything that others hand in; notified when there is work.
@@ -148,7 +149,9 @@ class ModelThread:
                                     any(answers for _, answers in due.values()))
         began = time.perf_counter()
         if turn is Turn.FRAMES:
-            due_now = self._chunks.next(lambda each: each in due and due[each][0])
+            waiting = {each for each, (frames, _) in due.items() if frames}
+            self._encode_ahead(self._chunks.line(waiting.__contains__))
+            due_now = self._chunks.next(waiting.__contains__)
             assert due_now is not None
             self._guard(due_now, due_now.take_frames)
         elif turn is Turn.ANSWERS:
@@ -162,6 +165,20 @@ class ModelThread:
                     stream.desk.hand_over, decoded.get(stream.desk, ())))
         if turn is not None:
             self._turns.spent(turn, time.perf_counter() - began)
+
+    def _encode_ahead(self, streams: Sequence[ServedStream]) -> None:
+        """Encode the first stream's chunk in one call with those of others in line behind it.
+
+        Nothing is prefilled yet: each stream finds its chunk encoded when it has its turn.
+        """
+        if len(streams) < 2:
+            return
+        chunks = {chunk: stream for stream in streams
+                  if (chunk := self._guard(stream, stream.next_chunk)) is not None}
+        # Without the first one's, the others' can wait for more to join them.
+        if streams[0] in chunks.values():
+            for chunk in encode_together(list(chunks)):
+                chunks[chunk].hold(chunk)
 
     def _guard(self, stream: ServedStream, step: Callable[[], T]) -> T | None:
         """Do something for a stream; a fault that it cannot deal with ends this stream only."""

@@ -20,8 +20,9 @@ class Policy(enum.Enum):
     """Who goes first when frames and answers both wait.
 
     A frame turn is at most one chunk of one stream's waiting frames, with the watches' scores
-    behind it.  An answer turn opens at most one question and decodes one token of every open
-    answer, whatever stream it is about.  Whoever waits alone goes at once.  While both wait:
+    behind it; other streams' chunks may be encoded with it, which makes their turns shorter.  An
+    answer turn opens at most one question and decodes one token of every open answer, whatever
+    stream it is about.  Whoever waits alone goes at once.  While both wait:
 
     - ``frames_first``: frames, but every fifth turn is the answers': a decode step waits for at
       most 4 frame turns, so that an answer of n tokens takes at most 4 n frame turns and n of its
@@ -108,11 +109,15 @@ class Rota(Generic[T]):
         """Let one more take part, behind those who are there."""
         self._order.append(member)
 
+    def line(self, wants: Callable[[T], bool]) -> list[T]:
+        """Return those who want it, and first who had it longest ago."""
+        return [member for member in self._order if wants(member)]
+
     def next(self, wants: Callable[[T], bool]) -> T | None:
-        """Return who had it longest ago of those who want it; None when nobody does."""
-        for member in self._order:
-            if wants(member):
-                self._order.remove(member)
-                self._order.append(member)
-                return member
-        return None
+        """Return the first in line, who is the last from now on; None when there is none."""
+        line = self.line(wants)
+        if not line:
+            return None
+        self._order.remove(line[0])
+        self._order.append(line[0])
+        return line[0]

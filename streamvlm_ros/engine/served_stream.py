@@ -9,6 +9,7 @@ import contextlib
 import threading
 from typing import Any
 
+from streamvlm_ros.engine.ahead import DueChunk
 from streamvlm_ros.engine.desk import AnswerDesk
 from streamvlm_ros.engine.errors import as_stream_error, ErrorCode, StreamError
 from streamvlm_ros.engine.inference import VideoStreamingInference
@@ -110,6 +111,17 @@ class ServedStream:
             self._refresh()
             call.hand_over()
 
+    def next_chunk(self) -> DueChunk | None:
+        """Return the chunk that the next turn encodes, if frames enough wait for it."""
+        with self.wake:
+            waiting = self.intake.oldest(self.engine.ahead.lacking)
+        return self.engine.ahead.chunk(waiting)
+
+    def hold(self, chunk: DueChunk) -> None:
+        """Let the frames of a chunk that is encoded wait for their turn, however many come."""
+        with self.wake:
+            self.intake.hold(chunk.waiting)
+
     def take_frames(self) -> None:
         """Append up to a chunk of waiting frames."""
         for _ in range(self.engine.settings.chunk_frames):
@@ -183,6 +195,8 @@ class ServedStream:
         with self.wake:
             self._info = self.engine.get_cache_info()
             self.intake.pending_frames = self._info.pending_frames
+            self.counters.chunks_alone = self.engine.ahead.alone
+            self.counters.chunks_together = self.engine.ahead.together
 
     def _score_watches(self) -> None:
         """Score the watches if frames were prefilled, and tell what has changed."""

@@ -106,6 +106,16 @@ class StillScenes:
             return Look(still=False, seen=seen)
         return Look(difference(kept, seen) <= self._threshold, seen)
 
+    def any_still(self, frames: Sequence[Frame]) -> bool:
+        """Foretell whether any temporal patch of frames will be left out; change nothing."""
+        kept, temporal = self.kept, self._pixels.temporal_patch_size
+        for start in range(0, len(frames) if self._threshold else 0, temporal):
+            seen = signature(frames[start:start + temporal], self._pixels, self._device)
+            if kept is not None and difference(kept, seen) <= self._threshold:
+                return True
+            kept = seen
+        return False
+
     def commit(self, look: Look) -> None:
         """Remember a patch that is kept, or count one that is left out."""
         if look.still:

@@ -7,9 +7,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 import dataclasses
 
+from streamvlm_ros.engine.ahead import Ahead
 from streamvlm_ros.engine.budget import cache_slots, rebase_position
 from streamvlm_ros.engine.chunks import ChunkEncoder, EncodedChunk
-from streamvlm_ros.engine.frames import Frame, PixelSettings, upload
+from streamvlm_ros.engine.frames import Frame, PixelSettings
 from streamvlm_ros.engine.layout import turn_labels
 from streamvlm_ros.engine.memory import StreamMemory
 from streamvlm_ros.engine.model import StreamQwenModel
@@ -40,6 +41,7 @@ class FrameStream:
         size: height and width of the frames that are newest in the cache.
         left_out: frames left out as still since ``flush``; a chunk fills with them too.
         skipped_ns: time of the newest patch left out since ``flush``.
+        ahead: what is known of the next chunk while its frames still wait.
 
     """
 
@@ -56,12 +58,12 @@ class FrameStream:
         self.cache = model.new_cache(cache_slots(model, self.pixels, settings))
         self.memory = StreamMemory(self.cache, settings.memory_seconds, settings.kept_turns,
                                    settings.slack)
-        self._chunks = ChunkEncoder(model, prompt, self.pixels, self.memory,
+        self.ahead = Ahead(self, model, settings.chunk_frames)
+        self._chunks = ChunkEncoder(model, prompt, self.pixels, self.memory, self.ahead,
                                     append=settings.position_mode == 'append')
         self._largest = rebase_position(model, settings)
         self.epoch = 0
-        self._device = model.device
-        self.still = StillScenes(self.pixels, settings.skip_static, self._device)
+        self.still = StillScenes(self.pixels, settings.skip_static, model.device)
         self.clear()
 
     def clear(self) -> None:
@@ -76,6 +78,7 @@ class FrameStream:
         self.seen: Frame | None = None
         self.paired: Frame | None = None
         self.still.kept = None
+        self.ahead.forget()
         self.size: tuple[int, int] | None = None
         self.left_out = 0
         self.skipped_ns: int | None = None
@@ -93,8 +96,8 @@ class FrameStream:
         if self.pending and frame.size != self.pending[-1].size:
             self.flush(complete=True)
         temporal = self.pixels.temporal_patch_size
-        frame = dataclasses.replace(frame, number=self.frames, levels=upload(
-            frame.image, self.pixels, self._device))
+        frame = dataclasses.replace(frame, number=self.frames,
+                                    levels=self.ahead.levels(frame.image))
         before, self.pending = self.pending, [*self.pending, frame]
         left_out, skipped_ns, look = self.left_out, self.skipped_ns, None
         paired = self.paired

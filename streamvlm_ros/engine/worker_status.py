@@ -19,7 +19,8 @@ class WorkerStatus:
 
     ``frames_received`` is always sampled out (or left out while paused) + ingested + dropped +
     failed + waiting.  Stamps are in nanoseconds, rates in Hz over the last seconds, ``frame_age``
-    in seconds from arrival to ingest of the newest frame.
+    in seconds from arrival to ingest of the newest frame.  Since the stream began ``chunks_alone``
+    went through the ViT by themselves, ``chunks_together`` in one call with other streams'.
     """
 
     state: str
@@ -41,6 +42,8 @@ class WorkerStatus:
     evicted_tokens: int
     memory_bytes: int
     skipped_patches: int
+    chunks_alone: int
+    chunks_together: int
     pending_requests: int
     last_error: str
 
@@ -75,6 +78,8 @@ class Counters:
         self.dropped = 0
         self.failed = 0
         self.frame_age = 0.0
+        self.chunks_alone = 0
+        self.chunks_together = 0
         self.last_error = ''
         self._last_arrival = 0.0
         self._input = _Rate()
@@ -118,5 +123,6 @@ class Counters:
             input_rate=self._input.value(), ingest_rate=self._ingest.value(),
             frame_age=self.frame_age, cache_tokens=info.tokens, cache_capacity=info.capacity,
             evicted_tokens=info.evicted_tokens, memory_bytes=info.memory_bytes,
-            skipped_patches=info.skipped_patches, pending_requests=pending,
+            skipped_patches=info.skipped_patches, chunks_alone=self.chunks_alone,
+            chunks_together=self.chunks_together, pending_requests=pending,
             last_error=self.last_error)

@@ -125,6 +125,8 @@ def key_values(status: WorkerStatus, gpu_bytes: int | None) -> Mapping[str, str]
         'Cache capacity': f'{status.cache_capacity}',
         'Evicted tokens': f'{status.evicted_tokens}',
         'Skipped patches': f'{status.skipped_patches}',
+        'Chunks encoded alone': f'{status.chunks_alone}',
+        'Chunks encoded together': f'{status.chunks_together}',
         'Cache memory (bytes)': f'{status.memory_bytes}',
         'Last error': status.last_error,
     }

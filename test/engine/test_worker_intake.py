@@ -94,6 +94,36 @@ def test_a_frame_in_hand_counts_as_in_the_stream(pending, kept):
     assert drain(made) == kept
 
 
+@pytest.mark.parametrize('held, taken, puts, kept', [
+    (0, 0, 2, [3, 4, 5, 6]), (2, 0, 2, [1, 2, 5, 6]), (2, 1, 3, [2, 5, 6, 7]),
+    (2, 2, 4, [5, 6, 7, 8]),
+    (4, 0, 1, [2, 3, 4, 5]),  # nothing but what is held: the oldest goes as ever
+])
+def test_what_is_held_is_not_dropped(held, taken, puts, kept):
+    made, _ = intake(4)
+    put(made, '....')
+    made.hold(made.oldest(held))
+    for _ in range(taken):
+        made.taken(made.take(), None)
+    put(made, '.' * puts, first=5)
+    assert drain(made) == kept
+
+
+def test_what_is_gone_is_not_held():
+    """Neither frames that were dropped meanwhile, nor those of a stream that was reset."""
+    made, _ = intake(4)
+    put(made, '....')
+    gone = made.oldest(2)
+    put(made, '.', first=5)
+    made.hold(gone)
+    put(made, '..', first=6)
+    assert [frame.stamp_ns for frame in made.oldest(9)] == [5, 6, 7]
+    made.hold(made.oldest(2))
+    made.clear()
+    put(made, '.....', first=8)
+    assert drain(made) == [10, 11, 12]
+
+
 def test_a_pair_does_not_span_an_epoch():
     """A stamp that goes back begins a new stream: the frame before it stays alone."""
     made, counters = intake(4)
