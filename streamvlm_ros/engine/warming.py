@@ -5,14 +5,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+import itertools
 import math
 import time
 
 import numpy as np
 import torch
 
+from streamvlm_ros.engine.ahead import encode_together
 from streamvlm_ros.engine.errors import StreamError
 from streamvlm_ros.engine.inference import VideoStreamingInference
+from streamvlm_ros.engine.intake import WaitingFrame
 
 # A work is run once as it is, once to be recorded, once from its recording.
 TIMES = 3
@@ -22,8 +25,9 @@ QUESTIONS = ('?', 'What is there to be seen now?', 'What has happened here? ' * 
 def warm_up(engines: Sequence[VideoStreamingInference], log: Callable[[str], object]) -> None:
     """Run a stream of noise through a model before anything real, and forget it.
 
-    It takes chunks of square frames of the settings' largest size, questions of several lengths,
-    choices, and batches of every size.  Frames of another size are recorded when they first come.
+    It takes chunks of square frames of the settings' largest size, for all numbers of streams at
+    once, questions of several lengths, choices, and batches of every size.  Frames of another size
+    are recorded when they first come.
 
     Args:
         engines: fresh ones over one model, on a GPU; elsewhere there is nothing to prepare.
@@ -38,11 +42,13 @@ def warm_up(engines: Sequence[VideoStreamingInference], log: Callable[[str], obj
     log('Compiling kernels and recording passes; a first start takes a minute, later ones use '
         "Triton's cache.")
     try:
+        encode_joined(engines)
         _run(engine, passes.batches, log)
     except StreamError as error:
         # A memory too small for all of this is large enough for what it is made for.
         log(f'Part of it is left for later: {error}')
-    engine.forget()
+    for engine in engines:
+        engine.forget()
     torch.cuda.synchronize()
     log(f'Warm after {time.perf_counter() - began:.1f} s: {passes.recorder.recorded} passes '
         f'recorded in {passes.recorder.seconds:.1f} s.')
@@ -60,19 +66,38 @@ def memory_report(engines: Sequence[VideoStreamingInference]) -> str:
             f'{max(0, reserved - weights - cache) / 1e9:.2f} GB passes and their room to work.')
 
 
+def encode_joined(engines: Sequence[VideoStreamingInference]) -> None:
+    """Run chunks of two streams through the ViT at once, of three, and so on, on fresh engines."""
+    chunks = []
+    for engine in engines:
+        chunk = engine.ahead.chunk([
+            WaitingFrame(frame, 0, '', 0.0)
+            for frame in _noise(engine, engine.settings.chunk_frames)])
+        assert chunk is not None
+        chunks.append(chunk)
+    for number in range(2, len(chunks) + 1):
+        for _ in range(TIMES):
+            encode_together(chunks[:number])
+
+
+def _noise(engine: VideoStreamingInference, frames: int) -> list[np.ndarray]:
+    """Return square frames of the largest size; none is so like another that it is left out."""
+    side = math.isqrt(engine.largest_pixels)
+    rng = np.random.default_rng(0)
+    return [rng.integers(0, 256, (side, side, 3), np.uint8) for _ in range(frames)]
+
+
 def _run(engine: VideoStreamingInference, batches: Sequence[int],
          log: Callable[[str], object]) -> None:
-    side = math.isqrt(engine.largest_pixels)
-    noise = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
+    noise, chunk = itertools.cycle(_noise(engine, 8)), engine.settings.chunk_frames
     stamp = 0
-    for _ in range(TIMES + 1):
-        for _ in range(engine.settings.chunk_frames):
-            stamp += 250_000_000
-            engine.append_frame(noise, stamp)
-    # Also in the midst of a chunk: whole pairs are prefilled then, an odd frame in the branch.
-    for _ in range(TIMES * engine.settings.chunk_frames):
+    for frame in itertools.islice(noise, (TIMES + 1) * chunk):
         stamp += 250_000_000
-        engine.append_frame(noise, stamp)
+        engine.append_frame(frame, stamp)
+    # Also in the midst of a chunk: whole pairs are prefilled then, an odd frame in the branch.
+    for frame in itertools.islice(noise, TIMES * chunk):
+        stamp += 250_000_000
+        engine.append_frame(frame, stamp)
         engine.ask(QUESTIONS[0], 1)
     log('Chunks of frames are ready.')
     for question in QUESTIONS:

@@ -5,10 +5,15 @@
 from __future__ import annotations
 
 import interpreted  # noqa: F401  before the engine
-from random_models import processor, random_clip, random_model
+from random_models import PIXELS, processor, random_clip, random_model
 from test_passes import kernels, QUESTIONS
+import torch
 
-from streamvlm_ros.engine import open_streams, StreamSettings, StreamWorker
+from streamvlm_ros.engine import open_streams, StreamSettings, StreamWorker, warming
+from streamvlm_ros.engine.ahead import encode_together
+from streamvlm_ros.engine.frames import to_patches
+from streamvlm_ros.engine.intake import WaitingFrame
+from streamvlm_ros.engine.positions import Grid
 
 __all__ = ['kernels']
 SECOND = 10**9
@@ -45,3 +50,22 @@ def test_the_same_with_kernels(kernels):
     first = StreamWorker(engines[0])
     assert answers({0: first, 1: StreamWorker(engines[1], beside=first)}) == alone
     assert calls.done and all(calls.done)
+
+
+def test_chunks_of_several_streams_are_warm(kernels, monkeypatch):
+    """Every number of them has its ViT pass before a frame comes; it gives what each has alone."""
+    model = random_model('grouped')
+    engines = open_streams(model, processor(), [StreamSettings(chunk_frames=2, capacity=64)] * 3)
+    clips = [random_clip(10 + number, 2, 56, 56) for number in range(3)]
+    expected = [model.encode_video(*to_patches(clip, PIXELS, model.device)) for clip in clips]
+    works = kernels(model).passes.recorder
+    monkeypatch.setattr(warming, 'TIMES', 2)
+    warming.encode_joined(engines)
+    assert list(works._works) == [('vision', Grid(number, 2, 2)) for number in (2, 3)]
+    assert works.recorded == 2
+    chunks = [engine.ahead.chunk([WaitingFrame(frame, 0, '', 0.0) for frame in clip])
+              for engine, clip in zip(engines, clips)]
+    assert encode_together(chunks) == chunks
+    for chunk, other in zip(chunks, expected):
+        assert torch.allclose(chunk.video, other, atol=1e-4)
+    assert works.recorded == len(works._works) == 2
