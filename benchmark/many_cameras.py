@@ -7,8 +7,8 @@ What it saves to encode the chunks of several cameras in one ViT call.
 
 Random weights, square frames of noise in chunks of 4, a full window for each camera. Every camera
 has a chunk due at the same moment: `apart` each is encoded in its own turn, `together` in one call
-for as many as `ahead.LARGEST` lets into it; the turns are the worker's own. Times are milliseconds
-of a chunk, the device waited for around a round of all cameras, and medians of rounds in turns.
+for as many as have `--largest` tokens; the turns are the worker's own. Times are milliseconds of a
+chunk, the device waited for around a round of all cameras, and medians of rounds in turns.
 `difference` is the largest one of the embeddings, against their largest value; `of these` is the
 part of the chunks that did go through the ViT with others.
 """
@@ -30,7 +30,6 @@ from streamvlm_ros.engine.positions import Grid
 
 FRAMES, NANOSECONDS = 4, 10**9
 WARM, TIMES = 4, 9  # a pass is run, recorded and replayed in the first of them
-TOGETHER = ahead.LARGEST
 
 
 class Cameras:
@@ -40,7 +39,7 @@ class Cameras:
         """Begin as many streams as are ever measured, and fill them."""
         self._model = model[0]
         self._timed = Timer(arguments.device)
-        self._stamp = 0
+        self._stamp, self._largest = 0, arguments.largest
         settings = StreamSettings(sample_rate=0.0, chunk_frames=FRAMES, min_pixels=side ** 2,
                                   max_pixels=side ** 2, memory_tokens=arguments.window)
         rng = np.random.default_rng(0)
@@ -53,13 +52,13 @@ class Cameras:
             beside = self._workers[0] if self._workers else None
             self._workers.append(StreamWorker(engine, beside=beside))
         while not engines[-1].get_cache_info().evicted_tokens:
-            self._turns(most, TOGETHER)
+            self._turns(most, self._largest)
 
     def chunks(self, cameras: int) -> dict[str, Any]:
         """Return a chunk's time from its frames to its keys and values."""
         before = self._found()
         apart, together = self._alternately(lambda: self._turns(cameras, 0),
-                                            lambda: self._turns(cameras, TOGETHER))
+                                            lambda: self._turns(cameras, self._largest))
         return {'chunk apart': apart / cameras, 'chunk together': together / cameras,
                 'of these': (self._found() - before) / (WARM + TIMES) / cameras}
 
@@ -83,7 +82,7 @@ class Cameras:
 
     def _turns(self, cameras: int, largest: int) -> None:
         """Hand in a chunk of each camera, and let each have its turn."""
-        ahead.LARGEST = largest
+        ahead.LARGEST_ON_CPU = ahead.LARGEST_ON_GPU = largest
         for worker, images in zip(self._workers[:cameras], self._images):
             for i, image in enumerate(images):
                 worker.submit_frame(image, self._stamp + (i + 1) * NANOSECONDS // FRAMES)
@@ -104,6 +103,8 @@ def main(argv: list[str] | None = None) -> None:
     made.add_argument('--cameras', type=int, nargs='+', default=[1, 2, 4])
     made.add_argument('--sides', type=int, nargs='+', default=[448, 224], help='pixels of a frame')
     made.add_argument('--window', type=int, default=4096, help='tokens that each camera keeps')
+    made.add_argument('--largest', type=int, default=ahead.LARGEST_ON_GPU,
+                      help='tokens of one ViT call')
     arguments = made.parse_args(argv)
     rows: list[dict[str, Any]] = []
     for name in arguments.dimensions:

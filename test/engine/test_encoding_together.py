@@ -93,7 +93,7 @@ def test_what_is_due_at_once_is_one_call(vit, streams, settings):
 
 
 def test_more_streams_than_a_call_takes(vit, monkeypatch):
-    monkeypatch.setattr(ahead, 'LARGEST', 3 * 2 * ROWS * COLUMNS + 1)
+    monkeypatch.setattr(ahead, 'LARGEST_ON_CPU', 3 * 2 * ROWS * COLUMNS + 1)
     many = workers(5)
     for index, worker in enumerate(many):
         feed(worker, 0, 4, index)
