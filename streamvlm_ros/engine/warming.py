@@ -13,6 +13,7 @@ import torch
 
 from streamvlm_ros.engine.errors import StreamError
 from streamvlm_ros.engine.inference import VideoStreamingInference
+from streamvlm_ros.engine.quantized import stored_weights
 
 # A work is run once as it is, once to be recorded, once from its recording.
 TIMES = 3
@@ -52,7 +53,7 @@ def warm_up(engines: Sequence[VideoStreamingInference], log: Callable[[str], obj
 def memory_report(engines: Sequence[VideoStreamingInference]) -> str:
     """Return a sentence on what the GPU's memory is taken by; nothing grows from here on."""
     # Not of the state: that names tied weights twice.
-    weights = sum(parameter.nbytes for parameter in engines[0].model.parameters())
+    weights = sum(each.nbytes for each in stored_weights(engines[0].model))
     cache = sum(engine.get_cache_info().memory_bytes for engine in engines)
     reserved = torch.cuda.memory_reserved()
     return (f'GPU memory: {reserved / 1e9:.2f} GB, of which {weights / 1e9:.2f} GB weights, '
