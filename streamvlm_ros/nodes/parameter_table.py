@@ -32,8 +32,8 @@ PARAMETERS = (
     Parameter(
         'quantization',
         'none',
-        "Bits of the decoder's matrices: 'none' leaves them in dtype; 'int8' and 'int4' take a "
-        'half and a quarter of the memory, and of the time that an answer waits for it.',
+        "Bits of the decoder's matrices: 'none' leaves them in dtype; 'int8' and 'int4' take "
+        'about a half and a quarter of the memory. Answers come faster, frames slower.',
         choices=('none', 'int8', 'int4'),
         shared=True,
     ),

@@ -12,30 +12,35 @@ import triton
 import triton.language as tl
 
 from streamvlm_ros.engine.kernels.tiles import ask_for, finish, load_columns, load_rows
+from streamvlm_ros.engine.kernels.unpacking import lower, upper
 
 
 @triton.jit
 def _group_scales(scale, column, columns, group, groups):
-    """Load the scales of one group of some rows of weights [1, COLUMNS]."""
+    """Load the scales of one group of some rows of weights [COLUMNS, 1]."""
     at = scale + column * groups + group
-    return tl.load(at, mask=column < columns, other=0.0).to(tl.float32)[None, :]
+    return tl.load(at, mask=column < columns, other=0.0).to(tl.float32)[:, None]
 
 
 @triton.jit
-def _fold_pair(result, tile, scale, column, columns, group, groups, first, second):
-    """Add the products of x's halves [ROWS, GROUP] with a tile of bytes [COLUMNS, GROUP]."""
-    low = (tile << 4 >> 4).to(first.dtype)
-    high = (tile >> 4).to(first.dtype)
-    result += tl.dot(first, tl.trans(low)) * _group_scales(scale, column, columns, group, groups)
+def _fold_pair(result, tile, scale, column, columns, group, groups, first, second,
+               EXACT_BITS: tl.constexpr):
+    """Add to [COLUMNS, ROWS] bytes [COLUMNS, GROUP] times x's halves [ROWS, GROUP].
+
+    Numbers that are unpacked in registers are multiplied from there.
+    """
+    low, high = lower(tile, first.dtype, EXACT_BITS), upper(tile, first.dtype, EXACT_BITS)
+    result += tl.dot(low, tl.trans(first)) * _group_scales(scale, column, columns, group, groups)
     group += groups // 2
-    result += tl.dot(second, tl.trans(high)) * _group_scales(scale, column, columns, group, groups)
+    result += tl.dot(high, tl.trans(second)) * _group_scales(scale, column, columns, group, groups)
     return result
 
 
 @triton.jit
 def several(x, weight, scale, bias, residual, norm, out, rows, columns, depth, epsilon,
             ROWS: tl.constexpr, COLUMNS: tl.constexpr, GROUP: tl.constexpr, NORM: tl.constexpr,
-            GATED: tl.constexpr, BIAS: tl.constexpr, RESIDUAL: tl.constexpr, PDL: tl.constexpr):
+            GATED: tl.constexpr, BIAS: tl.constexpr, RESIDUAL: tl.constexpr,
+            EXACT_BITS: tl.constexpr, PDL: tl.constexpr):
     """Do what ``matmul._skinny`` does."""
     column = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
     row = tl.arange(0, ROWS)
@@ -49,25 +54,28 @@ def several(x, weight, scale, bias, residual, norm, out, rows, columns, depth, e
         tl.extra.cuda.gdc_launch_dependents()
         tl.extra.cuda.gdc_wait()
     squares = tl.zeros([ROWS], tl.float32)
-    result = tl.zeros([ROWS, COLUMNS], tl.float32)
-    gated = tl.zeros([ROWS, COLUMNS], tl.float32)
+    result = tl.zeros([COLUMNS, ROWS], tl.float32)
+    gated = tl.zeros([COLUMNS, ROWS], tl.float32)
     first, _ = load_rows(x, norm, squares, row, rows, inner, depth, True, False)
     second, _ = load_rows(x, norm, squares, row, rows, half + inner, depth, True, False)
-    result = _fold_pair(result, tile, scale, column, columns, 0, groups, first, second)
+    result = _fold_pair(result, tile, scale, column, columns, 0, groups, first, second,
+                        EXACT_BITS)
     if GATED:
-        gated = _fold_pair(gated, up, other_scale, column, columns, 0, groups, first, second)
+        gated = _fold_pair(gated, up, other_scale, column, columns, 0, groups, first, second,
+                        EXACT_BITS)
     for group in range(1, groups // 2):
         at = group * GROUP + inner
         tile = load_columns(weight, column, columns, at, half, True)
         first, _ = load_rows(x, norm, squares, row, rows, at, depth, True, False)
         second, _ = load_rows(x, norm, squares, row, rows, half + at, depth, True, False)
-        result = _fold_pair(result, tile, scale, column, columns, group, groups, first, second)
+        result = _fold_pair(result, tile, scale, column, columns, group, groups, first, second,
+                        EXACT_BITS)
         if GATED:
             up = load_columns(other, column, columns, at, half, True)
             gated = _fold_pair(gated, up, other_scale, column, columns, group, groups, first,
-                               second)
-    finish(bias, residual, out, result, gated, squares, row, rows, column, columns, depth,
-           epsilon, False, GATED, BIAS, RESIDUAL)
+                               second, EXACT_BITS)
+    finish(bias, residual, out, tl.trans(result), tl.trans(gated), squares, row, rows, column,
+           columns, depth, epsilon, False, GATED, BIAS, RESIDUAL)
 
 
 @triton.jit
@@ -79,14 +87,15 @@ def _bytes(weight, column, columns, group, inner, half, GROUP: tl.constexpr):
 
 
 @triton.jit
-def _scaled(tile, scale, column, columns, group, groups, first, second):
-    """Return the products of a tile of bytes with one row's halves [GROUPS, GROUP], scaled."""
+def _scaled(tile, scale, column, columns, group, groups, first, second,
+            EXACT_BITS: tl.constexpr):
+    """Return the products of a tile of bytes with one row's halves [GROUPS, GROUP], by group."""
     mask = (column < columns)[:, None] & (group < groups // 2)[None, :]
     at = scale + column[:, None] * groups + group[None, :]
-    low = tl.load(at, mask=mask, other=0.0).to(tl.float32)[:, :, None]
-    high = tl.load(at + groups // 2, mask=mask, other=0.0).to(tl.float32)[:, :, None]
-    return ((tile << 4 >> 4).to(tl.float32) * first[None, :, :] * low
-            + (tile >> 4).to(tl.float32) * second[None, :, :] * high)
+    low = lower(tile, tl.float32, EXACT_BITS) * first[None, :, :]
+    high = upper(tile, tl.float32, EXACT_BITS) * second[None, :, :]
+    return (tl.sum(low, 2) * tl.load(at, mask=mask, other=0.0).to(tl.float32)
+            + tl.sum(high, 2) * tl.load(at + groups // 2, mask=mask, other=0.0).to(tl.float32))
 
 
 @triton.jit
@@ -104,7 +113,7 @@ def _half_row(x, norm, squares, inner, group, groups, NORM: tl.constexpr):
 def single(x, weight, scale, bias, residual, norm, out, rows, columns, depth, epsilon,
            ROWS: tl.constexpr, COLUMNS: tl.constexpr, GROUP: tl.constexpr, GROUPS: tl.constexpr,
            NORM: tl.constexpr, GATED: tl.constexpr, BIAS: tl.constexpr, RESIDUAL: tl.constexpr,
-           PDL: tl.constexpr):
+           EXACT_BITS: tl.constexpr, PDL: tl.constexpr):
     """Do what ``matmul._single`` does, GROUPS groups of both halves at a time."""
     column = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
     row = tl.arange(0, 1)
@@ -125,10 +134,10 @@ def single(x, weight, scale, bias, residual, norm, out, rows, columns, depth, ep
     squares = tl.zeros([GROUPS, GROUP], tl.float32)
     first, squares = _half_row(x, norm, squares, inner, group, groups, NORM)
     second, squares = _half_row(x, norm, squares, half + inner, group, groups, NORM)
-    result = _scaled(tile, scale, column, columns, group, groups, first, second)
-    gated = tl.zeros([COLUMNS, GROUPS, GROUP], tl.float32)
+    result = _scaled(tile, scale, column, columns, group, groups, first, second, EXACT_BITS)
+    gated = tl.zeros([COLUMNS, GROUPS], tl.float32)
     if GATED:
-        gated = _scaled(up, other_scale, column, columns, group, groups, first, second)
+        gated = _scaled(up, other_scale, column, columns, group, groups, first, second, EXACT_BITS)
     for start in range(GROUPS, groups // 2, GROUPS):
         at, of = start * GROUP + inner, start + group
         tile = _bytes(weight, column, columns, of, at, half, GROUP)
@@ -136,13 +145,14 @@ def single(x, weight, scale, bias, residual, norm, out, rows, columns, depth, ep
             up = _bytes(other, column, columns, of, at, half, GROUP)
         first, squares = _half_row(x, norm, squares, at, of, groups, NORM)
         second, squares = _half_row(x, norm, squares, half + at, of, groups, NORM)
-        result += _scaled(tile, scale, column, columns, of, groups, first, second)
+        result += _scaled(tile, scale, column, columns, of, groups, first, second, EXACT_BITS)
         if GATED:
-            gated += _scaled(up, other_scale, column, columns, of, groups, first, second)
-    product = tl.sum(tl.sum(result, 2), 1)[None, :]
+            gated += _scaled(up, other_scale, column, columns, of, groups, first, second,
+                             EXACT_BITS)
+    product = tl.sum(result, 1)[None, :]
     gate = product
     if GATED:
-        gate = tl.sum(tl.sum(gated, 2), 1)[None, :]
+        gate = tl.sum(gated, 1)[None, :]
     finish(bias, residual, out, product, gate,
            tl.zeros([1], tl.float32) + tl.sum(squares), row, rows, column, columns,
            depth, epsilon, NORM, GATED, BIAS, RESIDUAL)

@@ -25,6 +25,7 @@ from streamvlm_ros.engine.kernels.tiles import (
     load_rows,
     load_scales,
 )
+from streamvlm_ros.engine.kernels.unpacking import whole
 from streamvlm_ros.engine.quantized import QuantizedWeight
 from streamvlm_ros.engine.weights import Weight
 
@@ -33,10 +34,19 @@ MOST_ROWS = 64
 
 
 @triton.jit
+def _multiply(seen, tile, result, EXACT_BITS: tl.constexpr):
+    """Add the product of x [ROWS, DEPTH] with weights [COLUMNS, DEPTH]."""
+    if tile.dtype == seen.dtype:
+        return tl.dot(seen, tl.trans(tile), result)
+    # Numbers that are converted in registers are multiplied from there.
+    return tl.trans(tl.dot(whole(tile, seen.dtype, EXACT_BITS), tl.trans(seen), tl.trans(result)))
+
+
+@triton.jit
 def _skinny(x, weight, scale, bias, residual, norm, out, rows, columns, depth, epsilon,
             ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr, EVEN: tl.constexpr,
             NORM: tl.constexpr, GATED: tl.constexpr, BIAS: tl.constexpr, RESIDUAL: tl.constexpr,
-            SCALED: tl.constexpr, PDL: tl.constexpr):
+            SCALED: tl.constexpr, EXACT_BITS: tl.constexpr, PDL: tl.constexpr):
     """Write out[rows, columns] = x[rows, depth] @ weight[columns, depth].T and so on.
 
     Several rows are normed before: each program would do the norm of all of them again.
@@ -60,16 +70,16 @@ def _skinny(x, weight, scale, bias, residual, norm, out, rows, columns, depth, e
     result = tl.zeros([ROWS, COLUMNS], tl.float32)
     gated = tl.zeros([ROWS, COLUMNS], tl.float32)
     seen, _ = load_rows(x, norm, squares, row, rows, inner, depth, EVEN, False)
-    result = tl.dot(seen, tl.trans(tile.to(seen.dtype)), result)
+    result = _multiply(seen, tile, result, EXACT_BITS)
     if GATED:
-        gated = tl.dot(seen, tl.trans(up.to(seen.dtype)), gated)
+        gated = _multiply(seen, up, gated, EXACT_BITS)
     for start in range(DEPTH, depth, DEPTH):
         tile = load_columns(weight, column, columns, start + inner, depth, EVEN)
         seen, _ = load_rows(x, norm, squares, row, rows, start + inner, depth, EVEN, False)
-        result = tl.dot(seen, tl.trans(tile.to(seen.dtype)), result)
+        result = _multiply(seen, tile, result, EXACT_BITS)
         if GATED:
             up = load_columns(other, column, columns, start + inner, depth, EVEN)
-            gated = tl.dot(seen, tl.trans(up.to(seen.dtype)), gated)
+            gated = _multiply(seen, up, gated, EXACT_BITS)
     if SCALED:
         result *= load_scales(scale, column, columns)
         if GATED:
@@ -82,7 +92,7 @@ def _skinny(x, weight, scale, bias, residual, norm, out, rows, columns, depth, e
 def _single(x, weight, scale, bias, residual, norm, out, rows, columns, depth, epsilon,
             ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr, EVEN: tl.constexpr,
             NORM: tl.constexpr, GATED: tl.constexpr, BIAS: tl.constexpr, RESIDUAL: tl.constexpr,
-            SCALED: tl.constexpr, PDL: tl.constexpr):
+            SCALED: tl.constexpr, EXACT_BITS: tl.constexpr, PDL: tl.constexpr):
     """Do what ``_skinny`` does for one row, without matrix units."""
     column = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
     row = tl.arange(0, 1)
@@ -100,18 +110,18 @@ def _single(x, weight, scale, bias, residual, norm, out, rows, columns, depth, e
         tl.extra.cuda.gdc_wait()
     squares = tl.zeros([1], tl.float32)
     seen, squares = load_rows(x, norm, squares, row, rows, inner, depth, EVEN, NORM)
-    result = tile.to(tl.float32) * seen.to(tl.float32)
+    result = whole(tile, tl.float32, EXACT_BITS) * seen.to(tl.float32)
     gated = tl.zeros([COLUMNS, DEPTH], tl.float32)
     if GATED:
-        gated = up.to(tl.float32) * seen.to(tl.float32)
+        gated = whole(up, tl.float32, EXACT_BITS) * seen.to(tl.float32)
     for start in range(DEPTH, depth, DEPTH):
         tile = load_columns(weight, column, columns, start + inner, depth, EVEN)
         if GATED:
             up = load_columns(other, column, columns, start + inner, depth, EVEN)
         seen, squares = load_rows(x, norm, squares, row, rows, start + inner, depth, EVEN, NORM)
-        result += tile.to(tl.float32) * seen.to(tl.float32)
+        result += whole(tile, tl.float32, EXACT_BITS) * seen.to(tl.float32)
         if GATED:
-            gated += up.to(tl.float32) * seen.to(tl.float32)
+            gated += whole(up, tl.float32, EXACT_BITS) * seen.to(tl.float32)
     product = tl.sum(result, 1)[None, :]
     gate = product
     if GATED:
@@ -127,12 +137,12 @@ def _single(x, weight, scale, bias, residual, norm, out, rows, columns, depth, e
 # (columns, depth, warps, stages) of a program, by bits and rows, found by
 # benchmark/tune_matmul.py; in 4 bits the depth is in bytes, and of several rows that of a group.
 TILES = {16: {1: (4, 1024, 4, 1), 16: (32, 128, 4, 6), 32: (32, 128, 4, 6), 64: (32, 128, 4, 6)},
-         8: {1: (4, 2048, 4, 1), 16: (32, 128, 4, 6), 32: (32, 128, 4, 6), 64: (32, 128, 4, 6)},
-         4: {1: (4, 1024, 4, 1), 16: (32, 128, 4, 6), 32: (32, 128, 4, 6), 64: (32, 128, 4, 6)}}
+         8: {1: (4, 1024, 4, 1), 16: (32, 256, 4, 4), 32: (32, 128, 4, 4), 64: (32, 256, 4, 4)},
+         4: {1: (4, 1024, 4, 1), 16: (64, 128, 4, 3), 32: (64, 128, 4, 3), 64: (64, 128, 4, 4)}}
 GATED_TILES = {
     16: {1: (4, 1024, 4, 1), 16: (32, 128, 4, 4), 32: (64, 128, 4, 4), 64: (32, 128, 4, 6)},
-    8: {1: (4, 1024, 4, 1), 16: (32, 128, 4, 4), 32: (64, 128, 4, 4), 64: (32, 128, 4, 6)},
-    4: {1: (4, 1024, 4, 1), 16: (32, 128, 4, 4), 32: (32, 128, 4, 4), 64: (32, 128, 4, 4)}}
+    8: {1: (4, 512, 2, 1), 16: (32, 128, 4, 4), 32: (32, 128, 4, 4), 64: (64, 128, 4, 4)},
+    4: {1: (8, 256, 4, 1), 16: (64, 128, 4, 3), 32: (64, 128, 4, 3), 64: (16, 128, 4, 4)}}
 # For products of this many rows that are wide enough to keep all multiprocessors busy.
 WIDE_ROWS, WIDE_COLUMNS, WIDE_TILE = 32, 3072, (16, 256, 4, 5)
 
@@ -181,7 +191,8 @@ def skinny_matmul(x: torch.Tensor, weight: Weight, *, bias: torch.Tensor | None 
     kernel[(triton.cdiv(columns, width),)](
         x, numbers, scale, bias, residual, norm, out, rows, columns, depth, epsilon,
         ROWS=padded, COLUMNS=width, NORM=norm is not None, GATED=gated, BIAS=bias is not None,
-        RESIDUAL=residual is not None, PDL=PDL, **own, num_warps=warps,
+        RESIDUAL=residual is not None, EXACT_BITS=x.dtype == torch.bfloat16 and x.is_cuda,
+        PDL=PDL, **own, num_warps=warps,
         num_stages=min(stages, MOST_STAGES),
         **launch_options())
     return out
