@@ -128,9 +128,7 @@ def page(speed: dict[str, Any] | None, few: list[dict[str, Any]]) -> str:
                     for (model, form), each in near.items()), '',
                   'If a Jetson lets it come as near to its own datasheet, that is:', '',
                   *table(near), '',
-                  'It may not: fewer and slower cores hide launches and transfers less well.', 'Where '
-                  'int8 and int4 are bound by unpacking and not by bandwidth, a Jetson, which has',
-                  'less bandwidth for each core, may come nearer to its floor than that.', '']
+                  CAUTION, '']
     return '\n'.join([*lines, SOURCES.rstrip()]) + '\n'
 
 
@@ -158,6 +156,10 @@ stay bf16.
 
 What no program can be faster than:
 """
+
+CAUTION = """It may not: fewer and slower cores hide launches and transfers less well. Where int8
+and int4 are bound by unpacking and not by bandwidth, a Jetson, which has less bandwidth for
+each core, may come nearer to its floor than that."""
 
 SOURCES = """## Where the figures come from
 

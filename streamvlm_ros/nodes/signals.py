@@ -58,14 +58,18 @@ class StopOnSignal:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Leave signals to whom they belonged before."""
+        """Leave signals to whom they belonged before; behind one that came, ignore them for good.
+
+        The process takes seconds to end, and a second Ctrl-C must not cut that short either.
+        """
         self._over.set()
         if self._thread.is_alive() and self._thread.ident:
             signal.pthread_kill(self._thread.ident, signal.SIGTERM)
         self._thread.join()
         signal.set_wakeup_fd(self._woken)
         for number, handler in zip(SIGNALS, self._handlers):
-            signal.signal(number, handler)
+            # To ignore a signal also drops the one that waits behind the mask.
+            signal.signal(number, signal.SIG_IGN if self._stopped else handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
         self._reader.close()
         self._writer.close()
