@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from streamvlm_ros.engine import StreamQwenModel, StreamSettings, VideoStreamingInference
-from streamvlm_ros.engine.branch import Branch
+from streamvlm_ros.engine.branch import Branch, ChoicePrompt
 from streamvlm_ros.engine.processor import StreamProcessor
 
 CHUNK, CHUNKS, SIDE, TOKENS = 4, 6, 448, 64
@@ -25,13 +25,13 @@ class Sayings:
     Attributes:
         logits: float32 [questions, vocabulary] on the CPU, behind each question.
         tokens: greedy answers of TOKENS tokens: to each question alone, then to all at once.
-        probabilities: of the choices, for each question.
+        scores: log-probabilities [questions * choices] of the choices behind each question.
 
     """
 
     logits: torch.Tensor
     tokens: list[list[int]]
-    probabilities: list[tuple[float, ...]]
+    scores: torch.Tensor
 
     @classmethod
     def of(cls, model: StreamQwenModel, processor: StreamProcessor, side: int = SIDE) -> Sayings:
@@ -44,18 +44,21 @@ class Sayings:
             # They cost time to draw; turned by a line they are others.
             engine.append_frame(np.roll(frames[number % CHUNK], number, axis=0),
                                 number * 250_000_000)
-        stream = engine._stream
-        logits = []
+        stream, encode = engine._stream, processor.tokenizer.encode
+        choices = [encode(choice) for choice in CHOICES]
+        logits, scores = [], []
         for question in QUESTIONS:
             branch = Branch(model, stream.cache, stream.state)
             with torch.inference_mode():
-                logits.append(branch.prefill(processor.tokenizer.encode(question)).cpu())
+                logits.append(branch.prefill(encode(question)).cpu())
+            branch.close()
+            branch = Branch(model, stream.cache, stream.state)
+            with torch.inference_mode():
+                scores += branch.score([ChoicePrompt(encode(question), choices)])
             branch.close()
         return cls(torch.stack(logits),
-                   [tokens for asked in ([QUESTIONS[:1]], [QUESTIONS[1:]], [QUESTIONS])
-                    for tokens in _answers(engine, asked[0])],
-                   [engine.ask_choice(question, CHOICES).probabilities
-                    for question in QUESTIONS])
+                   [tokens for asked in (QUESTIONS[:1], QUESTIONS[1:], QUESTIONS)
+                    for tokens in _answers(engine, asked)], torch.cat(scores).cpu())
 
     def error(self, other: Sayings) -> float:
         """Return how far the logits are from another's, relative to those."""
@@ -70,9 +73,8 @@ class Sayings:
         return count
 
     def choice_error(self, other: Sayings) -> float:
-        """Return the largest difference of a choice's probability."""
-        return max(abs(one - two) for mine, theirs in zip(self.probabilities, other.probabilities)
-                   for one, two in zip(mine, theirs))
+        """Return how far the choices' log-probabilities are from another's, relative to those."""
+        return float((self.scores - other.scores).norm() / other.scores.norm())
 
 
 def _answers(engine: VideoStreamingInference, asked: tuple[str, ...]) -> list[list[int]]:

@@ -83,10 +83,12 @@ class Run:
 
     def on_one(self, name: str, folder: pathlib.Path) -> None:
         """Build and save the model; run it plainly on one GPU, then in float32."""
-        model, processor = build(name, self._one, self._dtype)
-        self.tell(f'{name} built')
-        save(model, folder)
+        save(build(name, self._one, self._dtype)[0], folder)
+        free_device_memory()
         self.tell(f'saved, {sum(file.stat().st_size for file in folder.iterdir()) / 1e9:.2f} GB')
+        # Not the model that was built: its rotations, made on the GPU, may be rounded otherwise.
+        model = StreamQwenModel.from_pretrained(folder, dtype=self._dtype, device_map=self._one)
+        processor = load_processor(folder)
         self._measure('one GPU', plainly(model), processor)
         self._said['float32'] = Sayings.of(model.float(), processor, self._arguments.side)
         self.tell('float32 on one GPU')
@@ -149,6 +151,7 @@ class Run:
     def _measure(self, way: str, model: StreamQwenModel, processor: StreamProcessor) -> None:
         self._said[way] = Sayings.of(model, processor, self._arguments.side)
         self.tell(f'{way}: answers are there')
+        self._write()
         cached = self._arguments.cached
         self._ways[way] = Ours(model, processor, cached, self._timed).measure(cached)
         self.tell(f'{way}: {self._ways[way]}')
@@ -183,7 +186,7 @@ def table(found: Mapping[str, Any]) -> list[dict[str, Any]]:
     for label, key in (('logits from float32', 'logits_from_float32'),
                        ("logits from one GPU's", 'logits_from_one'),
                        (f'tokens as on one GPU, {TOKENS} an answer', 'tokens_as_one'),
-                       ("choices' probabilities from one GPU's", 'choices_from_one')):
+                       ("choices' log-probabilities from one GPU's", 'choices_from_one')):
         rows.append({'what': label, **{way: exact[way].get(key, '') for way in ways}})
     for device, each in found.get('devices', {}).items():
         what = f'{each["layers"]} layers, {each["weight_bytes"] / 1e9:.2f} GB weights'
