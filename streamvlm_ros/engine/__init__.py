@@ -3,7 +3,7 @@
 """The streaming model: pure PyTorch and transformers, no ROS."""
 
 # First: a version that would break what follows ends in a sentence.
-from streamvlm_ros.engine import versions  # noqa: F401, I001
+from streamvlm_ros.engine import quiet, versions  # noqa: F401, I001
 from streamvlm_ros.engine.cache import StreamCache
 from streamvlm_ros.engine.cache_manager import KVCacheManager
 from streamvlm_ros.engine.checkpoint import resolve_model

@@ -10,6 +10,7 @@ import torch
 
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
 from streamvlm_ros.engine.model import StreamQwenModel
+from streamvlm_ros.engine.quantized import stored_weights
 
 # accelerate's word: whole layers are spread over all GPUs, about as many bytes on each.
 BALANCED = 'balanced'
@@ -63,7 +64,7 @@ def move_model(model: StreamQwenModel, device: str | None) -> StreamQwenModel:
     try:
         return model.to(check_device(device))
     except torch.OutOfMemoryError as error:
-        gigabytes = sum(parameter.nbytes for parameter in model.parameters()) / 1e9
+        gigabytes = sum(weights.nbytes for weights in stored_weights(model)) / 1e9
         raise StreamError(ErrorCode.OUT_OF_MEMORY,
                           f'The model takes {gigabytes:.2f} GB and does not fit {device}; spread '
                           f'it over several GPUs (device {BALANCED}), or take a smaller one.'

@@ -22,6 +22,8 @@ from streamvlm_ros.engine import (
 )
 from streamvlm_ros.nodes.parameters import stream_settings
 
+BITS = {'int8': 8, 'int4': 4}
+
 
 def load_engine(
     values: Mapping[str, Any], log: Callable[[str], object]
@@ -36,8 +38,8 @@ def load_engines(
     """Load a model once, for several streams.
 
     Args:
-        each: of `parameters.check_values`, for every stream; model, device and dtype are those
-            of the first.
+        each: of `parameters.check_values`, for every stream; model, device, dtype and
+            quantization are those of the first.
         log: is told what happens, one sentence a call.
 
     Raises:
@@ -55,13 +57,19 @@ def load_engines(
     log(f'Loading {path} as {str(dtype).removeprefix("torch.")} {where}.')
     began = time.monotonic()
     model = StreamQwenModel.from_pretrained(path, dtype=dtype, device_map=spread)
-    engines = open_streams(model, load_processor(path), settings, None if spread else device)
+    target = None if spread else device
+    parameters = model.num_parameters()
+    if each[0]['quantization'] != 'none':
+        model.quantize(BITS[each[0]['quantization']], target)
+        log(f'The decoder is in {each[0]["quantization"]} after '
+            f'{time.monotonic() - began:.1f} s.')
+    engines = open_streams(model, load_processor(path), settings, target)
     warm_up(engines, log)
     caches = [engine.get_cache_info() for engine in engines]
     tokens = f'{sum(cache.capacity for cache in caches):,} tokens'
     what = f'a cache of {tokens}' if len(caches) == 1 else f'{len(caches)} caches of {tokens}'
     log(
-        f'Loaded {model.num_parameters() / 1e6:,.1f} M parameters and {what} '
+        f'Loaded {parameters / 1e6:,.1f} M parameters and {what} '
         f'({sum(cache.memory_bytes for cache in caches) / 1e6:,.1f} MB) in '
         f'{time.monotonic() - began:.1f} s.'
     )

@@ -31,6 +31,14 @@ PARAMETERS = (
         shared=True,
     ),
     Parameter(
+        'quantization',
+        'none',
+        "Bits of the decoder's matrices: 'none' leaves them in dtype; 'int8' and 'int4' take a "
+        'half and a quarter of the memory, and of the time that an answer waits for it.',
+        choices=('none', 'int8', 'int4'),
+        shared=True,
+    ),
+    Parameter(
         'image_transport',
         'raw',
         "Which images come: 'raw' on the topic image, or 'compressed' (JPEG, PNG) on "

@@ -39,9 +39,13 @@ def automatic(model: StreamQwenModel, share: float) -> dict[str, int]:
     return infer_auto_device_map(model, {0: room, 1: 10**9}, model._no_split_modules)
 
 
-def spread(shape: str, way: str) -> StreamQwenModel:
-    """Return a copy of a random model on two devices."""
-    model = copy.deepcopy(random_model(shape)).float()  # what was made of its weights is forgotten
+def fresh(shape: str) -> StreamQwenModel:
+    """Return a copy of a random model, with nothing made of its weights yet."""
+    return copy.deepcopy(random_model(shape)).float()
+
+
+def spread(model: StreamQwenModel, way: str) -> StreamQwenModel:
+    """Put a fresh model on two devices."""
     if way == 'automatic':
         second = tuple(f'{name}.' for name, device in automatic(model, 0.8).items() if device)
         place_model(model, lambda name: SECOND if name.startswith(second) else FIRST)
@@ -90,9 +94,21 @@ def test_answers_are_those_of_one_device(way, settings, tmp_path):
     """Words, probabilities, memory and cached keys; whatever mixes devices fails."""
     expected = play(random_model('grouped'), tmp_path, **settings)
     with Devices():
-        model = spread('grouped', way)
+        model = spread(fresh('grouped'), way)
         assert set(model.layer_devices) == {FIRST, SECOND}
         said, info, keys = play(model, tmp_path, **settings)
+    assert said == expected[0] and info == expected[1]
+    assert all(torch.equal(mine, theirs) for mine, theirs in zip(keys, expected[2]))
+
+
+@pytest.mark.parametrize('bits', [8, 4])
+def test_spread_in_few_bits(bits, tmp_path):
+    """Numbers and scales are where their layer is."""
+    model = fresh('grouped')
+    model.quantize(bits)
+    expected = play(copy.deepcopy(model), tmp_path)
+    with Devices():
+        said, info, keys = play(spread(model, 'all over'), tmp_path)
     assert said == expected[0] and info == expected[1]
     assert all(torch.equal(mine, theirs) for mine, theirs in zip(keys, expected[2]))
 
@@ -105,7 +121,7 @@ def test_forward_spread():
     ids = torch.tensor([[1, *pads, 2]])
     expected = random_model('grouped').forward(ids, **given).logits
     with Devices():
-        logits = spread('grouped', 'all over').forward(ids, **given).logits
+        logits = spread(fresh('grouped'), 'all over').forward(ids, **given).logits
     assert torch.equal(logits, expected)
 
 
@@ -149,7 +165,7 @@ def test_kernels_are_launched_where_their_tensors_are(monkeypatch):
     monkeypatch.setattr(torch.cuda, 'device_of', Current)
     monkeypatch.setattr('streamvlm_ros.engine.model.operations_for', lambda tensor: Launched())
     with Devices():
-        model = spread('grouped', 'automatic')
+        model = spread(fresh('grouped'), 'automatic')
         engine = VideoStreamingInference(model, processor())
         engine.append_video_chunk(random_clip(1, 4, 84, 84), fps=2)
         engine.ask('What?', 3)

@@ -59,7 +59,8 @@ def kernels(monkeypatch):
         monkeypatch.setattr(interpreted.pointwise, 'HEADS', 16)
         for tiles in ('TILES', 'GATED_TILES'):
             monkeypatch.setattr(interpreted.matmul, tiles,
-                                dict.fromkeys((1, 16, 32, 64), (512, 128, 4, 2)))
+                                dict.fromkeys((16, 8, 4), dict.fromkeys((1, 16, 32, 64),
+                                                                        (512, 128, 4, 2))))
         return calls
     return switch
 

@@ -28,6 +28,14 @@ def test_loads_and_tells(model_folder: pathlib.Path) -> None:
     assert 'cache of 512 tokens' in told[1]
 
 
+@pytest.mark.parametrize('kind', ['int8', 'int4'])
+def test_loads_in_few_bits(model_folder: pathlib.Path, kind: str) -> None:
+    told = load(str(model_folder), device='cpu', capacity=512, quantization=kind)
+    assert told[1].startswith(f'The decoder is in {kind} after ')
+    whole = load(str(model_folder), device='cpu', capacity=512)
+    assert told[2].split(' parameters')[0] == whole[1].split(' parameters')[0]
+
+
 def test_folder_that_does_not_exist() -> None:
     with pytest.raises(OSError, match='The model folder /no/such does not exist'):
         load('/no/such', device='cpu')

@@ -72,11 +72,11 @@ def test_signal_while_starting(
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
-def test_signal_whose_handler_was_replaced(
-    domain: int, model_folder: pathlib.Path, tmp_path: pathlib.Path, number: int
+@pytest.mark.parametrize('how', ['replaced', 'taken'])
+def test_signal_that_others_see_to(
+    domain: int, model_folder: pathlib.Path, tmp_path: pathlib.Path, how: str, number: int
 ) -> None:
-    """LLVM does that when Triton compiles the first kernel."""
-    program = (pathlib.Path(__file__).with_name('deaf_node.py'),)
+    program = (pathlib.Path(__file__).with_name('deaf_node.py'), how)
     with (
         NodeProcess(tmp_path, model=model_folder, program=program) as node,
         Camera(node) as camera,
