@@ -19,7 +19,8 @@ PARAMETERS = (
     Parameter(
         'device',
         'auto',
-        "Where the model runs: 'auto' (the GPU if there is one), 'cpu', 'cuda', 'cuda:1' ...",
+        "Where the model runs: 'auto' (the GPU if there is one), 'cpu', 'cuda', 'cuda:1' ..., or "
+        "'balanced' (a model larger than one GPU: its layers spread over all that are visible).",
         shared=True,
     ),
     Parameter(
