@@ -11,7 +11,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from streamvlm_ros.engine.kernels.tiles import ask_for, finish, load_columns, load_rows
+from streamvlm_ros.engine.kernels.tiles import finish, load_columns, load_rows, wait
 from streamvlm_ros.engine.kernels.unpacking import lower, upper
 
 
@@ -124,13 +124,7 @@ def single(x, weight, scale, bias, residual, norm, out, rows, columns, depth, ep
     tile = _bytes(weight, column, columns, group, inner, half, GROUP)
     if GATED:
         up = _bytes(other, column, columns, group, inner, half, GROUP)
-    if PDL:
-        tl.extra.cuda.gdc_launch_dependents()
-        if half > GROUPS * GROUP:
-            ask_for(weight, column, columns, half, GROUPS * GROUP)
-            if GATED:
-                ask_for(other, column, columns, half, GROUPS * GROUP)
-        tl.extra.cuda.gdc_wait()
+    wait(weight, other, column, columns, half, GROUPS * GROUP, GATED, PDL)
     squares = tl.zeros([GROUPS, GROUP], tl.float32)
     first, squares = _half_row(x, norm, squares, inner, group, groups, NORM)
     second, squares = _half_row(x, norm, squares, half + inner, group, groups, NORM)

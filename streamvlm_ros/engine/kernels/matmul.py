@@ -19,11 +19,11 @@ import triton.language as tl
 from streamvlm_ros.engine.kernels import int4
 from streamvlm_ros.engine.kernels.launch import launch_options, MOST_STAGES, PDL
 from streamvlm_ros.engine.kernels.tiles import (
-    ask_for,
     finish,
     load_columns,
     load_rows,
     load_scales,
+    wait,
 )
 from streamvlm_ros.engine.kernels.unpacking import whole
 from streamvlm_ros.engine.quantized import QuantizedWeight
@@ -59,13 +59,7 @@ def _skinny(x, weight, scale, bias, residual, norm, out, rows, columns, depth, e
     tile = load_columns(weight, column, columns, inner, depth, EVEN)
     if GATED:
         up = load_columns(other, column, columns, inner, depth, EVEN)
-    if PDL:
-        tl.extra.cuda.gdc_launch_dependents()
-        if depth > DEPTH:
-            ask_for(weight, column, columns, depth, DEPTH)
-            if GATED:
-                ask_for(other, column, columns, depth, DEPTH)
-        tl.extra.cuda.gdc_wait()
+    wait(weight, other, column, columns, depth, DEPTH, GATED, PDL)
     squares = tl.zeros([ROWS], tl.float32)
     result = tl.zeros([ROWS, COLUMNS], tl.float32)
     gated = tl.zeros([ROWS, COLUMNS], tl.float32)
@@ -101,13 +95,7 @@ def _single(x, weight, scale, bias, residual, norm, out, rows, columns, depth, e
     tile = load_columns(weight, column, columns, inner, depth, EVEN)
     if GATED:
         up = load_columns(other, column, columns, inner, depth, EVEN)
-    if PDL:
-        tl.extra.cuda.gdc_launch_dependents()
-        if depth > DEPTH:
-            ask_for(weight, column, columns, depth, DEPTH)
-            if GATED:
-                ask_for(other, column, columns, depth, DEPTH)
-        tl.extra.cuda.gdc_wait()
+    wait(weight, other, column, columns, depth, DEPTH, GATED, PDL)
     squares = tl.zeros([1], tl.float32)
     seen, squares = load_rows(x, norm, squares, row, rows, inner, depth, EVEN, NORM)
     result = whole(tile, tl.float32, EXACT_BITS) * seen.to(tl.float32)

@@ -21,7 +21,20 @@ def load_columns(weight, column, columns, inner, depth, EVEN: tl.constexpr):
 
 
 @triton.jit
-def ask_for(weight, column, columns, depth, DEPTH: tl.constexpr):
+def wait(weight, other, column, columns, depth, DEPTH: tl.constexpr, GATED: tl.constexpr,
+         PDL: tl.constexpr):
+    """Wait for what the kernel before writes, and have weights brought near meanwhile."""
+    if PDL:
+        tl.extra.cuda.gdc_launch_dependents()
+        if depth > DEPTH:
+            _ask_for(weight, column, columns, depth, DEPTH)
+            if GATED:
+                _ask_for(other, column, columns, depth, DEPTH)
+        tl.extra.cuda.gdc_wait()
+
+
+@triton.jit
+def _ask_for(weight, column, columns, depth, DEPTH: tl.constexpr):
     """Have the second tile of weights brought near, as far as it is whole."""
     line = DEPTH + 64 * tl.arange(0, DEPTH // 64)
     safe = tl.minimum(column, columns - 1).to(tl.int64)
