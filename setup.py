@@ -22,6 +22,9 @@ setup(
         'torch>=2.11,<2.14',
         'transformers>=5.17,<5.24',
     ],
-    extras_require={'large': ['accelerate']},  # models larger than one accelerator
+    extras_require={
+        'large': ['accelerate'],  # models larger than one accelerator
+        'quantization': ['torchao>=0.18,<0.19'],
+    },
     entry_points={'console_scripts': ['streamvlm = streamvlm_ros.cli.main:main']},
 )

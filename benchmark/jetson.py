@@ -12,6 +12,7 @@ The floors are those of `benchmark.floors`; how near to them the engine comes is
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import pathlib
 from typing import Any
@@ -21,8 +22,9 @@ from benchmark.setup import RESULTS
 
 PAGE = pathlib.Path(__file__).parents[1] / 'docs' / 'jetson_performance.md'
 MODELS = ('3B', '7B')
-# Bytes of a weight of the decoder's layers. Of int4, a 16-bit scale for every 64 weights besides.
-FORMATS = {'bf16': 2.0, 'int8': 1.0, 'int4': 0.5 + 2 / 64}
+# Bytes of a weight of the decoder's layers. Of int4, a 16-bit scale for every 128 weights besides.
+FORMATS = {'bf16': 2.0, 'int8': 1.0, 'int4': 0.5 + 2 / 128}
+BITS = {'int8': 8, 'int4': 4}
 WINDOW, CHUNK, PATCH = 16384, 512, 256  # tokens: cached, of a chunk of 4 frames, of 2 frames
 SYSTEM_BYTES = 8e9  # left to everything else on the robot
 # What the makers of the cards that speed.json may come from publish: bytes and bf16 operations.
@@ -66,6 +68,19 @@ def measured(speed: dict[str, Any] | None, model: str) -> Measured:
                     nearest['token_ms'] * copied)
 
 
+def in_few_bits(near: Measured, speed: dict[str, Any], rows: list[dict[str, Any]], model: str,
+                bits: int) -> Measured:
+    """Return the fractions of a model in few bits, from those in bf16 and what was measured."""
+    [few] = [each for each in rows if (each['model'], each['bits']) == (model, bits)]
+    [full] = [each['ours'] for each in speed['lengths']
+              if (each['model'], each['cached']) == (model, few['cached'])]
+    copied = speed['card']['bytes_s'] / next(rates for name, rates in PUBLISHED.items()
+                                             if name in speed['hardware'])[0]
+    token = few['token, of the floor'] * copied
+    return Measured(near.chunk * full['chunk_ms'][1] / few['chunk ms'],
+                    token * few['token ms'] / few['first token ms'], token)
+
+
 def row(jetson: Jetson, model: str, form: str, near: Measured) -> str:
     """Return one line of the table."""
     shape, size = floors(model), FORMATS[form]
@@ -84,17 +99,17 @@ def row(jetson: Jetson, model: str, form: str, near: Measured) -> str:
     return f'| {jetson.name} | {model} | {form} | ' + ' | '.join(cells) + ' |'
 
 
-def table(near: dict[str, Measured]) -> list[str]:
+def table(near: dict[tuple[str, str], Measured]) -> list[str]:
     """Return the table's lines."""
     return ['| module | model | weights | frames/s | first token | tokens/s | memory | weights '
             'take |', '| --- | --- | --- | --- | --- | --- | --- | --- |',
-            *(row(jetson, model, form, near[model])
+            *(row(jetson, model, form, near[model, form])
               for jetson in JETSONS for model in MODELS for form in FORMATS)]
 
 
-def page(speed: dict[str, Any] | None) -> str:
-    """Return the page."""
-    floor = table({model: Measured() for model in MODELS})
+def page(speed: dict[str, Any] | None, few: list[dict[str, Any]]) -> str:
+    """Return the page; ``few`` are the rows that `benchmark.quantized` has measured."""
+    floor = table({(model, form): Measured() for model in MODELS for form in FORMATS})
     lines = [INTRODUCTION, *floor, '']
     if speed is None:
         lines += ['## With what the engine reaches of the floor', '',
@@ -102,16 +117,18 @@ def page(speed: dict[str, Any] | None) -> str:
                   '`python -m benchmark.speed`', 'on a CUDA card writes it, '
                   '`python -m benchmark.jetson` then fills this in.', '']
     else:
-        near = {model: measured(speed, model) for model in MODELS}
+        near = {(model, 'bf16'): measured(speed, model) for model in MODELS}
+        for model, (form, bits) in itertools.product(MODELS, BITS.items()):
+            near[model, form] = in_few_bits(near[model, 'bf16'], speed, few, model, bits)
         lines += ['## With what the engine reaches of the floor', '',
                   f'On one {speed["hardware"]} the engine reached, of what that card\'s datasheet '
-                  'allows, in bf16:', '',
-                  *(f'- {model}: {each.chunk:.0%} in a chunk, {each.question:.0%} in a question, '
-                    f'{each.token:.0%} in a token' for model, each in near.items()), '',
+                  'allows:', '',
+                  *(f'- {model}, {form}: {each.chunk:.0%} in a chunk, {each.question:.0%} in a '
+                    f'question, {each.token:.0%} in a token'
+                    for (model, form), each in near.items()), '',
                   'If a Jetson lets it come as near to its own datasheet, that is:', '',
                   *table(near), '',
-                  'It may not: fewer and slower cores hide launches and transfers less well, and '
-                  'int8 and', "int4 need kernels that read as fast as bf16's do.", '']
+                  CAUTION, '']
     return '\n'.join([*lines, SOURCES.rstrip()]) + '\n'
 
 
@@ -140,6 +157,10 @@ stay bf16.
 What no program can be faster than:
 """
 
+CAUTION = """It may not: fewer and slower cores hide launches and transfers less well. Where int8
+and int4 are bound by unpacking and not by bandwidth, a Jetson, which has less bandwidth for
+each core, may come nearer to its floor than that."""
+
 SOURCES = """## Where the figures come from
 
 Read second hand, in public notes that quote these pages; look at the pages before you buy.
@@ -161,7 +182,8 @@ def main() -> None:
     """Write the page."""
     found = RESULTS / 'speed.json'
     speed = json.loads(found.read_text(encoding='utf-8')) if found.exists() else None
-    PAGE.write_text(page(speed), encoding='utf-8')
+    few = json.loads((RESULTS / 'quantized.json').read_text(encoding='utf-8'))['rows']
+    PAGE.write_text(page(speed, few), encoding='utf-8')
     print(PAGE)
 
 

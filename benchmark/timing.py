@@ -13,11 +13,11 @@ import torch
 
 
 class Timer:
-    """Times work on a device, in milliseconds: the device is waited for before and after."""
+    """Times work on devices, in milliseconds: they are waited for before and after."""
 
-    def __init__(self, device: str) -> None:
-        """Take the device."""
-        self._cuda = torch.device(device).type == 'cuda'
+    def __init__(self, *devices: str) -> None:
+        """Take the devices."""
+        self._gpus = [each for each in devices if torch.device(each).type == 'cuda']
 
     def __call__(self, work: Callable[[], Any], times: int = 7, warm: int = 2) -> list[float]:
         """Return the times of `times` runs behind `warm` ones."""
@@ -32,9 +32,9 @@ class Timer:
         return 1e3 * (time.perf_counter() - began)
 
     def wait(self) -> None:
-        """Wait for the device."""
-        if self._cuda:
-            torch.cuda.synchronize()
+        """Wait for the devices."""
+        for gpu in self._gpus:
+            torch.cuda.synchronize(gpu)
 
 
 def quartiles(values: Sequence[float]) -> list[float]:

@@ -3,7 +3,7 @@
 """
 Measures tiles of the matrix products of few rows, for the weights of the published dimensions.
 
-    python -m benchmark.tune_matmul --rows 1 16 32
+    python -m benchmark.tune_matmul --rows 1 16 32 --bits 16 8 4
 
 Each setting is timed in a CUDA graph of launches over several copies of the weights, which are
 more than the cache holds. What is best on average goes into ``kernels/matmul.py``.
@@ -16,6 +16,7 @@ import functools
 import itertools
 import json
 import multiprocessing
+import pathlib
 import statistics
 from typing import Any
 
@@ -30,6 +31,16 @@ SINGLE = [(1, 2048, 4, 1), (2, 1024, 4, 1), (2, 2048, 4, 1), (4, 512, 4, 1), (4,
           (8, 512, 4, 1), (4, 1024, 8, 1), (8, 256, 4, 1), (2, 1024, 2, 1), (1, 1024, 2, 1)]
 SEVERAL = [(32, 128, 4, 6), (32, 128, 4, 4), (64, 128, 4, 4), (16, 256, 4, 5), (16, 128, 4, 6),
            (64, 64, 4, 6), (32, 256, 4, 3), (64, 128, 8, 3), (128, 64, 4, 4), (32, 64, 4, 8)]
+# By bits, for one row and for several. In 4 bits the depth is that of bytes.
+TILES = {16: (SINGLE, SEVERAL),
+         8: ([(4, 1024, 4, 1), (2, 2048, 4, 1), (4, 2048, 4, 1), (8, 1024, 4, 1), (8, 512, 4, 1),
+              (2, 1024, 4, 1), (4, 512, 2, 1), (4, 2048, 8, 1)],
+             [(32, 128, 4, 4), (64, 128, 4, 4), (64, 128, 4, 6), (32, 256, 4, 4), (64, 256, 4, 3),
+              (128, 128, 4, 4), (128, 128, 8, 4), (64, 64, 4, 6)]),
+         4: ([(4, 1024, 4, 1), (4, 512, 4, 1), (8, 512, 4, 1), (2, 1024, 4, 1), (8, 256, 4, 1),
+              (16, 256, 4, 1), (2, 2048, 4, 1), (4, 512, 2, 1)],
+             [(32, 128, 4, 4), (64, 128, 4, 3), (64, 128, 4, 4), (16, 128, 4, 4), (128, 128, 4, 3),
+              (128, 128, 8, 3), (32, 128, 4, 3), (64, 128, 4, 2)])}
 
 
 def products(dimensions: str) -> dict[str, tuple[int, int, dict[str, bool]]]:
@@ -55,7 +66,7 @@ def call(rows: int, columns: int, depth: int, kind: dict[str, bool]) -> Any:
     x, bias, residual, norm = random(rows, depth), random(columns), random(rows, columns), random(
         depth)
 
-    def run(weight: torch.Tensor, tile: tuple[int, int, int, int]) -> torch.Tensor:
+    def run(weight: Any, tile: tuple[int, int, int, int]) -> torch.Tensor:
         return skinny_matmul(x, weight, tile=tile, epsilon=1e-6, gated=kind.get('gated', False),
                              bias=bias if kind.get('bias') else None,
                              residual=residual if kind.get('residual') else None,
@@ -64,16 +75,30 @@ def call(rows: int, columns: int, depth: int, kind: dict[str, bool]) -> Any:
     return run
 
 
+def random_weight(columns: int, depth: int, kind: dict[str, bool], bits: int) -> Any:
+    """Return a random matrix of so many bits."""
+    from streamvlm_ros.engine.quantized import QuantizedWeight
+
+    height = columns * (2 if kind.get('gated') else 1)
+    if bits == 16:
+        return torch.randn(height, depth, device='cuda', dtype=torch.bfloat16)
+    numbers = torch.randint(-128, 128, (height, depth * bits // 8), device='cuda',
+                            dtype=torch.int8)
+    scale = torch.rand(height, 1 if bits == 8 else depth // 128, device='cuda',
+                       dtype=torch.bfloat16) / 128
+    return QuantizedWeight(numbers, scale, bits)
+
+
 def measure(rows: int, columns: int, depth: int, kind: dict[str, bool],
-            tiles: list[tuple[int, int, int, int]]) -> dict[str, float]:
+            tiles: list[tuple[int, int, int, int]], bits: int) -> dict[str, float]:
     """Return each tile's microseconds, and beside them those that a copy of the bytes takes."""
-    weights = torch.randn(columns * (2 if kind.get('gated') else 1), depth, device='cuda',
-                          dtype=torch.bfloat16)
-    copies = [weights, *(weights.clone() for _ in range(min(15, ENOUGH // weights.nbytes)))]
+    size = columns * (2 if kind.get('gated') else 1) * depth * bits // 8
+    copies = [random_weight(columns, depth, kind, bits)
+              for _ in range(1 + min(31, ENOUGH // size))]
     run = call(rows, columns, depth, kind)
     x = torch.randn(rows, depth, device='cuda', dtype=torch.bfloat16)
     result: dict[str, float] = {}
-    for tile in (*tiles, None):
+    for tile in (*tiles, *([None] if bits == 16 else [])):
         try:
             product = (functools.partial(run, tile=tile) if tile
                        else functools.partial(functional.linear, x))
@@ -94,17 +119,17 @@ def measure(rows: int, columns: int, depth: int, kind: dict[str, bool],
             end.synchronize()
             times.append(1e3 * begin.elapsed_time(end) / len(copies))
         result[str(tile or 'library, the product alone')] = round(statistics.median(times[2:]), 2)
-    return result | {'read': round(weights.nbytes / 2.97e6, 2)}
+    return result | {'read': round(size / 2.97e6, 2)}
 
 
-def compile_tile(work: tuple[int, tuple[int, int, int, int]]) -> None:
+def compile_tile(work: tuple[int, int, tuple[int, int, int, int]]) -> None:
     """Compile a tile for all kinds of products, in a process of its own."""
-    rows, tile = work
-    for columns, depth, kind in products('3B').values():
-        weights = torch.zeros(2 * columns if kind.get('gated') else columns, depth, device='cuda',
-                              dtype=torch.bfloat16)
+    rows, bits, tile = work
+    for name, (columns, depth, kind) in products('3B').items():
+        if name == 'head' and bits < 16:
+            continue
         try:
-            call(rows, columns, depth, kind)(weights, tile)
+            call(rows, columns, depth, kind)(random_weight(columns, depth, kind, bits), tile)
         except Exception:  # said when it is measured
             return
 
@@ -113,22 +138,27 @@ def main() -> None:
     """Measure, and write ``results/tune_matmul.json``."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--rows', type=int, nargs='+', default=[1, 16, 32])
+    parser.add_argument('--bits', type=int, nargs='+', default=[16, 8, 4])
     parser.add_argument('--dimensions', nargs='+', default=['7B', '3B'])
     parser.add_argument('--processes', type=int, default=8)
+    parser.add_argument('--out', type=pathlib.Path, default=RESULTS)
     arguments = parser.parse_args()
-    tiles = {rows: SINGLE if rows == 1 else SEVERAL for rows in arguments.rows}
+    tiles = {(rows, bits): TILES[bits][rows > 1]
+             for rows, bits in itertools.product(arguments.rows, arguments.bits)}
     with multiprocessing.get_context('spawn').Pool(arguments.processes) as pool:
-        pool.map(compile_tile, [(rows, tile) for rows in tiles for tile in tiles[rows]],
+        pool.map(compile_tile, [(*key, tile) for key in tiles for tile in tiles[key]],
                  chunksize=1)
     table: dict[str, dict[str, float]] = {}
-    for rows, dimensions in itertools.product(arguments.rows, arguments.dimensions):
+    for (rows, bits), dimensions in itertools.product(tiles, arguments.dimensions):
         for name, (columns, depth, kind) in products(dimensions).items():
-            key = f'{dimensions} {rows} {name}'
-            table[key] = measure(rows, columns, depth, kind, tiles[rows])
+            if name == 'head' and bits < 16:
+                continue
+            key = f'{dimensions} {rows} {name}' + (f' int{bits}' if bits < 16 else '')
+            table[key] = measure(rows, columns, depth, kind, tiles[rows, bits], bits)
             best = sorted((v, k) for k, v in table[key].items() if k != 'read')[:3]
             print(key, table[key]['read'], best, flush=True)
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / 'tune_matmul.json').write_text(json.dumps(table, indent=1) + '\n')
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    (arguments.out / 'tune_matmul.json').write_text(json.dumps(table, indent=1) + '\n')
 
 
 if __name__ == '__main__':

@@ -94,15 +94,15 @@ def test_messages_say_when_there_is_nothing() -> None:
 
 
 def test_tested_versions_are_the_same_everywhere() -> None:
-    from streamvlm_ros.engine.versions import TESTED
+    from streamvlm_ros.engine.versions import OPTIONAL, TESTED
 
     setup = (ROOT / 'setup.py').read_text()
     distribution = (ROOT / 'requirements' / 'distribution.txt').read_text().splitlines()
     pinned = re.findall(
         r'^(\w+)==([\d.]+)', (ROOT / 'requirements' / 'engine.txt').read_text(), re.MULTILINE
     )
-    for package, versions in TESTED.items():
-        ranges = [line for line in distribution if line.startswith(package)]
+    for package, versions in {**TESTED, **OPTIONAL}.items():
+        ranges = [line for line in distribution if re.match(rf'{package}\W', line)]
         assert len(ranges) == 1 and f"'{ranges[0]}'" in setup
         assert versions == type(versions)(ranges[0].removeprefix(package))
         pins = [version for name, version in pinned if name == package]

@@ -3,11 +3,12 @@
 """The streaming model: pure PyTorch and transformers, no ROS."""
 
 # First: a version that would break what follows ends in a sentence.
-from streamvlm_ros.engine import versions  # noqa: F401, I001
+from streamvlm_ros.engine import quiet, versions  # noqa: F401, I001
 from streamvlm_ros.engine.cache import StreamCache
 from streamvlm_ros.engine.cache_manager import KVCacheManager
 from streamvlm_ros.engine.checkpoint import resolve_model
-from streamvlm_ros.engine.devices import check_device
+from streamvlm_ros.engine.devices import BALANCED
+from streamvlm_ros.engine.devices import check_placement
 from streamvlm_ros.engine.devices import device_bytes
 from streamvlm_ros.engine.devices import free_device_memory
 from streamvlm_ros.engine.errors import ErrorCode
@@ -27,8 +28,8 @@ from streamvlm_ros.engine.worker import StreamWorker
 from streamvlm_ros.engine.worker_status import WorkerStatus
 
 __all__ = [
-    'Answer', 'check_device', 'Choice', 'device_bytes', 'ErrorCode', 'free_device_memory',
-    'KVCacheManager', 'load_processor', 'open_streams', 'resolve_model', 'SavedStream',
-    'StreamCache', 'StreamError', 'StreamQwenModel', 'StreamSettings', 'StreamWorker',
-    'VideoStreamingInference', 'warm_up', 'Watch', 'WatchEvent', 'WorkerStatus',
+    'Answer', 'BALANCED', 'check_placement', 'Choice', 'device_bytes', 'ErrorCode',
+    'free_device_memory', 'KVCacheManager', 'load_processor', 'open_streams', 'resolve_model',
+    'SavedStream', 'StreamCache', 'StreamError', 'StreamQwenModel', 'StreamSettings',
+    'StreamWorker', 'VideoStreamingInference', 'warm_up', 'Watch', 'WatchEvent', 'WorkerStatus',
 ]

@@ -55,16 +55,21 @@ def check_fits(caches: Sequence[int], layer_bytes: int, devices: Sequence[torch.
 
     """
     fit = slots = sum(caches)
-    for device, layers in collections.Counter(devices).items():
+    where = 'the device'
+    layers_on = collections.Counter(devices)
+    for device, layers in layers_on.items():
         left = available_bytes(device)
-        if left is not None:
-            fit = min(fit, int(left * (1 - SPARE)) // (layers * layer_bytes))
+        room = slots if left is None else int(left * (1 - SPARE)) // (layers * layer_bytes)
+        if room < fit:
+            fit = room
+            if len(layers_on) > 1:
+                where = f'{device}, where {layers} of {len(devices)} layers are'
     if fit < slots:
         gigabytes = slots * layer_bytes * len(devices) / 1e9
-        what = (f'A KV cache of {slots} tokens takes {gigabytes:.2f} GB and does not fit the '
-                'device' if len(caches) == 1 else
+        what = (f'A KV cache of {slots} tokens takes {gigabytes:.2f} GB and does not fit {where}'
+                if len(caches) == 1 else
                 f'The KV caches of {len(caches)} streams, {slots} tokens together, take '
-                f'{gigabytes:.2f} GB and do not fit the device')
+                f'{gigabytes:.2f} GB and do not fit {where}')
         seconds = (f', which is {fit / tokens_per_second:.0f} s of the largest frames'
                    if tokens_per_second else '')
         raise StreamError(

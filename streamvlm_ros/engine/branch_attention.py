@@ -68,9 +68,11 @@ class BranchContext:
         """Store in the tail; attend to the prefix and the tail."""
         query, keys, values = rotation.split(qkv, self.tail.kv_heads)
         own = self.tail.write(layer, keys, values)
-        mask = self.mask
-        if mask is None:
+        if self.mask is None:
             mask = causal_mask(keys.shape[1], own[0].shape[1], query.device)
+        else:
+            # It goes along where the layers are on several devices.
+            mask = self.mask = self.mask.to(query.device)
         return join_heads(attend(query, [*self.seen(layer), (*own, mask)]))
 
     def table(self, tokens: int) -> SequenceTable | None:

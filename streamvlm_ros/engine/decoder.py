@@ -47,12 +47,15 @@ def run_layers(weights: Sequence[LayerWeights], hidden: torch.Tensor, rotation: 
 
     """
     for index, layer in enumerate(weights):
-        device = layer.qkv.device
+        device = layer.norm.device
         # Only does anything where a model is spread over several devices.
         hidden, rotation = hidden.to(device), rotation.to(device)
-        qkv = operations.norm_linear(hidden, layer.norm, layer.epsilon, layer.qkv, layer.qkv_bias)
-        attended = context.attend(index, qkv, rotation)
-        hidden = operations.add_linear(hidden, attended, layer.out)
-        gated = operations.norm_gated(hidden, layer.mlp_norm, layer.epsilon, layer.gate_up)
-        hidden = operations.add_linear(hidden, gated, layer.down)
+        # Triton launches on the current GPU, wherever the tensors are.
+        with torch.cuda.device_of(layer.norm):
+            qkv = operations.norm_linear(
+                hidden, layer.norm, layer.epsilon, layer.qkv, layer.qkv_bias)
+            attended = context.attend(index, qkv, rotation)
+            hidden = operations.add_linear(hidden, attended, layer.out)
+            gated = operations.norm_gated(hidden, layer.mlp_norm, layer.epsilon, layer.gate_up)
+            hidden = operations.add_linear(hidden, gated, layer.down)
     return hidden

@@ -87,8 +87,7 @@ class Decoding:
         if not work.tokens.is_cuda:
             return _Flight(answers, work.tokens[:len(answers)].clone(), None)
         tokens = work.tokens[:len(answers)].to('cpu', non_blocking=True)
-        arrived = torch.cuda.Event()
-        arrived.record()
+        arrived = torch.cuda.current_stream(work.tokens.device).record_event()
         return _Flight(answers, tokens, arrived)
 
     @staticmethod

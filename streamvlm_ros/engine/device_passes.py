@@ -8,7 +8,7 @@ something (several devices, a very broken-up cache) that is the way to go.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, TYPE_CHECKING
 
 import torch
@@ -48,7 +48,7 @@ class DevicePasses:
         key = 'vision', grid
         work = self.recorder.work(key, lambda: VisionPass(self._model, frames, grid))
         work.frames.copy_(frames)
-        self.recorder.run(key)
+        self._run(key)
         assert work.embeddings is not None
         return work.embeddings
 
@@ -68,8 +68,7 @@ class DevicePasses:
         if video is not None and video.is_cuda:
             if self._begun is not None:
                 self._begun.synchronize()
-            self._begun = torch.cuda.Event()
-            self._begun.record()
+            self._begun = torch.cuda.current_stream(video.device).record_event()
         context.reserve(len(ids))
         table = context.table(len(ids))
         if not isinstance(table, SequenceTable):
@@ -79,7 +78,7 @@ class DevicePasses:
         work = self.recorder.work(key, lambda: SequencePass(
             self._model, tokens, kept, video is not None, table.tree is not None))
         work.load(ids, positions, table, keep, video)
-        self.recorder.run(key)
+        self._run(key)
         context.advance(len(ids))
         # A copy: the next run of this pass writes over it.
         return True, None if work.logits is None else work.logits[:len(keep)].clone()
@@ -96,8 +95,13 @@ class DevicePasses:
     def go_on(self, branches: int) -> BatchPass:
         """Launch the next token of the same branches, from what the last launch gave."""
         work = self._batch(branches)
-        self.recorder.run(('batch', work.batch))
+        self._run(('batch', work.batch))
         return work
+
+    def _run(self, key: Hashable) -> None:
+        # Kernels are launched and recorded on the current GPU, wherever the tensors are.
+        with torch.cuda.device_of(self._model.get_input_embeddings().weight):
+            self.recorder.run(key)
 
     def _batch(self, branches: int) -> Any:
         batch = next(size for size in BATCHES if branches <= size)

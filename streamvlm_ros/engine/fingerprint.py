@@ -14,6 +14,7 @@ import torch
 from streamvlm_ros.engine.frames import PixelSettings
 from streamvlm_ros.engine.model import StreamQwenModel
 from streamvlm_ros.engine.prompt import Place, Prompt
+from streamvlm_ros.engine.quantized import stored_weights
 from streamvlm_ros.engine.settings import StreamSettings
 
 SAMPLES = 16  # values of every weight that go into the hash
@@ -53,10 +54,10 @@ def differing(mine: Mapping[str, Any], other: Mapping[str, Any]) -> str:
 
 
 def weights_hash(model: torch.nn.Module) -> str:
-    """Return a hash over evenly spaced values of every parameter, in their order."""
+    """Return a hash over evenly spaced values of all that is trained, in its order."""
     state = hashlib.sha256()
-    for parameter in model.parameters():
-        flat = parameter.detach().reshape(-1)
+    for weights in stored_weights(model):
+        flat = weights.detach().reshape(-1)
         some = flat[::max(1, flat.numel() // SAMPLES)][:SAMPLES]
         state.update(some.float().cpu().numpy().tobytes())
     return state.hexdigest()[:16]

@@ -26,8 +26,8 @@ class Recorder:
     """Keeps works by their key, and the recordings of those that are used more than once.
 
     The first use of a work runs it as it is, which compiles its kernels; the second records it.
-    All recordings share one pool of memory, as they never run at the same time.  The works that
-    were not used for longest go when there are too many.
+    All recordings share one pool of memory, as they never run at the same time; all are made on
+    the GPU that is current.  The works that were not used for longest go when there are too many.
 
     Attributes:
         recorded: how many recordings were made.
@@ -40,6 +40,7 @@ class Recorder:
         self._most = most
         self._works: collections.OrderedDict[Hashable, list[Any]] = collections.OrderedDict()
         self._pool: Any = None
+        self._stream: torch.cuda.Stream | None = None
         self.recorded = 0
         self.seconds = 0.0
 
@@ -69,9 +70,12 @@ class Recorder:
         began = time.perf_counter()
         if self._pool is None:
             self._pool = torch.cuda.graph_pool_handle()
+            # PyTorch's own is on the GPU that first recorded anything.
+            self._stream = torch.cuda.Stream()
         graph = torch.cuda.CUDAGraph()
         # Other threads may ask for memory meanwhile; only this one's calls are recorded.
-        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode='thread_local'):
+        with torch.cuda.graph(graph, pool=self._pool, stream=self._stream,
+                              capture_error_mode='thread_local'):
             work.run()
         self.recorded += 1
         self.seconds += time.perf_counter() - began

@@ -71,7 +71,8 @@ class StreamQwenModel(PreparedModel):
 
         Args:
             path: hub id or folder in the published layout.
-            **kwargs: as transformers takes them, e.g. ``dtype`` and accelerate's ``device_map``.
+            **kwargs: as transformers takes them, e.g. ``dtype`` and accelerate's ``device_map``,
+                which must leave every decoder layer and ViT block on one device.
 
         Raises:
             FileNotFoundError: the folder does not exist or holds no model.
@@ -156,7 +157,8 @@ class StreamQwenModel(PreparedModel):
                             operations_for(hidden))
         # Only when every layer has run, so that an exception leaves the context as it was.
         context.advance(len(hidden))
-        return self.model.language_model.norm(hidden)
+        norm = self.model.language_model.norm
+        return norm(hidden.to(norm.weight.device))
 
     def extend(self, ids: Sequence[int], positions: torch.Tensor, context: KVContext,
                video: torch.Tensor | None = None, keep: Sequence[int] = ()) -> torch.Tensor | None:
@@ -188,7 +190,7 @@ class StreamQwenModel(PreparedModel):
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Return float32 logits [n, vocabulary] of normed hidden states."""
-        return self.lm_head(hidden).float()
+        return self.lm_head(hidden.to(self.lm_head.weight.device)).float()
 
     @torch.inference_mode()
     def forward(

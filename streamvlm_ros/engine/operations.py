@@ -16,6 +16,8 @@ import torch
 from torch.nn import functional
 
 from streamvlm_ros.engine.mrope import rotate
+from streamvlm_ros.engine.quantized import QuantizedWeight
+from streamvlm_ros.engine.weights import Weight
 
 Tensors = tuple[torch.Tensor, ...]
 
@@ -24,14 +26,14 @@ class Operations(Protocol):
     """x is [rows, depth], a weight [columns, depth]; results have the dtype of x."""
 
     def norm_linear(self, x: torch.Tensor, norm: torch.Tensor, epsilon: float,
-                    weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+                    weight: Weight, bias: torch.Tensor | None = None) -> torch.Tensor:
         """Return RMSNorm(x) @ weight.T + bias."""
 
     def norm_gated(self, x: torch.Tensor, norm: torch.Tensor, epsilon: float,
-                   gate_up: torch.Tensor) -> torch.Tensor:
+                   gate_up: Weight) -> torch.Tensor:
         """Return silu(n @ gate.T) * (n @ up.T) for n = RMSNorm(x)."""
 
-    def add_linear(self, hidden: torch.Tensor, x: torch.Tensor, weight: torch.Tensor,
+    def add_linear(self, hidden: torch.Tensor, x: torch.Tensor, weight: Weight,
                    ) -> torch.Tensor:
         """Return hidden + x @ weight.T; hidden itself may be overwritten."""
 
@@ -53,19 +55,19 @@ class TorchOperations:
     """See ``Operations``."""
 
     def norm_linear(self, x: torch.Tensor, norm: torch.Tensor, epsilon: float,
-                    weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+                    weight: Weight, bias: torch.Tensor | None = None) -> torch.Tensor:
         """See ``Operations``."""
-        return functional.linear(_norm(x, norm, epsilon), weight, bias)
+        return _linear(_norm(x, norm, epsilon), weight, bias)
 
     def norm_gated(self, x: torch.Tensor, norm: torch.Tensor, epsilon: float,
-                   gate_up: torch.Tensor) -> torch.Tensor:
+                   gate_up: Weight) -> torch.Tensor:
         """See ``Operations``."""
         return self.gate(self.norm_linear(x, norm, epsilon, gate_up))
 
-    def add_linear(self, hidden: torch.Tensor, x: torch.Tensor, weight: torch.Tensor,
+    def add_linear(self, hidden: torch.Tensor, x: torch.Tensor, weight: Weight,
                    ) -> torch.Tensor:
         """See ``Operations``."""
-        return hidden + functional.linear(x, weight)
+        return hidden + _linear(x, weight)
 
     def add(self, hidden: torch.Tensor, delta: torch.Tensor, norm: torch.Tensor, epsilon: float,
             ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -101,6 +103,12 @@ def operations_for(tensor: torch.Tensor) -> Operations:
         from streamvlm_ros.engine.kernels.operations import KERNELS
         return KERNELS
     return TORCH
+
+
+def _linear(x: torch.Tensor, weight: Weight, bias: torch.Tensor | None = None) -> torch.Tensor:
+    if isinstance(weight, QuantizedWeight):
+        weight = weight.dequantized()
+    return functional.linear(x, weight, bias)
 
 
 def _norm(x: torch.Tensor, weight: torch.Tensor, epsilon: float) -> torch.Tensor:

@@ -7,10 +7,12 @@ from __future__ import annotations
 import functools
 from typing import Any, TYPE_CHECKING
 
+import torch
 from transformers import Qwen2_5_VLForConditionalGeneration
 
 from streamvlm_ros.engine.mrope import MRope
 from streamvlm_ros.engine.operations import operations_for, TORCH
+from streamvlm_ros.engine.quantized import quantize_layers
 from streamvlm_ros.engine.weights import LayerWeights, VisionWeights
 
 if TYPE_CHECKING:
@@ -58,8 +60,17 @@ class PreparedModel(Qwen2_5_VLForConditionalGeneration):
         from streamvlm_ros.engine.decoding import Decoding
         return Decoding(self.passes)
 
+    def quantize(self, bits: int, device: str | None = None) -> None:
+        """Hold the decoder's matrices in 8 or 4 bits; see ``quantized.quantize_layers``."""
+        self._forget()
+        with torch.no_grad():
+            quantize_layers(self.model.language_model.layers, bits, device)
+
     def _apply(self, *args: Any, **kwargs: Any) -> PreparedModel:
         """Move or convert the parameters: what was made of them is made anew."""
+        self._forget()
+        return super()._apply(*args, **kwargs)
+
+    def _forget(self) -> None:
         for made in ('rotation', 'layers', 'vision', 'passes', 'decoding'):
             self.__dict__.pop(made, None)
-        return super()._apply(*args, **kwargs)

@@ -122,7 +122,7 @@ def load_stream(path: pathlib.Path, stream: FrameStream,
         size, left_out = _pair(about['size']), int(about['left_out'])
         skipped_ns, still = about['skipped_ns'], about['still']
         kept = None if still is None else Signature(
-            still[0], (still[1], still[2]), tensors['still'].to(stream.cache.keys[0].device))
+            still[0], (still[1], still[2]), tensors['still'])
         frames, epoch, next_ns = map(int, (about['frames'], about['epoch'], about['next_ns']))
         counters = {name: int(about['memory'][name]) for name in COUNTERS}
         units = read_units(tensors)

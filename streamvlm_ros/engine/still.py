@@ -64,7 +64,7 @@ def difference(one: Signature, other: Signature) -> float:
     """
     if one.size != other.size:
         return float('inf')
-    change = (one.cells - other.cells).abs().mean(1, keepdim=True)
+    change = (one.cells.to(other.cells.device) - other.cells).abs().mean(1, keepdim=True)
     return float(functional.avg_pool2d(change, 2, stride=1).max())
 
 

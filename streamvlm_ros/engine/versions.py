@@ -1,21 +1,27 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The range of versions that the engine was tested with, checked on import."""
+"""The range of versions that the engine was tested with, checked before they are used."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 import importlib.metadata
 
 from packaging.specifiers import SpecifierSet
 
 # transformers renames the modules that hold the weights, and rewrites its loading, often.
 TESTED = {'torch': SpecifierSet('>=2.11,<2.14'), 'transformers': SpecifierSet('>=5.17,<5.24')}
+OPTIONAL = {'torchao': SpecifierSet('>=0.18,<0.19')}
 
 
-def check_versions() -> None:
+def check_versions(tested_with: Mapping[str, SpecifierSet] = TESTED) -> None:
     """Raise ImportError with what to install when a version is out of range."""
-    for package, tested in TESTED.items():
-        found = importlib.metadata.version(package)
+    for package, tested in tested_with.items():
+        try:
+            found = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            raise ImportError(f'{package} is not installed: pip install '
+                              f'"{package}{tested}".') from None
         if not tested.contains(found, prereleases=True):
             raise ImportError(f'{package} {found} is installed; streamvlm_ros was tested with '
                               f'{tested}: pip install "{package}{tested}".')

@@ -94,6 +94,8 @@ def encode_video(weights: VisionWeights, patches: torch.Tensor, grid: Grid,
     cos, sin = _rotary(visual, plan, grid.t)
     delta = torch.zeros_like(x)
     for block in weights.blocks:
+        # Only does anything where the ViT is spread over several devices.
+        x, delta, cos, sin = (each.to(block.norm.device) for each in (x, delta, cos, sin))
         x, normed = operations.add(x, delta, block.norm, block.epsilon)
         qkv = functional.linear(normed, block.qkv, block.qkv_bias)
         attended = _attend(operations.turn(qkv, cos, sin, block.heads), grid.t,
@@ -102,13 +104,14 @@ def encode_video(weights: VisionWeights, patches: torch.Tensor, grid: Grid,
         x, normed = operations.add(x, delta, block.mlp_norm, block.epsilon)
         gated = operations.gate(functional.linear(normed, block.gate_up, block.gate_up_bias))
         delta = functional.linear(gated, block.down, block.down_bias)
-    merged = visual.merger(x + delta).view(grid.t, grid.h * grid.w, -1)
-    return merged[:, plan.place].flatten(0, 1)
+    merged = visual.merger((x + delta).to(visual.merger.ln_q.weight.device))
+    merged = merged.view(grid.t, grid.h * grid.w, -1)
+    return merged[:, plan.place.to(merged.device)].flatten(0, 1)
 
 
 def _rotary(visual: Any, plan: WindowPlan, t: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Return cosine and sine, float32 [t * patches, width / 2]."""
-    inv_freq = visual.rotary_pos_emb.inv_freq.float()
+    inv_freq = visual.rotary_pos_emb.inv_freq.to(plan.rows.device, torch.float32)
     angles = torch.cat([axis[:, None].float() * inv_freq for axis in (plan.rows, plan.columns)],
                        dim=-1)
     angles = angles.repeat(t, 1)

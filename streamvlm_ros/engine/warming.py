@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 import itertools
 import math
 import time
@@ -13,9 +13,12 @@ import numpy as np
 import torch
 
 from streamvlm_ros.engine.ahead import encode_together
+from streamvlm_ros.engine.devices import gpus_of
 from streamvlm_ros.engine.errors import StreamError
 from streamvlm_ros.engine.inference import VideoStreamingInference
 from streamvlm_ros.engine.intake import WaitingFrame
+from streamvlm_ros.engine.operations import operations_for, TORCH
+from streamvlm_ros.engine.quantized import stored_weights
 
 # A work is run once as it is, once to be recorded, once from its recording.
 TIMES = 3
@@ -27,43 +30,58 @@ def warm_up(engines: Sequence[VideoStreamingInference], log: Callable[[str], obj
 
     It takes chunks of square frames of the settings' largest size, for all numbers of streams at
     once, questions of several lengths, choices, and batches of every size.  Frames of another size
-    are recorded when they first come.
+    are recorded when they first come.  On several GPUs nothing is recorded, but there are kernels
+    to compile all the same.
 
     Args:
-        engines: fresh ones over one model, on a GPU; elsewhere there is nothing to prepare.
+        engines: fresh ones over one model, on GPUs; elsewhere there is nothing to prepare.
         log: is told what happens, one sentence a call.
 
     """
     engine = engines[0]
     passes = engine.model.passes
-    if passes is None:
+    if operations_for(engine.model.get_input_embeddings().weight) is TORCH:
         return
     began = time.perf_counter()
     log('Compiling kernels and recording passes; a first start takes a minute, later ones use '
         "Triton's cache.")
     try:
-        encode_joined(engines)
-        _run(engine, passes.batches, log)
+        if passes:
+            encode_joined(engines)
+        # Without recordings only one row and several make a difference.
+        _run(engine, passes.batches if passes else (1, 2), log)
     except StreamError as error:
         # A memory too small for all of this is large enough for what it is made for.
         log(f'Part of it is left for later: {error}')
-    for engine in engines:
-        engine.forget()
-    torch.cuda.synchronize()
-    log(f'Warm after {time.perf_counter() - began:.1f} s: {passes.recorder.recorded} passes '
-        f'recorded in {passes.recorder.seconds:.1f} s.')
+    for each in engines:
+        each.forget()
+    for gpu in gpus_of(engine.model):
+        torch.cuda.synchronize(gpu)
+    recorded = (f'{passes.recorder.recorded} passes recorded in {passes.recorder.seconds:.1f} s'
+                if passes else 'the passes of this model are not recorded')
+    log(f'Warm after {time.perf_counter() - began:.1f} s: {recorded}.')
     log(memory_report(engines))
 
 
 def memory_report(engines: Sequence[VideoStreamingInference]) -> str:
-    """Return a sentence on what the GPU's memory is taken by; nothing grows from here on."""
+    """Return a sentence on what the GPUs' memory is taken by; nothing grows from here on."""
     # Not of the state: that names tied weights twice.
-    weights = sum(parameter.nbytes for parameter in engines[0].model.parameters())
+    weights = sum(each.nbytes for each in stored_weights(engines[0].model))
     cache = sum(engine.get_cache_info().memory_bytes for engine in engines)
-    reserved = torch.cuda.memory_reserved()
+    held = {gpu: torch.cuda.memory_reserved(gpu) for gpu in gpus_of(engines[0].model)}
+    reserved = sum(held.values())
     return (f'GPU memory: {reserved / 1e9:.2f} GB, of which {weights / 1e9:.2f} GB weights, '
             f'{cache / 1e9:.2f} GB caches, '
-            f'{max(0, reserved - weights - cache) / 1e9:.2f} GB passes and their room to work.')
+            f'{max(0, reserved - weights - cache) / 1e9:.2f} GB passes and their room to work'
+            f'{_spread(engines[0].model.layer_devices, held)}.')
+
+
+def _spread(layers: Sequence[torch.device], held: Mapping[torch.device, int]) -> str:
+    """Say what is where, if that is not one GPU."""
+    if len(held) < 2:
+        return ''
+    return '; ' + ', '.join(f'{gpu} has {layers.count(gpu)} layers in {size / 1e9:.2f} GB'
+                            for gpu, size in held.items())
 
 
 def encode_joined(engines: Sequence[VideoStreamingInference]) -> None:

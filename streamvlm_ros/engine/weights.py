@@ -15,6 +15,9 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from streamvlm_ros.engine.quantized import QuantizedLinear, QuantizedWeight
+
+Weight = torch.Tensor | QuantizedWeight
 # bf16 rows of other lengths are not read at full speed: they begin at odd addresses.
 PADDING = 64
 
@@ -34,12 +37,12 @@ class LayerWeights:
 
     norm: torch.Tensor
     epsilon: float
-    qkv: torch.Tensor
+    qkv: Weight
     qkv_bias: torch.Tensor
-    out: torch.Tensor
+    out: Weight
     mlp_norm: torch.Tensor
-    gate_up: torch.Tensor
-    down: torch.Tensor
+    gate_up: Weight
+    down: Weight
 
     @classmethod
     def of(cls, layer: Any) -> LayerWeights:
@@ -48,10 +51,9 @@ class LayerWeights:
         projections = [attention.q_proj, attention.k_proj, attention.v_proj]
         return cls(
             layer.input_layernorm.weight, layer.input_layernorm.variance_epsilon,
-            share([each.weight for each in projections]),
-            share([each.bias for each in projections]),
+            join(projections), share([each.bias for each in projections]),
             attention.o_proj.weight, layer.post_attention_layernorm.weight,
-            share([mlp.gate_proj.weight, mlp.up_proj.weight]), mlp.down_proj.weight)
+            join([mlp.gate_proj, mlp.up_proj]), mlp.down_proj.weight)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,8 +139,16 @@ class VisionWeights:
                 for index, block in enumerate(visual.blocks)])
 
 
-def share(parameters: Sequence[torch.nn.Parameter]) -> torch.Tensor:
-    """Put parameters one behind another in one tensor, and make them views of it."""
+def join(linears: Sequence[Any]) -> Weight:
+    """Put the matrices of layers that take the same thing one below another; see ``share``."""
+    if not isinstance(linears[0], QuantizedLinear):
+        return share([each.weight for each in linears])
+    return QuantizedWeight(share([each.numbers for each in linears]),
+                           share([each.scale for each in linears]), linears[0].bits)
+
+
+def share(parameters: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Put parameters or buffers one behind another in one tensor, and make them views of it."""
     # Not inference tensors, whoever asks first: the parameters outlive that.
     with torch.inference_mode(False), torch.no_grad():
         whole = torch.cat([parameter.data for parameter in parameters])

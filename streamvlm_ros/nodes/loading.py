@@ -11,7 +11,8 @@ from typing import Any
 import torch
 
 from streamvlm_ros.engine import (
-    check_device,
+    BALANCED,
+    check_placement,
     load_processor,
     open_streams,
     resolve_model,
@@ -20,6 +21,8 @@ from streamvlm_ros.engine import (
     warm_up,
 )
 from streamvlm_ros.nodes.parameters import stream_settings
+
+BITS = {'int8': 8, 'int4': 4}
 
 
 def load_engine(
@@ -35,8 +38,8 @@ def load_engines(
     """Load a model once, for several streams.
 
     Args:
-        each: of `parameters.check_values`, for every stream; model, device and dtype are those
-            of the first.
+        each: of `parameters.check_values`, for every stream; model, device, dtype and
+            quantization are those of the first.
         log: is told what happens, one sentence a call.
 
     Raises:
@@ -49,16 +52,24 @@ def load_engines(
     device = pick_device(each[0]['device'])
     dtype = pick_dtype(each[0]['dtype'], device)
     path = resolve_model(each[0]['model'])
-    log(f'Loading {path} as {str(dtype).removeprefix("torch.")} on {device}.')
+    spread = device if device == BALANCED else None
+    where = f'over {torch.cuda.device_count()} GPUs' if spread else f'on {device}'
+    log(f'Loading {path} as {str(dtype).removeprefix("torch.")} {where}.')
     began = time.monotonic()
-    model = StreamQwenModel.from_pretrained(path, dtype=dtype)
-    engines = open_streams(model, load_processor(path), settings, device)
+    model = StreamQwenModel.from_pretrained(path, dtype=dtype, device_map=spread)
+    target = None if spread else device
+    parameters = model.num_parameters()
+    if each[0]['quantization'] != 'none':
+        model.quantize(BITS[each[0]['quantization']], target)
+        log(f'The decoder is in {each[0]["quantization"]} after '
+            f'{time.monotonic() - began:.1f} s.')
+    engines = open_streams(model, load_processor(path), settings, target)
     warm_up(engines, log)
     caches = [engine.get_cache_info() for engine in engines]
     tokens = f'{sum(cache.capacity for cache in caches):,} tokens'
     what = f'a cache of {tokens}' if len(caches) == 1 else f'{len(caches)} caches of {tokens}'
     log(
-        f'Loaded {model.num_parameters() / 1e6:,.1f} M parameters and {what} '
+        f'Loaded {parameters / 1e6:,.1f} M parameters and {what} '
         f'({sum(cache.memory_bytes for cache in caches) / 1e6:,.1f} MB) in '
         f'{time.monotonic() - began:.1f} s.'
     )
@@ -69,19 +80,20 @@ def pick_device(wanted: str) -> str:
     """Return the device to run on, which exists; checked before a large model is loaded.
 
     Raises:
-        StreamError: INVALID_REQUEST for a device that PyTorch does not know or see.
+        StreamError: INVALID_REQUEST for a device that PyTorch does not know or see, or
+            'balanced' where it sees none.
 
     """
     if wanted == 'auto':
         return 'cuda' if torch.cuda.is_available() else 'cpu'
-    check_device(wanted)
+    check_placement(wanted)
     return wanted
 
 
 def pick_dtype(wanted: str, device: str) -> torch.dtype:
     """Return the number format; for 'auto', the one that the device is fast in."""
     if wanted == 'auto':
-        return torch.float32 if torch.device(device).type == 'cpu' else torch.bfloat16
+        return torch.float32 if device.startswith('cpu') else torch.bfloat16
     return {
         'float32': torch.float32,
         'bfloat16': torch.bfloat16,

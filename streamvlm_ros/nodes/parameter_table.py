@@ -19,7 +19,8 @@ PARAMETERS = (
     Parameter(
         'device',
         'auto',
-        "Where the model runs: 'auto' (the GPU if there is one), 'cpu', 'cuda', 'cuda:1' ...",
+        "Where the model runs: 'auto' (the GPU if there is one), 'cpu', 'cuda', 'cuda:1' ..., or "
+        "'balanced' (a model larger than one GPU: its layers spread over all that are visible).",
         shared=True,
     ),
     Parameter(
@@ -27,6 +28,14 @@ PARAMETERS = (
         'auto',
         "The model's number format; 'auto' is bfloat16 on a GPU and float32 on the CPU.",
         choices=('auto', 'float32', 'bfloat16', 'float16'),
+        shared=True,
+    ),
+    Parameter(
+        'quantization',
+        'none',
+        "Bits of the decoder's matrices: 'none' leaves them in dtype; 'int8' and 'int4' take "
+        'about a half and a quarter of the memory. Answers come faster, frames slower.',
+        choices=('none', 'int8', 'int4'),
         shared=True,
     ),
     Parameter(

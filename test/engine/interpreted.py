@@ -23,6 +23,7 @@ from streamvlm_ros.engine.kernels import (  # noqa: E402
     matmul,
     operations,
     pointwise,
+    widening,
 )
 
-__all__ = ['attention', 'matmul', 'operations', 'pointwise', 'triton']
+__all__ = ['attention', 'matmul', 'operations', 'pointwise', 'triton', 'widening']

@@ -5,13 +5,14 @@
 from __future__ import annotations
 
 import interpreted  # before anything that imports kernels
-from interpreted import attention, matmul, operations, pointwise
+from interpreted import attention, matmul, operations, pointwise, widening
 import pytest
 import torch
 
 from streamvlm_ros.engine.kv_buffer import KVBuffer
 from streamvlm_ros.engine.mrope import rotate
 from streamvlm_ros.engine.operations import TORCH
+from streamvlm_ros.engine.quantized import quantize
 from streamvlm_ros.engine.tables import BatchTable, LINE, SequenceTable
 
 KERNELS = operations.KERNELS
@@ -22,7 +23,7 @@ WIDTH, LAYERS = 32, 2
 def large_tiles(monkeypatch):
     """Interpreted programs run one after another: few large ones are quicker."""
     torch.manual_seed(0)
-    tiles = dict.fromkeys((1, 16, 32, 64), (32, 64, 4, 2))
+    tiles = dict.fromkeys((16, 8, 4), dict.fromkeys((1, 16, 32, 64), (32, 64, 4, 2)))
     monkeypatch.setattr(matmul, 'TILES', tiles)
     monkeypatch.setattr(matmul, 'GATED_TILES', tiles)
 
@@ -41,6 +42,31 @@ def test_products(rows, depth, columns):
         got = getattr(KERNELS, name)(*(each.clone() if torch.is_tensor(each) else each
                                        for each in arguments))
         assert torch.allclose(got, expected, rtol=1e-4, atol=1e-3), name
+
+
+@pytest.mark.parametrize('rows', [1, 2, 20, 64, 70])
+@pytest.mark.parametrize('bits', [8, 4])
+@pytest.mark.parametrize('depth, columns', [(96, 48), (768, 40), (2560, 33)])
+def test_products_with_few_bits(rows, bits, depth, columns):
+    """The same with weights of which several numbers, or groups of them, fill no tile."""
+    x, residual = torch.randn(rows, depth), torch.randn(rows, columns)
+    weight, both = (quantize(torch.randn(height, depth), bits)
+                    for height in (columns, 2 * columns))
+    norm, bias = torch.rand(depth), torch.randn(columns)
+    for name, arguments in (
+            ('norm_linear', (x, norm, 1e-6, weight, bias)), ('norm_linear', (x, norm, 1e-6, both)),
+            ('norm_gated', (x, norm, 1e-6, both)), ('add_linear', (residual, x, weight))):
+        expected = getattr(TORCH, name)(*arguments)
+        got = getattr(KERNELS, name)(*(each.clone() if torch.is_tensor(each) else each
+                                       for each in arguments))
+        assert torch.allclose(got, expected, rtol=1e-4, atol=1e-3), name
+
+
+@pytest.mark.parametrize('bits', [8, 4])
+def test_weights_made_wide(bits):
+    """To the last bit, for a width that fills no tile."""
+    weight = quantize(torch.randn(19, 1120), bits)
+    assert torch.equal(widening.widen(weight), weight.dequantized())
 
 
 def test_pointwise():

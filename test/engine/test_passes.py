@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import interpreted
 import numpy as np
 import pytest
@@ -57,7 +59,8 @@ def kernels(monkeypatch):
         monkeypatch.setattr(interpreted.pointwise, 'HEADS', 16)
         for tiles in ('TILES', 'GATED_TILES'):
             monkeypatch.setattr(interpreted.matmul, tiles,
-                                dict.fromkeys((1, 16, 32, 64), (512, 128, 4, 2)))
+                                dict.fromkeys((16, 8, 4), dict.fromkeys((1, 16, 32, 64),
+                                                                        (512, 128, 4, 2))))
         return calls
     return switch
 
@@ -137,3 +140,29 @@ def test_grids_of_one_size_and_two_shapes(kernels):
         for _ in range(3):
             for grid, each in zip(grids, expected):
                 assert torch.allclose(model.encode_video(patches, grid), each, atol=1e-4)
+
+
+def test_passes_are_run_on_the_gpu_of_the_model(kernels, monkeypatch):
+    """Kernels are launched and recorded on the GPU that is current, which need not be it."""
+    model = random_model('grouped')
+    recorder = kernels(model).passes.recorder
+    current: list[torch.Tensor] = []
+    seen: dict[str, torch.Tensor] = {}
+
+    @contextlib.contextmanager
+    def device_of(tensor):
+        current.append(tensor)
+        yield
+        current.pop()
+
+    def run(key):
+        seen[key[0]] = current[-1]
+        Recorder.run(recorder, key)
+
+    monkeypatch.setattr(torch.cuda, 'device_of', device_of)
+    monkeypatch.setattr(recorder, 'run', run)
+    engine = VideoStreamingInference(model, processor())
+    engine.append_video_chunk(random_clip(1, 2, 56, 56), fps=2)
+    engine.ask('?', 2)
+    assert seen.keys() == {'vision', 'sequence', 'batch'}
+    assert all(tensor is model.get_input_embeddings().weight for tensor in seen.values())

@@ -1,6 +1,10 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""A node in whose process a library has put its own handlers of signals, as LLVM does."""
+"""A node in whose process others see to signals too: `deaf_node.py replaced|taken ...`.
+
+'replaced': a library has put its own handlers in the place of Python's, as LLVM does. 'taken': a
+thread that was there before the node takes the signals, as one of OpenBLAS may.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 import ctypes
 import signal
 import sys
+import threading
 from typing import Any
 
 from streamvlm_ros.nodes import building, streamvlm_node
@@ -24,5 +29,8 @@ def load_deaf(each: Sequence[Mapping[str, Any]], log: Callable[[str], object]) -
 
 
 if __name__ == '__main__':
-    building.load_engines = load_deaf
+    if sys.argv[1] == 'replaced':
+        building.load_engines = load_deaf
+    else:
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
     sys.exit(streamvlm_node.main())

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import json
 import pathlib
+from typing import Any
 
 import pytest
 import torch
 
-from streamvlm_ros.engine import StreamError
+from streamvlm_ros.engine import StreamError, StreamQwenModel
 from streamvlm_ros.nodes.loading import load_engine, pick_device, pick_dtype
 from streamvlm_ros.nodes.parameters import check_values
 
@@ -25,6 +26,14 @@ def test_loads_and_tells(model_folder: pathlib.Path) -> None:
     told = load(str(model_folder), device='cpu', capacity=512)
     assert told[0] == f'Loading {model_folder} as float32 on cpu.'
     assert 'cache of 512 tokens' in told[1]
+
+
+@pytest.mark.parametrize('kind', ['int8', 'int4'])
+def test_loads_in_few_bits(model_folder: pathlib.Path, kind: str) -> None:
+    told = load(str(model_folder), device='cpu', capacity=512, quantization=kind)
+    assert told[1].startswith(f'The decoder is in {kind} after ')
+    whole = load(str(model_folder), device='cpu', capacity=512)
+    assert told[2].split(' parameters')[0] == whole[1].split(' parameters')[0]
 
 
 def test_folder_that_does_not_exist() -> None:
@@ -54,7 +63,36 @@ def test_gpu_that_is_not_there() -> None:
         pick_device('cuda:99')
 
 
+def test_spread_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 0)
+    with pytest.raises(StreamError, match=r'balanced spreads .* PyTorch sees none; use cpu'):
+        load('tiny', device='balanced')
+
+
+def test_spread_over_all_gpus(
+    model_folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """accelerate is asked to spread it, and nothing moves it afterwards."""
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 2)
+    asked: list[object] = []
+    load_model = StreamQwenModel.from_pretrained
+
+    def from_pretrained(path: str, **given: Any) -> StreamQwenModel:
+        asked.append(given['device_map'])
+        # The GPUs are not there: accelerate leaves them out, and puts everything on the CPU.
+        model = load_model(path, **given)
+        monkeypatch.setattr(model, 'to', None)
+        return model
+
+    monkeypatch.setattr(StreamQwenModel, 'from_pretrained', from_pretrained)
+    told = load(str(model_folder), device='balanced', dtype='float32', capacity=512)
+    assert asked == ['balanced']
+    assert told[0] == f'Loading {model_folder} as float32 over 2 GPUs.'
+    assert 'cache of 512 tokens' in told[1]
+
+
 def test_automatic_number_format() -> None:
     assert pick_dtype('auto', 'cpu') is torch.float32
+    assert pick_dtype('auto', 'balanced') is torch.bfloat16
     assert pick_dtype('auto', 'cuda:1') is torch.bfloat16
     assert pick_dtype('float16', 'cpu') is torch.float16

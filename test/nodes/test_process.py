@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import signal
+import subprocess
 from typing import Any
 
 import pytest
@@ -72,17 +74,34 @@ def test_signal_while_starting(
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
-def test_signal_whose_handler_was_replaced(
-    domain: int, model_folder: pathlib.Path, tmp_path: pathlib.Path, number: int
+@pytest.mark.parametrize('how', ['replaced', 'taken'])
+def test_signal_that_others_see_to(
+    domain: int, model_folder: pathlib.Path, tmp_path: pathlib.Path, how: str, number: int
 ) -> None:
-    """LLVM does that when Triton compiles the first kernel."""
-    program = (pathlib.Path(__file__).with_name('deaf_node.py'),)
+    program = (pathlib.Path(__file__).with_name('deaf_node.py'), how)
     with (
         NodeProcess(tmp_path, model=model_folder, program=program) as node,
         Camera(node) as camera,
     ):
         camera.wait_ready()
         assert node.stop(number) == 0
+        assert 'Traceback' not in node.log()
+
+
+@pytest.mark.parametrize('second', [signal.SIGINT, signal.SIGTERM])
+def test_more_signals_while_ending(
+    domain: int, model_folder: pathlib.Path, tmp_path: pathlib.Path, second: int
+) -> None:
+    """Launch adds its own SIGINT to that of the terminal, and SIGTERM to a node that is slow."""
+    with NodeProcess(tmp_path, model=model_folder) as node, Camera(node) as camera:
+        camera.wait_ready()
+        node.process.send_signal(signal.SIGINT)
+        for _ in range(2000):  # until it has ended, all the time
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                node.process.wait(0.02)
+                break
+            node.process.send_signal(second)
+        assert node.process.returncode == 0
         assert 'Traceback' not in node.log()
 
 

@@ -16,11 +16,12 @@ import triton
 import triton.language as tl
 
 # Bytes of shared memory that a program may have: 99 KB on the RTX cards, 163 KB on the A100 and
-# Jetson Orin, 227 KB on the H100 and Jetson Thor.
-_CARD: Any = torch.cuda.get_device_properties() if torch.cuda.is_available() else None
-SHARED: int = _CARD.shared_memory_per_block_optin if _CARD else 99 * 1024
+# Jetson Orin, 227 KB on the H100 and Jetson Thor.  Of unlike cards what all of them can do.
+_CARDS: list[Any] = [torch.cuda.get_device_properties(index)
+                     for index in range(torch.cuda.device_count())]
+SHARED: int = min((card.shared_memory_per_block_optin for card in _CARDS), default=99 * 1024)
 ROOMY = SHARED >= 200_000
-PDL: bool = _CARD is not None and _CARD.major >= 9
+PDL: bool = bool(_CARDS) and all(card.major >= 9 for card in _CARDS)
 # Depths of the software pipelines that this has room for.
 STAGES = 3 if ROOMY else 2
 MOST_STAGES = 8 if ROOMY else 2

@@ -4,164 +4,138 @@
 
 What stands before and behind a product is in the same kernel: RMSNorm before it; bias, residual or
 the gate of an MLP behind it.  The norm's factor is one number a row, so the sum of squares is
-taken while the product runs and multiplied in at its end.
+taken while the product runs and multiplied in at its end; the scales of weights in 8 bits, one
+number a column, likewise.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 import triton
 import triton.language as tl
 
-from streamvlm_ros.engine.kernels.launch import launch_options, MOST_STAGES, PDL, prefetch
+from streamvlm_ros.engine.kernels import int4
+from streamvlm_ros.engine.kernels.launch import launch_options, MOST_STAGES, PDL
+from streamvlm_ros.engine.kernels.tiles import (
+    finish,
+    load_columns,
+    load_rows,
+    load_scales,
+    wait,
+)
+from streamvlm_ros.engine.kernels.unpacking import whole
+from streamvlm_ros.engine.quantized import QuantizedWeight
+from streamvlm_ros.engine.weights import Weight
 
 # Rows up to which these kernels are used; beyond, the library's products are as fast.
 MOST_ROWS = 64
 
 
 @triton.jit
-def _columns(weight, column, columns, inner, depth, EVEN: tl.constexpr):
-    """Load a tile of weights [COLUMNS, DEPTH]."""
-    at = weight + column.to(tl.int64)[:, None] * depth + inner[None, :]
-    mask = (column < columns)[:, None]
-    if not EVEN:
-        mask = mask & (inner < depth)[None, :]
-    return tl.load(at, mask=mask, other=0.0)
+def _multiply(seen, tile, result, EXACT_BITS: tl.constexpr):
+    """Add the product of x [ROWS, DEPTH] with weights [COLUMNS, DEPTH]."""
+    if tile.dtype == seen.dtype:
+        return tl.dot(seen, tl.trans(tile), result)
+    # Numbers that are converted in registers are multiplied from there.
+    return tl.trans(tl.dot(whole(tile, seen.dtype, EXACT_BITS), tl.trans(seen), tl.trans(result)))
 
 
 @triton.jit
-def _ask_for(weight, column, columns, depth, DEPTH: tl.constexpr):
-    """Have the second tile of weights brought near, as far as it is whole."""
-    line = DEPTH + 64 * tl.arange(0, DEPTH // 64)
-    safe = tl.minimum(column, columns - 1).to(tl.int64)
-    prefetch(weight + safe[:, None] * depth + tl.minimum(line, depth - 1)[None, :])
-
-
-@triton.jit
-def _rows(x, norm, squares, row, rows, inner, depth, EVEN: tl.constexpr, NORM: tl.constexpr):
-    """Load a tile of x [ROWS, DEPTH], times the norm's weight; add its squares up."""
-    mask = (row < rows)[:, None]
-    if not EVEN:
-        mask = mask & (inner < depth)[None, :]
-    tile = tl.load(x + row[:, None] * depth + inner[None, :], mask=mask, other=0.0)
-    if NORM:
-        scale = tl.load(norm + inner, mask=inner < depth, other=0.0).to(tl.float32)
-        wide = tile.to(tl.float32)
-        squares += tl.sum(wide * wide, 1)
-        tile = (wide * scale[None, :]).to(tile.dtype)
-    return tile, squares
-
-
-@triton.jit
-def _skinny(x, weight, bias, residual, norm, out, rows, columns, depth, epsilon,
+def _skinny(x, weight, scale, bias, residual, norm, out, rows, columns, depth, epsilon,
             ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr, EVEN: tl.constexpr,
             NORM: tl.constexpr, GATED: tl.constexpr, BIAS: tl.constexpr, RESIDUAL: tl.constexpr,
-            PDL: tl.constexpr):
-    """Write out[rows, columns] = norm(x)[rows, depth] @ weight[columns, depth].T and so on."""
+            SCALED: tl.constexpr, EXACT_BITS: tl.constexpr, PDL: tl.constexpr):
+    """Write out[rows, columns] = x[rows, depth] @ weight[columns, depth].T and so on.
+
+    Several rows are normed before: each program would do the norm of all of them again.
+    """
     column = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
     row = tl.arange(0, ROWS)
     inner = tl.arange(0, DEPTH)
     other = weight + columns.to(tl.int64) * depth  # the up-projection, behind the gate's rows
     # Weights do not depend on the kernel before: the first tile is on its way before that ends.
-    tile = _columns(weight, column, columns, inner, depth, EVEN)
+    tile = load_columns(weight, column, columns, inner, depth, EVEN)
     if GATED:
-        up = _columns(other, column, columns, inner, depth, EVEN)
-    if PDL:
-        tl.extra.cuda.gdc_launch_dependents()
-        if depth > DEPTH:
-            _ask_for(weight, column, columns, depth, DEPTH)
-            if GATED:
-                _ask_for(other, column, columns, depth, DEPTH)
-        tl.extra.cuda.gdc_wait()
+        up = load_columns(other, column, columns, inner, depth, EVEN)
+    wait(weight, other, column, columns, depth, DEPTH, GATED, PDL)
     squares = tl.zeros([ROWS], tl.float32)
     result = tl.zeros([ROWS, COLUMNS], tl.float32)
     gated = tl.zeros([ROWS, COLUMNS], tl.float32)
-    seen, squares = _rows(x, norm, squares, row, rows, inner, depth, EVEN, NORM)
-    result = tl.dot(seen, tl.trans(tile), result)
+    seen, _ = load_rows(x, norm, squares, row, rows, inner, depth, EVEN, False)
+    result = _multiply(seen, tile, result, EXACT_BITS)
     if GATED:
-        gated = tl.dot(seen, tl.trans(up), gated)
+        gated = _multiply(seen, up, gated, EXACT_BITS)
     for start in range(DEPTH, depth, DEPTH):
-        tile = _columns(weight, column, columns, start + inner, depth, EVEN)
-        seen, squares = _rows(x, norm, squares, row, rows, start + inner, depth, EVEN, NORM)
-        result = tl.dot(seen, tl.trans(tile), result)
+        tile = load_columns(weight, column, columns, start + inner, depth, EVEN)
+        seen, _ = load_rows(x, norm, squares, row, rows, start + inner, depth, EVEN, False)
+        result = _multiply(seen, tile, result, EXACT_BITS)
         if GATED:
-            up = _columns(other, column, columns, start + inner, depth, EVEN)
-            gated = tl.dot(seen, tl.trans(up), gated)
-    _finish(bias, residual, out, result, gated, squares, row, rows, column, columns, depth,
-            epsilon, NORM, GATED, BIAS, RESIDUAL)
+            up = load_columns(other, column, columns, start + inner, depth, EVEN)
+            gated = _multiply(seen, up, gated, EXACT_BITS)
+    if SCALED:
+        result *= load_scales(scale, column, columns)
+        if GATED:
+            gated *= load_scales(scale + columns, column, columns)
+    finish(bias, residual, out, result, gated, squares, row, rows, column, columns, depth,
+           epsilon, False, GATED, BIAS, RESIDUAL)
 
 
 @triton.jit
-def _finish(bias, residual, out, result, gated, squares, row, rows, column, columns, depth,
-            epsilon, NORM: tl.constexpr, GATED: tl.constexpr, BIAS: tl.constexpr,
-            RESIDUAL: tl.constexpr):
-    """Do what stands behind a product [ROWS, COLUMNS], and write it."""
-    if NORM:
-        factor = tl.rsqrt(squares / depth + epsilon)[:, None]
-        result = result * factor
-        gated = gated * factor
-    if BIAS:
-        result += tl.load(bias + column, mask=column < columns, other=0.0).to(tl.float32)[None, :]
-    if GATED:
-        result = result * tl.sigmoid(result) * gated
-    at = row.to(tl.int64)[:, None] * columns + column[None, :]
-    mask = (row < rows)[:, None] & (column < columns)[None, :]
-    if RESIDUAL:
-        result += tl.load(residual + at, mask=mask, other=0.0).to(tl.float32)
-    tl.store(out + at, result.to(out.dtype.element_ty), mask=mask)
-
-
-@triton.jit
-def _single(x, weight, bias, residual, norm, out, rows, columns, depth, epsilon,
+def _single(x, weight, scale, bias, residual, norm, out, rows, columns, depth, epsilon,
             ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr, EVEN: tl.constexpr,
             NORM: tl.constexpr, GATED: tl.constexpr, BIAS: tl.constexpr, RESIDUAL: tl.constexpr,
-            PDL: tl.constexpr):
+            SCALED: tl.constexpr, EXACT_BITS: tl.constexpr, PDL: tl.constexpr):
     """Do what ``_skinny`` does for one row, without matrix units."""
     column = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
     row = tl.arange(0, 1)
     inner = tl.arange(0, DEPTH)
     other = weight + columns.to(tl.int64) * depth
-    tile = _columns(weight, column, columns, inner, depth, EVEN)
+    tile = load_columns(weight, column, columns, inner, depth, EVEN)
     if GATED:
-        up = _columns(other, column, columns, inner, depth, EVEN)
-    if PDL:
-        tl.extra.cuda.gdc_launch_dependents()
-        if depth > DEPTH:
-            _ask_for(weight, column, columns, depth, DEPTH)
-            if GATED:
-                _ask_for(other, column, columns, depth, DEPTH)
-        tl.extra.cuda.gdc_wait()
+        up = load_columns(other, column, columns, inner, depth, EVEN)
+    wait(weight, other, column, columns, depth, DEPTH, GATED, PDL)
     squares = tl.zeros([1], tl.float32)
-    seen, squares = _rows(x, norm, squares, row, rows, inner, depth, EVEN, NORM)
-    result = tile.to(tl.float32) * seen.to(tl.float32)
+    seen, squares = load_rows(x, norm, squares, row, rows, inner, depth, EVEN, NORM)
+    result = whole(tile, tl.float32, EXACT_BITS) * seen.to(tl.float32)
     gated = tl.zeros([COLUMNS, DEPTH], tl.float32)
     if GATED:
-        gated = up.to(tl.float32) * seen.to(tl.float32)
+        gated = whole(up, tl.float32, EXACT_BITS) * seen.to(tl.float32)
     for start in range(DEPTH, depth, DEPTH):
-        tile = _columns(weight, column, columns, start + inner, depth, EVEN)
+        tile = load_columns(weight, column, columns, start + inner, depth, EVEN)
         if GATED:
-            up = _columns(other, column, columns, start + inner, depth, EVEN)
-        seen, squares = _rows(x, norm, squares, row, rows, start + inner, depth, EVEN, NORM)
-        result += tile.to(tl.float32) * seen.to(tl.float32)
+            up = load_columns(other, column, columns, start + inner, depth, EVEN)
+        seen, squares = load_rows(x, norm, squares, row, rows, start + inner, depth, EVEN, NORM)
+        result += whole(tile, tl.float32, EXACT_BITS) * seen.to(tl.float32)
         if GATED:
-            gated += up.to(tl.float32) * seen.to(tl.float32)
+            gated += whole(up, tl.float32, EXACT_BITS) * seen.to(tl.float32)
     product = tl.sum(result, 1)[None, :]
     gate = product
     if GATED:
         gate = tl.sum(gated, 1)[None, :]
-    _finish(bias, residual, out, product, gate, squares, row, rows, column, columns, depth,
-            epsilon, NORM, GATED, BIAS, RESIDUAL)
+    if SCALED:
+        product *= load_scales(scale, column, columns)
+        if GATED:
+            gate *= load_scales(scale + columns, column, columns)
+    finish(bias, residual, out, product, gate, squares, row, rows, column, columns, depth,
+           epsilon, NORM, GATED, BIAS, RESIDUAL)
 
 
-# (columns, depth, warps, stages) of a program, by rows; found by benchmark/tune_matmul.py.
-TILES = {1: (4, 1024, 4, 1), 16: (32, 128, 4, 6), 32: (32, 128, 4, 6), 64: (32, 128, 4, 6)}
-GATED_TILES = {1: (4, 1024, 4, 1), 16: (32, 128, 4, 4), 32: (64, 128, 4, 4),
-               64: (32, 128, 4, 6)}
+# (columns, depth, warps, stages) of a program, by bits and rows, found by
+# benchmark/tune_matmul.py; in 4 bits the depth is in bytes, and of several rows that of a group.
+TILES = {16: {1: (4, 1024, 4, 1), 16: (32, 128, 4, 6), 32: (32, 128, 4, 6), 64: (32, 128, 4, 6)},
+         8: {1: (4, 1024, 4, 1), 16: (32, 256, 4, 4), 32: (32, 128, 4, 4), 64: (32, 256, 4, 4)},
+         4: {1: (4, 1024, 4, 1), 16: (64, 128, 4, 3), 32: (64, 128, 4, 3), 64: (64, 128, 4, 4)}}
+GATED_TILES = {
+    16: {1: (4, 1024, 4, 1), 16: (32, 128, 4, 4), 32: (64, 128, 4, 4), 64: (32, 128, 4, 6)},
+    8: {1: (4, 512, 2, 1), 16: (32, 128, 4, 4), 32: (32, 128, 4, 4), 64: (64, 128, 4, 4)},
+    4: {1: (8, 256, 4, 1), 16: (64, 128, 4, 3), 32: (64, 128, 4, 3), 64: (16, 128, 4, 4)}}
 # For products of this many rows that are wide enough to keep all multiprocessors busy.
 WIDE_ROWS, WIDE_COLUMNS, WIDE_TILE = 32, 3072, (16, 256, 4, 5)
 
 
-def skinny_matmul(x: torch.Tensor, weight: torch.Tensor, *, bias: torch.Tensor | None = None,
+def skinny_matmul(x: torch.Tensor, weight: Weight, *, bias: torch.Tensor | None = None,
                   residual: torch.Tensor | None = None, norm: torch.Tensor | None = None,
                   epsilon: float = 0.0, gated: bool = False,
                   tile: tuple[int, int, int, int] | None = None) -> torch.Tensor:
@@ -172,7 +146,7 @@ def skinny_matmul(x: torch.Tensor, weight: torch.Tensor, *, bias: torch.Tensor |
         weight: [columns, depth], contiguous; gated: [2 columns, depth], the gate's rows first.
         bias: [columns], added to the product.
         residual: [rows, columns], added to the result.
-        norm: [depth], the weight of an RMSNorm that x goes through first.
+        norm: [depth], the weight of an RMSNorm that x, one row, goes through first.
         epsilon: of that norm.
         gated: return silu(x @ gate.T) * (x @ up.T).
         tile: columns, depth, warps and stages of a program, to measure others than the built-in.
@@ -184,16 +158,29 @@ def skinny_matmul(x: torch.Tensor, weight: torch.Tensor, *, bias: torch.Tensor |
     rows, depth = x.shape
     columns = weight.shape[0] // (2 if gated else 1)
     padded = 1 if rows == 1 else max(16, triton.next_power_of_2(rows))
-    wide = padded == WIDE_ROWS and columns >= WIDE_COLUMNS and not gated
+    assert norm is None or rows == 1
+    numbers, scale = ((weight.numbers, weight.scale) if isinstance(weight, QuantizedWeight)
+                      else (weight, None))
+    bits = weight.bits if isinstance(weight, QuantizedWeight) else 16
+    wide = padded == WIDE_ROWS and columns >= WIDE_COLUMNS and not gated and bits == 16
     width, inner, warps, stages = tile or (
-        WIDE_TILE if wide else (GATED_TILES if gated else TILES)[padded])
+        WIDE_TILE if wide else (GATED_TILES if gated else TILES)[bits][padded])
+    own: dict[str, Any]
+    if bits == 4:
+        assert scale is not None
+        kernel = int4.single if padded == 1 else int4.several
+        own = {'GROUP': depth // scale.shape[1]}
+        if rows == 1:
+            own['GROUPS'] = max(1, inner // own['GROUP'])
+    else:
+        kernel = _single if padded == 1 else _skinny
+        own = {'DEPTH': inner, 'EVEN': depth % inner == 0, 'SCALED': scale is not None}
     out = x.new_empty(rows, columns)
-    kernel = _single if padded == 1 else _skinny
     kernel[(triton.cdiv(columns, width),)](
-        x, weight, bias, residual, norm, out, rows, columns, depth, epsilon,
-        ROWS=padded, COLUMNS=width, DEPTH=inner, EVEN=depth % inner == 0,
-        NORM=norm is not None, GATED=gated, BIAS=bias is not None,
-        RESIDUAL=residual is not None, PDL=PDL, num_warps=warps,
+        x, numbers, scale, bias, residual, norm, out, rows, columns, depth, epsilon,
+        ROWS=padded, COLUMNS=width, NORM=norm is not None, GATED=gated, BIAS=bias is not None,
+        RESIDUAL=residual is not None, EXACT_BITS=x.dtype == torch.bfloat16 and x.is_cuda,
+        PDL=PDL, **own, num_warps=warps,
         num_stages=min(stages, MOST_STAGES),
         **launch_options())
     return out

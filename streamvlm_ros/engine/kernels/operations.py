@@ -9,14 +9,17 @@ from torch.nn import functional
 
 from streamvlm_ros.engine.kernels.matmul import MOST_ROWS, skinny_matmul
 from streamvlm_ros.engine.kernels.pointwise import gate, rms_norm, turn_vision
+from streamvlm_ros.engine.kernels.widening import widen
 from streamvlm_ros.engine.operations import Tensors
+from streamvlm_ros.engine.quantized import QuantizedWeight
+from streamvlm_ros.engine.weights import Weight
 
 
 class KernelOperations:
     """See ``operations.Operations``.  Few rows go through kernels that read the weights once."""
 
     def norm_linear(self, x: torch.Tensor, norm: torch.Tensor, epsilon: float,
-                    weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+                    weight: Weight, bias: torch.Tensor | None = None) -> torch.Tensor:
         """See ``Operations``."""
         if len(x) == 1:
             return skinny_matmul(x, weight, bias=bias, norm=norm, epsilon=epsilon)
@@ -24,10 +27,10 @@ class KernelOperations:
         normed = rms_norm(x, norm, epsilon)
         if len(x) <= MOST_ROWS:
             return skinny_matmul(normed, weight, bias=bias)
-        return functional.linear(normed, weight, bias)
+        return functional.linear(normed, _wide(weight), bias)
 
     def norm_gated(self, x: torch.Tensor, norm: torch.Tensor, epsilon: float,
-                   gate_up: torch.Tensor) -> torch.Tensor:
+                   gate_up: Weight) -> torch.Tensor:
         """See ``Operations``."""
         if len(x) == 1:
             return skinny_matmul(x, gate_up, norm=norm, epsilon=epsilon, gated=True)
@@ -35,12 +38,12 @@ class KernelOperations:
             return skinny_matmul(rms_norm(x, norm, epsilon), gate_up, gated=True)
         return gate(self.norm_linear(x, norm, epsilon, gate_up))
 
-    def add_linear(self, hidden: torch.Tensor, x: torch.Tensor, weight: torch.Tensor,
+    def add_linear(self, hidden: torch.Tensor, x: torch.Tensor, weight: Weight,
                    ) -> torch.Tensor:
         """See ``Operations``."""
         if len(x) <= MOST_ROWS:
             return skinny_matmul(x, weight, residual=hidden)
-        return hidden.addmm_(x, weight.T)
+        return hidden.addmm_(x, _wide(weight).T)
 
     def add(self, hidden: torch.Tensor, delta: torch.Tensor, norm: torch.Tensor, epsilon: float,
             ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -54,6 +57,10 @@ class KernelOperations:
     def turn(self, qkv: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, heads: int) -> Tensors:
         """See ``Operations``."""
         return turn_vision(qkv, cos, sin, heads)
+
+
+def _wide(weight: Weight) -> torch.Tensor:
+    return widen(weight) if isinstance(weight, QuantizedWeight) else weight
 
 
 KERNELS = KernelOperations()
