@@ -311,7 +311,8 @@ def test_the_weights_are_there_once(
             assert process.stop(signal.SIGINT) == 0
     print(f'weights {weights / 1e6:.0f} MB, resident {[s / 1e6 for s in sizes.values()]} MB')
     assert sizes[1] > weights
-    assert sizes[4] < sizes[1] + weights / 2
+    # Copies for all would take three times that; what the allocator holds varies by half of it.
+    assert sizes[4] < sizes[1] + weights
 
 
 def resident_bytes(pid: int) -> int:
