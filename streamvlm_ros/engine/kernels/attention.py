@@ -14,6 +14,7 @@ import triton
 import triton.language as tl
 
 from streamvlm_ros.engine.kernels.launch import (
+    BLACKWELL,
     launch_options,
     PDL,
     prefetch,
@@ -24,7 +25,7 @@ from streamvlm_ros.engine.kernels.merging import merge
 
 LOG2_E = 1.4426950408889634
 # (keys in a tile, warps, stages) for tiles of 128 rows, for those with a tree, and for fewer rows.
-LARGE = (128 if ROOMY else 64, 8, STAGES)
+LARGE = (128 if ROOMY else 64, 8, 2 if BLACKWELL else STAGES)
 LARGE_TREE = (64 if ROOMY else 32, 8, 2)
 SMALL = (64, 4, STAGES)
 
