@@ -14,6 +14,7 @@ import triton
 import triton.language as tl
 
 from streamvlm_ros.engine.kernels.launch import (
+    BLACKWELL,
     launch_options,
     PDL,
     prefetch,
@@ -24,7 +25,7 @@ from streamvlm_ros.engine.kernels.merging import merge
 
 LOG2_E = 1.4426950408889634
 # (keys in a tile, warps, stages) for tiles of 128 rows, for those with a tree, and for fewer rows.
-LARGE = (128 if ROOMY else 64, 8, STAGES)
+LARGE = (128 if ROOMY else 64, 8, 2 if BLACKWELL else STAGES)
 LARGE_TREE = (64 if ROOMY else 32, 8, 2)
 SMALL = (64, 4, STAGES)
 
@@ -117,11 +118,11 @@ def _write(part, lse, line, mask, best, total, result, WIDTH: tl.constexpr):
     tl.store(lse + line, seen, mask=mask)
 
 
-@triton.jit
+# Triton would compile apart for layer 1, and for those that 16 divides.
+@triton.jit(do_not_specialize=['layer'])
 def _sequence(query, fresh_keys, fresh_values, tree, table, part, lse, layer, tokens, scale,
               HEADS: tl.constexpr, KV_HEADS: tl.constexpr, WIDTH: tl.constexpr,
-              ROWS: tl.constexpr, BLOCK: tl.constexpr, SPLITS: tl.constexpr,
-              TREE: tl.constexpr, PDL: tl.constexpr):
+              ROWS: tl.constexpr, BLOCK: tl.constexpr, TREE: tl.constexpr, PDL: tl.constexpr):
     """Attend from a tile of one sequence's new tokens to its segments, and to the new ones."""
     if PDL:
         tl.extra.cuda.gdc_launch_dependents()
@@ -137,7 +138,7 @@ def _sequence(query, fresh_keys, fresh_values, tree, table, part, lse, layer, to
     q = tl.load(query + line[:, None] * WIDTH + at[None, :], mask=mask[:, None], other=0.0)
     number = tl.load(table).to(tl.int32)
     cached, own = tl.load(table + 1).to(tl.int32), tl.load(table + 2).to(tl.int32)
-    each = tl.cdiv(tl.cdiv(cached + own, SPLITS), BLOCK) * BLOCK
+    each = tl.cdiv(tl.cdiv(cached + own, tl.num_programs(2)), BLOCK) * BLOCK
     low = split * each
     high = tl.minimum(low + each, cached + own)
     best = tl.full([ROWS], float('-inf'), tl.float32)
@@ -165,7 +166,7 @@ def _sequence(query, fresh_keys, fresh_values, tree, table, part, lse, layer, to
     _write(part, lse, split.to(tl.int64) * tokens * HEADS + line, mask, best, total, result, WIDTH)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=['layer', 'batch'])
 def _batch(query, table, order, part, lse, layer, batch, scale,
            HEADS: tl.constexpr, KV_HEADS: tl.constexpr, WIDTH: tl.constexpr, LINE: tl.constexpr,
            ROWS: tl.constexpr, BLOCK: tl.constexpr, SPLITS: tl.constexpr, PDL: tl.constexpr):
@@ -234,7 +235,7 @@ def attend_sequence(query: torch.Tensor, keys: torch.Tensor, values: torch.Tenso
     lse = query.new_empty(splits, n, heads, dtype=torch.float32)
     _sequence[(triton.cdiv(n * group, rows), kv_heads, splits)](
         query, keys, values, tree, table, part, lse, layer, n, width ** -0.5 * LOG2_E,
-        HEADS=heads, KV_HEADS=kv_heads, WIDTH=width, ROWS=rows, BLOCK=block, SPLITS=splits,
+        HEADS=heads, KV_HEADS=kv_heads, WIDTH=width, ROWS=rows, BLOCK=block,
         TREE=tree is not None, PDL=PDL, num_warps=warps, num_stages=stages,
         **launch_options())
     return part.view(n, heads * width) if single else merge(part, lse, query.dtype)

@@ -120,7 +120,8 @@ def turn_vision(qkv: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, heads: 
     return query, key, value
 
 
-@triton.jit
+# As in attention.py: one for all layers.
+@triton.jit(do_not_specialize=['layer'])
 def _turn_and_store(qkv, cos, sin, query, key, value, target, slots, slot, layer,
                     heads, KV_HEADS: tl.constexpr, HEADS: tl.constexpr, HALF: tl.constexpr,
                     SHARED: tl.constexpr, PDL: tl.constexpr):
