@@ -9,19 +9,28 @@ Scenes of the generator, half a minute long, follow one another without a word; 
 the newest half minute. At the end of every other one a question about it is asked, and held to
 the generator's truth. Written down: memory, tokens and time of a chunk for every hour, and the
 answers that were right.
+
+The memory still shows the last moment of the scene before. A question that fits a thing there as
+well ('What shape is the cyan object?', where both have one) has no one answer; another is asked in
+its place. It is asked all the same, and counted apart.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+import re
 import resource
 import statistics
 import time
 from typing import Any
 
+import numpy as np
+
 from benchmark import setup
 from streamvlm_ros.engine import VideoStreamingInference
 from training.questions import Question, questions_for
 from training.scenes import HELD_OUT_SEED, make_scene, Scene
+from training.things import Thing
 
 SCENE_S = 30.0
 # What a scene alone settles: after a cut everything in view has 'just come in', and 'seen so far'
@@ -37,6 +46,9 @@ class Day:
         self.engine, self.fps, self.size = engine, fps, size
         self.frames = 0
         self.wrong: list[dict[str, Any]] = []
+        self.ambiguous: list[dict[str, Any]] = []
+        # The scene before, and when it began less the first stamp that it has of its own.
+        self._before: tuple[Scene, int] | None = None
         self.begin_hour()
 
     def begin_hour(self) -> None:
@@ -58,15 +70,31 @@ class Day:
             if pending == self.engine.settings.chunk_frames - 1:
                 self.chunk_ms.append(1e3 * (time.perf_counter() - began))
                 self.tokens.append(self.engine.get_cache_info().tokens)
-        question = pick(scene, number // 2) if number % 2 else None
-        if question is None:
-            return
+        if number % 2:
+            others = self._still_shown()
+            question, heedless = pick(scene, number // 2, others), pick(scene, number // 2)
+            if question is not None:
+                self.asked += 1
+                told = self._ask(number, question)
+                self.right += told['answer'] == told['truth']
+                self.wrong += [told] * (told['answer'] != told['truth'])
+            if heedless is not None and heedless != question:
+                self.ambiguous.append(self._ask(number, heedless))
+        self._before = scene, start
+
+    def _ask(self, number: int, question: Question) -> dict[str, Any]:
         answer, _ = self.engine.ask(question.text, 16)
-        self.asked += 1
-        self.right += answer == question.answer
-        if answer != question.answer:
-            self.wrong.append({'scene': number, 'question': question.text,
-                               'answer': answer, 'truth': question.answer})
+        return {'scene': number, 'question': question.text, 'answer': answer,
+                'truth': question.answer}
+
+    def _still_shown(self) -> list[Thing]:
+        """Return the things of the scene before that are to be seen in what is kept of it."""
+        if self._before is None:
+            return []
+        scene, start = self._before
+        oldest = self.engine.get_cache_info().oldest_stamp_ns - start
+        kept = np.array([t for t in scene.times if scene.stamp_ns(t) >= oldest])
+        return [thing for thing in scene.things if (scene.visible_part(thing, kept) > 0.0).any()]
 
     def hour(self, number: int) -> dict[str, Any]:
         """Return the hour's figures."""
@@ -79,9 +107,22 @@ class Day:
                 'questions': self.asked, 'right': self.right}
 
 
-def pick(scene: Scene, number: int) -> Question | None:
-    """Return one of the questions that the scene's end settles, another kind each time."""
-    asked = questions_for(scene, SCENE_S - 1.0 / scene.fps)
+def fits(question: Question, thing: Thing) -> bool:
+    """Tell whether a question about a thing fits this one, of another scene, as well."""
+    if question.family == 'where':
+        return False  # that is about now
+    called = {'colour': thing.shape, 'shape': thing.colour}.get(question.family, thing.name)
+    return {*called.split()} <= {*re.findall(r'[a-z]+', question.text.lower())}
+
+
+def pick(scene: Scene, number: int, others: Sequence[Thing] = ()) -> Question | None:
+    """
+    Return one of the questions that the scene's end settles, another kind each time.
+
+    :param others: Things of another scene that the memory shows as well; no question is about one.
+    """
+    asked = [question for question in questions_for(scene, SCENE_S - 1.0 / scene.fps)
+             if not any(fits(question, thing) for thing in others)]
     for turn in range(len(FAMILIES)):
         family = FAMILIES[(number + turn) % len(FAMILIES)]
         for question in asked:
@@ -119,7 +160,11 @@ def main(argv: list[str] | None = None) -> None:
     result = {'command': f'python -m benchmark.day --hours {arguments.hours:g}',
               'machine': setup.machine(arguments), 'rebase_position': arguments.rebase_position,
               'questions': sum(row['questions'] for row in rows),
-              'right': sum(row['right'] for row in rows), 'wrong': day.wrong, 'hours': rows}
+              'right': sum(row['right'] for row in rows), 'wrong': day.wrong,
+              'ambiguous': {
+                  'questions': len(day.ambiguous),
+                  'otherwise': [a for a in day.ambiguous if a['answer'] != a['truth']]},
+              'hours': rows}
     setup.write('day', result, rows)
 
 

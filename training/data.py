@@ -51,6 +51,10 @@ class ClipSpec:
     cuts: tuple[int, ...] = ()
     gap: float = 0.0
     memory: Memory = ENDLESS_MEMORY
+    # It is asked behind every scene and at so many moments besides.
+    moments: int = 2
+    # Families that have another question whenever all have had one.
+    more: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass
@@ -137,12 +141,14 @@ class Packer:
 
     def _questions(self, spec: ClipSpec, reel: Reel, first: int, trunk: Trunk,
                    rng: np.random.Generator, at_end: bool) -> list[tuple[int, Question]]:
-        """Draw questions evenly over families and over up to three moments."""
+        """Draw questions evenly over families (see `ClipSpec.more`) and over a few moments."""
         # Of every stop, the scene and the second that the newest temporal patch shows.
         shown = [reel.frames[first + 2 * stop.patches - 1] for stop in trunk.stops]
         last = len(shown) - 1
         able = [i for i, (_, seconds) in enumerate(shown) if seconds >= 1.0] or [last]
-        moments = {last} if at_end else {last, *rng.choice(able, 2).tolist()}
+        moments = {last} if at_end else {last, *rng.choice(able, spec.moments).tolist()}
+        if spec.moments > 2 and not at_end:
+            moments |= {i for i in able[:-1] if shown[i][0] != shown[i + 1][0]}
         pools: dict[str, list[tuple[int, Question]]] = {f: [] for f in FAMILIES}
         for moment in moments:
             number, at = shown[moment]
@@ -157,7 +163,7 @@ class Packer:
             rng.shuffle(pool)
         chosen: list[tuple[int, Question]] = []
         while len(chosen) < spec.questions and any(pools.values()):
-            for family in FAMILIES:
+            for family in (*FAMILIES, *spec.more):
                 if pools[family]:
                     chosen.append(pools[family].pop())
         return chosen[:spec.questions]

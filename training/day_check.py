@@ -3,17 +3,16 @@
 """
 Pieces of benchmark.day's stream side by side, for a machine with many cores.
 
-A quick look at a model: each process streams some scenes of the day into an engine of its own.
-The day itself is one stream, and `python -m benchmark.day` is what measures it.
+A quick look at a model: each process streams some scenes of the day into an engine of its own,
+two more before them. The day itself is one stream, and `python -m benchmark.day` measures it.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import as_completed, ProcessPoolExecutor
 import dataclasses
-import itertools
 import json
 import multiprocessing
 import pathlib
@@ -24,6 +23,9 @@ import torch
 from benchmark import setup
 from benchmark.day import Day, SCENE_S
 
+LEAD = 2
+DAY_SCENES = 2880
+
 
 @dataclasses.dataclass(frozen=True)
 class Piece:
@@ -33,16 +35,20 @@ class Piece:
     first: int
     scenes: int
 
-    def run(self) -> tuple[int, list[dict[str, Any]]]:
-        """Stream them; return how many questions were asked, and those answered wrongly."""
+    def run(self) -> Day:
+        """Stream them; return what was asked and answered wrongly, without the engine."""
         torch.set_num_threads(1)
         arguments = setup.parser('').parse_args(['--model', self.model])
         engine = setup.make_engine(setup.load_model(arguments), capacity=arguments.capacity,
                                    sample_rate=0.0, memory_seconds=SCENE_S)
         day = Day(engine, 4.0, (112, 84))
-        for number in range(self.first, self.first + self.scenes):
+        for number in range(max(0, self.first - LEAD), self.first + self.scenes):
+            if number == self.first:
+                day.begin_hour()
+                day.wrong, day.ambiguous = [], []
             day.run_scene(number)
-        return day.asked, day.wrong
+        del day.engine
+        return day
 
 
 def main() -> None:
@@ -52,17 +58,27 @@ def main() -> None:
     parser.add_argument('--out', type=pathlib.Path, required=True)
     parser.add_argument('--processes', type=int, default=14)
     parser.add_argument('--scenes', type=int, default=90, help='scenes in a piece')
+    parser.add_argument('--whole', action='store_true', help='pieces that are all of the day')
     a = parser.parse_args()
-    # Spread over the day, each piece beginning before an hour that the others do not have.
-    firsts = range(120, 120 + a.processes * 2 * a.scenes, 2 * a.scenes)
-    pieces = [Piece(a.model, first, a.scenes) for first in firsts]
+    # Else spread over the day, each piece beginning before an hour that the others do not have.
+    firsts = range(0, DAY_SCENES, a.scenes) if a.whole else range(
+        120, 120 + a.processes * 2 * a.scenes, 2 * a.scenes)
+    asked = 0
+    wrong: list[dict[str, Any]] = []
+    ambiguous: list[dict[str, Any]] = []
     with ProcessPoolExecutor(a.processes, multiprocessing.get_context('spawn')) as pool:
-        done = list(pool.map(Piece.run, pieces))
-    wrong = list(itertools.chain.from_iterable(each for _, each in done))
-    asked = sum(count for count, _ in done)
-    result = {'model': a.model, 'pieces': a.processes, 'scenes': a.scenes, 'questions': asked,
-              'right': asked - len(wrong), 'wrong': wrong}
-    a.out.write_text(json.dumps(result, indent=1) + '\n', encoding='utf-8')
+        pieces = [pool.submit(Piece(a.model, first, min(a.scenes, DAY_SCENES - first)).run)
+                  for first in firsts]
+        for number, piece in enumerate(as_completed(pieces), 1):
+            day = piece.result()
+            asked += day.asked
+            wrong += day.wrong
+            ambiguous += day.ambiguous
+            result = {'model': a.model, 'pieces': number, 'scenes': a.scenes,
+                      'questions': asked, 'right': asked - len(wrong), 'wrong': wrong,
+                      'ambiguous': {'questions': len(ambiguous), 'otherwise': [
+                          each for each in ambiguous if each['answer'] != each['truth']]}}
+            a.out.write_text(json.dumps(result, indent=1) + '\n', encoding='utf-8')
     print(f'{asked - len(wrong)} of {asked} right;',
           Counter(each['truth'] for each in wrong).most_common(5))
 

@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Trains the embedded model on from its present weights with scenes that are cut and fall out of
-# memory, and takes a quick look at the result: training/evict.sh OUT [MINUTES [CLIPS [WORKERS]]].
+# memory, and takes a quick look at the result:
+# training/evict.sh OUT [MINUTES [CLIPS [WORKERS [further arguments of training.train]]]].
 # 4.5 minutes of training and 1.5 of looking on an H100 with 16 cores.
 set -u
 out=$1 minutes=${2:-4.5} clips=${3:-64} workers=${4:-14}
@@ -15,7 +16,7 @@ export OMP_NUM_THREADS=1 PYTHONUNBUFFERED=1
 
 "$python" -m training.train --begin-with streamvlm_ros/models/tiny --out "$work" \
     --minutes "$minutes" --rate 8e-4 --clips "$clips" --reels 0.7 --workers "$workers" \
-    --questions "${QUESTIONS:-24}" --longest "${LONGEST:-120}" 2>&1 | tail -n 30
+    --questions "${QUESTIONS:-24}" --longest "${LONGEST:-120}" "${@:5}" 2>&1 | tail -n 30
 cp "$work/model.safetensors" "$work/curve.csv" "$out"
 echo "trained: $((SECONDS - began)) s"
 

@@ -42,6 +42,10 @@ class Plan:
     seed: int = 1
     # Share of the steps whose clips are several scenes in a memory that does not hold them.
     reels: float = 0.0
+    # Share of the steps whose clips are pieces of benchmark.day.
+    days: float = 0.0
+    # Families that are asked about more.
+    more: tuple[str, ...] = ()
 
     def is_vision_only(self, progress: float) -> bool:
         """Tell whether the vision tower is trained alone, at a `progress` from 0 to 1."""
@@ -64,7 +68,7 @@ class Plan:
         """Return the clips of a step: one grid and length, longer ones as training goes on."""
         rng = np.random.default_rng((self.seed, step))
         grid = GRIDS[rng.integers(len(GRIDS))]
-        reels = False
+        reels = days = False
         frames, rate, questions, clips = 4, 0.5, 1, 2 * self.clips
         if not self.is_vision_only(progress):
             reach = self.longest * min(1.0, (1.0 if self.begin_with else 0.2) + 1.6 * progress)
@@ -76,19 +80,27 @@ class Plan:
             reels = self.reels > 0.0 and rng.random() < self.reels
             if reels:
                 frames, rate = reel_frames(rng, 2 * self.longest)
-            questions = self.questions
+            days = self.days > 0.0 and rng.random() < self.days
+            if days:
+                frames, rate = day_frames(rng, 3 * self.longest)
+                grid = GRIDS[0] if rng.random() < 0.6 else grid
+            # A long trunk is worth more of them.
+            questions = self.questions * 5 // 3 if days else self.questions
             asked = questions * BRANCH_TOKENS
             standard = 12 * 12 + asked
-            clips = max(1, round(self.clips * standard / (
+            # Half as many of the longest: attention goes with the square.
+            clips = max(1, round(self.clips * standard / (1 + days) / (
                 frames // 2 * grid[0] * grid[1] + asked)))
         pause = float(rng.uniform(1.0, 12.0)) if questions > 1 and rng.random() < 0.3 else 0.0
         # As many seeds a step as a step can need, so that no scene comes twice.
         seed = (self.seed * 10_000_000 + step * 2 * self.clips) % HELD_OUT_SEED
         clip_specs = [ClipSpec(seed + i, frames, rate, grid, bool(rng.random() < 0.35),
                                int(rng.choice([2, 4, 4, 6, 8])), questions,
-                               quality=int(rng.integers(28, 101)),
+                               quality=int(rng.integers(28, 101)), more=self.more,
                                oversize=2 if rng.random() < 0.1 else 1, pause=pause)
                       for i in range(clips)]
+        if days:
+            return [as_day(rng, spec) for spec in clip_specs]
         return [as_reel(rng, spec) for spec in clip_specs] if reels else clip_specs
 
 
@@ -97,6 +109,29 @@ def reel_frames(rng: np.random.Generator, longest: int) -> tuple[int, float]:
     top = longest if rng.random() < 0.35 else max(LEAST_FRAMES, longest * 2 // 5)
     return 2 * int(rng.integers(LEAST_FRAMES // 2, top // 2 + 1)), float(
         rng.choice([2.0, 2.0, 3.0, 4.0, 4.0, 5.0]))
+
+
+def day_frames(rng: np.random.Generator, longest: int) -> tuple[int, float]:
+    """Return frames and rate of a piece of benchmark.day, of up to three of its scenes."""
+    least = max(LEAST_FRAMES, longest * 2 // 3)
+    return 2 * int(rng.integers(least // 2, longest // 2 + 1)), float(
+        rng.choice([4.0, 4.0, 4.0, 4.0, 3.0, 5.0]))
+
+
+def as_day(rng: np.random.Generator, spec: ClipSpec) -> ClipSpec:
+    """Return a clip like a piece of benchmark.day: scenes as long as the memory, no pauses."""
+    longest = max(8, spec.frames // 3 // 2 * 2)
+    length = longest if rng.random() < 0.6 else 2 * int(rng.integers(
+        max(4, longest // 3), longest // 2 + 1))
+    most = 2 if rng.random() < 0.8 else 1
+    cuts = [spec.frames - length * behind for behind in range(most, 0, -1)]
+    append, seconds = spec.append and rng.random() < 0.4, length / spec.rate
+    largest = spec.memory.largest
+    if not append and rng.random() < 0.6:
+        largest = int(rng.uniform(min(30 + 4 * seconds, LARGEST - 40), LARGEST))
+    return dataclasses.replace(
+        spec, append=append, cuts=tuple(cuts), moments=4, pause=0.0,
+        memory=Memory(seconds=seconds, largest=largest))
 
 
 def as_reel(rng: np.random.Generator, spec: ClipSpec) -> ClipSpec:

@@ -40,6 +40,7 @@ from training.network import (
     run_model,
 )
 from training.plan import Plan
+from training.questions import FAMILIES
 
 LOG_STEPS = 20
 
@@ -202,7 +203,12 @@ def main() -> None:
                         help='a model folder to train on from, instead of nothing')
     parser.add_argument('--reels', type=float, default=0.0,
                         help='share of steps with scenes that are cut and fall out of memory')
+    parser.add_argument('--days', type=float, default=0.0,
+                        help='share of steps with pieces of benchmark.day')
+    parser.add_argument('--more', nargs='*', default=[], choices=FAMILIES,
+                        help='families that are asked about more')
     parser.add_argument('--rate', type=float, default=1.5e-3, help='learning rate')
+    parser.add_argument('--seed', type=int, default=1, help='of what is drawn')
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument('--toy', action='store_true', help='the whole path on a CPU in a minute')
     a = parser.parse_args()
@@ -214,7 +220,8 @@ def main() -> None:
     if a.out.resolve() == pathlib.Path('streamvlm_ros/models/tiny').resolve():
         parser.error('train into another folder, and copy the model when it is good')
     plan = Plan(a.out, a.preset, a.minutes, a.clips, a.questions, a.longest, a.workers, a.rate,
-                a.device, a.begin_with, reels=a.reels)
+                a.device, a.begin_with, seed=a.seed, reels=a.reels, days=a.days,
+                more=tuple(a.more))
     Trainer(plan).run(a.stop_after)
 
 
