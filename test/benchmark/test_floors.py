@@ -7,7 +7,7 @@ import torch
 
 from benchmark.dimensions import build
 from benchmark.floors import floors
-from benchmark.jetson import measured, page
+from benchmark.jetson import in_few_bits, measured, page
 
 
 @pytest.mark.parametrize(('name', 'kv_bytes'), [('3B', 36_864), ('7B', 57_344)])
@@ -31,8 +31,14 @@ def test_fractions_are_of_the_datasheet():
     near = {'chunk_ms': 0.5, 'ttft_ms': 0.6, 'token_ms': 0.8}
     speed = {'hardware': 'NVIDIA H100 80GB HBM3',
              'card': {'bytes_s': 0.9 * 3.35e12, 'flop_s': 0.8 * 989e12},
-             'lengths': [{'model': '7B', 'cached': 8192, 'summary': {'of_floor': near}}]}
+             'lengths': [{'model': model, 'cached': 8192, 'summary': {'of_floor': near},
+                          'ours': {'chunk_ms': [9.0, 10.0, 11.0]}} for model in ('3B', '7B')]}
     found = measured(speed, '7B')
     assert (found.chunk, found.question, found.token) == pytest.approx((0.4, 0.54, 0.72))
-    assert 'Not measured yet' not in page(speed)
-    assert 'Not measured yet' in page(None)
+    few = [{'model': model, 'bits': bits, 'cached': 8192, 'chunk ms': 20.0, 'first token ms': 6.0,
+            'token ms': 3.0, 'token, of the floor': 0.5}
+           for model in ('3B', '7B') for bits in (8, 4)]
+    slower = in_few_bits(found, speed, few, '7B', 8)
+    assert (slower.chunk, slower.question, slower.token) == pytest.approx((0.2, 0.225, 0.45))
+    assert 'Not measured yet' not in page(speed, few)
+    assert 'Not measured yet' in page(None, [])
