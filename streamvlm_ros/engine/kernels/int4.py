@@ -36,7 +36,8 @@ def _fold_pair(result, tile, scale, column, columns, group, groups, first, secon
     return result
 
 
-@triton.jit
+# As in matmul.py: one for all numbers of rows.
+@triton.jit(do_not_specialize=['rows'])
 def several(x, weight, scale, bias, residual, norm, out, rows, columns, depth, epsilon,
             ROWS: tl.constexpr, COLUMNS: tl.constexpr, GROUP: tl.constexpr, NORM: tl.constexpr,
             GATED: tl.constexpr, BIAS: tl.constexpr, RESIDUAL: tl.constexpr,

@@ -42,7 +42,8 @@ def _multiply(seen, tile, result, EXACT_BITS: tl.constexpr):
     return tl.trans(tl.dot(whole(tile, seen.dtype, EXACT_BITS), tl.trans(seen), tl.trans(result)))
 
 
-@triton.jit
+# One for all numbers of rows that ROWS covers, whether 16 divides them or not.
+@triton.jit(do_not_specialize=['rows'])
 def _skinny(x, weight, scale, bias, residual, norm, out, rows, columns, depth, epsilon,
             ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr, EVEN: tl.constexpr,
             NORM: tl.constexpr, GATED: tl.constexpr, BIAS: tl.constexpr, RESIDUAL: tl.constexpr,
