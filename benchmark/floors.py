@@ -12,6 +12,8 @@ from typing import Any
 
 from benchmark.dimensions import TEXT, TOY_VISION, VISION
 
+# Bytes of a weight of the decoder's layers, by bits. In 4, a 16-bit scale for every 128 besides.
+LAYER_BYTES = {16: 2.0, 8: 1.0, 4: 0.5 + 2 / 128}
 MERGE, PATCH_VALUES = 4, 1176  # patches to a token; values of a patch: 3 x 2 x 14 x 14
 
 
@@ -41,9 +43,12 @@ class Floors:
         """All weights."""
         return self.layers + self.head + self.embedding + self.visual
 
-    def token_bytes(self, cached: int, weight_bytes: float = 2.0, kv_bytes: float = 2.0) -> float:
-        """Return the bytes that a question or a token reads: weights, and keys and values."""
-        return (self.layers + self.head) * weight_bytes + cached * self.kv_values * kv_bytes
+    def token_bytes(self, cached: int, layer_bytes: float = 2.0) -> float:
+        """Return the bytes that a question or a token reads: weights, and keys and values.
+
+        ``layer_bytes`` is what a weight of a layer takes; all the rest has 16 bits.
+        """
+        return self.layers * layer_bytes + 2.0 * self.head + 2.0 * cached * self.kv_values
 
     def chunk_flops(self, tokens: int, cached: int, tokens_a_patch: int) -> float:
         """Return the operations of a chunk of `tokens` behind `cached` tokens, ViT and decoder."""

@@ -17,14 +17,13 @@ import json
 import pathlib
 from typing import Any
 
-from benchmark.floors import floors
+from benchmark.floors import floors, LAYER_BYTES
 from benchmark.setup import RESULTS
+from streamvlm_ros.nodes.loading import BITS
 
 PAGE = pathlib.Path(__file__).parents[1] / 'docs' / 'jetson_performance.md'
 MODELS = ('3B', '7B')
-# Bytes of a weight of the decoder's layers. Of int4, a 16-bit scale for every 128 weights besides.
-FORMATS = {'bf16': 2.0, 'int8': 1.0, 'int4': 0.5 + 2 / 128}
-BITS = {'int8': 8, 'int4': 4}
+FORMATS = {'bf16': 16, **BITS}
 WINDOW, CHUNK, PATCH = 16384, 512, 256  # tokens: cached, of a chunk of 4 frames, of 2 frames
 SYSTEM_BYTES = 8e9  # left to everything else on the robot
 # What the makers of the cards that speed.json may come from publish: bytes and bf16 operations.
@@ -55,14 +54,18 @@ class Measured:
     token: float = 1.0
 
 
+def published(speed: dict[str, Any]) -> tuple[float, float]:
+    """Return bytes and bf16 operations a second of the card that was measured."""
+    return next(rates for name, rates in PUBLISHED.items() if name in speed['hardware'])
+
+
 def measured(speed: dict[str, Any] | None, model: str) -> Measured:
     """Return a model's fractions; without any, those of the floor itself."""
     lengths = [each for each in (speed or {}).get('lengths', ()) if each['model'] == model]
     if speed is None or not lengths:
         return Measured()
     nearest = min(lengths, key=lambda each: abs(each['cached'] - WINDOW))['summary']['of_floor']
-    bandwidth, flops = next(rates for name, rates in PUBLISHED.items()
-                            if name in speed['hardware'])
+    bandwidth, flops = published(speed)
     copied, computed = speed['card']['bytes_s'] / bandwidth, speed['card']['flop_s'] / flops
     return Measured(nearest['chunk_ms'] * computed, nearest['ttft_ms'] * copied,
                     nearest['token_ms'] * copied)
@@ -74,8 +77,7 @@ def in_few_bits(near: Measured, speed: dict[str, Any], rows: list[dict[str, Any]
     [few] = [each for each in rows if (each['model'], each['bits']) == (model, bits)]
     [full] = [each['ours'] for each in speed['lengths']
               if (each['model'], each['cached']) == (model, few['cached'])]
-    copied = speed['card']['bytes_s'] / next(rates for name, rates in PUBLISHED.items()
-                                             if name in speed['hardware'])[0]
+    copied = speed['card']['bytes_s'] / published(speed)[0]
     token = few['token, of the floor'] * copied
     return Measured(near.chunk * full['chunk_ms'][1] / few['chunk ms'],
                     token * few['token ms'] / few['first token ms'], token)
@@ -83,13 +85,13 @@ def in_few_bits(near: Measured, speed: dict[str, Any], rows: list[dict[str, Any]
 
 def row(jetson: Jetson, model: str, form: str, near: Measured) -> str:
     """Return one line of the table."""
-    shape, size = floors(model), FORMATS[form]
+    shape, size = floors(model), LAYER_BYTES[FORMATS[form]]
     rest = 2.0 * (shape.weights - shape.layers)
     room = jetson.memory - SYSTEM_BYTES - rest - shape.layers * size
     kv = 2.0 * shape.kv_values
     if room < WINDOW * kv:
         return f'| {jetson.name} | {model} | {form} | does not fit | | | | |'
-    read = shape.layers * size + 2.0 * shape.head + WINDOW * kv
+    read = shape.token_bytes(WINDOW, size)
     floor = read / jetson.bandwidth
     chunk = max(shape.chunk_flops(CHUNK, WINDOW, PATCH) / jetson.flops,
                 (read - 2.0 * shape.head + 2.0 * shape.visual) / jetson.bandwidth)

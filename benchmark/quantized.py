@@ -19,10 +19,10 @@ import torch
 
 from benchmark import card, setup
 from benchmark.dimensions import build
-from benchmark.floors import floors
+from benchmark.floors import floors, LAYER_BYTES
 from benchmark.speed_ours import Ours
 from benchmark.timing import Timer
-from streamvlm_ros.engine.quantized import stored_weights
+from streamvlm_ros.engine.quantized import weight_bytes
 
 BITS = (16, 8, 4)
 
@@ -36,12 +36,10 @@ def measure(name: str, bits: int, cached: int, arguments: Any, rate: float) -> d
     own = Ours(model, processor, cached, Timer(arguments.device))
     with torch.inference_mode():
         found = own.measure(cached)
-    shape = floors(name)
-    group = {16: 0.0, 8: 0.0, 4: 2 / 128}[bits]  # bytes of scales; those of rows are next to none
-    read = shape.layers * (bits / 8 + group) + 2 * shape.head + 2 * cached * shape.kv_values
+    read = floors(name).token_bytes(cached, LAYER_BYTES[bits])
     token = found['token_ms'][1]
     return {'model': name, 'bits': bits, 'cached': cached,
-            'weights GB': round(sum(each.nbytes for each in stored_weights(model)) / 1e9, 2),
+            'weights GB': round(weight_bytes(model) / 1e9, 2),
             'chunk ms': found['chunk_ms'][1], 'first token ms': found['ttft_ms'][1],
             'token ms': token, 'token, of the floor': round(1e3 * read / rate / token, 3),
             'step of 8 ms': found['round_of_8_ms'][1]}

@@ -10,7 +10,7 @@ import torch
 
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
 from streamvlm_ros.engine.model import StreamQwenModel
-from streamvlm_ros.engine.quantized import stored_weights
+from streamvlm_ros.engine.quantized import weight_bytes
 
 # accelerate's word: whole layers are spread over all GPUs, about as many bytes on each.
 BALANCED = 'balanced'
@@ -64,7 +64,7 @@ def move_model(model: StreamQwenModel, device: str | None) -> StreamQwenModel:
     try:
         return model.to(check_device(device))
     except torch.OutOfMemoryError as error:
-        gigabytes = sum(weights.nbytes for weights in stored_weights(model)) / 1e9
+        gigabytes = weight_bytes(model) / 1e9
         raise StreamError(ErrorCode.OUT_OF_MEMORY,
                           f'The model takes {gigabytes:.2f} GB and does not fit {device}; spread '
                           f'it over several GPUs (device {BALANCED}), or take a smaller one.'

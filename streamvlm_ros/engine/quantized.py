@@ -93,11 +93,10 @@ def quantize(weight: torch.Tensor, bits: int) -> QuantizedWeight:
     """Round a matrix [columns, depth].
 
     Raises:
-        ImportError: torchao is not there, or not in the tested range.
+        ImportError: torchao is not there.
         StreamError: INVALID_REQUEST for a depth that 4 bits do not group.
 
     """
-    check_versions(OPTIONAL)
     from torchao import quantization as torchao
 
     rounded = torch.nn.Linear(weight.shape[1], weight.shape[0], False, 'meta')
@@ -127,9 +126,11 @@ def quantize_layers(layers: Any, bits: int, device: str | None) -> None:
         device: where the work is done, and the matrices are from then on; None: where they are.
 
     Raises:
+        ImportError: torchao is not there, or not in the tested range.
         StreamError: INVALID_REQUEST for a depth that 4 bits do not group.
 
     """
+    check_versions(OPTIONAL)
     for layer in layers:
         for part, names in PROJECTIONS.items():
             module = getattr(layer, part)
@@ -146,6 +147,11 @@ def stored_weights(model: torch.nn.Module) -> Iterator[torch.Tensor]:
     for module in model.modules():
         if isinstance(module, QuantizedLinear):
             yield from module.buffers()
+
+
+def weight_bytes(model: torch.nn.Module) -> int:
+    """Return what a model's weights take."""
+    return sum(weights.nbytes for weights in stored_weights(model))
 
 
 def _group(depth: int) -> int:

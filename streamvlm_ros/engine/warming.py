@@ -18,7 +18,7 @@ from streamvlm_ros.engine.errors import StreamError
 from streamvlm_ros.engine.inference import VideoStreamingInference
 from streamvlm_ros.engine.intake import WaitingFrame
 from streamvlm_ros.engine.operations import operations_for, TORCH
-from streamvlm_ros.engine.quantized import stored_weights
+from streamvlm_ros.engine.quantized import weight_bytes
 
 # A work is run once as it is, once to be recorded, once from its recording.
 TIMES = 3
@@ -66,7 +66,7 @@ def warm_up(engines: Sequence[VideoStreamingInference], log: Callable[[str], obj
 def memory_report(engines: Sequence[VideoStreamingInference]) -> str:
     """Return a sentence on what the GPUs' memory is taken by; nothing grows from here on."""
     # Not of the state: that names tied weights twice.
-    weights = sum(each.nbytes for each in stored_weights(engines[0].model))
+    weights = weight_bytes(engines[0].model)
     cache = sum(engine.get_cache_info().memory_bytes for engine in engines)
     held = {gpu: torch.cuda.memory_reserved(gpu) for gpu in gpus_of(engines[0].model)}
     reserved = sum(held.values())

@@ -28,12 +28,10 @@ def large_tiles(monkeypatch):
     monkeypatch.setattr(matmul, 'GATED_TILES', tiles)
 
 
-@pytest.mark.parametrize('rows', [1, 2, 20, 64, 70])
-@pytest.mark.parametrize('depth, columns', [(96, 48), (256, 40)])
-def test_products(rows, depth, columns):
-    """With norm, bias, residual and gate; widths that fill no tile; few rows and many."""
+def check_products(rows, depth, columns, made):
+    """Hold products of ``made`` weights [height, depth] to the reference."""
     x, residual = torch.randn(rows, depth), torch.randn(rows, columns)
-    weight, both = torch.randn(columns, depth), torch.randn(2 * columns, depth)
+    weight, both = (made(torch.randn(height, depth)) for height in (columns, 2 * columns))
     norm, bias = torch.rand(depth), torch.randn(columns)
     for name, arguments in (
             ('norm_linear', (x, norm, 1e-6, weight, bias)), ('norm_linear', (x, norm, 1e-6, both)),
@@ -42,6 +40,13 @@ def test_products(rows, depth, columns):
         got = getattr(KERNELS, name)(*(each.clone() if torch.is_tensor(each) else each
                                        for each in arguments))
         assert torch.allclose(got, expected, rtol=1e-4, atol=1e-3), name
+
+
+@pytest.mark.parametrize('rows', [1, 2, 20, 64, 70])
+@pytest.mark.parametrize('depth, columns', [(96, 48), (256, 40)])
+def test_products(rows, depth, columns):
+    """With norm, bias, residual and gate; widths that fill no tile; few rows and many."""
+    check_products(rows, depth, columns, lambda weight: weight)
 
 
 @pytest.mark.parametrize('rows', [1, 2, 20, 64, 70])
@@ -49,17 +54,7 @@ def test_products(rows, depth, columns):
 @pytest.mark.parametrize('depth, columns', [(96, 48), (768, 40), (2560, 33)])
 def test_products_with_few_bits(rows, bits, depth, columns):
     """The same with weights of which several numbers, or groups of them, fill no tile."""
-    x, residual = torch.randn(rows, depth), torch.randn(rows, columns)
-    weight, both = (quantize(torch.randn(height, depth), bits)
-                    for height in (columns, 2 * columns))
-    norm, bias = torch.rand(depth), torch.randn(columns)
-    for name, arguments in (
-            ('norm_linear', (x, norm, 1e-6, weight, bias)), ('norm_linear', (x, norm, 1e-6, both)),
-            ('norm_gated', (x, norm, 1e-6, both)), ('add_linear', (residual, x, weight))):
-        expected = getattr(TORCH, name)(*arguments)
-        got = getattr(KERNELS, name)(*(each.clone() if torch.is_tensor(each) else each
-                                       for each in arguments))
-        assert torch.allclose(got, expected, rtol=1e-4, atol=1e-3), name
+    check_products(rows, depth, columns, lambda weight: quantize(weight, bits))
 
 
 @pytest.mark.parametrize('bits', [8, 4])

@@ -14,7 +14,7 @@ from torchao.quantization.quantize_.workflows import IntxChooseQParamsAlgorithm
 
 from streamvlm_ros.engine import ErrorCode, StreamError, StreamSettings, VideoStreamingInference
 from streamvlm_ros.engine.fingerprint import weights_hash
-from streamvlm_ros.engine.quantized import PROJECTIONS, quantize, QuantizedLinear, stored_weights
+from streamvlm_ros.engine.quantized import PROJECTIONS, quantize, QuantizedLinear, weight_bytes
 
 SETTINGS = StreamSettings(sample_rate=2.0, capacity=600, chunk_frames=2)
 QUESTIONS = ('What is there?', 'And before?')
@@ -65,10 +65,10 @@ def stream(model):
 def test_a_stream_is_that_of_the_rounded_weights(shape, bits):
     """Answers and scores, also of a model that was moved after it had been used."""
     model = copy.deepcopy(random_model(shape))
-    before = sum(each.nbytes for each in stored_weights(model))
+    before = weight_bytes(model)
     hashed = weights_hash(model)
     model.quantize(bits)
-    assert sum(each.nbytes for each in stored_weights(model)) < before
+    assert weight_bytes(model) < before
     assert weights_hash(model) != hashed
     expected = stream(widened(model))
     for quantized in (stream(model), stream(model.to('cpu', torch.float32))):

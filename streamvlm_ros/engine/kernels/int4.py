@@ -75,8 +75,8 @@ def several(x, weight, scale, bias, residual, norm, out, rows, columns, depth, e
             up = load_columns(other, column, columns, at, half, True)
             gated = _fold_pair(gated, up, other_scale, column, columns, group, groups, first,
                                second, EXACT_BITS)
-    finish(bias, residual, out, tl.trans(result), tl.trans(gated), squares, row, rows, column,
-           columns, depth, epsilon, False, GATED, BIAS, RESIDUAL)
+    finish(scale, bias, residual, out, tl.trans(result), tl.trans(gated), squares, row, rows,
+           column, columns, depth, epsilon, False, False, GATED, BIAS, RESIDUAL)
 
 
 @triton.jit
@@ -148,6 +148,6 @@ def single(x, weight, scale, bias, residual, norm, out, rows, columns, depth, ep
     gate = product
     if GATED:
         gate = tl.sum(gated, 1)[None, :]
-    finish(bias, residual, out, product, gate,
+    finish(scale, bias, residual, out, product, gate,
            tl.zeros([1], tl.float32) + tl.sum(squares), row, rows, column, columns,
-           depth, epsilon, NORM, GATED, BIAS, RESIDUAL)
+           depth, epsilon, False, NORM, GATED, BIAS, RESIDUAL)

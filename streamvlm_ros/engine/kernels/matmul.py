@@ -18,13 +18,7 @@ import triton.language as tl
 
 from streamvlm_ros.engine.kernels import int4
 from streamvlm_ros.engine.kernels.launch import launch_options, MOST_STAGES, PDL
-from streamvlm_ros.engine.kernels.tiles import (
-    finish,
-    load_columns,
-    load_rows,
-    load_scales,
-    wait,
-)
+from streamvlm_ros.engine.kernels.tiles import finish, load_columns, load_rows, wait
 from streamvlm_ros.engine.kernels.unpacking import whole
 from streamvlm_ros.engine.quantized import QuantizedWeight
 from streamvlm_ros.engine.weights import Weight
@@ -75,12 +69,8 @@ def _skinny(x, weight, scale, bias, residual, norm, out, rows, columns, depth, e
         if GATED:
             up = load_columns(other, column, columns, start + inner, depth, EVEN)
             gated = _multiply(seen, up, gated, EXACT_BITS)
-    if SCALED:
-        result *= load_scales(scale, column, columns)
-        if GATED:
-            gated *= load_scales(scale + columns, column, columns)
-    finish(bias, residual, out, result, gated, squares, row, rows, column, columns, depth,
-           epsilon, False, GATED, BIAS, RESIDUAL)
+    finish(scale, bias, residual, out, result, gated, squares, row, rows, column, columns, depth,
+           epsilon, SCALED, False, GATED, BIAS, RESIDUAL)
 
 
 @triton.jit
@@ -115,12 +105,8 @@ def _single(x, weight, scale, bias, residual, norm, out, rows, columns, depth, e
     gate = product
     if GATED:
         gate = tl.sum(gated, 1)[None, :]
-    if SCALED:
-        product *= load_scales(scale, column, columns)
-        if GATED:
-            gate *= load_scales(scale + columns, column, columns)
-    finish(bias, residual, out, product, gate, squares, row, rows, column, columns, depth,
-           epsilon, NORM, GATED, BIAS, RESIDUAL)
+    finish(scale, bias, residual, out, product, gate, squares, row, rows, column, columns, depth,
+           epsilon, SCALED, NORM, GATED, BIAS, RESIDUAL)
 
 
 # (columns, depth, warps, stages) of a program, by bits and rows, found by
@@ -160,21 +146,20 @@ def skinny_matmul(x: torch.Tensor, weight: Weight, *, bias: torch.Tensor | None 
     columns = weight.shape[0] // (2 if gated else 1)
     padded = 1 if rows == 1 else max(16, triton.next_power_of_2(rows))
     assert norm is None or rows == 1
-    numbers, scale = ((weight.numbers, weight.scale) if isinstance(weight, QuantizedWeight)
-                      else (weight, None))
-    bits = weight.bits if isinstance(weight, QuantizedWeight) else 16
+    numbers, scale, bits = ((weight.numbers, weight.scale, weight.bits)
+                            if isinstance(weight, QuantizedWeight) else (weight, None, 16))
     wide = padded == WIDE_ROWS and columns >= WIDE_COLUMNS and not gated and bits == 16
     width, inner, warps, stages = tile or (
         WIDE_TILE if wide else (GATED_TILES if gated else TILES)[bits][padded])
     own: dict[str, Any]
     if bits == 4:
         assert scale is not None
-        kernel = int4.single if padded == 1 else int4.several
+        kernel = int4.single if rows == 1 else int4.several
         own = {'GROUP': depth // scale.shape[1]}
         if rows == 1:
             own['GROUPS'] = max(1, inner // own['GROUP'])
     else:
-        kernel = _single if padded == 1 else _skinny
+        kernel = _single if rows == 1 else _skinny
         own = {'DEPTH': inner, 'EVEN': depth % inner == 0, 'SCALED': scale is not None}
     out = x.new_empty(rows, columns)
     kernel[(triton.cdiv(columns, width),)](

@@ -57,16 +57,23 @@ def load_rows(x, norm, squares, row, rows, inner, depth, EVEN: tl.constexpr, NOR
 
 
 @triton.jit
-def load_scales(scale, column, columns):
+def _load_scales(scale, column, columns):
     """Load the scales of whole rows of weights [1, COLUMNS]."""
     return tl.load(scale + column, mask=column < columns, other=0.0).to(tl.float32)[None, :]
 
 
 @triton.jit
-def finish(bias, residual, out, result, gated, squares, row, rows, column, columns, depth,
-           epsilon, NORM: tl.constexpr, GATED: tl.constexpr, BIAS: tl.constexpr,
-           RESIDUAL: tl.constexpr):
-    """Do what stands behind a product [ROWS, COLUMNS], and write it."""
+def finish(scale, bias, residual, out, result, gated, squares, row, rows, column, columns, depth,
+           epsilon, SCALED: tl.constexpr, NORM: tl.constexpr, GATED: tl.constexpr,
+           BIAS: tl.constexpr, RESIDUAL: tl.constexpr):
+    """Do what stands behind a product [ROWS, COLUMNS], and write it.
+
+    SCALED: weights have one scale a row, and the gate's rows come first.
+    """
+    if SCALED:
+        result *= _load_scales(scale, column, columns)
+        if GATED:
+            gated *= _load_scales(scale + columns, column, columns)
     if NORM:
         factor = tl.rsqrt(squares / depth + epsilon)[:, None]
         result = result * factor
