@@ -25,7 +25,7 @@ from streamvlm_ros.engine import (
     StreamSettings,
     VideoStreamingInference,
 )
-from training.data import Packer
+from training.data import Clip, Packer
 from training.evaluate import STANDARD
 from training.scenes import HELD_OUT_SEED
 
@@ -42,6 +42,13 @@ class Shown:
     stamps_ns: list[int]
     free: list[str]
     choice: list[tuple[str, tuple[str, ...]]]
+
+    @classmethod
+    def of(cls, seed: int, clip: Clip) -> Shown:
+        """Return what a packed clip shows and asks."""
+        return cls(seed, list(clip.frames), list(clip.stamps_ns),
+                   [b.question.text for b in clip.branches if not b.is_choice],
+                   [(b.question.text, b.choices) for b in clip.branches if b.is_choice])
 
 
 @dataclasses.dataclass
@@ -122,9 +129,7 @@ def _engine(device: str, dtype: str) -> VideoStreamingInference:
 def examine(device: str, dtypes: tuple[str, ...], seed: int) -> dict[str, Tally]:
     """Draw a scene, and answer on the CPU and on the device."""
     clip = _packer().pack(dataclasses.replace(STANDARD, seed=seed), every_choice=True)
-    shown = Shown(seed, list(clip.frames), list(clip.stamps_ns),
-                  [b.question.text for b in clip.branches if not b.is_choice],
-                  [(b.question.text, b.choices) for b in clip.branches if b.is_choice])
+    shown = Shown.of(seed, clip)
     cpu = answer(_engine('cpu', 'float32'), shown)
     return {dtype: compare(shown, answer(_engine(device, dtype), shown), cpu)
             for dtype in dtypes}

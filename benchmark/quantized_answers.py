@@ -27,13 +27,6 @@ from training.evaluate import STANDARD
 BITS = (16, 8, 4)
 
 
-def ask(on: Any, clip: Clip, seed: int) -> Said:
-    """Stream a scene and ask everything."""
-    return answer(on, Shown(seed, list(clip.frames), list(clip.stamps_ns),
-                            [b.question.text for b in clip.branches if not b.is_choice],
-                            [(b.question.text, b.choices) for b in clip.branches if b.is_choice]))
-
-
 def count(row: dict[str, Any], clip: Clip, said: Said, full: Said) -> None:
     """Add to a row what is true, and what is said with all bits too."""
     free = [b.question.answer for b in clip.branches if not b.is_choice]
@@ -64,7 +57,8 @@ def main(argv: list[str] | None = None) -> None:
             for bits in BITS}
     for seed in range(FIRST, FIRST + arguments.scenes):
         clip = packer.pack(dataclasses.replace(STANDARD, seed=seed), every_choice=True)
-        said = {bits: ask(each, clip, seed) for bits, each in engines.items()}
+        shown = Shown.of(seed, clip)
+        said = {bits: answer(each, shown) for bits, each in engines.items()}
         for bits, row in rows.items():
             count(row, clip, said[bits], said[16])
     setup.write('quantized_answers', {'scenes': arguments.scenes, 'rows': list(rows.values())},
