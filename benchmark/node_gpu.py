@@ -94,7 +94,7 @@ def measure(arguments: Any, folder: pathlib.Path) -> dict[str, Any]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Measure and write ``results/node_gpu``."""
+    """Measure and write ``results/node_gpu_MODEL``."""
     made = card.parser(__doc__ or '')
     made.add_argument('--seconds', type=float, default=30.0, help='for each phase')
     made.add_argument('--width', type=int, default=1920)
@@ -116,7 +116,8 @@ def main(argv: list[str] | None = None) -> None:
              'status age p95 s': phase['status_frame_age_s']['p95'], 'answers': phase['answers'],
              'first token p95 s': phase.get('first_token_s', {}).get('p95', '')}
             for name, phase in result['phases'].items()]
-    setup.write('node_gpu', {**card.describe(arguments), **result}, rows, arguments.out)
+    setup.write(f'node_gpu_{arguments.dimensions[0]}', {**card.describe(arguments), **result},
+                rows, arguments.out)
     print(json.dumps(result, indent=1))
 
 
