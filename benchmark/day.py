@@ -10,6 +10,10 @@ the newest half minute. At the end of every other one a question about it is ask
 the generator's truth. Written down: memory, tokens and time of a chunk for every hour, and the
 answers that were right.
 
+A machine is not equally quick all day. So towards the end of every hour a young stream over the
+same model is begun, and once its memory is full as well, both are shown the same scenes in turns:
+what chunks of the old one take beside chunks of the young one is what the stream's age costs.
+
 The memory still shows the last moment of the scene before. A question that fits a thing there as
 well ('What shape is the cyan object?', where both have one) has no one answer; another is asked in
 its place. It is asked all the same, and counted apart.
@@ -17,8 +21,6 @@ its place. It is asked all the same, and counted apart.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-import re
 import resource
 import statistics
 import time
@@ -27,108 +29,73 @@ from typing import Any
 import numpy as np
 
 from benchmark import setup
+from benchmark.day_scenes import SCENE_S, Scenes
 from streamvlm_ros.engine import VideoStreamingInference
-from training.questions import Question, questions_for
-from training.scenes import HELD_OUT_SEED, make_scene, Scene
-from training.things import Thing
 
-SCENE_S = 30.0
-# What a scene alone settles: after a cut everything in view has 'just come in', and 'seen so far'
-# means other scenes too.
-FAMILIES = ('colour', 'shape', 'where', 'light', 'direction', 'when')
+SCENES = round(3600 / SCENE_S)  # of an hour
+BESIDE = 12  # of them the young stream is timed with
+
+
+class Stream:
+    """A stream, and what its chunks took."""
+
+    def __init__(self, engine: VideoStreamingInference) -> None:
+        """Take an engine."""
+        self.engine = engine
+        self.forget_times()
+
+    def forget_times(self) -> None:
+        """Forget what chunks took."""
+        self.chunk_ms: list[float] = []
+        self.tokens: list[int] = []
+
+    def append(self, image: np.ndarray, stamp_ns: int) -> None:
+        """Append a frame."""
+        pending = self.engine.get_cache_info().pending_frames
+        began = time.perf_counter()
+        self.engine.append_frame(image, stamp_ns)
+        if pending == self.engine.settings.chunk_frames - 1:
+            self.chunk_ms.append(1e3 * (time.perf_counter() - began))
+            self.tokens.append(self.engine.get_cache_info().tokens)
 
 
 class Day:
-    """The stream, and what is measured of the hour that runs."""
+    """The day's stream, the young one, and what is measured of them hour by hour."""
 
-    def __init__(self, engine: VideoStreamingInference, fps: float, size: tuple[int, int]) -> None:
-        """Begin an hour."""
-        self.engine, self.fps, self.size = engine, fps, size
-        self.frames = 0
-        self.wrong: list[dict[str, Any]] = []
-        self.ambiguous: list[dict[str, Any]] = []
-        # The scene before, and when it began less the first stamp that it has of its own.
-        self._before: tuple[Scene, int] | None = None
-        self.begin_hour()
+    def __init__(self, old: VideoStreamingInference, young: VideoStreamingInference,
+                 fps: float, size: tuple[int, int]) -> None:
+        """Begin the day."""
+        self.scenes = Scenes(old, fps, size)
+        self._old, self._young = Stream(old), Stream(young)
 
-    def begin_hour(self) -> None:
-        """Forget the hour before."""
-        self.chunk_ms: list[float] = []
-        self.tokens: list[int] = []
-        self.asked = self.right = 0
-
-    def run_scene(self, number: int) -> None:
-        """Stream a scene; every other one is asked about."""
-        scene = make_scene(HELD_OUT_SEED + 700_000 + number, seconds=SCENE_S, fps=self.fps,
-                           size=self.size)
-        start = number * round(SCENE_S * 1e9) - scene.stamps_ns[0] + 1_000_000_000
-        for image, stamp in zip(scene.frames, scene.stamps_ns):
-            self.frames += 1
-            pending = self.engine.get_cache_info().pending_frames
-            began = time.perf_counter()
-            self.engine.append_frame(image, start + stamp)
-            if pending == self.engine.settings.chunk_frames - 1:
-                self.chunk_ms.append(1e3 * (time.perf_counter() - began))
-                self.tokens.append(self.engine.get_cache_info().tokens)
-        if number % 2:
-            others = self._still_shown()
-            question, heedless = pick(scene, number // 2, others), pick(scene, number // 2)
-            if question is not None:
-                self.asked += 1
-                told = self._ask(number, question)
-                self.right += told['answer'] == told['truth']
-                self.wrong += [told] * (told['answer'] != told['truth'])
-            if heedless is not None and heedless != question:
-                self.ambiguous.append(self._ask(number, heedless))
-        self._before = scene, start
-
-    def _ask(self, number: int, question: Question) -> dict[str, Any]:
-        answer, _ = self.engine.ask(question.text, 16)
-        return {'scene': number, 'question': question.text, 'answer': answer,
-                'truth': question.answer}
-
-    def _still_shown(self) -> list[Thing]:
-        """Return the things of the scene before that are to be seen in what is kept of it."""
-        if self._before is None:
-            return []
-        scene, start = self._before
-        oldest = self.engine.get_cache_info().oldest_stamp_ns - start
-        kept = np.array([t for t in scene.times if scene.stamp_ns(t) >= oldest])
-        return [thing for thing in scene.things if (scene.visible_part(thing, kept) > 0.0).any()]
-
-    def hour(self, number: int) -> dict[str, Any]:
-        """Return the hour's figures."""
-        info = self.engine.get_cache_info()
-        return {'hour': number, 'frames': self.frames, 'evicted_tokens': info.evicted_tokens,
+    def run_hour(self, hour: int) -> dict[str, Any]:
+        """Stream the scenes of an hour, of which the first is 0; return its figures."""
+        asked, wrong = self.scenes.asked, len(self.scenes.wrong)
+        first, end = hour * SCENES, (hour + 1) * SCENES
+        self._old.forget_times()
+        for number in range(first, end - BESIDE - 1):
+            self.scenes.show(number, self._old.append)
+        self._young.engine.reset()
+        self._show_both(end - BESIDE - 1)
+        chunks = len(self._old.chunk_ms)
+        self._young.forget_times()
+        for number in range(end - BESIDE, end):
+            self._show_both(number)
+        old, young = (statistics.median(times)
+                      for times in (self._old.chunk_ms[chunks:], self._young.chunk_ms))
+        info, asked = self._old.engine.get_cache_info(), self.scenes.asked - asked
+        return {'hour': hour + 1, 'frames': self.scenes.frames,
+                'evicted_tokens': info.evicted_tokens,
                 'largest_position': info.last_cache_position,
-                'cached_tokens': statistics.mean(self.tokens),
-                'chunk_ms': statistics.median(self.chunk_ms),
+                'cached_tokens': statistics.mean(self._old.tokens),
+                'chunk_ms': statistics.median(self._old.chunk_ms), 'beside_young': old / young,
                 'cache_mb': info.memory_bytes / 1e6, 'process_mb': resident_mb(),
-                'questions': self.asked, 'right': self.right}
+                'questions': asked, 'right': asked - (len(self.scenes.wrong) - wrong)}
 
-
-def fits(question: Question, thing: Thing) -> bool:
-    """Tell whether a question about a thing fits this one, of another scene, as well."""
-    if question.family == 'where':
-        return False  # that is about now
-    called = {'colour': thing.shape, 'shape': thing.colour}.get(question.family, thing.name)
-    return {*called.split()} <= {*re.findall(r'[a-z]+', question.text.lower())}
-
-
-def pick(scene: Scene, number: int, others: Sequence[Thing] = ()) -> Question | None:
-    """
-    Return one of the questions that the scene's end settles, another kind each time.
-
-    :param others: Things of another scene that the memory shows as well; no question is about one.
-    """
-    asked = [question for question in questions_for(scene, SCENE_S - 1.0 / scene.fps)
-             if not any(fits(question, thing) for thing in others)]
-    for turn in range(len(FAMILIES)):
-        family = FAMILIES[(number + turn) % len(FAMILIES)]
-        for question in asked:
-            if question.family == family:
-                return question
-    return None
+    def _show_both(self, number: int) -> None:
+        """Show a scene to both streams, the old one first in every other scene."""
+        both = [self._old.append, self._young.append]
+        self.scenes.show(number, *(both if number % 2 else reversed(both)))
 
 
 def resident_mb() -> float:
@@ -140,30 +107,28 @@ def resident_mb() -> float:
 def main(argv: list[str] | None = None) -> None:
     """Run the day and write ``results/day``."""
     made = setup.parser(__doc__ or '')
-    made.add_argument('--hours', type=float, default=24.0)
+    made.add_argument('--hours', type=int, default=24)
     made.add_argument('--fps', type=float, default=4.0)
     made.add_argument('--rebase-position', type=int, default=0, help="0: by the model's range")
     made.set_defaults(width=112, height=84)
     arguments = made.parse_args(argv)
-    day = Day(setup.make_engine(
-        setup.load_model(arguments), capacity=arguments.capacity, sample_rate=0.0,
-        memory_seconds=SCENE_S, rebase_position=arguments.rebase_position),
-        arguments.fps, (arguments.width, arguments.height))
+    model = setup.load_model(arguments)
+    old, young = (setup.make_engine(
+        model, capacity=arguments.capacity, sample_rate=0.0, memory_seconds=SCENE_S,
+        rebase_position=arguments.rebase_position) for _ in range(2))
+    day = Day(old, young, arguments.fps, (arguments.width, arguments.height))
     rows: list[dict[str, Any]] = []
-    scenes = round(3600 / SCENE_S * arguments.hours)
-    for number in range(scenes):
-        day.run_scene(number)
-        if (number + 1) % round(3600 / SCENE_S) == 0 or number == scenes - 1:
-            rows.append(day.hour(len(rows) + 1))
-            print(rows[-1], flush=True)
-            day.begin_hour()
-    result = {'command': f'python -m benchmark.day --hours {arguments.hours:g}',
+    for hour in range(arguments.hours):
+        rows.append(day.run_hour(hour))
+        print(rows[-1], flush=True)
+    scenes = day.scenes
+    result = {'command': f'python -m benchmark.day --hours {arguments.hours}',
               'machine': setup.machine(arguments), 'rebase_position': arguments.rebase_position,
               'questions': sum(row['questions'] for row in rows),
-              'right': sum(row['right'] for row in rows), 'wrong': day.wrong,
+              'right': sum(row['right'] for row in rows), 'wrong': scenes.wrong,
               'ambiguous': {
-                  'questions': len(day.ambiguous),
-                  'otherwise': [a for a in day.ambiguous if a['answer'] != a['truth']]},
+                  'questions': len(scenes.ambiguous),
+                  'otherwise': [a for a in scenes.ambiguous if a['answer'] != a['truth']]},
               'hours': rows}
     setup.write('day', result, rows)
 

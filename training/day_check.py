@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from benchmark import setup
-from benchmark.day import Day, SCENE_S
+from benchmark.day_scenes import SCENE_S, Scenes
 
 LEAD = 2
 DAY_SCENES = 2880
@@ -35,20 +35,19 @@ class Piece:
     first: int
     scenes: int
 
-    def run(self) -> Day:
+    def run(self) -> Scenes:
         """Stream them; return what was asked and answered wrongly, without the engine."""
         torch.set_num_threads(1)
         arguments = setup.parser('').parse_args(['--model', self.model])
         engine = setup.make_engine(setup.load_model(arguments), capacity=arguments.capacity,
                                    sample_rate=0.0, memory_seconds=SCENE_S)
-        day = Day(engine, 4.0, (112, 84))
+        scenes = Scenes(engine, 4.0, (112, 84))
         for number in range(max(0, self.first - LEAD), self.first + self.scenes):
             if number == self.first:
-                day.begin_hour()
-                day.wrong, day.ambiguous = [], []
-            day.run_scene(number)
-        del day.engine
-        return day
+                scenes.forget_answers()
+            scenes.show(number, engine.append_frame)
+        del scenes.engine
+        return scenes
 
 
 def main() -> None:
@@ -70,10 +69,10 @@ def main() -> None:
         pieces = [pool.submit(Piece(a.model, first, min(a.scenes, DAY_SCENES - first)).run)
                   for first in firsts]
         for number, piece in enumerate(as_completed(pieces), 1):
-            day = piece.result()
-            asked += day.asked
-            wrong += day.wrong
-            ambiguous += day.ambiguous
+            scenes = piece.result()
+            asked += scenes.asked
+            wrong += scenes.wrong
+            ambiguous += scenes.ambiguous
             result = {'model': a.model, 'pieces': number, 'scenes': a.scenes,
                       'questions': asked, 'right': asked - len(wrong), 'wrong': wrong,
                       'ambiguous': {'questions': len(ambiguous), 'otherwise': [

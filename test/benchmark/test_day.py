@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmark.day import Day, FAMILIES, fits, pick, SCENE_S
+from benchmark.day_scenes import FAMILIES, fits, pick, SCENE_S, Scenes
 from benchmark.setup import load_model, make_engine, parser
 from training.questions import Question, questions_for
 from training.scenes import make_scene, Scene
@@ -60,15 +60,15 @@ def test_what_is_kept_of_the_scene_before_is_its_last_moment(
     arguments = parser('').parse_args([])
     engine = make_engine(load_model(arguments), capacity=4096, sample_rate=0.0,
                          memory_seconds=SCENE_S)
-    day = Day(engine, 2.0, (112, 84))
+    day = Scenes(engine, 2.0, (112, 84))
     scenes: list[tuple[Scene, list[Thing]]] = []
 
     def noting(scene: Scene, number: int, others: list[Thing] | None = None) -> None:
         scenes.append((scene, others or []))
 
-    monkeypatch.setattr('benchmark.day.pick', noting)
+    monkeypatch.setattr('benchmark.day_scenes.pick', noting)
     for number in range(4):
-        day.run_scene(number)
+        day.show(number, engine.append_frame)
     shown = [others for _, others in scenes if others]
     before = make_scene(day._before[0].seed - 1, seconds=SCENE_S, fps=2.0, size=(112, 84))
     last = [t for t in before.things if before.visible_part(t, before.times[-1]) > 0.0]
