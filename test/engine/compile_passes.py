@@ -19,6 +19,7 @@ import json
 import multiprocessing
 import pathlib
 import pkgutil
+import re
 import sys
 from typing import Any
 from unittest import mock
@@ -95,7 +96,8 @@ def kernels() -> set[str]:
                for info in pkgutil.iter_modules(kernels.__path__)]
     functions = [function for module in modules for _, function in
                  inspect.getmembers(module, lambda each: isinstance(each, triton.JITFunction))]
-    return {name_of(function) for function in functions if 'tl.program_id(' in function.src}
+    return {name_of(function) for function in functions
+            if re.search(r'\b[tg]l\.program_id\(', function.src)}
 
 
 def compile_for(name: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import triton.language as tl
 
 from streamvlm_ros.engine.kernels.launch import (
     BLACKWELL,
+    HOPPER,
     launch_options,
     PDL,
     prefetch,
@@ -22,6 +23,9 @@ from streamvlm_ros.engine.kernels.launch import (
     STAGES,
 )
 from streamvlm_ros.engine.kernels.merging import merge
+
+if HOPPER:
+    from streamvlm_ros.engine.kernels import hopper
 
 LOG2_E = 1.4426950408889634
 # (keys in a tile, warps, stages) for tiles of 128 rows, for those with a tree, and for fewer rows.
@@ -233,11 +237,14 @@ def attend_sequence(query: torch.Tensor, keys: torch.Tensor, values: torch.Tenso
     part = query.new_empty(splits, n, heads, width,
                            dtype=query.dtype if single else torch.float32)
     lse = query.new_empty(splits, n, heads, dtype=torch.float32)
-    _sequence[(triton.cdiv(n * group, rows), kv_heads, splits)](
-        query, keys, values, tree, table, part, lse, layer, n, width ** -0.5 * LOG2_E,
-        HEADS=heads, KV_HEADS=kv_heads, WIDTH=width, ROWS=rows, BLOCK=block,
-        TREE=tree is not None, PDL=PDL, num_warps=warps, num_stages=stages,
-        **launch_options())
+    scale = width ** -0.5 * LOG2_E
+    if HOPPER and tree is None and (rows, width) == (hopper.ROWS, hopper.WIDTH):
+        hopper.attend_tiles(query, keys, values, table, part, lse, layer, kv_heads, scale)
+    else:
+        _sequence[(triton.cdiv(n * group, rows), kv_heads, splits)](
+            query, keys, values, tree, table, part, lse, layer, n, scale, HEADS=heads,
+            KV_HEADS=kv_heads, WIDTH=width, ROWS=rows, BLOCK=block, TREE=tree is not None,
+            PDL=PDL, num_warps=warps, num_stages=stages, **launch_options())
     return part.view(n, heads * width) if single else merge(part, lse, query.dtype)
 
 

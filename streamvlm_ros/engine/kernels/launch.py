@@ -22,6 +22,8 @@ _CARDS: list[Any] = [torch.cuda.get_device_properties(index)
 SHARED: int = min((card.shared_memory_per_block_optin for card in _CARDS), default=99 * 1024)
 ROOMY = SHARED >= 200_000
 PDL: bool = bool(_CARDS) and all(card.major >= 9 for card in _CARDS)
+# Its matrix units run beside everything else: kernels/hopper.py.
+HOPPER: bool = bool(_CARDS) and all(card.major == 9 for card in _CARDS)
 # Its matrix units want some of that for themselves: 4 KB with tiles of 128 by 128.
 BLACKWELL = any(card.major >= 10 for card in _CARDS)
 # Depths of the software pipelines that this has room for.
