@@ -18,8 +18,7 @@ from torch.nn import functional
 from streamvlm_ros.engine.mrope import rotate
 from streamvlm_ros.engine.quantized import QuantizedWeight
 from streamvlm_ros.engine.weights import Weight
-
-Tensors = tuple[torch.Tensor, ...]
+from streamvlm_ros.engine.windows import attend_inside, Groups
 
 
 class Operations(Protocol):
@@ -44,8 +43,9 @@ class Operations(Protocol):
     def gate(self, x: torch.Tensor) -> torch.Tensor:
         """Return silu(first half of the columns) * second half."""
 
-    def turn(self, qkv: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, heads: int) -> Tensors:
-        """Return rotated queries and keys, and values, [rows, heads, width] each.
+    def attend_windows(self, qkv: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, heads: int,
+                       t: int, groups: Groups) -> torch.Tensor:
+        """Rotate queries and keys, and attend inside windows; see ``windows.attend_inside``.
 
         ``qkv`` is [rows, 3 heads width], cosine and sine float32 [rows, width / 2].
         """
@@ -80,11 +80,12 @@ class TorchOperations:
         first, second = x.chunk(2, dim=-1)
         return functional.silu(first) * second
 
-    def turn(self, qkv: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, heads: int) -> Tensors:
+    def attend_windows(self, qkv: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, heads: int,
+                       t: int, groups: Groups) -> torch.Tensor:
         """See ``Operations``."""
         query, key, value = qkv.view(len(qkv), 3, heads, -1).unbind(1)
-        return (rotate(query, cos[:, None], sin[:, None]),
-                rotate(key, cos[:, None], sin[:, None]), value)
+        return attend_inside(rotate(query, cos[:, None], sin[:, None]),
+                             rotate(key, cos[:, None], sin[:, None]), value, t, groups)
 
 
 TORCH = TorchOperations()

@@ -7,7 +7,6 @@ Qwen2.5-VL's ViT never mixes temporal patches, so a chunk's output is the whole 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 import dataclasses
 import functools
 from typing import Any
@@ -98,8 +97,9 @@ def encode_video(weights: VisionWeights, patches: torch.Tensor, grid: Grid,
         x, delta, cos, sin = (each.to(block.norm.device) for each in (x, delta, cos, sin))
         x, normed = operations.add(x, delta, block.norm, block.epsilon)
         qkv = functional.linear(normed, block.qkv, block.qkv_bias)
-        attended = _attend(operations.turn(qkv, cos, sin, block.heads), grid.t,
-                           ((1, grid.h * grid.w * merge * merge),) if block.full else plan.groups)
+        attended = operations.attend_windows(
+            qkv, cos, sin, block.heads, grid.t,
+            ((1, grid.h * grid.w * merge * merge),) if block.full else plan.groups)
         delta = functional.linear(attended, block.out, block.out_bias)
         x, normed = operations.add(x, delta, block.mlp_norm, block.epsilon)
         gated = operations.gate(functional.linear(normed, block.gate_up, block.gate_up_bias))
@@ -116,22 +116,3 @@ def _rotary(visual: Any, plan: WindowPlan, t: int) -> tuple[torch.Tensor, torch.
                        dim=-1)
     angles = angles.repeat(t, 1)
     return angles.cos(), angles.sin()
-
-
-def _attend(qkv: Sequence[torch.Tensor], t: int, groups: Sequence[tuple[int, int]],
-            ) -> torch.Tensor:
-    """Attend inside windows; queries, keys and values are [t * patches, heads, width].
-
-    ``groups`` are windows and their patches, of one temporal patch in its order.
-    """
-    parts = [x.unflatten(0, (t, -1)) for x in qkv]
-    results = []
-    start = 0
-    for windows, size in groups:
-        end = start + windows * size
-        query, key, value = (x[:, start:end].unflatten(1, (windows, size)).flatten(0, 1)
-                             .transpose(1, 2) for x in parts)
-        result = functional.scaled_dot_product_attention(query, key, value).transpose(1, 2)
-        results.append(result.reshape(t, windows * size, -1))
-        start = end
-    return torch.cat(results, dim=1).flatten(0, 1)

@@ -65,17 +65,25 @@ def test_weights_made_wide(bits):
 
 
 def test_pointwise():
-    """The norm of a sum, the gate, and the ViT's rotation of heads that fill no tile."""
+    """The norm of a sum, and the gate."""
     x, delta, norm = torch.randn(5, 48), torch.randn(5, 48), torch.rand(48)
     for got, expected in zip(KERNELS.add(x.clone(), delta, norm, 1e-6),
                              TORCH.add(x, delta, norm, 1e-6)):
         assert torch.allclose(got, expected, atol=1e-5)
     pair = torch.randn(5, 60)
     assert torch.allclose(KERNELS.gate(pair), TORCH.gate(pair), atol=1e-5)
-    qkv, angles = torch.randn(5, 3 * 2 * 20), torch.randn(5, 10)
-    for got, expected in zip(KERNELS.turn(qkv, angles.cos(), angles.sin(), 2),
-                             TORCH.turn(qkv, angles.cos(), angles.sin(), 2)):
-        assert torch.allclose(got, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize('groups', [
+    ((3, 64),), ((2, 64), (2, 32), (1, 16)), ((2, 12), (1, 20)), ((1, 100),), ((1, 100), (2, 4))])
+def test_windows(groups):
+    """Windows of several sizes, those that fill no tile, and those that are too large for one."""
+    rows = 2 * sum(windows * size for windows, size in groups)
+    qkv, angles = torch.randn(rows, 3 * 2 * 20), torch.randn(rows, 10)
+    got, expected = (each.attend_windows(qkv, angles.cos(), angles.sin(), 2, 2, groups)
+                     for each in (KERNELS, TORCH))
+    assert got.shape == (rows, 2 * 20)
+    assert torch.allclose(got, expected, atol=1e-5)
 
 
 def buffer(kv_heads: int, slots: int) -> KVBuffer:

@@ -10,9 +10,10 @@ from torch.nn import functional
 from streamvlm_ros.engine.kernels.matmul import MOST_ROWS, skinny_matmul
 from streamvlm_ros.engine.kernels.pointwise import gate, rms_norm, turn_vision
 from streamvlm_ros.engine.kernels.widening import widen
-from streamvlm_ros.engine.operations import Tensors
+from streamvlm_ros.engine.kernels.windows import attend_windows, MOST_PATCHES
 from streamvlm_ros.engine.quantized import QuantizedWeight
 from streamvlm_ros.engine.weights import Weight
+from streamvlm_ros.engine.windows import attend_inside, Groups
 
 
 class KernelOperations:
@@ -54,9 +55,12 @@ class KernelOperations:
         """See ``Operations``."""
         return gate(x)
 
-    def turn(self, qkv: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, heads: int) -> Tensors:
+    def attend_windows(self, qkv: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, heads: int,
+                       t: int, groups: Groups) -> torch.Tensor:
         """See ``Operations``."""
-        return turn_vision(qkv, cos, sin, heads)
+        if max(size for _, size in groups) <= MOST_PATCHES:
+            return attend_windows(qkv, cos, sin, heads, t, groups)
+        return attend_inside(*turn_vision(qkv, cos, sin, heads), t, groups)
 
 
 def _wide(weight: Weight) -> torch.Tensor:
