@@ -8,7 +8,8 @@ The highest rate of frames that a worker keeps up with while it answers back to 
 Random weights, 448 x 448, chunks of 4 frames, a full window of 16k tokens, answers of 64 tokens
 asked for as soon as the one before has ended. A rate is kept up with when no frame is dropped and
 the queue does not grow; the highest is found by bisection below what the engine takes without
-questions. Ages are those of frames that reach the stream, by `WorkerStatus.frame_age`.
+questions. `--share 2` offers twice that instead, to see what policies do under load. Ages are
+those of frames that reach the stream, by `WorkerStatus.frame_age`.
 """
 
 from __future__ import annotations
@@ -94,10 +95,12 @@ class Bench:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Measure and write ``results/sustained``."""
+    """Measure and write ``results/sustained``, or ``results/overload`` of a given share."""
     made = card.parser(__doc__ or '')
     made.add_argument('--policies', nargs='+', default=[Policy.FRAMES_FIRST.value],
                       choices=[policy.value for policy in Policy])
+    made.add_argument('--share', type=float, default=0.0, help='of the rate without questions: '
+                      'offer just that, and search nothing')
     made.add_argument('--seconds', type=float, default=8.0, help='for each rate')
     made.add_argument('--steps', type=int, default=5, help='of the bisection')
     made.add_argument('--at-least', type=float, default=0.0, help='share of the rate without '
@@ -108,6 +111,7 @@ def main(argv: list[str] | None = None) -> None:
     made.add_argument('--askers', type=int, default=1)
     made.add_argument('--max-new-tokens', type=int, default=64)
     arguments = made.parse_args(argv)
+    result = 'overload' if arguments.share else 'sustained'
     tried: list[dict[str, Any]] = []
     best: list[dict[str, Any]] = []
     for name in arguments.dimensions:
@@ -116,8 +120,8 @@ def main(argv: list[str] | None = None) -> None:
         for policy in arguments.policies:
             low, high = arguments.at_least * bench.alone, bench.alone
             best.append({'model': name, 'policy': policy, 'offered fps': 0.0})
-            for _ in range(arguments.steps):
-                rate = (low + high) / 2
+            for _ in range(1 if arguments.share else arguments.steps):
+                rate = arguments.share * bench.alone or (low + high) / 2
                 row = {'model': name, 'fps alone': round(bench.alone, 1)} | bench.offer(policy,
                                                                                         rate)
                 tried.append(row)
@@ -126,11 +130,11 @@ def main(argv: list[str] | None = None) -> None:
                     low, best[-1] = rate, row
                 else:
                     high = rate
-                setup.write('sustained', {**card.describe(arguments), 'best': best,
-                                          'tried': tried}, tried, arguments.out, show=False)
+                setup.write(result, {**card.describe(arguments), 'best': best, 'tried': tried},
+                            tried, arguments.out, show=False)
         del bench
         card.free(arguments.device)
-    setup.write('sustained', {**card.describe(arguments), 'best': best, 'tried': tried}, tried,
+    setup.write(result, {**card.describe(arguments), 'best': best, 'tried': tried}, tried,
                 arguments.out)
 
 

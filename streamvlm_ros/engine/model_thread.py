@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 import functools
 import threading
 import time
@@ -15,6 +15,7 @@ from streamvlm_ros.engine.desk import decode_open
 from streamvlm_ros.engine.errors import as_stream_error
 from streamvlm_ros.engine.policy import Policy, Rota, Turn, Turns
 from streamvlm_ros.engine.served_stream import not_active, ServedStream
+from streamvlm_ros.engine.turn_clock import clock_for, HostClock
 
 T = TypeVar('T')
 
@@ -42,7 +43,7 @@ class ModelThread:
 
         """
         self.wake = threading.Condition()
-        self._turns = Turns(Policy.named(policy))
+        self._turns = Turns(Policy.named(policy), HostClock())
         self._streams: list[ServedStream] = []
         self._chunks: Rota[ServedStream] = Rota()
         self._questions: Rota[ServedStream] = Rota()
@@ -59,6 +60,8 @@ class ModelThread:
         with self.wake:
             if any(each.model is not stream.model for each in self._streams):
                 raise ValueError('The streams of one thread must have one model.')
+            if not self._streams:
+                self._turns.clock = clock_for(stream.model.layer_devices)
             # Another list each time: whoever goes through one needs no lock.
             self._streams = [*self._streams, stream]
             self._chunks.join(stream)
@@ -147,24 +150,30 @@ class ModelThread:
             due = self._due()
             turn = self._turns.next(any(frames for frames, _ in due.values()),
                                     any(answers for _, answers in due.values()))
-        began = time.perf_counter()
         if turn is Turn.FRAMES:
-            waiting = {each for each, (frames, _) in due.items() if frames}
-            self._encode_ahead(self._chunks.line(waiting.__contains__))
-            due_now = self._chunks.next(waiting.__contains__)
-            assert due_now is not None
-            self._guard(due_now, due_now.take_frames)
+            with self._turns.timed(turn):
+                self._take_frames({each for each, (frames, _) in due.items() if frames})
         elif turn is Turn.ANSWERS:
-            with self.wake:
-                asked = self._questions.next(lambda each: each in due and each.question_waits())
-            if asked is not None:
-                self._guard(asked, asked.open_question)
-            decoded = decode_open([stream.desk for stream in self._served()])
-            for stream in self._served():
-                self._guard(stream, functools.partial(
-                    stream.desk.hand_over, decoded.get(stream.desk, ())))
-        if turn is not None:
-            self._turns.spent(turn, time.perf_counter() - began)
+            with self._turns.timed(turn):
+                self._answer(due.keys())
+
+    def _take_frames(self, waiting: Set[ServedStream]) -> None:
+        """Prefill a chunk of the stream that had none for longest."""
+        self._encode_ahead(self._chunks.line(waiting.__contains__))
+        stream = self._chunks.next(waiting.__contains__)
+        assert stream is not None
+        self._guard(stream, stream.take_frames)
+
+    def _answer(self, served: Set[ServedStream]) -> None:
+        """Open a question, and decode a token of every open answer."""
+        with self.wake:
+            asked = self._questions.next(lambda each: each in served and each.question_waits())
+        if asked is not None:
+            self._guard(asked, asked.open_question)
+        decoded = decode_open([stream.desk for stream in self._served()])
+        for stream in self._served():
+            self._guard(stream, functools.partial(
+                stream.desk.hand_over, decoded.get(stream.desk, ())))
 
     def _encode_ahead(self, streams: Sequence[ServedStream]) -> None:
         """Encode the first stream's chunk in one call with those of others in line behind it.

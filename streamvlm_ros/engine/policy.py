@@ -4,9 +4,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+import contextlib
 import enum
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
 
@@ -29,10 +30,10 @@ class Policy(enum.Enum):
       own, however many frames come.
     - ``answers_first``: answers, but every 33rd turn is the frames': a chunk waits for at most
       32 answer turns, however many questions come.
-    - ``balanced``: whoever has had less time since both began to wait.  Their shares then differ
-      by no more than the longest turn either has had, so a decode step waits for at most one
-      frame turn more than the time of the answer turn before it, and the same the other way
-      round.
+    - ``balanced``: whoever has had less of the device since both began to wait.  Their shares
+      then differ by no more than the longest turn either has had, so a decode step waits for at
+      most one frame turn more than the time of the answer turn before it, and the same the other
+      way round.  A GPU may still be busy with a turn, which is counted once it is done.
     """
 
     FRAMES_FIRST = 'frames_first'
@@ -62,20 +63,48 @@ class Turn(enum.Enum):
     ANSWERS = enum.auto()
 
 
-class Turns:
-    """Deals out turns by a policy, which may be changed at any time."""
+class Clock(Protocol):
+    """Times turns; one may still run on the device when the next begins."""
 
-    def __init__(self, policy: Policy) -> None:
+    def begin(self) -> None:
+        """Begin a turn."""
+
+    def end(self, turn: Turn) -> None:
+        """End it: nothing more is launched for it."""
+
+    def finished(self) -> Iterator[tuple[Turn, float]]:
+        """Return the turns that are done and were not returned before, and their seconds."""
+
+    def forget(self) -> None:
+        """Forget all turns that were begun so far."""
+
+
+class Turns:
+    """Deals out turns by a policy, which may be changed at any time.
+
+    Attributes:
+        policy: who goes first.
+        clock: what times them.
+
+    """
+
+    def __init__(self, policy: Policy, clock: Clock) -> None:
         """Begin with nobody having waited."""
-        self.policy = policy
+        self.policy, self.clock = policy, clock
+        self._both = False  # wait
         self._in_a_row = 0
         self._seconds = dict.fromkeys(Turn, 0.0)
 
     def next(self, frames: bool, answers: bool) -> Turn | None:
         """Return whose turn it is, given who waits; None when nobody does."""
-        if not (frames and answers):
-            self._start_over()
+        had_both, self._both = self._both, frames and answers
+        if not self._both:
+            self.clock.forget()
             return Turn.FRAMES if frames else Turn.ANSWERS if answers else None
+        if not had_both:
+            self._start_over()
+        for turn, seconds in self.clock.finished():
+            self._seconds[turn] += seconds
         if self.policy is Policy.BALANCED:
             ahead = self._seconds[Turn.FRAMES] > self._seconds[Turn.ANSWERS]
             return Turn.ANSWERS if ahead else Turn.FRAMES
@@ -86,11 +115,15 @@ class Turns:
         self._in_a_row = self._in_a_row + 1 if turn is first else 0
         return turn
 
-    def spent(self, turn: Turn, seconds: float) -> None:
-        """Count the time that a turn has taken."""
-        self._seconds[turn] += seconds
+    @contextlib.contextmanager
+    def timed(self, turn: Turn) -> Iterator[None]:
+        """Count the time that a turn takes."""
+        self.clock.begin()
+        yield
+        self.clock.end(turn)
 
     def _start_over(self) -> None:
+        self.clock.forget()
         self._in_a_row = 0
         self._seconds = dict.fromkeys(Turn, 0.0)
 

@@ -26,47 +26,86 @@ LETTER = {Turn.FRAMES: 'f', Turn.ANSWERS: 'a', None: '.'}
 BOUNDS = {'frames_first': (4, 1), 'answers_first': (1, 32)}
 
 
-def deal(turns: Turns, waiting: str, frame_time: float = 1.0, answer_time: float = 1.0) -> str:
+class Clock:
+    """Says that a turn takes so long; and is so many turns behind, as a GPU's may be."""
+
+    def __init__(self, frame_time: float = 1.0, answer_time: float = 1.0, behind: int = 0) -> None:
+        self.times = {Turn.FRAMES: frame_time, Turn.ANSWERS: answer_time}
+        self.behind = behind
+        self.running = []
+
+    def begin(self):
+        pass
+
+    def end(self, turn):
+        self.running.append(turn)
+
+    def finished(self):
+        while len(self.running) > self.behind:
+            turn = self.running.pop(0)
+            yield turn, self.times[turn]
+
+    def forget(self):
+        self.running.clear()
+
+
+def with_policy(policy: Policy, **clock) -> Turns:
+    return Turns(policy, Clock(**clock))
+
+
+def deal(turns: Turns, waiting: str) -> str:
     """Return the turns dealt while there wait ``f``rames, ``a``nswers, ``b``oth or none."""
     dealt = []
     for who in waiting:
         turn = turns.next(who in 'fb', who in 'ab')
         dealt.append(LETTER[turn])
         if turn is not None:
-            turns.spent(turn, frame_time if turn is Turn.FRAMES else answer_time)
+            with turns.timed(turn):
+                pass
     return ''.join(dealt)
 
 
 @pytest.mark.parametrize('policy', Policy)
 def test_whoever_waits_alone_goes_at_once(policy):
-    assert deal(Turns(policy), 'fffffffff' + 'a' * 40 + '.') == 'f' * 9 + 'a' * 40 + '.'
+    assert deal(with_policy(policy), 'fffffffff' + 'a' * 40 + '.') == 'f' * 9 + 'a' * 40 + '.'
 
 
 @pytest.mark.parametrize('policy, dealt', [
     (Policy.FRAMES_FIRST, 'ffffa' * 8), (Policy.ANSWERS_FIRST, ('a' * 32 + 'f') * 2)])
 def test_what_goes_first_lets_the_other_through(policy, dealt):
-    assert deal(Turns(policy), 'b' * len(dealt)) == dealt
+    assert deal(with_policy(policy), 'b' * len(dealt)) == dealt
 
 
 def test_the_count_begins_when_both_wait():
     """Frames alone do not use up what they may have in a row; a gap starts it afresh."""
-    assert deal(Turns(Policy.FRAMES_FIRST), 'ffffffbbbbb') == 'ffffffffffa'
-    assert deal(Turns(Policy.FRAMES_FIRST), 'bbbabbbbb') == 'fffaffffa'
+    assert deal(with_policy(Policy.FRAMES_FIRST), 'ffffffbbbbb') == 'ffffffffffa'
+    assert deal(with_policy(Policy.FRAMES_FIRST), 'bbbabbbbb') == 'fffaffffa'
 
 
+@pytest.mark.parametrize('behind', [0, 1, 3])
 @pytest.mark.parametrize('frame_time, answer_time', [(1, 1), (8, 1), (1, 8), (0.3, 0.7)])
-def test_balanced_shares_the_time(frame_time, answer_time):
-    """Neither is ever behind by more than the longest turn."""
-    dealt = deal(Turns(Policy.BALANCED), 'b' * 200, frame_time, answer_time)
+def test_balanced_shares_the_time(frame_time, answer_time, behind):
+    """Neither is ever behind by more than the longest turn, and those that still run."""
+    dealt = deal(with_policy(Policy.BALANCED, frame_time=frame_time, answer_time=answer_time,
+                             behind=behind), 'b' * 200)
     ahead = 0.0
     for letter in dealt:
         ahead += frame_time if letter == 'f' else -answer_time
-        assert abs(ahead) <= max(frame_time, answer_time) + 1e-9
+        assert abs(ahead) <= (1 + behind) * max(frame_time, answer_time) + 1e-9
     assert set(dealt) == {'f', 'a'}
 
 
+def test_balanced_counts_from_when_both_wait():
+    """What frames had before is not held against them, not even what still runs."""
+    turns = with_policy(Policy.BALANCED, frame_time=8.0, behind=1)
+    assert deal(turns, 'ffff') == 'ffff'
+    assert deal(turns, 'b') == 'f'
+    assert deal(turns, 'bbbb') == 'faaa'
+    assert deal(turns, 'ab') == 'af'
+
+
 def test_a_policy_can_be_changed_at_any_time():
-    turns = Turns(Policy.ANSWERS_FIRST)
+    turns = with_policy(Policy.ANSWERS_FIRST)
     assert deal(turns, 'b' * 20) == 'a' * 20
     turns.policy = Policy.FRAMES_FIRST
     assert deal(turns, 'b' * 11) == 'affffaffffa'
