@@ -51,6 +51,16 @@ def test_no_kernel_is_left_out(cards):
     assert cards['H100']['left_out'] == []
 
 
+def test_a_chunk_has_attention_of_its_own_on_hopper(cards):
+    """Others' matrix units do not run by themselves; there it is Triton's."""
+    made = {name: {kernel for title, kernel, _ in card['compiled'] if title.endswith('chunk')}
+            for name, card in cards.items()}
+    assert 'hopper._sequence' in made['H100'] and 'attention._sequence' not in made['H100']
+    for name in set(CARDS) - {'H100'}:
+        compiled = {kernel for _, kernel, _ in cards[name]['compiled']}
+        assert 'attention._sequence' in compiled and 'hopper._sequence' not in compiled
+
+
 def test_layers_and_lengths_share_attention(cards):
     """Nobody waits for a compiler in the midst of a stream because a question has a new length."""
     made = [title for title, kernel, _ in cards['H100']['compiled']
