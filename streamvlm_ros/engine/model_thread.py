@@ -61,7 +61,8 @@ class ModelThread:
             if any(each.model is not stream.model for each in self._streams):
                 raise ValueError('The streams of one thread must have one model.')
             if not self._streams:
-                self._turns.clock = clock_for(stream.model.layer_devices)
+                self._turns.clock = clock_for(
+                    {parameter.device for parameter in stream.model.parameters()})
             # Another list each time: whoever goes through one needs no lock.
             self._streams = [*self._streams, stream]
             self._chunks.join(stream)

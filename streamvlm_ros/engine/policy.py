@@ -33,7 +33,7 @@ class Policy(enum.Enum):
     - ``balanced``: whoever has had less of the device since both began to wait.  Their shares
       then differ by no more than the longest turn either has had, so a decode step waits for at
       most one frame turn more than the time of the answer turn before it, and the same the other
-      way round.  A GPU may still be busy with a turn, which is counted once it is done.
+      way round.  A turn that a GPU is not done with counts as much as the last one of its kind.
     """
 
     FRAMES_FIRST = 'frames_first'
@@ -76,7 +76,7 @@ class Clock(Protocol):
         """Return the turns that are done and were not returned before, and their seconds."""
 
     def forget(self) -> None:
-        """Forget all turns that were begun so far."""
+        """Forget all turns that have ended, whether they are done or not."""
 
 
 class Turns:
@@ -94,19 +94,20 @@ class Turns:
         self._both = False  # wait
         self._in_a_row = 0
         self._seconds = dict.fromkeys(Turn, 0.0)
+        self._running = dict.fromkeys(Turn, 0)
+        self._last = dict.fromkeys(Turn, 0.0)  # seconds of the last turn that is done
 
     def next(self, frames: bool, answers: bool) -> Turn | None:
         """Return whose turn it is, given who waits; None when nobody does."""
         had_both, self._both = self._both, frames and answers
         if not self._both:
-            self.clock.forget()
+            self._count()
             return Turn.FRAMES if frames else Turn.ANSWERS if answers else None
         if not had_both:
             self._start_over()
-        for turn, seconds in self.clock.finished():
-            self._seconds[turn] += seconds
+        self._count()
         if self.policy is Policy.BALANCED:
-            ahead = self._seconds[Turn.FRAMES] > self._seconds[Turn.ANSWERS]
+            ahead = self._share(Turn.FRAMES) > self._share(Turn.ANSWERS)
             return Turn.ANSWERS if ahead else Turn.FRAMES
         first, second, most = Turn.FRAMES, Turn.ANSWERS, FRAME_TURNS_IN_A_ROW
         if self.policy is Policy.ANSWERS_FIRST:
@@ -121,11 +122,24 @@ class Turns:
         self.clock.begin()
         yield
         self.clock.end(turn)
+        self._running[turn] += 1
+
+    def _count(self) -> None:
+        """Count the turns that are done by now."""
+        for turn, seconds in self.clock.finished():
+            self._seconds[turn] += seconds
+            self._last[turn] = seconds
+            self._running[turn] -= 1
+
+    def _share(self, turn: Turn) -> float:
+        """Return the seconds that were had, and those that probably still run."""
+        return self._seconds[turn] + self._running[turn] * self._last[turn]
 
     def _start_over(self) -> None:
         self.clock.forget()
         self._in_a_row = 0
         self._seconds = dict.fromkeys(Turn, 0.0)
+        self._running = dict.fromkeys(Turn, 0)
 
 
 class Rota(Generic[T]):

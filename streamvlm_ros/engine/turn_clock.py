@@ -50,7 +50,7 @@ class DeviceClock:
         self._device = device
         self._running: collections.deque[tuple[Turn, torch.cuda.Event, torch.cuda.Event]] = (
             collections.deque())
-        self._began = self._event()
+        self._began: torch.cuda.Event | None = None
 
     def begin(self) -> None:
         """See ``policy.Clock``."""
@@ -58,6 +58,7 @@ class DeviceClock:
 
     def end(self, turn: Turn) -> None:
         """See ``policy.Clock``."""
+        assert self._began is not None
         self._running.append((turn, self._began, self._event()))
 
     def finished(self) -> Iterator[tuple[Turn, float]]:
@@ -76,11 +77,13 @@ class DeviceClock:
         return event
 
 
-def clock_for(devices: list[torch.device]) -> HostClock | DeviceClock:
-    """Return a clock for a model with layers on these devices.
+def clock_for(devices: set[torch.device]) -> HostClock | DeviceClock:
+    """Return a clock for a model whose parameters are on these devices.
 
     On several GPUs the host launches every kernel and is what turns take.
     """
-    if len(set(devices)) == 1 and devices[0].type == 'cuda':
-        return DeviceClock(devices[0])
+    if len(devices) == 1:
+        [device] = devices
+        if device.type == 'cuda':
+            return DeviceClock(device)
     return HostClock()

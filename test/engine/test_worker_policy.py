@@ -8,9 +8,11 @@ import itertools
 
 import pytest
 from random_models import processor, random_clip, random_model
+import torch
 
 from streamvlm_ros.engine import (
     ErrorCode,
+    open_streams,
     StreamError,
     StreamSettings,
     StreamWorker,
@@ -18,6 +20,7 @@ from streamvlm_ros.engine import (
 )
 from streamvlm_ros.engine.policy import Policy, Turn, Turns
 from streamvlm_ros.engine.questions import Questions
+from streamvlm_ros.engine.turn_clock import HostClock
 
 SECOND = 10**9
 PATIENCE = 60.0
@@ -27,11 +30,17 @@ BOUNDS = {'frames_first': (4, 1), 'answers_first': (1, 32)}
 
 
 class Clock:
-    """Says that a turn takes so long; and is so many turns behind, as a GPU's may be."""
+    """A device: frames' turns and answers' take so long there, and it may be behind the host.
 
-    def __init__(self, frame_time: float = 1.0, answer_time: float = 1.0, behind: int = 0) -> None:
+    Attributes:
+        behind: how many turns of a kind may be under way when the host goes on.
+
+    """
+
+    def __init__(self, frame_time: float = 1.0, answer_time: float = 1.0,
+                 behind: tuple[int, int] = (0, 0)) -> None:
         self.times = {Turn.FRAMES: frame_time, Turn.ANSWERS: answer_time}
-        self.behind = behind
+        self.behind = dict(zip(self.times, behind))
         self.running = []
 
     def begin(self):
@@ -41,7 +50,8 @@ class Clock:
         self.running.append(turn)
 
     def finished(self):
-        while len(self.running) > self.behind:
+        # One behind the other: what is done ends with the last turn that the host waited for.
+        while any(self.running.count(turn) > most for turn, most in self.behind.items()):
             turn = self.running.pop(0)
             yield turn, self.times[turn]
 
@@ -82,26 +92,28 @@ def test_the_count_begins_when_both_wait():
     assert deal(with_policy(Policy.FRAMES_FIRST), 'bbbabbbbb') == 'fffaffffa'
 
 
-@pytest.mark.parametrize('behind', [0, 1, 3])
-@pytest.mark.parametrize('frame_time, answer_time', [(1, 1), (8, 1), (1, 8), (0.3, 0.7)])
+@pytest.mark.parametrize('behind', [(0, 0), (2, 1), (3, 0), (1, 9)])
+@pytest.mark.parametrize('frame_time, answer_time', [(1, 1), (8, 1), (1, 8), (0.3, 0.7), (21, 5)])
 def test_balanced_shares_the_time(frame_time, answer_time, behind):
-    """Neither is ever behind by more than the longest turn, and those that still run."""
-    dealt = deal(with_policy(Policy.BALANCED, frame_time=frame_time, answer_time=answer_time,
-                             behind=behind), 'b' * 200)
+    """Neither is ever behind by more than the longest turn, though some still run."""
+    turns = with_policy(Policy.BALANCED, frame_time=frame_time, answer_time=answer_time,
+                        behind=behind)
+    # What turns take is known from when they had no rival.
+    assert deal(turns, 'f' * 5 + 'a' * 12) == 'f' * 5 + 'a' * 12
+    dealt = deal(turns, 'b' * 200)
     ahead = 0.0
     for letter in dealt:
         ahead += frame_time if letter == 'f' else -answer_time
-        assert abs(ahead) <= (1 + behind) * max(frame_time, answer_time) + 1e-9
+        assert abs(ahead) <= max(frame_time, answer_time) + 1e-9
     assert set(dealt) == {'f', 'a'}
 
 
 def test_balanced_counts_from_when_both_wait():
     """What frames had before is not held against them, not even what still runs."""
-    turns = with_policy(Policy.BALANCED, frame_time=8.0, behind=1)
-    assert deal(turns, 'ffff') == 'ffff'
-    assert deal(turns, 'b') == 'f'
-    assert deal(turns, 'bbbb') == 'faaa'
-    assert deal(turns, 'ab') == 'af'
+    turns = with_policy(Policy.BALANCED, frame_time=8.0, behind=(1, 1))
+    assert deal(turns, 'ffffa') == 'ffffa'
+    assert deal(turns, 'b' * 10) == 'faaaaaaaaf'
+    assert deal(turns, 'abb') == 'afa'
 
 
 def test_a_policy_can_be_changed_at_any_time():
@@ -155,6 +167,40 @@ def run_loaded(policy: str, monkeypatch, change_to: str = '') -> tuple[str, int]
     assert worker.status().frames_ingested == 48
     worker.stop()
     return ''.join(trace), len(answers)
+
+
+def test_the_threads_clock_is_that_of_the_models_device(monkeypatch):
+    """It is chosen with the first stream, and times every turn."""
+    made, begun, ended = [], [], []
+
+    class Watched(HostClock):
+
+        def begin(self):
+            begun.append(self)
+            super().begin()
+
+        def end(self, turn):
+            ended.append(turn)
+            super().end(turn)
+
+    def clock_for(devices):
+        made.append(devices)
+        return Watched()
+
+    monkeypatch.setattr('streamvlm_ros.engine.model_thread.clock_for', clock_for)
+    first, second = open_streams(random_model('grouped'), processor(), [
+        StreamSettings(sample_rate=0.0, chunk_frames=2)] * 2)
+    worker = StreamWorker(first, policy='balanced')
+    StreamWorker(second, beside=worker)
+    for i, frame in enumerate(random_clip(1, 4, 56, 56)):
+        worker.submit_frame(frame, (i + 1) * SECOND)
+    worker.start()
+    worker.ask('What?', max_new_tokens=3, after_ns=4 * SECOND).result(PATIENCE)
+    assert worker.stop()
+    assert made == [{torch.device('cpu')}]
+    # Prefilling gives the first token.
+    assert ended.count(Turn.FRAMES) == ended.count(Turn.ANSWERS) == 2
+    assert len(begun) == len(ended)
 
 
 def longest_run(trace: str, letter: str) -> int:

@@ -1,12 +1,12 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""A chunk's attention on Hopper cards, whose matrix units run by themselves.
+"""One sequence's attention on Hopper cards, whose matrix units run by themselves.
 
-It gives what ``attention._sequence`` gives, tile of keys by tile of keys.  Triton has matrix units
-wait for the softmax of every tile; written in Gluon, its lower level, they need not: of three warp
-groups one loads keys and values, and two have 64 rows of queries each, so that one's softmax runs
-beside the other's products, and beside its own product of the tile before (FlashAttention-3, arXiv
-2407.08608).  Slots of shared memory go around among them by barriers.
+It gives what ``attention._sequence`` gives a chunk or a question, tile of keys by tile of keys.
+Triton has matrix units wait for the softmax of every tile; written in Gluon, its lower level, they
+need not: of three warp groups one loads keys and values, and two have 64 rows of queries each, so
+that one's softmax runs beside the other's products, and beside its own product of the tile before
+(FlashAttention-3, arXiv 2407.08608).  Slots of shared memory go around among them by barriers.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ ROOMY = SHARED >= 200_000
 PDL: bool = bool(_CARDS) and all(card.major >= 9 for card in _CARDS)
 # Its matrix units run beside everything else: kernels/hopper.py.
 HOPPER: bool = bool(_CARDS) and all(card.major == 9 for card in _CARDS)
-# Its matrix units want some of that for themselves: 4 KB with tiles of 128 by 128.
+# Its matrix units want some of the shared memory for themselves: 4 KB with tiles of 128 by 128.
 BLACKWELL = any(card.major >= 10 for card in _CARDS)
 # Depths of the software pipelines that this has room for.
 STAGES = 3 if ROOMY else 2
