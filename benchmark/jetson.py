@@ -128,8 +128,8 @@ def page(speed: dict[str, Any] | None, few: list[dict[str, Any]]) -> str:
                   *(f'- {model}, {form}: {each.chunk:.0%} in a chunk, {each.question:.0%} in a '
                     f'question, {each.token:.0%} in a token'
                     for (model, form), each in near.items()), '',
-                  'With attention as a Jetson has it, without the kernel for Hopper, a chunk was at '
-                  '41% (3B) and 48% (7B) in bf16.', '',
+                  'With attention as a Jetson has it, without the kernel for Hopper, a chunk was '
+                  'at 41% (3B) and 48% (7B) in bf16.', '',
                   'If a Jetson lets it come as near to its own datasheet, that is:', '',
                   *table(near), '',
                   CAUTION, '']
