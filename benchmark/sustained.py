@@ -114,6 +114,11 @@ def main(argv: list[str] | None = None) -> None:
     result = 'overload' if arguments.share else 'sustained'
     tried: list[dict[str, Any]] = []
     best: list[dict[str, Any]] = []
+
+    def write(show: bool) -> None:
+        found = {'tried': tried} if arguments.share else {'best': best, 'tried': tried}
+        setup.write(result, {**card.describe(arguments), **found}, tried, arguments.out, show)
+
     for name in arguments.dimensions:
         bench = Bench(name, arguments)
         print(f'{name}: {bench.alone:.1f} fps without questions', flush=True)
@@ -130,12 +135,10 @@ def main(argv: list[str] | None = None) -> None:
                     low, best[-1] = rate, row
                 else:
                     high = rate
-                setup.write(result, {**card.describe(arguments), 'best': best, 'tried': tried},
-                            tried, arguments.out, show=False)
+                write(show=False)
         del bench
         card.free(arguments.device)
-    setup.write(result, {**card.describe(arguments), 'best': best, 'tried': tried}, tried,
-                arguments.out)
+    write(show=True)
 
 
 if __name__ == '__main__':

@@ -4,8 +4,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from benchmark.day import Day, Stream
 from benchmark.day_scenes import FAMILIES, fits, pick, SCENE_S, Scenes
 from benchmark.setup import load_model, make_engine, parser
 from training.questions import Question, questions_for
@@ -74,3 +77,41 @@ def test_what_is_kept_of_the_scene_before_is_its_last_moment(
     last = [t for t in before.things if before.visible_part(t, before.times[-1]) > 0.0]
     assert {*last} <= {*shown[-1]} <= {*before.things}
     assert day.asked == 0
+
+
+def test_hours_beside_a_young_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('benchmark.day.SCENES', 4)
+    monkeypatch.setattr('benchmark.day.BESIDE', 1)
+    model = load_model(parser('').parse_args([]))
+    old, young = (make_engine(model, capacity=4096, sample_rate=0.0, memory_seconds=SCENE_S)
+                  for _ in range(2))
+    day = Day(old, young, 2.0, (112, 84))
+    ask, forget = Scenes._ask, Stream.forget_times
+    before: list[int] = []
+
+    def asking(scenes: Scenes, number: int, asked: Question) -> dict[str, Any]:
+        """Answer wrongly for an hour, and then rightly."""
+        return ask(scenes, number, asked) | {'answer': asked.answer if number >= 4 else 'no'}
+
+    def forgetting(stream: Stream) -> None:
+        if stream is day._young:
+            before.append(len(day._old.chunk_ms))
+        forget(stream)
+
+    monkeypatch.setattr(Scenes, '_ask', asking)
+    monkeypatch.setattr(Stream, 'forget_times', forgetting)
+    rows, begun = [], [young.epoch]
+    for hour in range(2):
+        rows.append(day.run_hour(hour))
+        begun.append(young.epoch)
+        compared = day._old.chunk_ms[before[-1]:]
+        # Only the last of the hour's four scenes is compared.
+        assert 0 < len(compared) == len(day._young.chunk_ms) < before[-1] / 2
+        assert rows[-1]['beside_young'] > 0.0
+    assert begun[0] < begun[1] < begun[2] and old.epoch == begun[0]
+    assert [row['hour'] for row in rows] == [1, 2]
+    assert [row['frames'] for row in rows] == [240, 480]
+    assert 0 < rows[0]['evicted_tokens'] < rows[1]['evicted_tokens']
+    assert min(row['questions'] for row in rows) > 0
+    assert sum(row['questions'] for row in rows) == day.scenes.asked
+    assert [row['right'] for row in rows] == [0, rows[1]['questions']]
