@@ -38,6 +38,17 @@ class StreamSettings:
         kept_turns: newest questions and answers kept by update_state that stay when frames go.
         rebase_position: largest position before positions are counted anew from what is kept; 0:
             three quarters of what the model was trained on.
+        late_tolerance: a frame whose stamp is older than the newest by less than these seconds is
+            left out and counted as late; an older one begins a new epoch.
+        max_gap: a stamp that is further ahead of the newest than these seconds (and than 10 sample
+            periods) waits until a second one confirms it.
+        every_frame: where time_source is uniform, take every frame that arrives; False samples
+            them by arrival.
+        max_question_tokens: most tokens of a question, its choices included.
+        max_watch_tokens: most tokens of all watches together, which every chunk pays for.
+        max_system_tokens: most tokens of the system prompt.
+        max_frame_id: most characters of a frame_id.
+        max_image_pixels: most pixels of a frame before it is resized.
         skip_static: temporal patches that differ from the last kept one by no more than this are
             not taken into the cache; in grey levels, as ``still.difference`` measures it.  0 keeps
             every patch.
@@ -61,6 +72,14 @@ class StreamSettings:
     slack: int = 8
     kept_turns: int = 8
     rebase_position: int = 0
+    late_tolerance: float = 1.0
+    max_gap: float = 3600.0
+    every_frame: bool = False
+    max_question_tokens: int = 2048
+    max_watch_tokens: int = 2048
+    max_system_tokens: int = 2048
+    max_frame_id: int = 255
+    max_image_pixels: int = 1 << 26
     skip_static: float = 0.0
 
     def __post_init__(self) -> None:

@@ -17,10 +17,14 @@ RATE_WINDOW = 5.0
 class WorkerStatus:
     """The stream as its worker sees it.
 
-    ``frames_received`` is always sampled out (or left out while paused) + ingested + dropped +
-    failed + waiting.  Stamps are in nanoseconds, rates in Hz over the last seconds, ``frame_age``
+    ``frames_received`` is counted by itself, and always sampled out (or left out while paused) +
+    ingested + dropped + failed + late + waiting.  Stamps are in nanoseconds, rates in Hz over the last seconds, ``frame_age``
     in seconds from arrival to ingest of the newest frame.  Since the stream began ``chunks_alone``
     went through the ViT by themselves, ``chunks_together`` in one call with other streams'.
+    ``stamp_jumps`` are epochs begun because stamps went back, ``internal_faults`` faults of the
+    program that the model's thread has caught, ``memory_losses`` those that cost the memory.  The
+    watches together have ``watch_tokens``, and took ``watch_seconds`` after the newest chunk.  The
+    thread has been doing ``activity`` for ``activity_seconds``; it is idle where that is empty.
     """
 
     state: str
@@ -33,6 +37,7 @@ class WorkerStatus:
     frames_ingested: int
     frames_dropped: int
     frames_failed: int
+    frames_late: int
     frames_waiting: int
     input_rate: float
     ingest_rate: float
@@ -45,6 +50,13 @@ class WorkerStatus:
     chunks_alone: int
     chunks_together: int
     pending_requests: int
+    stamp_jumps: int
+    internal_faults: int
+    memory_losses: int
+    watch_tokens: int
+    watch_seconds: float
+    activity: str
+    activity_seconds: float
     last_error: str
 
 
@@ -73,13 +85,20 @@ class Counters:
 
     def __init__(self) -> None:
         """Start at zero."""
+        self.received = 0
         self.sampled_out = 0
+        self.late = 0
         self.ingested = 0
         self.dropped = 0
         self.failed = 0
         self.frame_age = 0.0
         self.chunks_alone = 0
         self.chunks_together = 0
+        self.stamp_jumps = 0
+        self.internal_faults = 0
+        self.memory_losses = 0
+        self.watch_tokens = 0
+        self.watch_seconds = 0.0
         self.last_error = ''
         self._last_arrival = 0.0
         self._input = _Rate()
@@ -87,6 +106,7 @@ class Counters:
 
     def arrived(self) -> None:
         """Count a message in."""
+        self.received += 1
         self._last_arrival = time.monotonic()
         self._input.tick()
 
@@ -111,13 +131,13 @@ class Counters:
         self.failed += failed
         self.last_error = message
 
-    def status(self, state: str, info: CacheInfo, waiting: int, pending: int) -> WorkerStatus:
+    def status(self, state: str, info: CacheInfo, waiting: int, pending: int,
+               activity: str = '', activity_seconds: float = 0.0) -> WorkerStatus:
         """Return a status of the counters and the stream's memory."""
         return WorkerStatus(
             state=state, epoch=info.epoch, stamp_ns=info.stamp_ns, frame_id=info.frame_id,
             oldest_stamp_ns=info.oldest_stamp_ns,
-            frames_received=(self.sampled_out + self.ingested + self.dropped + self.failed
-                             + waiting),
+            frames_received=self.received, frames_late=self.late,
             frames_sampled_out=self.sampled_out, frames_ingested=self.ingested,
             frames_dropped=self.dropped, frames_failed=self.failed, frames_waiting=waiting,
             input_rate=self._input.value(), ingest_rate=self._ingest.value(),
@@ -125,4 +145,8 @@ class Counters:
             evicted_tokens=info.evicted_tokens, memory_bytes=info.memory_bytes,
             skipped_patches=info.skipped_patches, chunks_alone=self.chunks_alone,
             chunks_together=self.chunks_together, pending_requests=pending,
+            stamp_jumps=self.stamp_jumps, internal_faults=self.internal_faults,
+            memory_losses=self.memory_losses, watch_tokens=self.watch_tokens,
+            watch_seconds=self.watch_seconds, activity=activity,
+            activity_seconds=activity_seconds,
             last_error=self.last_error)

@@ -120,6 +120,7 @@ def status_message(status: WorkerStatus) -> StreamStatus:
         frames_ingested=status.frames_ingested,
         frames_dropped=status.frames_dropped,
         frames_failed=status.frames_failed,
+        frames_late=status.frames_late,
         frames_waiting=status.frames_waiting,
         input_rate=status.input_rate,
         ingest_rate=status.ingest_rate,
@@ -130,6 +131,11 @@ def status_message(status: WorkerStatus) -> StreamStatus:
         memory_bytes=status.memory_bytes,
         skipped_patches=status.skipped_patches,
         pending_requests=status.pending_requests,
+        stamp_jumps=status.stamp_jumps,
+        internal_faults=status.internal_faults,
+        memory_losses=status.memory_losses,
+        watch_tokens=status.watch_tokens,
+        watch_seconds=status.watch_seconds,
         last_error=status.last_error,
     )
 

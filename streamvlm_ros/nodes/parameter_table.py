@@ -48,7 +48,8 @@ PARAMETERS = (
     Parameter(
         'sample_rate',
         _STREAM.sample_rate,
-        'Frames per second of stream time (by header stamps) that the model sees; 0: every frame.',
+        'Frames per second of stream time (by header stamps) that the model sees; 0: every frame, '
+        'else at least 0.001.',
         minimum=0.0,
         maximum=240.0,
         settable=Settable.ALWAYS,
@@ -89,6 +90,65 @@ PARAMETERS = (
         "The frames' times: 'stamp' from the image headers, 'uniform' one frame every 1 / "
         'sample_rate seconds.',
         choices=('stamp', 'uniform'),
+    ),
+    Parameter(
+        'every_frame',
+        _STREAM.every_frame,
+        "With time_source 'uniform': take every image that arrives. False: sample_rate images a "
+        'second, by arrival.',
+    ),
+    Parameter(
+        'late_tolerance',
+        _STREAM.late_tolerance,
+        'Seconds. An image whose stamp is older than the newest by less is left out and counted; '
+        'an older one begins a new epoch.',
+        minimum=0.0,
+        maximum=3600.0,
+    ),
+    Parameter(
+        'max_gap',
+        _STREAM.max_gap,
+        'Seconds. An image whose stamp is further ahead of the newest (and at least 10 sample '
+        'periods) waits until a second one confirms it.',
+        minimum=0.1,
+        maximum=1e9,
+    ),
+    Parameter(
+        'max_question_tokens',
+        _STREAM.max_question_tokens,
+        'Longest question, in tokens, its choices included; a longer one is refused.',
+        minimum=16,
+        maximum=8192,
+    ),
+    Parameter(
+        'max_watch_tokens',
+        _STREAM.max_watch_tokens,
+        'Tokens of all watches together, which are computed after every chunk; one watch more is '
+        'refused.',
+        minimum=16,
+        maximum=16384,
+    ),
+    Parameter(
+        'max_system_tokens',
+        _STREAM.max_system_tokens,
+        'Longest system_prompt, in tokens.',
+        minimum=16,
+        maximum=8192,
+    ),
+    Parameter(
+        'max_image_pixels',
+        _STREAM.max_image_pixels,
+        'Largest image, in pixels (height x width); a larger one is refused before it is decoded.',
+        minimum=1 << 10,
+        maximum=1 << 28,
+    ),
+    Parameter(
+        'max_frame_id',
+        _STREAM.max_frame_id,
+        "Longest frame_id of an image's header, in characters; an image with a longer one is "
+        'refused.',
+        minimum=1,
+        maximum=4096,
     ),
     Parameter(
         'system_prompt',
@@ -164,6 +224,14 @@ PARAMETERS = (
         maximum=4096,
     ),
     Parameter(
+        'queue_bytes',
+        1 << 28,
+        'Bytes of the images that may wait, before and after decoding each; beyond that the oldest '
+        'is dropped and counted. One may always wait.',
+        minimum=1 << 20,
+        maximum=1 << 36,
+    ),
+    Parameter(
         'stale_after',
         5.0,
         'Seconds without an image, on a steady clock, until the stream counts as stale; 0: never.',
@@ -204,6 +272,24 @@ PARAMETERS = (
         settable=Settable.ALWAYS,
     ),
     Parameter(
+        'max_request_timeout',
+        3600.0,
+        'Seconds that any request may take at most; a longer time-out, or none, counts as this.',
+        minimum=0.1,
+        maximum=86400.0,
+        settable=Settable.ALWAYS,
+    ),
+    Parameter(
+        'watchdog',
+        30.0,
+        'Seconds in which the thread of the model must come round; /diagnostics shows an ERROR '
+        'beyond.',
+        minimum=1.0,
+        maximum=3600.0,
+        settable=Settable.ALWAYS,
+        shared=True,
+    ),
+    Parameter(
         'watches',
         '',
         'Standing questions from the start on, one a line: name | question | choice, choice; '
@@ -214,6 +300,13 @@ PARAMETERS = (
         '~/.ros/streamvlm',
         "Where ~/save and ~/load find relative paths, in a folder below it that is called like "
         "the node's namespace; made when something is saved there.",
+    ),
+    Parameter(
+        'allow_any_path',
+        False,
+        'Dangerous: let ~/save and ~/load take any path that the user of the node may write, not '
+        'only names in save_folder. Anyone in the graph can call them.',
+        settable=Settable.START,
     ),
     Parameter(
         'cameras',
