@@ -118,7 +118,7 @@ def keys_seen() -> Iterator[list[torch.Tensor]]:
     def noting(context: BranchContext, layer: int, qkv: torch.Tensor,
                rotation: Rotation) -> torch.Tensor:
         result = attend(context, layer, qkv, rotation)
-        if layer in biased_model.BIASED and context.mask is None:
+        if layer in biased_model.BIASED and context.tree is None:
             query, fresh, _ = rotation.split(qkv, context.tail.kv_heads)
             own, _ = context.tail.view(layer, 0, context.tail.length + fresh.shape[1])
             keys = torch.cat([*(piece[0] for piece in context.seen(layer)), own], dim=1)

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from streamvlm_ros.engine import StreamQwenModel, StreamSettings, VideoStreamingInference
-from streamvlm_ros.engine.branch import Branch, ChoicePrompt
+from streamvlm_ros.engine.branch import Branch
+from streamvlm_ros.engine.pieces import ChoicePrompt, finish
 from streamvlm_ros.engine.processor import StreamProcessor
 
 CHUNK, CHUNKS, SIDE, TOKENS = 4, 6, 448, 64
@@ -54,7 +55,8 @@ class Sayings:
             branch.close()
             branch = Branch(model, stream.cache, stream.state)
             with torch.inference_mode():
-                scores += branch.score([ChoicePrompt(encode(question), choices)])
+                scores += finish(branch.score_pieces(
+                    [ChoicePrompt(None, None, encode(question), choices)]))
             branch.close()
         return cls(torch.stack(logits),
                    [tokens for asked in (QUESTIONS[:1], QUESTIONS[1:], QUESTIONS)

@@ -8,34 +8,21 @@ into the stream's buffers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-import dataclasses
-import itertools
+from collections.abc import Generator, Sequence
 
 import torch
 
 from streamvlm_ros.engine.branch_attention import BranchContext
 from streamvlm_ros.engine.cache import StreamCache
 from streamvlm_ros.engine.model import StreamQwenModel
-from streamvlm_ros.engine.positions import StreamState, VideoPart
-
-
-@dataclasses.dataclass(frozen=True)
-class ChoicePrompt:
-    """A choice question behind what is cached.
-
-    Attributes:
-        ids: the prompt, down to where the answer begins.
-        choices: ids of every choice.
-        video: embeddings of the prompt's video tokens [v, hidden_size], if it has any.
-        parts: where these stand.
-
-    """
-
-    ids: Sequence[int]
-    choices: Sequence[Sequence[int]]
-    video: torch.Tensor | None = None
-    parts: tuple[VideoPart, ...] = ()
+from streamvlm_ros.engine.pieces import (
+    BranchPrompt,
+    ChoicePrompt,
+    Run,
+    scoring_passes,
+    ScoringPass,
+)
+from streamvlm_ros.engine.positions import StreamState
 
 
 class Branch:
@@ -57,62 +44,84 @@ class Branch:
         """Free the tail, and what it saw of the stream.  May be called again."""
         self.context.close()
 
-    def prefill(self, ids: Sequence[int], video: torch.Tensor | None = None,
-                parts: Sequence[VideoPart] = ()) -> torch.Tensor:
-        """Prefill tokens behind the tail; return float32 logits [vocabulary] of the last."""
-        positions, state = self._model.position_rule.place(self.state, ids, parts)
-        logits = self._model.extend(ids, positions, self.context, video, keep=(-1,))
+    def prefill(self, ids: Sequence[int]) -> torch.Tensor:
+        """Prefill a few text tokens behind the tail in one pass.
+
+        Returns:
+            Float32 logits [vocabulary] of the last one.
+
+        """
+        positions, state = self._model.position_rule.place(self.state, ids)
+        logits = self._model.extend(ids, positions, self.context, keep=(-1,))
         self.state = state
         assert logits is not None
         return logits[0]
 
-    def score(self, prompts: Sequence[ChoicePrompt]) -> list[torch.Tensor]:
-        """Score choice questions, all in one prefill; the tail is of no use behind it.
+    @torch.inference_mode()
+    def prefill_pieces(self, prompt: BranchPrompt) -> Generator[None, None, torch.Tensor]:
+        """Prefill a prompt behind the tail, in passes of at most ``PIECE`` tokens.
 
-        The tokens form a tree: a prompt sees the prefix and itself, a choice's tokens see their
-        prompt and themselves besides.  Every prompt begins at the same position, and so do all
-        choices of one prompt.
+        It yields between two passes.  Where it is given up there, or a pass fails, the branch is
+        to be closed; the stream is as it was.
+
+        Returns:
+            Float32 logits [vocabulary] of the last token.
+
+        Raises:
+            ValueError: the prompt has no token.
+
+        """
+        run, state = Run.of(self._model.position_rule, self.state, prompt)
+        logits: torch.Tensor | None = None
+        for start, piece in run.pieces():
+            if start:
+                yield
+            keep = (-1,) if start + len(piece) == len(run) else ()
+            logits = self._model.extend(piece.ids, piece.positions, self.context, piece.video,
+                                        keep)
+        if logits is None:
+            raise ValueError('The prompt is empty; there is nothing to prefill.')
+        self.state = state
+        return logits[0]
+
+    @torch.inference_mode()
+    def score_pieces(self, prompts: Sequence[ChoicePrompt],
+                     ) -> Generator[None, None, list[torch.Tensor]]:
+        """Score choice questions, in passes of at most ``PIECE`` tokens.
+
+        Every one is scored as if it were alone behind the tail, which is as it was afterwards.
+        It yields between two passes, and may be given up there.
 
         Returns:
             For each prompt, float32 [choices]: log-probability of every choice behind it.
 
         """
-        ids: list[int] = []
-        positions, spans, keep = [], [], []
-        for prompt in prompts:
-            placed, state = self._model.position_rule.place(self.state, prompt.ids, prompt.parts)
-            first = state.last_cache_position + 1
-            # A choice's last token is scored, never fed.
-            fed = [list(choice[:-1]) for choice in prompt.choices]
-            positions += [placed, *(torch.arange(first, first + len(each)).expand(3, -1)
-                                    for each in fed)]
-            root = slice(len(ids), len(ids) + len(prompt.ids))
-            ends = list(itertools.accumulate((len(each) for each in fed), initial=root.stop))
-            spans.append([root, *(slice(a, b) for a, b in itertools.pairwise(ends))])
-            ids += [*prompt.ids, *itertools.chain.from_iterable(fed)]
-            for leaf in spans[-1][1:]:
-                keep += [root.stop - 1, *range(leaf.start, leaf.stop)]
-        video = [prompt.video for prompt in prompts if prompt.video is not None]
-        self.context.mask = _tree_mask(spans, len(ids)).to(self._model.device)
+        tail = self.context.tail
+        length = tail.length
+        passes = scoring_passes(self._model.position_rule, self.state, prompts, length)
+        scored = []
         try:
-            logits = self._model.extend(ids, torch.cat(positions, dim=1), self.context,
-                                        torch.cat(video) if video else None, keep)
+            for index, each in enumerate(passes):
+                if index:
+                    yield
+                tail.truncate(each.tail)
+                scored.append(self._score(each))
         finally:
-            self.context.mask = None
-        assert logits is not None
-        choices = [choice for prompt in prompts for choice in prompt.choices]
-        wanted = torch.tensor([i for choice in choices for i in choice], device=logits.device)
-        each = logits.log_softmax(-1).gather(1, wanted[:, None])[:, 0]
-        sums = torch.stack([part.sum() for part in each.split([len(c) for c in choices])])
+            tail.truncate(length)
+        choices = [choice for each in passes for choice, _, _ in each.scores]
+        # A choice's scores in the order of its tokens.
+        order = torch.tensor(choices).argsort(stable=True)
+        tokens = [len(choice) for prompt in prompts for choice in prompt.choices]
+        every = torch.cat([scores for scores in scored if scores is not None])
+        sums = torch.stack([part.sum() for part in every[order.to(every.device)].split(tokens)])
         return list(sums.split([len(prompt.choices) for prompt in prompts]))
 
-
-def _tree_mask(trees: Sequence[Sequence[slice]], tokens: int) -> torch.Tensor:
-    """Return who sees whom, bool [tokens, tokens], for a root and its leaves a tree."""
-    mask = torch.zeros(tokens, tokens, dtype=torch.bool)
-    for root, *leaves in trees:
-        for span in (root, *leaves):
-            mask[span, span] = True
-        for leaf in leaves:
-            mask[leaf, root] = True
-    return mask.tril_()
+    def _score(self, each: ScoringPass) -> torch.Tensor | None:
+        """Run a pass of scoring; return float32 [scores], None where nothing is scored in it."""
+        self.context.tree = each.tree
+        try:
+            return self._model.extend(
+                each.run.ids, each.run.positions, self.context, each.run.video,
+                [row for _, row, _ in each.scores], [token for _, _, token in each.scores])
+        finally:
+            self.context.tree = None

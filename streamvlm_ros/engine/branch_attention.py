@@ -11,10 +11,10 @@ import torch
 from streamvlm_ros.engine.attention import (
     attend,
     attend_partly,
-    causal_mask,
     join_heads,
     merge,
     Piece,
+    Tree,
 )
 from streamvlm_ros.engine.cache import StreamCache
 from streamvlm_ros.engine.kv_buffer import KVBuffer
@@ -29,8 +29,7 @@ class BranchContext:
 
     Attributes:
         tail: the branch's own keys and values.
-        mask: bool [n, n], who sees whom among the tokens of the next prefill, where the tail is
-            empty; None: causal.
+        tree: who sees whom among the tokens of the next prefill; None: causal.
 
     """
 
@@ -38,7 +37,7 @@ class BranchContext:
         """See what is in the stream's cache now, and hold it until ``close``."""
         self._pin = stream.pin()
         self.tail = tail
-        self.mask: torch.Tensor | None = None
+        self.tree: Tree | None = None
 
     @property
     def prefix(self) -> Spans:
@@ -68,19 +67,15 @@ class BranchContext:
         """Store in the tail; attend to the prefix and the tail."""
         query, keys, values = rotation.split(qkv, self.tail.kv_heads)
         own = self.tail.write(layer, keys, values)
-        if self.mask is None:
-            mask = causal_mask(keys.shape[1], own[0].shape[1], query.device)
-        else:
-            # It goes along where the layers are on several devices.
-            mask = self.mask = self.mask.to(query.device)
-        return join_heads(attend(query, [*self.seen(layer), (*own, mask)]))
+        tree = self.tree or Tree.causal(keys.shape[1])
+        return join_heads(attend(query, [*self.seen(layer), (*own, tree)]))
 
     def table(self, tokens: int) -> SequenceTable | None:
         """See ``KVContext.table``."""
         tail = self.tail
         return SequenceTable.of(
             [(self.buffer, self.prefix), (tail.buffer, ((0, tail.length),))], tail.buffer,
-            ((tail.length, tail.length + tokens),), self.mask)
+            ((tail.length, tail.length + tokens),), self.tree)
 
     def advance(self, tokens: int) -> None:
         """Make what was written part of the tail."""

@@ -14,7 +14,7 @@ import weakref
 
 import torch
 
-from streamvlm_ros.engine.attention import attend, causal_mask, join_heads, KeysValues
+from streamvlm_ros.engine.attention import attend, join_heads, KeysValues, Tree
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
 from streamvlm_ros.engine.kv_buffer import KVBuffer
 from streamvlm_ros.engine.mrope import Rotation
@@ -128,10 +128,10 @@ class StreamCache:
         query, keys, values = rotation.split(qkv, self.keys[0].shape[0])
         self.store(layer, keys, values)
         n = keys.shape[1]
-        mask = None if n == 1 else causal_mask(n, n, query.device)
+        tree = None if n == 1 else Tree.causal(n)
         return join_heads(attend(
             query, [*((*piece, None) for piece in self.views(layer, self.spans)),
-                    (keys, values, mask)]))
+                    (keys, values, tree)]))
 
     def table(self, tokens: int) -> SequenceTable | None:
         """See ``KVContext.table``."""

@@ -55,14 +55,14 @@ class DevicePasses:
     @torch.inference_mode()
     def sequence(self, ids: Sequence[int], positions: torch.Tensor, context: KVContext,
                  video: torch.Tensor | None, keep: Sequence[int],
-                 ) -> tuple[bool, torch.Tensor | None]:
+                 wanted: Sequence[int] = ()) -> tuple[bool, torch.Tensor | None]:
         """Prefill one sequence's tokens; see ``StreamQwenModel.extend``.
 
         With video, waits until the device is where the last one with video began, so that it is
         never more than one chunk behind the host.
 
         Returns:
-            Whether kernels could do it, and the logits.
+            Whether kernels could do it, and the logits, or what was wanted of them.
 
         """
         if video is not None and video.is_cuda:
@@ -74,10 +74,10 @@ class DevicePasses:
         if not isinstance(table, SequenceTable):
             return False, None
         tokens, kept = padded(len(ids)), -(-len(keep) // 8) * 8 if len(keep) > 1 else len(keep)
-        key = 'sequence', tokens, kept, video is not None, table.tree is not None
-        work = self.recorder.work(key, lambda: SequencePass(
-            self._model, tokens, kept, video is not None, table.tree is not None))
-        work.load(ids, positions, table, keep, video)
+        kind = video is not None, table.tree is not None, bool(wanted)
+        key = 'sequence', tokens, kept, *kind
+        work = self.recorder.work(key, lambda: SequencePass(self._model, tokens, kept, *kind))
+        work.load(ids, positions, table, keep, video, wanted)
         self._run(key)
         context.advance(len(ids))
         # A copy: the next run of this pass writes over it.

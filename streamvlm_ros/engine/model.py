@@ -16,6 +16,7 @@ from transformers.utils import ModelOutput
 from streamvlm_ros.engine.cache import KVContext, StreamCache
 from streamvlm_ros.engine.checkpoint import check_checkpoint, check_loaded
 from streamvlm_ros.engine.decoder import run_layers
+from streamvlm_ros.engine.likelihood import log_probabilities
 from streamvlm_ros.engine.operations import operations_for
 from streamvlm_ros.engine.positions import Grid, NANOSECONDS, PositionRule, StreamState, VideoPart
 from streamvlm_ros.engine.prepared import PreparedModel
@@ -161,7 +162,8 @@ class StreamQwenModel(PreparedModel):
         return norm(hidden.to(norm.weight.device))
 
     def extend(self, ids: Sequence[int], positions: torch.Tensor, context: KVContext,
-               video: torch.Tensor | None = None, keep: Sequence[int] = ()) -> torch.Tensor | None:
+               video: torch.Tensor | None = None, keep: Sequence[int] = (),
+               wanted: Sequence[int] = ()) -> torch.Tensor | None:
         """Prefill tokens of one sequence into a context.
 
         Args:
@@ -169,18 +171,26 @@ class StreamQwenModel(PreparedModel):
             positions: int64 [3, n].
             context: as for ``prefill``; not several branches.
             video: embeddings of the video tokens among them.
-            keep: tokens whose logits are wanted.
+            keep: tokens whose logits are wanted; one may be there several times.
+            wanted: for every kept one, the token whose log-probability behind it is wanted
+                instead; empty: logits are.
 
         Returns:
-            Float32 logits [len(keep), vocabulary]; None where none are wanted.
+            Float32 logits [len(keep), vocabulary], with ``wanted`` log-probabilities [len(keep)];
+            None where none are wanted.
 
         """
         if self.passes is not None:
-            done, logits = self.passes.sequence(ids, positions, context, video, keep)
+            done, logits = self.passes.sequence(ids, positions, context, video, keep, wanted)
             if done:
                 return logits
         hidden = self.prefill(self.embed(ids, video), positions, context)
-        return self.logits(hidden[list(keep)]) if keep else None
+        if not keep:
+            return None
+        kept = hidden[list(keep)]
+        if not wanted:
+            return self.logits(kept)
+        return log_probabilities(self.logits, kept, torch.tensor(wanted))
 
     def final(self, hidden: torch.Tensor) -> torch.Tensor:
         """Return float32 logits [n, vocabulary] of hidden states before the final norm."""

@@ -18,6 +18,7 @@ from streamvlm_ros.engine.decoder import run_layers
 from streamvlm_ros.engine.kernels.attention import attend_batch, attend_sequence
 from streamvlm_ros.engine.kernels.operations import KERNELS
 from streamvlm_ros.engine.kernels.pointwise import turn_and_store
+from streamvlm_ros.engine.likelihood import log_probabilities
 from streamvlm_ros.engine.mrope import Rotation
 from streamvlm_ros.engine.tables import BatchTable, HEAD, LINE, SequenceTable
 
@@ -66,30 +67,33 @@ class SequencePass:
     Attributes:
         control: what changes from pass to pass.
         video: embeddings of video tokens [n, hidden_size], for those that ``control`` says.
-        tree: uint8 [n, n], who sees whom, or None where that is causal.
-        logits: float32 [keep, vocabulary] of the kept tokens; None where none is.
+        logits: float32 [keep, vocabulary] of the kept tokens; where these are scored, [keep] the
+            log-probability of the one that was wanted; None where none is kept.
 
     """
 
     def __init__(self, model: StreamQwenModel, tokens: int, keep: int, video: bool,
-                 tree: bool) -> None:
-        """Make static buffers for so many tokens, ``keep`` of them with logits."""
+                 tree: bool, scored: bool) -> None:
+        """Make static buffers for so many tokens, ``keep`` of them with logits, or scored."""
         self._model, self._tokens, self._keep = model, tokens, keep
+        self._scored = scored
         device = model.device
         self.control = Control({'ids': tokens, 'positions': 3 * tokens, 'video': tokens,
-                                'slot': tokens, 'keep': keep, 'target': 1, 'slots': 1,
+                                'slot': tokens, 'keep': keep, 'wanted': keep * scored,
+                                'tree': 3 * tokens * tree, 'target': 1, 'slots': 1,
                                 'table': LINE}, device)
         width = model.config.text_config.hidden_size
         self.video = (torch.zeros(tokens, width, dtype=model.dtype, device=device) if video
                       else None)
-        self.tree = torch.zeros(tokens, tokens, dtype=torch.uint8, device=device) if tree else None
+        self._tree = self.control['tree'] if tree else None
         self.logits: torch.Tensor | None = None
         heads = model.config.text_config.num_attention_heads
         tiles = model.kv_heads * -(-tokens * heads // model.kv_heads // ROWS)
         self._splits = max(1, round(PROGRAMS / 2 / tiles)) if tiles < PROGRAMS / 3 else 1
 
     def load(self, ids: Sequence[int], positions: torch.Tensor, table: SequenceTable,
-             keep: Sequence[int], video: torch.Tensor | None) -> None:
+             keep: Sequence[int], video: torch.Tensor | None,
+             wanted: Sequence[int] = ()) -> None:
         """Set what the next run is about.
 
         Args:
@@ -98,13 +102,12 @@ class SequencePass:
             table: what they see, and where their keys and values go.
             keep: the tokens whose logits are wanted.
             video: embeddings of the video tokens among them.
+            wanted: for every kept one, the token that is scored behind it, where these are.
 
         """
         n, control = len(ids), self.control
-        spread = torch.zeros(3, self._tokens, dtype=torch.long)
-        spread[:, :n] = positions
         control.set('ids', ids)
-        control.set('positions', spread)
+        control.set('positions', self._spread(positions))
         control.set('slot', table.slots, fill=-1)
         control.set('keep', [index % n for index in keep])
         control.set('target', table.target[:1])
@@ -117,9 +120,16 @@ class SequencePass:
             rows = (torch.as_tensor(ids) == pad).long()
             control.set('video', torch.where(rows > 0, rows.cumsum(0) - 1, -1), fill=-1)
             self.video[:len(video)] = video
-        if self.tree is not None and table.tree is not None:
-            self.tree[:n, :n] = table.tree
+        if table.tree is not None:
+            control.set('tree', self._spread(table.tree.rows))
+        control.set('wanted', wanted)
         control.send()
+
+    def _spread(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return int64 [rows, tokens] for [rows, n]: zeros for the padding."""
+        spread = torch.zeros(len(rows), self._tokens, dtype=torch.long)
+        spread[:, :rows.shape[1]] = rows
+        return spread
 
     def run(self) -> None:
         """Launch the pass."""
@@ -131,7 +141,9 @@ class SequencePass:
         rotation = model.rotation(control['positions'].view(3, -1))
         hidden = run_layers(model.layers, hidden, rotation, self, KERNELS)
         if self._keep:
-            logits = model.final(hidden[control['keep']])
+            kept = hidden[control['keep']]
+            logits = (log_probabilities(model.final, kept, control['wanted']) if self._scored
+                      else model.final(kept))
             self.logits = logits if self.logits is None else self.logits.copy_(logits)
 
     def attend(self, layer: int, qkv: torch.Tensor, rotation: Rotation) -> torch.Tensor:
@@ -141,7 +153,7 @@ class SequencePass:
             qkv, rotation.cos, rotation.sin, layer, self._model.kv_heads, control['target'],
             control['slots'], control['slot'])
         return attend_sequence(query, keys, values, control['table'], layer,
-                               self._model.kv_heads, self._splits, self.tree)
+                               self._model.kv_heads, self._splits, self._tree)
 
 
 class BatchPass:

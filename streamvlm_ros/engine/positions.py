@@ -103,6 +103,10 @@ class PositionRule:
         self._video_token_id = video_token_id
         self._tokens_per_second = tokens_per_second
 
+    def is_video(self, ids: Sequence[int]) -> torch.Tensor:
+        """Return bool [len(ids)]: which tokens are video tokens."""
+        return torch.tensor(ids, dtype=torch.long) == self._video_token_id
+
     def place(
         self, state: StreamState, ids: Sequence[int], parts: Sequence[VideoPart] = (),
     ) -> tuple[torch.Tensor, StreamState]:

@@ -16,11 +16,12 @@ from streamvlm_ros.engine.answering import (
     GREEDY,
     Sampling,
 )
-from streamvlm_ros.engine.branch import Branch, ChoicePrompt
+from streamvlm_ros.engine.branch import Branch
 from streamvlm_ros.engine.chunks import EncodedChunk
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
 from streamvlm_ros.engine.model import StreamQwenModel
 from streamvlm_ros.engine.open_question import OpenQuestion
+from streamvlm_ros.engine.pieces import BranchPrompt, ChoicePrompt, finish
 from streamvlm_ros.engine.prompt import Prompt
 from streamvlm_ros.engine.results import Answer, Choice
 from streamvlm_ros.engine.stream import FrameStream
@@ -83,8 +84,8 @@ class Questions:
         branch = Branch(self.model, self._stream.cache, self._stream.state)
         try:
             opened = OpenQuestion(question, update_state, ids, chunk, began, self._stream)
-            logits = (branch.prefill(ids, chunk.video, [chunk.part]) if chunk
-                      else branch.prefill(ids))
+            logits = finish(branch.prefill_pieces(BranchPrompt(
+                chunk, None, ids[len(chunk.ids):] if chunk else ids)))
             opened.answering = Answering(branch, logits, self._prompt, max_new_tokens, sampling)
         except BaseException:
             branch.close()
@@ -123,8 +124,7 @@ class Questions:
         ids = self._behind_newest(chunk, asked)
         opened = OpenQuestion(question, False, ids, chunk, began, self._stream)
         [scores] = self._score([
-            ChoicePrompt(ids, scored, chunk.video, (chunk.part,)) if chunk
-            else ChoicePrompt(ids, scored)])
+            ChoicePrompt(chunk, None, ids[len(chunk.ids):] if chunk else ids, scored)])
         opened.first_token()
         probabilities = scores.tolist()
         best = max(range(len(choices)), key=probabilities.__getitem__)
@@ -144,13 +144,14 @@ class Questions:
 
         """
         enter = self._prompt.enter_user_turn(self._stream.place)
-        scores = self._score([ChoicePrompt([*enter, *ids], choices) for ids, choices in asked])
+        scores = self._score([ChoicePrompt(None, None, [*enter, *ids], choices)
+                              for ids, choices in asked])
         return [tuple(each.tolist()) for each in scores]
 
     def _score(self, prompts: Sequence[ChoicePrompt]) -> list[torch.Tensor]:
         branch = Branch(self.model, self._stream.cache, self._stream.state)
         try:
-            return [scores.softmax(-1) for scores in branch.score(prompts)]
+            return [scores.softmax(-1) for scores in finish(branch.score_pieces(prompts))]
         finally:
             branch.close()
 

@@ -7,8 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 import dataclasses
 
-import torch
-
+from streamvlm_ros.engine.attention import Tree
 from streamvlm_ros.engine.kv_buffer import KVBuffer
 from streamvlm_ros.engine.slots import count, Spans
 
@@ -28,18 +27,18 @@ class SequenceTable:
         line: for ``attend_sequence``; the number of new tokens is put in by whoever pads.
         target: address and slots of the buffer that takes them.
         slots: where in it, one for each token.
-        tree: bool [n, n], who sees whom among them; None: causal.
+        tree: who sees whom among them; None: causal.
 
     """
 
     line: list[int]
     target: tuple[int, int]
     slots: list[int]
-    tree: torch.Tensor | None
+    tree: Tree | None
 
     @classmethod
     def of(cls, seen: Sequence[Seen], target: KVBuffer, slots: Spans,
-           tree: torch.Tensor | None = None) -> SequenceTable | None:
+           tree: Tree | None = None) -> SequenceTable | None:
         """Make it; None for what kernels cannot do: several devices, or too many pieces."""
         if target.whole is None:
             return None

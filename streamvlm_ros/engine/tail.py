@@ -74,6 +74,10 @@ class Tail:
         """Count written tokens in."""
         self.length += tokens
 
+    def truncate(self, length: int) -> None:
+        """Forget what is behind the first ``length`` tokens; the memory stays."""
+        self.length = min(self.length, length)
+
     def view(self, layer: int, start: int, end: int) -> KeysValues:
         """Return keys and values [kv_heads, end - start, head_dim], not copied."""
         return self.buffer.keys[layer][:, start:end], self.buffer.values[layer][:, start:end]

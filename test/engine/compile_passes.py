@@ -76,12 +76,13 @@ def passes(model: Any) -> Iterator[tuple[str, Any]]:
     grid = Grid(2, 16, 16)
     patches = torch.empty(4 * grid.tokens, 1176, dtype=model.dtype, device='meta')
     yield 'ViT', VisionPass(model, patches, grid)
-    yield 'chunk', SequencePass(model, grid.tokens, keep=0, video=True, tree=False)
+    yield 'chunk', SequencePass(model, grid.tokens, keep=0, video=True, tree=False,
+                                scored=False)
     for tokens in LENGTHS:
-        yield f'question of {tokens}', SequencePass(model, padded(tokens), 1, False, False)
+        yield f'question of {tokens}', SequencePass(model, padded(tokens), 1, False, False, False)
     for tokens in LENGTHS:
         keep = tokens // 8 * 8
-        yield f'choices of {tokens}', SequencePass(model, padded(tokens), keep, False, True)
+        yield f'choices of {tokens}', SequencePass(model, padded(tokens), keep, False, True, True)
     for batch in BATCHES:
         yield f'batch of {batch}', BatchPass(model, batch)
 

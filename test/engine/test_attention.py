@@ -7,7 +7,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from streamvlm_ros.engine.attention import attend, causal_mask, reference_partial
+from streamvlm_ros.engine.attention import attend, reference_partial, Tree
+
+
+def causal(queries: int, keys: int) -> torch.Tensor:
+    """Return the lower-right causal mask, bool [queries, keys]; True is seen."""
+    return torch.ones(queries, keys, dtype=torch.bool).tril(keys - queries)
 
 
 @pytest.mark.parametrize('heads, kv_heads, n, seen, own', [
@@ -19,9 +24,9 @@ def test_pieces_equal_one_softmax(heads, kv_heads, n, seen, own):
     torch.manual_seed(heads * n + total)
     query = torch.randn(heads, n, 16)
     keys, values = torch.randn(2, kv_heads, total + own, 16)
-    mask = causal_mask(n, own, query.device)
+    mask = causal(n, own)
     cut = list(zip(keys.split([*seen, own], 1), values.split([*seen, own], 1)))
-    result = attend(query, [*((*piece, None) for piece in cut[:-1]), (*cut[-1], mask)])
+    result = attend(query, [*((*piece, None) for piece in cut[:-1]), (*cut[-1], Tree.causal(n))])
     expanded = [x.double().repeat_interleave(heads // kv_heads, 0) for x in (keys, values)]
     scores = query.double() @ expanded[0].mT / 4
     whole = torch.cat([torch.ones(n, total, dtype=torch.bool), mask], dim=1)
@@ -32,10 +37,9 @@ def test_pieces_equal_one_softmax(heads, kv_heads, n, seen, own):
 def test_half_precision_takes_the_written_out_way():
     """Without a kernel for it the reference serves; the dtype stays."""
     query, keys, values = torch.randn(3, 2, 5, 16).bfloat16()
-    mask = causal_mask(5, 5, query.device)
-    result = attend(query, [(keys, values, mask)])
+    result = attend(query, [(keys, values, Tree.causal(5))])
     assert result.dtype == torch.bfloat16
-    expected = reference_partial(query.float(), (keys.float(), values.float()), mask)[0]
+    expected = reference_partial(query.float(), (keys.float(), values.float()), causal(5, 5))[0]
     assert torch.allclose(result.float(), expected, atol=2e-2)
 
 

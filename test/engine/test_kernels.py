@@ -9,6 +9,7 @@ from interpreted import attention, matmul, operations, pointwise, widening
 import pytest
 import torch
 
+from streamvlm_ros.engine.attention import Tree
 from streamvlm_ros.engine.kv_buffer import KVBuffer
 from streamvlm_ros.engine.mrope import rotate
 from streamvlm_ros.engine.operations import TORCH
@@ -102,6 +103,19 @@ def dense(query, keys, values, mask):
     return seen.transpose(0, 1).flatten(1)
 
 
+def random_tree(tokens: int) -> Tree:
+    """Return a tree of several roots, with as many leaves as fit."""
+    runs, at = [], 0
+    while at < tokens:
+        root = at, at + min(tokens - at, int(torch.randint(1, 7, ())))
+        sizes = torch.randint(1, 5, (3,)).tolist()
+        for size, behind in ((root[1] - at, (0, 0)), *((size, root) for size in sizes)):
+            if size := min(size, tokens - at):
+                runs.append((size, behind))
+                at += size
+    return Tree.of(runs)
+
+
 @pytest.mark.parametrize('heads, kv_heads, n, padded, spans, tail, splits', [
     (4, 2, 7, 8, ((3, 40), (50, 170)), 5, 3), (7, 1, 20, 32, ((0, 200),), 0, 6),
     (4, 4, 3, 3, (), 0, 1), (8, 2, 40, 40, ((1, 90),), 30, 2), (2, 2, 1, 16, ((0, 64),), 1, 9)])
@@ -111,7 +125,8 @@ def test_sequences(heads, kv_heads, n, padded, spans, tail, splits):
     made = SequenceTable.of([(stream, spans), (own, ((0, tail),))], own, ((tail, tail + n),))
     query, keys, values = (torch.randn(padded, count, WIDTH)
                            for count in (heads, kv_heads, kv_heads))
-    tree = (torch.rand(padded, padded) > 0.5).tril().fill_diagonal_(True)
+    tree = random_tree(n)
+    rows = torch.cat([tree.rows, torch.zeros(3, padded - n, dtype=torch.long)], dim=1)
     causal = torch.ones(n, n, dtype=torch.bool).tril()
     for layer in range(LAYERS):
         seen = [torch.cat([*(side[layer][:, a:b] for a, b in spans), mine[layer][:, :tail],
@@ -119,7 +134,7 @@ def test_sequences(heads, kv_heads, n, padded, spans, tail, splits):
                 for side, mine, new in ((stream.keys, own.keys, keys),
                                         (stream.values, own.values, values))]
         before = torch.ones(n, seen[0].shape[1] - n, dtype=torch.bool)
-        for mask, given in ((causal, None), (tree[:n, :n], tree.to(torch.uint8))):
+        for mask, given in ((causal, None), (tree.mask(0, n, 0, query.device), rows.flatten())):
             got = attention.attend_sequence(query, keys, values, torch.tensor(made.line), layer,
                                             kv_heads, splits, given)[:n]
             expected = dense(query[:n], *seen, torch.cat([before, mask], dim=1))

@@ -152,18 +152,21 @@ def _sequence(query, fresh_keys, fresh_values, tree, table, part, lse, layer, to
         q, table + 4, number, low, tl.minimum(high, cached), layer, head, best, total, result,
         scale, KV_HEADS, WIDTH, BLOCK)
     inner = tl.arange(0, BLOCK)
-    last = tl.minimum(high - cached, own)
-    if not TREE:
-        # No row of this tile sees a token behind its own last one.
-        last = tl.minimum(last, (tl.program_id(0) * ROWS + ROWS - 1) // GROUP + 1)
+    # No row of this tile sees a token behind its own last one.
+    last = tl.minimum(tl.minimum(high - cached, own),
+                      (tl.program_id(0) * ROWS + ROWS - 1) // GROUP + 1)
+    if TREE:
+        # See attention.Tree.
+        begin = tl.load(tree + token, mask=mask, other=0).to(tl.int32)[:, None]
+        before = tl.load(tree + tokens + token, mask=mask, other=0).to(tl.int32)[:, None]
+        behind = tl.load(tree + 2 * tokens + token, mask=mask, other=0).to(tl.int32)[:, None]
     for start in range(tl.maximum(low - cached, 0), last, BLOCK):
         key = start + inner
         there = key < last
+        seen = (key[None, :] <= token[:, None]) & there[None, :]
         if TREE:
-            seen = tl.load(tree + token[:, None] * tokens + key[None, :],
-                           mask=mask[:, None] & there[None, :], other=0) != 0
-        else:
-            seen = (key[None, :] <= token[:, None]) & there[None, :]
+            seen &= (key[None, :] >= begin) | (
+                (key[None, :] >= before) & (key[None, :] < behind))
         place = (key * KV_HEADS + head)[:, None] * WIDTH + at[None, :]
         best, total, result = _fold(q, fresh_keys + place, fresh_values + place, there, seen,
                                     best, total, result, scale, True)
@@ -223,7 +226,8 @@ def attend_sequence(query: torch.Tensor, keys: torch.Tensor, values: torch.Tenso
         layer: which one's.
         kv_heads: how many.
         splits: among how many programs the keys are split.
-        tree: uint8 [n, n], which new tokens each sees; None: causal.
+        tree: int64 [3 n], the rows of an ``attention.Tree`` with zeros for the padding; None:
+            causal.
 
     Returns:
         [n, heads * head_dim].
