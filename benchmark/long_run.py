@@ -48,8 +48,12 @@ class Film:
     def show(self, engine: VideoStreamingInference, chunk: int) -> None:
         """Append one chunk: 4 frames, a second long."""
         for number in range(4 * chunk, 4 * chunk + 4):
-            frame = np.roll(self._pieces[number % 97], number // 97, axis=number % 2)
-            engine.append_frame(frame, (1 + number) * NANOSECONDS // 4)
+            self.show_one(engine, number)
+
+    def show_one(self, engine: VideoStreamingInference, number: int) -> None:
+        """Append one frame."""
+        frame = np.roll(self._pieces[number % 97], number // 97, axis=number % 2)
+        engine.append_frame(frame, (1 + number) * NANOSECONDS // 4)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -61,8 +61,7 @@ class Ahead:
 
     Attributes:
         model: what encodes it.
-        alone: chunks that the stream had to encode by itself since it began; the odd frame of a
-            question is one.
+        alone: chunks that the stream had to encode by itself since it began.
         together: chunks that it found encoded.
 
     """

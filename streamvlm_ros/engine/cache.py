@@ -2,8 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keys and values in buffers that are allocated once; what is cached are units with slots.
 
-New tokens take the lowest free slots, and what is cached never moves.  Keys carry their rotation,
-so a reader needs no order: it sees a short list of contiguous spans.
+New tokens take the slots that follow the newest token, round and round, and what is cached never
+moves.  Keys carry their rotation, so a reader needs no order: it sees a short list of contiguous
+spans.  Which slots are taken does not depend on who reads: where a reader still holds one of them,
+the stream waits.  So a stream about which questions are asked has every byte where it would be
+without them.
 """
 
 from __future__ import annotations
@@ -15,11 +18,11 @@ import weakref
 import torch
 
 from streamvlm_ros.engine.attention import attend, join_heads, KeysValues, Tree
-from streamvlm_ros.engine.errors import ErrorCode, StreamError
+from streamvlm_ros.engine.errors import ErrorCode, StillReadError, StreamError
 from streamvlm_ros.engine.kv_buffer import KVBuffer
 from streamvlm_ros.engine.mrope import Rotation
 from streamvlm_ros.engine.pin import Pin
-from streamvlm_ros.engine.slots import complement, count, cut, SlotPool, Spans
+from streamvlm_ros.engine.slots import complement, count, cut, overlap, SlotRing, Spans
 from streamvlm_ros.engine.tables import BatchTable, SequenceTable
 from streamvlm_ros.engine.units import Label, Unit
 
@@ -69,7 +72,7 @@ class StreamCache:
         for pin in list(self._pins):
             pin.revoke()
         self._pins.clear()
-        self._pool = SlotPool(self.capacity)
+        self._ring = SlotRing(self.capacity)
         self._held: list[tuple[Unit, int]] = []  # dropped, but under a pin; and when dropped
         self._next: Spans = ()
         self._set([])
@@ -86,14 +89,18 @@ class StreamCache:
 
     @property
     def free(self) -> int:
-        """Slots that can be taken now."""
-        self._reclaim()
-        return len(self._pool)
+        """Slots that nothing is cached in; readers may still hold some of them."""
+        return len(self._ring)
 
     @property
     def pinned(self) -> bool:
         """Whether anybody reads what was cached."""
-        return any(pin.open for pin in self._pins)
+        return bool(self.readers)
+
+    @property
+    def readers(self) -> frozenset[Pin]:
+        """The pins that are open."""
+        return frozenset(pin for pin in self._pins if pin.open)
 
     def get_seq_length(self, layer: int = 0) -> int:
         """Return the tokens cached, under the name that transformers' caches use."""
@@ -103,16 +110,39 @@ class StreamCache:
         """Choose the slots of the next tokens, before anything is computed.
 
         Raises:
-            StreamError: OUT_OF_MEMORY when there are too few; nothing was changed.
+            StreamError: OUT_OF_MEMORY when there are too few; a StillReadError when readers hold
+                some of them.  Nothing was changed.
 
         """
         if tokens > self.free:
             raise StreamError(
                 ErrorCode.OUT_OF_MEMORY,
-                f'The KV cache is full: {self.capacity - len(self._pool)} of {self.capacity} '
-                f'tokens are taken and {tokens} more were to come; reset the stream or raise '
-                'the capacity.')
-        self._next = self._pool.lowest(tokens)
+                f'The KV cache is full: {self.length} of {self.capacity} tokens are taken and '
+                f'{tokens} more were to come; reset the stream or raise the capacity.')
+        if not self.has_room(tokens):
+            raise self.still_read()
+        self._next = self._ring.following(_end_of(self.units), tokens)
+
+    def has_room(self, tokens: int, gone: Iterable[Unit] = ()) -> bool:
+        """Tell whether so many tokens could be taken at once if some units were dropped."""
+        dropped = set(gone)
+        newest = max((pin.opened for pin in self.readers), default=0)
+        self._reclaim()
+        held = [span for unit, _ in self._held for span in unit.spans]
+        held += [span for unit in dropped if unit.born < newest for span in unit.spans]
+        left = [unit for unit in self.units if unit not in dropped] if dropped else self.units
+        spans = self._ring.following(
+            _end_of(left), tokens, tuple(span for unit in dropped for span in unit.spans))
+        return count(spans) == tokens and not overlap(spans, held)
+
+    @staticmethod
+    def still_read() -> StillReadError:
+        """Return what is told where readers hold the slots of the next tokens."""
+        return StillReadError(
+            ErrorCode.OUT_OF_MEMORY,
+            'Open answers still read what the stream has dropped, and the KV cache is full; new '
+            'frames are taken again when an answer has ended. Ask for shorter answers, or raise '
+            'the capacity.')
 
     def store(self, layer: int, keys: torch.Tensor, values: torch.Tensor) -> None:
         """Write [kv_heads, n, head_dim] into the slots that ``reserve`` chose."""
@@ -140,7 +170,8 @@ class StreamCache:
     def advance(self, tokens: int) -> None:
         """Make the tokens that were written a unit."""
         self._clock += 1
-        unit = Unit(self._pool.take(tokens), self._clock, self._taken)
+        unit = Unit(self._next, self._clock, self._taken)
+        self._ring.take(self._next)
         self._taken += tokens
         self._next = ()
         self._set([*self.units, unit])
@@ -164,17 +195,12 @@ class StreamCache:
         self._set([*self.units[:-1], *units])
 
     def drop(self, units: Iterable[Unit]) -> None:
-        """Forget units; their slots are free once no pin that saw them is open."""
+        """Forget units; their slots are taken again once no pin that saw them is open."""
         self._clock += 1
         gone = set(units)
         self._held.extend((unit, self._clock) for unit in self.units if unit in gone)
-        self._reclaim()
+        self._ring.put(span for unit in self.units if unit in gone for span in unit.spans)
         self._set([unit for unit in self.units if unit not in gone])
-
-    def freed_by(self, units: Iterable[Unit]) -> int:
-        """Return how many slots would be free at once if these units were dropped."""
-        newest = max((pin.opened for pin in self._pins if pin.open), default=0)
-        return sum(unit.tokens for unit in units if unit.born > newest)
 
     def pin(self) -> Pin:
         """Hold what is cached now for a reader."""
@@ -200,7 +226,7 @@ class StreamCache:
         """Put a copy of another cache's content into this one, which is empty.
 
         The slots stay the same where this cache has them, so that sums over them are rounded the
-        same; otherwise the lowest are taken.
+        same; otherwise the first are taken.
 
         Args:
             content: for every layer, keys and values in the order of the units.
@@ -219,7 +245,7 @@ class StreamCache:
         for layer, (keys, values) in enumerate(content):
             self.store(layer, keys, values)
         self._next = ()
-        self._pool.free = complement(spans, self.capacity)
+        self._ring.take(spans)
         copies = []
         for unit in units:
             own, spans = cut(spans, unit.tokens)
@@ -230,17 +256,17 @@ class StreamCache:
 
     def _set(self, units: list[Unit]) -> None:
         self.units = tuple(units)
-        held = [span for unit, _ in self._held for span in unit.spans]
-        self.spans = complement((*self._pool.free, *held), self.capacity)
+        self.spans = complement(self._ring.free, self.capacity)
         self.length = count(self.spans)
 
     def _reclaim(self) -> None:
-        """Free what was dropped and is under no open pin."""
+        """Forget what was dropped and is under no open pin any more."""
         if self._held:
-            opened = [pin.opened for pin in self._pins if pin.open]
-            held, self._held = self._held, []
-            for unit, dropped in held:
-                if any(unit.born < moment < dropped for moment in opened):
-                    self._held.append((unit, dropped))
-                else:
-                    self._pool.put(unit.spans)
+            opened = [pin.opened for pin in self.readers]
+            self._held = [(unit, dropped) for unit, dropped in self._held
+                          if any(unit.born < moment < dropped for moment in opened)]
+
+
+def _end_of(units: Sequence[Unit]) -> int:
+    """Return the slot that follows the newest token's; 0 where there is none."""
+    return units[-1].spans[-1][1] if units else 0

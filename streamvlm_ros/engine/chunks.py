@@ -44,50 +44,58 @@ class ChunkEncoder:
     """Encodes frames for where the stream stands; changes nothing."""
 
     def __init__(self, model: StreamQwenModel, prompt: Prompt, pixels: PixelSettings,
-                 memory: StreamMemory, ahead: Ahead, append: bool) -> None:
+                 memory: StreamMemory, append: bool) -> None:
         """Encode with a model; ``append``: every chunk is a vision segment of its own."""
         self._model = model
         self._prompt = prompt
         self._pixels = pixels
         self._memory = memory
-        self._ahead = ahead
         self._append = append
         self._device = model.device
 
-    def encode(self, frames: Sequence[Frame], place: Place,
-               size: tuple[int, int] | None) -> EncodedChunk:
-        """Run an even number of frames of one size through the ViT, if they were not before.
+    def encode(self, frames: Sequence[Frame], place: Place, size: tuple[int, int] | None,
+               ahead: Ahead | None = None) -> EncodedChunk:
+        """Run an even number of frames of one size through the ViT.
 
         Args:
             frames: the frames.
             place: what the last cached token belongs to.
             size: height and width of the frames that are newest in the cache.
+            ahead: where they may have been encoded before.
 
         """
         grid = grid_of(frames[0].size, len(frames), self._pixels)
-        times = tuple(frame.time_ns for frame in frames[::self._pixels.temporal_patch_size])
-        before, behind, following = self._around(frames[0], place, size)
-        ids = [*before, *[self._prompt.pad] * grid.tokens, *behind]
-        labels = chunk_labels(self._memory, self._prompt, place, before, frames, grid, behind)
-        video = self._ahead.take(frames)
+        before, after, following = self._around(frames[0].size, place, size)
+        ids = [*before, *[self._prompt.pad] * grid.tokens, *after]
+        labels = chunk_labels(self._memory, self._prompt, place, before, frames, grid, after)
+        video = ahead.take(frames) if ahead else None
         if video is None:
             video = self._model.encode_video(*cut_patches(
                 grey_levels(frames, self._pixels, self._device), self._pixels))
-        return EncodedChunk(ids, video, VideoPart(grid, times), following, labels,
+        return EncodedChunk(ids, video, VideoPart(grid, self.times(frames)), following, labels,
                             self._memory.segment + bool(before))
 
-    def tokens(self, frame: Frame, frames: int, place: Place,
-               size: tuple[int, int] | None) -> int:
-        """Return how many tokens so many frames like this one take; see ``encode``."""
-        before, behind, _ = self._around(frame, place, size)
-        return len(before) + len(behind) + grid_of(frame.size, frames, self._pixels).tokens
+    def times(self, frames: Sequence[Frame]) -> tuple[int, ...]:
+        """Return the time of every temporal patch."""
+        return tuple(frame.time_ns for frame in frames[::self._pixels.temporal_patch_size])
 
-    def _around(self, frame: Frame, place: Place,
-                size: tuple[int, int] | None) -> tuple[list[int], list[int], Place]:
-        """Return the ids before and behind a chunk's video tokens, and the place then."""
+    def opens_segment(self, frame_size: tuple[int, int], place: Place,
+                      size: tuple[int, int] | None) -> bool:
+        """Tell whether frames of this height and width begin a vision segment; see ``encode``."""
+        return bool(self._around(frame_size, place, size)[0])
+
+    def tokens(self, frame_size: tuple[int, int], frames: int, place: Place,
+               size: tuple[int, int] | None) -> int:
+        """Return how many tokens so many frames of a height and width take; see ``encode``."""
+        before, after, _ = self._around(frame_size, place, size)
+        return len(before) + len(after) + grid_of(frame_size, frames, self._pixels).tokens
+
+    def _around(self, frame_size: tuple[int, int], place: Place, size: tuple[int, int] | None,
+                ) -> tuple[list[int], list[int], Place]:
+        """Return the ids before and after a chunk's video tokens, and the place then."""
         if self._append:
             return (self._prompt.open_segment(place), self._prompt.close_segment(),
                     Place.USER_TURN)
-        if place is Place.VIDEO and frame.size == size:
+        if place is Place.VIDEO and frame_size == size:
             return [], [], Place.VIDEO
         return self._prompt.open_segment(place), [], Place.VIDEO

@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 import time
 
-from streamvlm_ros.engine.errors import ErrorCode, StreamError
+from streamvlm_ros.engine.errors import as_stream_error, ErrorCode, StreamError
+from streamvlm_ros.engine.open_question import OpenQuestion
 from streamvlm_ros.engine.questions import Questions
 from streamvlm_ros.engine.requests import Request
 
@@ -22,8 +23,8 @@ MAX_BATCH = 16
 class AnswerDesk:
     """Opens the requests about one stream in the order in which they came.
 
-    The worker's thread alone may call what touches the engine; ``add``, ``next_ready``, ``expire``
-    and the properties are for whoever holds the worker's lock.
+    The worker's thread alone may call what touches the engine; ``add``, ``next_to_prefill``,
+    ``expire`` and the properties are for whoever holds the worker's lock.
 
     Attributes:
         questions: the stream's.
@@ -32,9 +33,10 @@ class AnswerDesk:
 
     """
 
-    def __init__(self, questions: Questions) -> None:
-        """Begin with no requests."""
+    def __init__(self, questions: Questions, on_fault: Callable[[BaseException], None]) -> None:
+        """Begin with no requests; ``on_fault`` is told of what a request's end does not tell."""
         self.questions = questions
+        self.on_fault = on_fault
         self._waiting: collections.deque[Request] = collections.deque()
         self.active: list[Request] = []
         self.max_goals = MAX_OPEN
@@ -59,22 +61,24 @@ class AnswerDesk:
         self._waiting.append(request)
 
     def due(self, newest_stamp: int) -> bool:
-        """Tell whether a token can be decoded or a question opened."""
+        """Tell whether a token can be decoded, or a question prefilled."""
         return bool(self.active) or self.is_ready(newest_stamp)
 
     def is_ready(self, newest_stamp: int) -> bool:
-        """Tell whether a question can be opened."""
-        return self._ready(newest_stamp) is not None
+        """Tell whether a question can be prefilled: one that is begun, or a new one."""
+        return self._begun() is not None or self._ready(newest_stamp) is not None
 
-    def next_ready(self, newest_stamp: int) -> Request | None:
-        """Make the first request that is ready active, and return it.
+    def next_to_prefill(self, newest_stamp: int) -> Request | None:
+        """Return the request whose prefill is begun, or make the first that is ready active.
 
         A second answer that is to be kept waits until the first is: it then sees its turn.
         """
-        request = self._ready(newest_stamp)
-        if request is not None:
-            self._waiting.remove(request)
-            self.active.append(request)
+        request = self._begun()
+        if request is None:
+            request = self._ready(newest_stamp)
+            if request is not None:
+                self._waiting.remove(request)
+                self.active.append(request)
         return request
 
     def expire(self, stale: bool = False) -> None:
@@ -93,37 +97,41 @@ class AnswerDesk:
         self._waiting.clear()
         self._waiting.extend(waiting)
 
-    def open(self, request: Request) -> None:
-        """Prefill a request's question; a choice is answered at once."""
+    def prefill(self, request: Request) -> None:
+        """Prefill a request's question, or the next piece of it; answer a choice after the last.
+
+        Between two pieces the scheduler has its turn, and a time-out or a cancel is seen.
+        """
         try:
-            if request.is_choice:
-                request.finish(self.questions.choose(request.question, request.choices,
-                                                      began=request.ready))
-            else:
-                request.opened = self.questions.open(
-                    request.question, request.max_new_tokens, request.update_state,
-                    began=request.ready)
-                request.tell_progress()
+            if request.opened is None:
+                request.opened = self._begin(request)
+            self.questions.advance(request.opened)
+            if request.opened.pieces is None and request.is_choice:
+                request.finish(self.questions.close(request.opened))
         except Exception as error:
-            request.fail(error)
+            self._fail(request, error)
+        else:
+            self._tell(request)
 
     def decoding(self) -> list[Request]:
         """Return the requests whose answer is to get another token."""
         return [request for request in self.active
-                if request.opened is not None and not request.future.done()]
+                if request.opened is not None and request.opened.answering is not None
+                and not request.opened.ended and not request.future.done()]
 
-    def hand_over(self, decoded: Sequence[Request]) -> None:
+    def hand_over(self) -> None:
         """Hand over the answers that have ended, and tell how far the others are."""
-        for request in decoded:
-            if request.future.done() or request.opened is None:
+        for request in self.active:
+            opened = request.opened
+            if request.future.done() or opened is None or opened.answering is None:
                 continue
-            try:
-                if request.opened.ended:
-                    request.finish(self.questions.close(request.opened))
-                else:
-                    request.tell_progress()
-            except Exception as error:
-                request.fail(error)
+            if opened.ended:
+                try:
+                    request.finish(self.questions.close(opened))
+                except Exception as error:
+                    self._fail(request, error)
+            else:
+                self._tell(request)
         self._sweep()
 
     def end_active(self, error: StreamError) -> None:
@@ -139,6 +147,18 @@ class AnswerDesk:
         self._sweep()
         self._waiting.clear()
 
+    def _begin(self, request: Request) -> OpenQuestion:
+        if request.is_choice:
+            return self.questions.begin_choice(request.question, request.choices,
+                                               began=request.ready)
+        return self.questions.begin(request.question, request.max_new_tokens,
+                                    request.update_state, began=request.ready)
+
+    def _begun(self) -> Request | None:
+        """Return the request whose question is to be prefilled, and is active already."""
+        return next((request for request in self.active if not request.future.done()
+                     and (request.opened is None or request.opened.pieces is not None)), None)
+
     def _ready(self, newest_stamp: int) -> Request | None:
         if len(self.active) >= MAX_OPEN or self.questions.must_wait:
             return None
@@ -153,28 +173,41 @@ class AnswerDesk:
                     return request
         return None
 
+    def _fail(self, request: Request, error: Exception) -> None:
+        """End a request with an error; one of the program is told besides."""
+        request.fail(error)
+        if as_stream_error(error).code is ErrorCode.INTERNAL:
+            self.on_fault(error)
+
+    def _tell(self, request: Request) -> None:
+        """Tell who wants to know the answer so far; a fault of theirs does not end it."""
+        try:
+            request.tell_progress()
+        except Exception as error:
+            self.on_fault(error)
+
     def _sweep(self) -> None:
         """Free what is held by answers that have ended, whatever ended them."""
-        for request in self.active:
-            if request.future.done() and request.opened is not None:
-                self.questions.abandon(request.opened)
+        ended = [request for request in self.active if request.future.done()]
         self.active = [request for request in self.active if not request.future.done()]
+        for request in ended:
+            opened, request.opened = request.opened, None
+            if opened is not None:
+                try:
+                    self.questions.abandon(opened)
+                except Exception as error:
+                    # Nobody has it any more: what it holds is freed with it.
+                    self.on_fault(error)
 
 
-def decode_open(desks: Sequence[AnswerDesk]) -> dict[AnswerDesk, list[Request]]:
+def decode_open(desks: Sequence[AnswerDesk]) -> None:
     """Decode one token of every open answer of some desks; ``hand_over`` must follow.
 
     All go through the model, which is one, in as few passes as can be.
-
-    Returns:
-        Whose answers were decoded, by their desks.
-
     """
-    decoding = {desk: requests for desk in desks if (requests := desk.decoding())}
-    rows = [(desk, request) for desk, requests in decoding.items() for request in requests]
+    rows = [(desk, request) for desk in desks for request in desk.decoding()]
     for start in range(0, len(rows), MAX_BATCH):
         _decode(rows[start:start + MAX_BATCH])
-    return decoding
 
 
 def _decode(rows: Sequence[tuple[AnswerDesk, Request]]) -> None:
@@ -194,6 +227,8 @@ def _decode(rows: Sequence[tuple[AnswerDesk, Request]]) -> None:
         else:
             for _, request in rows:
                 request.fail(error)
+            if as_stream_error(error).code is ErrorCode.INTERNAL:
+                desks[0].on_fault(error)
 
 
 def _too_late(request: Request, stale: bool) -> StreamError:

@@ -40,6 +40,10 @@ class StreamError(Exception):
         self.code = code
 
 
+class StillReadError(StreamError):
+    """Open answers read what the stream would have to change; it can when one has ended."""
+
+
 def as_stream_error(error: BaseException) -> StreamError:
     """Return the error with a code: what is not known better is INTERNAL."""
     if isinstance(error, StreamError):

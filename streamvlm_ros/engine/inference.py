@@ -20,6 +20,7 @@ from streamvlm_ros.engine.fingerprint import fingerprint
 from streamvlm_ros.engine.frame_clock import FrameClock
 from streamvlm_ros.engine.frames import check_image, Frame, Stamp, to_nanoseconds
 from streamvlm_ros.engine.model import StreamQwenModel
+from streamvlm_ros.engine.pin import Pin
 from streamvlm_ros.engine.positions import NANOSECONDS
 from streamvlm_ros.engine.processor import as_stream_processor
 from streamvlm_ros.engine.prompt import Prompt
@@ -40,6 +41,7 @@ class VideoStreamingInference(Watching):
         settings: what the stream was begun with.
         questions: opens several questions at once and decodes them together.
         ahead: what of its next chunk can be encoded together with other streams'.
+        frames_taken: frames that were ever appended, in all epochs.
 
     """
 
@@ -63,16 +65,19 @@ class VideoStreamingInference(Watching):
         stop = model.generation_config.eos_token_id if model.generation_config else None
         stops = [] if stop is None else [stop] if isinstance(stop, int) else list(stop)
         self._model = move_model(model, device)
-        prompt = Prompt(own, self.settings.system_prompt, stops)
+        prompt = Prompt(own, self.settings.system_prompt, stops, self.settings.max_question_tokens,
+                        self.settings.max_system_tokens)
         try:
             stream = FrameStream(model, prompt, own.pixels, self.settings)
         except RuntimeError as error:
             raise StreamError(ErrorCode.OUT_OF_MEMORY,
                               f'A KV cache of {self.settings.capacity} tokens does not fit the '
                               f'device; lower the capacity ({error}).') from error
-        super().__init__(prompt, stream, Questions(self._model, prompt, stream))
+        super().__init__(prompt, stream, Questions(self._model, prompt, stream),
+                         self.settings.max_watch_tokens)
         self.ahead = stream.ahead
         self._clock = FrameClock(self.settings)
+        self.frames_taken = 0
 
     @property
     def model(self) -> StreamQwenModel:
@@ -97,6 +102,16 @@ class VideoStreamingInference(Watching):
         """
         return self._stream.must_wait
 
+    @property
+    def readers(self) -> frozenset[Pin]:
+        """What open answers hold of the stream."""
+        return self._stream.cache.readers
+
+    @property
+    def is_consistent(self) -> bool:
+        """Whether the stream can go on; false only after a fault of the program."""
+        return self._stream.is_consistent
+
     def append_frame(self, frame: np.ndarray, stamp: Stamp | None = None,
                      frame_id: str = '') -> None:
         """Append one frame; it is prefilled when its chunk is full.
@@ -120,6 +135,7 @@ class VideoStreamingInference(Watching):
         time_ns = self._clock.time_ns(stamp_ns, self._stream.frames)
         with torch.inference_mode():
             self._stream.append(Frame(image, stamp_ns, time_ns, frame_id))
+        self.frames_taken += 1
 
     def append_video_chunk(self, frames: Sequence[np.ndarray], fps: float | None = None,
                            stamps: Sequence[Stamp] | None = None) -> None:
@@ -235,14 +251,15 @@ class VideoStreamingInference(Watching):
         return loaded
 
     def reset(self) -> None:
-        """Forget the stream and begin a new epoch."""
+        """Forget the stream and begin a new epoch; the watches stay, and start afresh."""
         self.forget()
-        self._begin_epoch()
+        self._stream.epoch += 1
 
     def forget(self) -> None:
         """Forget the stream as if it had never begun."""
         self._stream.clear()
         self._clock.start_over()
+        self.restart_watches()
 
     def set_sample_rate(self, hz: float) -> None:
         """Change the uniform rate; time goes on from where it is.
@@ -252,11 +269,6 @@ class VideoStreamingInference(Watching):
 
         """
         self._clock.set_rate(hz, self._stream.frames)
-
-    def _begin_epoch(self) -> None:
-        """Count a new epoch; the watches stay, and start afresh."""
-        self._stream.epoch += 1
-        self.restart_watches()
 
     @functools.cached_property
     def _fingerprint(self) -> dict[str, Any]:

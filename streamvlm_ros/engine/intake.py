@@ -131,6 +131,11 @@ class FrameIntake:
         self._in_hand = self._frames.popleft()
         return self._in_hand
 
+    def put_back(self, frame: WaitingFrame) -> None:
+        """Let the frame that was taken wait again, before all others."""
+        self._in_hand = None
+        self._frames.appendleft(frame)
+
     def taken(self, frame: WaitingFrame, fault: StreamError | None) -> None:
         """Count the frame that was taken: ingested, or dropped for a fault."""
         self._in_hand = None

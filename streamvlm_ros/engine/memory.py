@@ -72,9 +72,7 @@ class StreamMemory:
 
     def lacks(self, tokens: int) -> bool:
         """Tell whether so many tokens must wait until open answers have ended."""
-        gone = self._surplus(tokens)
-        return (self.cache.pinned
-                and self.cache.free + self.cache.freed_by(gone) < tokens)
+        return self.cache.pinned and not self.cache.has_room(tokens, self._to_go(tokens))
 
     def make_room(self, tokens: int, times_ns: Sequence[int] = (), goes_on: bool = False) -> None:
         """Let go what has to for so many new tokens.
@@ -85,20 +83,14 @@ class StreamMemory:
             goes_on: they belong to the vision segment that is open.
 
         Raises:
-            StreamError: OUT_OF_MEMORY when they cannot fit, or not while answers are open;
-                nothing went.
+            StreamError: OUT_OF_MEMORY when they cannot fit; a StillReadError when they cannot
+                while answers are open.  Nothing went.
 
         """
         self.check(tokens)
-        gone = self._expired(times_ns)
-        gone += self._surplus(tokens, gone)
-        gone += self.empty_marks(gone, self.segment if goes_on else None)
-        if self.cache.free + self.cache.freed_by(gone) < tokens:
-            raise StreamError(
-                ErrorCode.OUT_OF_MEMORY,
-                'Open answers still read what the stream has dropped, and the KV cache is full; '
-                'new frames are taken again when an answer has ended. Ask for shorter answers, '
-                'or raise the capacity.')
+        gone = self._to_go(tokens, times_ns, goes_on)
+        if not self.cache.has_room(tokens, gone):
+            raise self.cache.still_read()
         self.let_go(gone)
 
     def let_go(self, units: Sequence[Unit]) -> None:
@@ -115,6 +107,13 @@ class StreamMemory:
         if old:
             self.let_go([unit for unit in self.cache.units
                           if unit.label.kind is Kind.TURN and unit.label.group in old])
+
+    def _to_go(self, tokens: int, times_ns: Sequence[int] = (), goes_on: bool = False,
+               ) -> list[Unit]:
+        """Return what has to go for so many new tokens; see ``make_room``."""
+        gone = self._expired(times_ns)
+        gone += self._surplus(tokens, gone)
+        return gone + self.empty_marks(gone, self.segment if goes_on else None)
 
     def _expired(self, times_ns: Sequence[int]) -> list[Unit]:
         """Return the patches whose time is over: the next one came before the window began."""

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence, Set
+import contextlib
 import functools
 import threading
 import time
@@ -12,12 +13,14 @@ from typing import TypeVar
 
 from streamvlm_ros.engine.ahead import encode_together
 from streamvlm_ros.engine.desk import decode_open
-from streamvlm_ros.engine.errors import as_stream_error
 from streamvlm_ros.engine.policy import Policy, Rota, Turn, Turns
 from streamvlm_ros.engine.served_stream import not_active, ServedStream
 from streamvlm_ros.engine.turn_clock import clock_for, HostClock
+from streamvlm_ros.engine.worker_status import Pulse
 
 T = TypeVar('T')
+LONGEST = 60.0  # seconds of sleep; a request's own time may be longer than a lock can wait
+LONGEST_PAUSE = 1.0  # seconds between rounds that bring nothing but faults
 
 
 class ModelThread:
@@ -25,10 +28,12 @@ class ModelThread:
 
     ``policy.py`` says whose turn it is.  Streams have their chunks in turns, and open their
     questions in turns; what several have due is encoded in one call, and their open answers are
-    decoded as one batch.  A fault in one stream ends that one, and the others go on.
+    decoded as one batch.  Nothing but ``stop`` ends it: a fault is counted against the stream in
+    whose step it came, or against all of them, and the next round begins.
 
     Attributes:
         wake: the lock of everything that others hand in; notified when there is work.
+        pulse: what the thread is doing.
 
     """
 
@@ -43,11 +48,14 @@ class ModelThread:
 
         """
         self.wake = threading.Condition()
+        self.pulse = Pulse()
         self._turns = Turns(Policy.named(policy), HostClock())
         self._streams: list[ServedStream] = []
         self._chunks: Rota[ServedStream] = Rota()
         self._questions: Rota[ServedStream] = Rota()
         self._stopping = False
+        self._faulty = False  # this round
+        self._pause = 0.0  # seconds until the next round, after one with a fault
         self._thread = threading.Thread(target=self._run, name='streamvlm-worker', daemon=True)
 
     def add(self, stream: ServedStream) -> None:
@@ -63,7 +71,7 @@ class ModelThread:
             if not self._streams:
                 self._turns.clock = clock_for(
                     {parameter.device for parameter in stream.model.parameters()})
-            # Another list each time: whoever goes through one needs no lock.
+            # Copied on write: whoever goes through one needs no lock.
             self._streams = [*self._streams, stream]
             self._chunks.join(stream)
             self._questions.join(stream)
@@ -106,43 +114,48 @@ class ModelThread:
 
     def _run(self) -> None:
         """Work until stopped; then end everything that is open."""
-        error, failed = not_active(), False
-        try:
-            while self._wait_for_work():
-                for stream in self._served():
-                    self._guard(stream, stream.run_calls)
-                self._take_turn()
-                for stream in self._served():
-                    self._guard(stream, stream.tell_changes)
-        except Exception as fault:
-            error, failed = as_stream_error(fault), True
-        with self.wake:
-            self._stopping = True
+        while not self._stopping:
+            self._faulty = False
+            try:
+                if self._wait_for_work():
+                    self._round()
+            except BaseException as fault:  # not even sys.exit() of a library ends it
+                for stream in self._streams:
+                    self._blame(stream, fault)
+            # Rounds that bring nothing but faults come ever more seldom.
+            self._pause = min(LONGEST_PAUSE, max(0.01, 2 * self._pause)) * self._faulty
         for stream in self._streams:
-            stream.end(error, failed)
+            with contextlib.suppress(Exception):
+                stream.end(not_active())
 
-    def _served(self) -> list[ServedStream]:
-        return [stream for stream in self._streams if not stream.ended]
+    def _round(self) -> None:
+        for stream in self._streams:
+            self._guard(stream, stream.run_calls)
+        self._take_turn()
+        for stream in self._streams:
+            self._guard(stream, stream.tell_changes)
 
     def _wait_for_work(self) -> bool:
-        """Sleep until there is something to do; return False when it is time to stop."""
+        """Sleep until there is something to do; return False when it is time to look again."""
         with self.wake:
-            while not self._stopping:
-                for stream in self._served():
-                    self._guard(stream, stream.expire)
-                if any(stream.has_calls for stream in self._served()) \
-                        or any(map(any, self._due().values())):
-                    return True
-                deadline = min((stream.desk.deadline for stream in self._served()),
-                               default=float('inf'))
-                left = deadline - time.perf_counter()
-                self.wake.wait(None if left == float('inf') else max(0.0, left))
+            if self._pause:
+                self.wake.wait(self._pause)
+            self.pulse.begin()
+            for stream in self._streams:
+                self._guard(stream, stream.expire)
+            if self._stopping or any(stream.has_calls for stream in self._streams) \
+                    or any(map(any, self._due().values())):
+                return not self._stopping
+            deadline = min((stream.desk.deadline for stream in self._streams), default=LONGEST)
+            self.pulse.rest()
+            if not self._pause and not self._faulty:
+                self.wake.wait(min(LONGEST, max(0.0, deadline - time.perf_counter())))
             return False
 
     def _due(self) -> dict[ServedStream, tuple[bool, bool]]:
         """Return for every stream whether frames and whether answers wait; with the lock held."""
         due = {}
-        for stream in self._served():
+        for stream in self._streams:
             due[stream] = self._guard(stream, stream.due) or (False, False)
         return due
 
@@ -160,24 +173,29 @@ class ModelThread:
 
     def _take_frames(self, waiting: Set[ServedStream]) -> None:
         """Prefill a chunk of the stream that had none for longest."""
+        self.pulse.doing('encoding frames')
         self._encode_ahead(self._chunks.line(waiting.__contains__))
         stream = self._chunks.next(waiting.__contains__)
         assert stream is not None
         self._guard(stream, stream.take_frames)
 
     def _answer(self, served: Set[ServedStream]) -> None:
-        """Open a question, and decode a token of every open answer."""
+        """Prefill a piece of a question, and decode a token of every open answer."""
         with self.wake:
-            asked = self._questions.next(lambda each: each in served and each.question_waits())
+            asked = self._questions.next(lambda each: each in served and bool(
+                self._guard(each, each.question_waits)))
         if asked is not None:
-            self._guard(asked, asked.open_question)
-        decoded = decode_open([stream.desk for stream in self._served()])
-        for stream in self._served():
-            self._guard(stream, functools.partial(
-                stream.desk.hand_over, decoded.get(stream.desk, ())))
+            self.pulse.doing('prefilling a question')
+            self._guard(asked, asked.prefill_question)
+        self.pulse.doing('decoding answers')
+        try:
+            decode_open([stream.desk for stream in self._streams])
+        finally:
+            for stream in self._streams:
+                self._guard(stream, stream.hand_over)
 
     def _encode_ahead(self, streams: Sequence[ServedStream]) -> None:
-        """Encode the first stream's chunk in one call with those of others in line behind it.
+        """Encode the first stream's chunk in one call with those of others in line after it.
 
         Nothing is prefilled yet: each stream finds its chunk encoded when it has its turn.
         """
@@ -188,12 +206,18 @@ class ModelThread:
         # Without the first one's, the others' can wait for more to join them.
         if streams[0] in chunks.values():
             for chunk in encode_together(list(chunks)):
-                chunks[chunk].hold(chunk)
+                self._guard(chunks[chunk], functools.partial(chunks[chunk].hold, chunk))
 
     def _guard(self, stream: ServedStream, step: Callable[[], T]) -> T | None:
-        """Do something for a stream; a fault that it cannot deal with ends this stream only."""
+        """Do something for a stream; a fault that it does not deal with itself is counted."""
         try:
             return step()
         except Exception as fault:
-            stream.end(as_stream_error(fault), failed=True)
+            self._blame(stream, fault)
             return None
+
+    def _blame(self, stream: ServedStream, fault: BaseException) -> None:
+        """Count a fault against a stream."""
+        self._faulty = True
+        with contextlib.suppress(Exception):  # it may be what has failed
+            stream.fault(fault)

@@ -4,32 +4,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 import time
 
 from streamvlm_ros.engine.answering import Answering
+from streamvlm_ros.engine.branch import Branch
 from streamvlm_ros.engine.chunks import EncodedChunk
 from streamvlm_ros.engine.results import Answer, Choice
 from streamvlm_ros.engine.stream import FrameStream
 
 
 class OpenQuestion:
-    """A question over the stream as it stood, answered one decode step at a time.
+    """A question over the stream as it stood: prefilled piece by piece, then decoded.
 
     Attributes:
-        answering: the decoding; None for a choice question, which needs no decoding.
+        pieces: its prefill; each step is one pass.  None: it is done.
+        answering: the decoding; None before the first token, and for a choice question.
+        branch: what it sees, and where its own tokens go.
         update_state: whether question and answer are to be kept in the stream.
         ids: the branch's ids, down to where the answer begins.
-        chunk: the odd frame's part of them, if there is one.
+        chunk: the part of them for frames that wait for their chunk to fill, if there are any.
 
     """
 
-    def __init__(self, question: str, update_state: bool, ids: Sequence[int],
-                 chunk: EncodedChunk | None, began: float, stream: FrameStream) -> None:
-        """Remember what the question saw."""
+    def __init__(self, question: str, ids: Sequence[int], chunk: EncodedChunk | None,
+                 began: float, stream: FrameStream, branch: Branch) -> None:
+        """Remember what the question sees."""
         assert stream.newest is not None
+        self.pieces: Generator[None, None, Answering | Choice] | None = None
         self.answering: Answering | None = None
-        self.update_state = update_state
+        self.branch = branch
+        self.update_state = False
         self._question = question
         self.ids, self.chunk = ids, chunk
         self._prompt_tokens = stream.state.length + len(ids)
@@ -37,19 +42,26 @@ class OpenQuestion:
         self._oldest_stamp_ns, self._newest = stream.oldest_stamp_ns, stream.newest
         self._frames, self._epoch = stream.frames_held, stream.epoch
         self._ttft = 0.0
+        self._choice: Choice | None = None
 
     @property
     def ended(self) -> bool:
-        """Whether there is nothing more to decode."""
-        return self.answering is None or bool(self.answering.finish_reason)
+        """Whether there is nothing more to prefill or to decode."""
+        return self.pieces is None and (
+            self.answering is None or bool(self.answering.finish_reason))
 
-    def first_token(self) -> None:
-        """Take the time to first token: right after the question's prefill."""
+    def prefilled(self, result: Answering | Choice) -> None:
+        """Take what the prefill gave, and the time to first token: right after it."""
+        self.pieces = None
+        if isinstance(result, Choice):
+            self._choice = result
+        else:
+            self.answering = result
         self._ttft = time.perf_counter() - self._began
 
-    def answer(self, choice: Choice | None = None, finish_reason: str = '') -> Answer:
+    def answer(self, finish_reason: str = '') -> Answer:
         """Return the answer as far as it is decoded."""
-        decoded = self.answering
+        decoded, choice = self.answering, self._choice
         return Answer(
             question=self._question,
             text=choice.text if choice else decoded.text if decoded else '',

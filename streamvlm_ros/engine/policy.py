@@ -120,9 +120,11 @@ class Turns:
     def timed(self, turn: Turn) -> Iterator[None]:
         """Count the time that a turn takes."""
         self.clock.begin()
-        yield
-        self.clock.end(turn)
-        self._running[turn] += 1
+        try:
+            yield
+        finally:
+            self.clock.end(turn)
+            self._running[turn] += 1
 
     def _count(self) -> None:
         """Count the turns that are done by now."""

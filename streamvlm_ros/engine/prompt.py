@@ -16,6 +16,9 @@ from streamvlm_ros.engine.errors import ErrorCode, StreamError
 from streamvlm_ros.engine.processor import StreamProcessor
 
 MAX_CHOICES = 26
+# Of a text so many characters a token are taken before it is tokenised; the rest of the bound is
+# its tokens.  English has about 4, and only runs of one character have more than this.
+CHARACTERS_PER_TOKEN = 16
 _QUESTION = 'QUESTION-GOES-HERE'
 _ANSWER = 'ANSWER-GOES-HERE'
 
@@ -38,10 +41,26 @@ class Prompt:
 
     """
 
-    def __init__(self, processor: StreamProcessor, system_prompt: str,
-                 stop: Sequence[int]) -> None:
-        """Render the chat template once, and cut it."""
-        tokenizer = processor.tokenizer
+    def __init__(self, processor: StreamProcessor, system_prompt: str, stop: Sequence[int],
+                 max_question_tokens: int = 2048, max_system_tokens: int = 2048) -> None:
+        """Render the chat template once, and cut it.
+
+        Args:
+            processor: knows the tokenizer and the template.
+            system_prompt: the system turn's text; empty: the template's own.
+            stop: ids that end an answer.
+            max_question_tokens: most tokens of a question, its choices included.
+            max_system_tokens: most tokens of ``system_prompt``.
+
+        Raises:
+            StreamError: INVALID_REQUEST; the system prompt is too long.
+
+        """
+        self._tokenizer = tokenizer = processor.tokenizer
+        self._max_tokens = max_question_tokens
+        self._check_length('system prompt', len(system_prompt), max_system_tokens)
+        if system_prompt:
+            self._check_tokens('system prompt', len(self._ids(system_prompt)), max_system_tokens)
         system = ([{'role': 'system', 'content': [{'type': 'text', 'text': system_prompt}]}]
                   if system_prompt else [])
         turn: list[dict[str, Any]] = [*system, {'role': 'user', 'content': [
@@ -59,10 +78,9 @@ class Prompt:
         if not first.endswith(start) or not rest.startswith(end):
             raise ValueError('The chat template does not put <|vision_start|> and <|vision_end|> '
                              'around a video; it is no Qwen2.5-VL template.')
-        self._tokenizer = tokenizer
         self._control = sorted(tokenizer.get_added_vocab())
         self._vision_start, self._vision_end = self._ids(start), self._ids(end)
-        self._behind_question = self._ids(rest.split(_QUESTION)[1])
+        self._after_question = self._ids(rest.split(_QUESTION)[1])
         between = render(more).split(_ANSWER)[1].split(_QUESTION)[0]
         turn_end, separator, user = between.partition('<|im_start|>')
         self.turn_end = self._ids(turn_end)
@@ -100,14 +118,18 @@ class Prompt:
         """Return a question's own ids, down to where the answer begins.
 
         Raises:
-            StreamError: INVALID_REQUEST for an empty question or one with control tokens.
+            StreamError: INVALID_REQUEST for an empty question, one that is too long, or one with
+                control tokens.
 
         """
+        self._check_length('question', len(question), self._max_tokens)
         text = question.strip()
         if not text:
             raise StreamError(ErrorCode.INVALID_REQUEST, 'The question is empty; ask something.')
         self._refuse_control_tokens('question', text)
-        return [*self._ids(text), *self._behind_question]
+        ids = [*self._ids(text), *self._after_question]
+        self._check_tokens('question', len(ids), self._max_tokens)
+        return ids
 
     def choice_question(self, question: str, choices: Sequence[str],
                         ) -> tuple[list[int], list[list[int]]]:
@@ -116,27 +138,34 @@ class Prompt:
         The choices are listed in sorted order, so that the caller's order cannot matter.
 
         Raises:
-            StreamError: INVALID_REQUEST for too few, too many, empty or equal choices.
+            StreamError: INVALID_REQUEST for too few, too many, empty or equal choices, or where
+                question and choices together are too long.
 
         """
-        texts = [choice.strip() for choice in choices]
-        wrong = ''
-        if len(texts) < 2:
-            wrong = f'{len(texts)} choices were given; give at least two.'
-        elif len(texts) > MAX_CHOICES:
-            wrong = f'{len(texts)} choices were given; give at most {MAX_CHOICES}.'
-        elif not all(texts):
-            wrong = 'A choice is empty; give every choice a text.'
-        elif len(set(texts)) < len(texts):
-            wrong = 'The same choice was given twice; give different ones.'
+        wrong, texts = '', []
+        if len(choices) < 2:
+            wrong = f'{len(choices)} choices were given; give at least two.'
+        elif len(choices) > MAX_CHOICES:
+            wrong = f'{len(choices)} choices were given; give at most {MAX_CHOICES}.'
+        else:
+            self._check_length('question with its choices',
+                               len(question) + sum(map(len, choices)), self._max_tokens)
+            texts = [choice.strip() for choice in choices]
+            if not all(texts):
+                wrong = 'A choice is empty; give every choice a text.'
+            elif len(set(texts)) < len(texts):
+                wrong = 'The same choice was given twice; give different ones.'
         if wrong:
             raise StreamError(ErrorCode.INVALID_REQUEST, wrong)
         for text in texts:
             self._refuse_control_tokens('choice', text)
         if question.strip():
             question = f'{question.strip()}\nAnswer with one of: {", ".join(sorted(texts))}.'
-        return (self.question(question),
-                [[*self._ids(text), self.turn_end[0]] for text in texts])
+        asked = self.question(question)
+        scored = [[*self._ids(text), self.turn_end[0]] for text in texts]
+        self._check_tokens('question with its choices', tree_tokens(asked, scored),
+                           self._max_tokens)
+        return asked, scored
 
     def text(self, tokens: Sequence[int]) -> str:
         """Return the words of answer tokens, without control tokens."""
@@ -145,8 +174,29 @@ class Prompt:
     def _ids(self, text: str) -> list[int]:
         return self._tokenizer.encode(text, add_special_tokens=False)
 
+    @staticmethod
+    def _check_length(what: str, characters: int, tokens: int) -> None:
+        """Refuse a text by its length alone, before anything is done with it."""
+        if characters > tokens * CHARACTERS_PER_TOKEN:
+            raise StreamError(
+                ErrorCode.INVALID_REQUEST,
+                f'The {what} has {characters:,} characters; give at most '
+                f'{tokens * CHARACTERS_PER_TOKEN:,} ({CHARACTERS_PER_TOKEN} for each of '
+                f'{tokens:,} tokens).')
+
+    @staticmethod
+    def _check_tokens(what: str, tokens: int, most: int) -> None:
+        if tokens > most:
+            raise StreamError(ErrorCode.INVALID_REQUEST,
+                              f'The {what} has {tokens:,} tokens; give at most {most:,}.')
+
     def _refuse_control_tokens(self, what: str, text: str) -> None:
         for token in self._control:
             if token in text:
                 raise StreamError(ErrorCode.INVALID_REQUEST,
                                   f'The {what} contains the control token {token}; leave it out.')
+
+
+def tree_tokens(asked: Sequence[int], scored: Sequence[Sequence[int]]) -> int:
+    """Return how many tokens are prefilled to score choices: all but each choice's last one."""
+    return len(asked) + sum(len(choice) - 1 for choice in scored)

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 import time
 
 import torch
@@ -17,7 +17,6 @@ from streamvlm_ros.engine.answering import (
     Sampling,
 )
 from streamvlm_ros.engine.branch import Branch
-from streamvlm_ros.engine.chunks import EncodedChunk
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
 from streamvlm_ros.engine.model import StreamQwenModel
 from streamvlm_ros.engine.open_question import OpenQuestion
@@ -45,18 +44,31 @@ class Questions:
     def must_wait(self) -> bool:
         """Whether no question should be opened until an open one has ended.
 
-        A question prefills the pairs that wait, and these may have no room yet; or positions are
-        to be counted anew, which no branch may see happen.
+        Positions are to be counted anew, which no branch may see happen.
         """
-        stream = self._stream
-        return stream.rebase_due or (len(stream.pending) > 1 and stream.must_wait)
+        return self._stream.rebase_due
 
-    @torch.inference_mode()
     def open(self, question: str, max_new_tokens: int = 128, update_state: bool = False,
              sampling: Sampling = GREEDY, began: float | None = None) -> OpenQuestion:
-        """Prefill a question on a branch of its own and draw its first token.
+        """Prefill a question on a branch of its own and draw its first token; see ``begin``."""
+        opened = self.begin(question, max_new_tokens, update_state, sampling, began)
+        self._finish_prefill(opened)
+        return opened
 
-        ``close`` or ``abandon`` must follow: until then the branch holds what it sees.
+    def choose(self, question: str, choices: Sequence[str]) -> Answer:
+        """Answer a choice question; see ``VideoStreamingInference.ask_choice``."""
+        opened = self.begin_choice(question, choices)
+        self._finish_prefill(opened)
+        return self.close(opened)
+
+    @torch.inference_mode()
+    def begin(self, question: str, max_new_tokens: int = 128, update_state: bool = False,
+              sampling: Sampling = GREEDY, began: float | None = None) -> OpenQuestion:
+        """Open a question on a branch of its own; ``advance`` prefills it piece by piece.
+
+        The stream stays as it is, to the byte: frames that wait for their chunk to fill go into
+        the branch.  ``close`` or ``abandon`` must follow: until then the branch holds what it
+        sees.
 
         Args:
             question: what to ask.
@@ -70,28 +82,35 @@ class Questions:
             StreamError: INVALID_REQUEST, NO_FRAMES, or OUT_OF_MEMORY.
 
         """
-        began = time.perf_counter() if began is None else began
         if not 1 <= max_new_tokens <= self._stream.cache.capacity:
             raise StreamError(ErrorCode.INVALID_REQUEST,
                               f'max_new_tokens is {max_new_tokens}; give 1 to '
                               f'{self._stream.cache.capacity}.')
         asked = self._prompt.question(question)
-        chunk = self._newest_frames()
-        ids = self._behind_newest(chunk, asked)
-        if update_state:
-            self._stream.memory.check(
-                len(ids) + max_new_tokens + len(self._prompt.turn_end) + 1)
-        branch = Branch(self.model, self._stream.cache, self._stream.state)
-        try:
-            opened = OpenQuestion(question, update_state, ids, chunk, began, self._stream)
-            logits = finish(branch.prefill_pieces(BranchPrompt(
-                chunk, None, ids[len(chunk.ids):] if chunk else ids)))
-            opened.answering = Answering(branch, logits, self._prompt, max_new_tokens, sampling)
-        except BaseException:
-            branch.close()
-            raise
-        opened.first_token()
+        # The answer's last token, fed or not, and the end of its turn.
+        room = max_new_tokens + len(self._prompt.turn_end) + 1 if update_state else 0
+        opened, prompt = self._begin(question, asked, began, room)
+        opened.update_state = update_state
+        opened.pieces = self._answer(opened.branch, prompt, max_new_tokens, sampling)
         return opened
+
+    @torch.inference_mode()
+    def begin_choice(self, question: str, choices: Sequence[str],
+                     began: float | None = None) -> OpenQuestion:
+        """Open a choice question; otherwise as ``begin``.  ``close`` gives the answer."""
+        asked, scored = self._prompt.choice_question(question, choices)
+        opened, prompt = self._begin(question, asked, began)
+        opened.pieces = self._choose(opened.branch, prompt, choices, scored)
+        return opened
+
+    @torch.inference_mode()
+    def advance(self, opened: OpenQuestion) -> None:
+        """Prefill the next piece of an open question, if one is left."""
+        if opened.pieces is not None:
+            try:
+                next(opened.pieces)
+            except StopIteration as last:
+                opened.prefilled(last.value)
 
     @torch.inference_mode()
     def decode(self, opened: Sequence[OpenQuestion]) -> None:
@@ -111,24 +130,9 @@ class Questions:
 
     def abandon(self, opened: OpenQuestion) -> None:
         """Free what an open question holds; nothing of it is kept.  May be called again."""
-        if opened.answering is not None:
-            opened.answering.branch.close()
-
-    @torch.inference_mode()
-    def choose(self, question: str, choices: Sequence[str],
-               began: float | None = None) -> Answer:
-        """Answer a choice question; see ``VideoStreamingInference.ask_choice``."""
-        began = time.perf_counter() if began is None else began
-        asked, scored = self._prompt.choice_question(question, choices)
-        chunk = self._newest_frames()
-        ids = self._behind_newest(chunk, asked)
-        opened = OpenQuestion(question, False, ids, chunk, began, self._stream)
-        [scores] = self._score([
-            ChoicePrompt(chunk, None, ids[len(chunk.ids):] if chunk else ids, scored)])
-        opened.first_token()
-        probabilities = scores.tolist()
-        best = max(range(len(choices)), key=probabilities.__getitem__)
-        return opened.answer(Choice(choices[best], best, tuple(probabilities)))
+        if opened.pieces is not None:
+            opened.pieces.close()
+        opened.branch.close()
 
     @torch.inference_mode()
     def score(self, asked: Sequence[tuple[Sequence[int], Sequence[Sequence[int]]]],
@@ -144,20 +148,68 @@ class Questions:
 
         """
         enter = self._prompt.enter_user_turn(self._stream.place)
-        scores = self._score([ChoicePrompt(None, None, [*enter, *ids], choices)
-                              for ids, choices in asked])
-        return [tuple(each.tolist()) for each in scores]
-
-    def _score(self, prompts: Sequence[ChoicePrompt]) -> list[torch.Tensor]:
         branch = Branch(self.model, self._stream.cache, self._stream.state)
         try:
-            return [scores.softmax(-1) for scores in finish(branch.score_pieces(prompts))]
+            scores = finish(branch.score_pieces(
+                [ChoicePrompt(None, None, [*enter, *ids], choices) for ids, choices in asked]))
         finally:
             branch.close()
+        return [tuple(each.softmax(-1).tolist()) for each in scores]
+
+    def _begin(self, question: str, asked: Sequence[int], began: float | None, room: int = 0,
+               ) -> tuple[OpenQuestion, BranchPrompt]:
+        """Open a branch for a question's own ids, and what of the stream has to come before them.
+
+        Args:
+            question: as it was asked.
+            asked: its ids.
+            began: when it was asked.
+            room: tokens besides for which the stream must have room, where all are to be kept.
+
+        """
+        stream = self._stream
+        if stream.newest is None:
+            raise StreamError(ErrorCode.NO_FRAMES,
+                              'No frame has come in yet; check the camera topic, or wait.')
+        # Where answers were open when a chunk should have done it.
+        stream.rebase()
+        began = time.perf_counter() if began is None else began
+        chunk = stream.waiting_chunk()
+        enter = self._prompt.enter_user_turn(chunk.place if chunk else stream.place)
+        prompt = BranchPrompt(chunk, stream.skipped_ns, [*enter, *asked])
+        ids = [*(chunk.ids if chunk else ()), *prompt.ids]
+        if room:
+            stream.memory.check(len(ids) + room)
+        branch = Branch(self.model, stream.cache, stream.state)
+        return OpenQuestion(question, ids, chunk, began, stream, branch), prompt
+
+    def _answer(self, branch: Branch, prompt: BranchPrompt, max_new_tokens: int,
+                sampling: Sampling) -> Generator[None, None, Answering]:
+        """Prefill a question in free text, and draw its first token."""
+        logits = yield from branch.prefill_pieces(prompt)
+        return Answering(branch, logits, self._prompt, max_new_tokens, sampling)
+
+    @staticmethod
+    def _choose(branch: Branch, prompt: BranchPrompt, choices: Sequence[str],
+                scored: Sequence[Sequence[int]]) -> Generator[None, None, Choice]:
+        """Score a choice question."""
+        [scores] = yield from branch.score_pieces(
+            [ChoicePrompt(prompt.chunk, prompt.passed_ns, prompt.ids, scored)])
+        probabilities = scores.softmax(-1).tolist()
+        best = max(range(len(choices)), key=probabilities.__getitem__)
+        return Choice(choices[best], best, tuple(probabilities))
+
+    def _finish_prefill(self, opened: OpenQuestion) -> None:
+        try:
+            while opened.pieces is not None:
+                self.advance(opened)
+        except BaseException:
+            self.abandon(opened)
+            raise
 
     def _keep(self, opened: OpenQuestion, answering: Answering) -> None:
         """Make an answered branch part of the stream."""
-        branch, end = answering.branch, self._prompt.turn_end
+        branch, end = opened.branch, self._prompt.turn_end
         if answering.tokens[-1] != end[0]:
             # The last token drawn was never fed.
             feed_last_tokens(self.model, [answering])
@@ -167,17 +219,3 @@ class Questions:
         # An answer's token has a text token's place, whatever the model has drawn.
         answer = end[:1] * (branch.context.tail.length - len(opened.ids))
         self._stream.keep_turn(opened.chunk, [*opened.ids, *answer], branch.context.tail)
-
-    def _newest_frames(self) -> EncodedChunk | None:
-        """Prefill whole pending pairs; return the odd frame's part of the question's branch."""
-        if self._stream.newest is None:
-            raise StreamError(ErrorCode.NO_FRAMES,
-                              'No frame has come in yet; check the camera topic, or wait.')
-        self._stream.flush()
-        frames = self._stream.tail_frames()
-        return self._stream.encode(frames) if frames else None
-
-    def _behind_newest(self, chunk: EncodedChunk | None, asked: Sequence[int]) -> list[int]:
-        """Return the branch's ids: the odd frame's chunk, if there is one, and the question."""
-        place = chunk.place if chunk else self._stream.place
-        return [*(chunk.ids if chunk else []), *self._prompt.enter_user_turn(place), *asked]

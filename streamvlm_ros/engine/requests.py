@@ -25,6 +25,7 @@ class Call(Generic[T]):
 
     Attributes:
         future: where its result or the StreamError goes.
+        error: what the function has raised.
 
     """
 
@@ -33,7 +34,7 @@ class Call(Generic[T]):
         self.future: Future[T] = Future()
         self._function = function
         self._result: T | None = None
-        self._error: BaseException | None = None
+        self.error: Exception | None = None
 
     def run(self, engine: VideoStreamingInference) -> None:
         """Run the function, unless the caller has cancelled; the result is kept back."""
@@ -42,12 +43,12 @@ class Call(Generic[T]):
         try:
             self._result = self._function(engine)
         except Exception as error:
-            self._error = error
+            self.error = error
 
     def hand_over(self) -> None:
         """Give the result to who waits for it, once everything that follows from it is done."""
-        if self._error is not None:
-            self.fail(self._error)
+        if self.error is not None:
+            self.fail(self.error)
         else:
             with contextlib.suppress(InvalidStateError):
                 self.future.set_result(self._result)  # type: ignore[arg-type]
@@ -99,10 +100,12 @@ class Request:
     def tell_progress(self) -> None:
         """Tell who wants to know the answer so far, unless that was done just now."""
         now = time.perf_counter()
-        if self.on_progress is not None and self.opened is not None \
-                and not self.future.done() and now - self.told >= PROGRESS_PERIOD:
+        opened = self.opened
+        if self.on_progress is None or opened is None or opened.answering is None:
+            return
+        if not self.future.done() and now - self.told >= PROGRESS_PERIOD:
             self.told = now
-            self.on_progress(self.opened.answer())
+            self.on_progress(opened.answer())
 
     def finish(self, result: Any) -> None:
         """Hand the result over, unless the caller has cancelled."""

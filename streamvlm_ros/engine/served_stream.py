@@ -7,16 +7,29 @@ from __future__ import annotations
 from collections.abc import Callable
 import contextlib
 import threading
+import traceback
 from typing import Any
+import weakref
 
 from streamvlm_ros.engine.ahead import DueChunk
 from streamvlm_ros.engine.desk import AnswerDesk
-from streamvlm_ros.engine.errors import as_stream_error, ErrorCode, StreamError
+from streamvlm_ros.engine.errors import (
+    as_stream_error,
+    ErrorCode,
+    StillReadError,
+    StreamError,
+)
 from streamvlm_ros.engine.inference import VideoStreamingInference
-from streamvlm_ros.engine.intake import append_next, FrameIntake
+from streamvlm_ros.engine.intake import FrameIntake, WaitingFrame
+from streamvlm_ros.engine.pin import Pin
 from streamvlm_ros.engine.requests import Call, Request
 from streamvlm_ros.engine.watch import WatchEvent
-from streamvlm_ros.engine.worker_status import Counters, WorkerStatus
+from streamvlm_ros.engine.worker_status import Counters, Pulse, WorkerStatus
+
+# Faults of the program in a row, with nothing between them that succeeds, until the memory is
+# emptied: what comes of it again and again may lie in it.
+FAULTS_UNTIL_RESET = 3
+MOST_LOGGED = 100  # different faults whose tracebacks are logged
 
 
 class ServedStream:
@@ -33,12 +46,12 @@ class ServedStream:
         paused: frames that come are left out.
         stale_after: seconds without a frame until the stream is stale; 0: never.
         closed: nothing is taken in any more.
-        ended: it is not served any more.
 
     """
 
     def __init__(self, engine: VideoStreamingInference, queue_frames: int,
-                 wake: threading.Condition, on_change: Callable[[], None] | None,
+                 wake: threading.Condition, pulse: Pulse, log: Callable[[str], object],
+                 on_change: Callable[[], None] | None,
                  on_watch_event: Callable[[WatchEvent], None] | None) -> None:
         """Take the engine over; see ``StreamWorker``."""
         self.wake = wake
@@ -46,18 +59,22 @@ class ServedStream:
         self.model = engine.questions.model
         self.counters = Counters()
         self.intake = FrameIntake(engine.settings, queue_frames, self.counters)
-        self.desk = AnswerDesk(engine.questions)
+        self.desk = AnswerDesk(engine.questions, self.request_fault)
         self.paused = False
         self.stale_after = 0.0
         self.closed = False
-        self.ended = False
-        self._failed = False
+        self._pulse = pulse
+        self._log = log
         self._on_change = on_change
         self._on_watch_event = on_watch_event
         self._calls: list[Call[Any]] = []
         self._info = engine.get_cache_info()
         self._epoch = engine.epoch
         self._told = ('', -1, '')
+        self._faults = 0  # since something has last succeeded
+        self._logged: set[str] = set()
+        # Who read what the next chunk needs; until one of them has ended no frame is taken.
+        self._blocked_by: tuple[weakref.ref[Pin], ...] = ()
 
     def submit(self, work: Request | Call[Any]) -> None:
         """Take a request or a call in; it fails with NOT_ACTIVE when nothing is any more."""
@@ -75,7 +92,7 @@ class ServedStream:
         """Return the stream's status; never waits for the model."""
         with self.wake:
             return self.counters.status(self._state(), self._info, self.intake.waiting,
-                                        self.desk.pending)
+                                        self.desk.pending, self._pulse)
 
     # What follows is for the model's thread.
 
@@ -90,12 +107,11 @@ class ServedStream:
 
     def due(self) -> tuple[bool, bool]:
         """Tell whether frames wait that may be taken, and whether answers; with the lock held."""
-        frames = (bool(self.intake) and not self.desk.keeps_a_turn
-                  and not self.engine.frames_must_wait)
+        frames = bool(self.intake) and not self.desk.keeps_a_turn and not self._is_blocked()
         return frames, self.desk.due(self._newest_stamp())
 
     def question_waits(self) -> bool:
-        """Tell whether a question can be opened; with the lock held."""
+        """Tell whether a question can be prefilled; with the lock held."""
         return self.desk.is_ready(self._newest_stamp())
 
     def run_calls(self) -> None:
@@ -103,13 +119,20 @@ class ServedStream:
         with self.wake:
             calls, self._calls = self._calls, []
         for call in calls:
-            call.run(self.engine)
-            if self.engine.epoch != self._epoch:
-                with self.wake:
-                    self.intake.clear()
-                self._end_answers_of_old_epoch()
-            self._refresh()
-            call.hand_over()
+            self._pulse.doing('a service other than a question')
+            try:
+                call.run(self.engine)
+                if call.error and as_stream_error(call.error).code is ErrorCode.INTERNAL:
+                    self.request_fault(call.error)
+                if self.engine.epoch != self._epoch:
+                    with self.wake:
+                        self.intake.clear()
+                    self._end_answers_of_old_epoch()
+                self._refresh()
+            except Exception as error:
+                self.fault(error)
+            finally:
+                call.hand_over()
 
     def next_chunk(self) -> DueChunk | None:
         """Return the chunk that the next turn encodes, if frames enough wait for it."""
@@ -125,54 +148,115 @@ class ServedStream:
     def take_frames(self) -> None:
         """Append up to a chunk of waiting frames."""
         for _ in range(self.engine.settings.chunk_frames):
-            if not append_next(self.engine, self.intake, self.wake):
+            with self.wake:
+                frame = self.intake.take()
+            if frame is None or not self._append(frame):
                 return
             self._refresh()
             self._end_answers_of_old_epoch()
             self._score_watches()
 
-    def open_question(self) -> None:
-        """Open the first question that is ready, if it still is."""
+    def prefill_question(self) -> None:
+        """Prefill a piece of the first question that is begun or ready, if it still is."""
         with self.wake:
-            request = self.desk.next_ready(self._newest_stamp())
+            request = self.desk.next_to_prefill(self._newest_stamp())
         if request is not None:
-            self.desk.open(request)
-            self._score_watches()
+            self.desk.prefill(request)
+
+    def hand_over(self) -> None:
+        """Hand over what was decoded."""
+        self.desk.hand_over()
 
     def tell_changes(self) -> None:
         """Say when the status has changed in kind since the last time."""
         self._refresh()
         with self.wake:
             now = (self._state(), self._info.epoch, self.counters.last_error)
-        if now != self._told and self._on_change:
+        changed, self._told = now != self._told, now
+        if changed and self._on_change:
             self._on_change()
-        self._told = now
 
-    def end(self, error: StreamError, failed: bool = False) -> None:
-        """Serve it no more: everything that is open ends with the error.
-
-        Args:
-            error: why.
-            failed: it is a fault of the stream, which its status then shows.
-
-        """
+    def end(self, error: StreamError) -> None:
+        """Serve it no more: everything that is open ends with the error."""
         with self.wake:
-            if self.ended:
-                return
-            self.closed = self.ended = True
-            self._failed = failed
+            self.closed = True
             calls, self._calls = self._calls, []
-            if failed:
-                self.counters.fault(str(error))
             self.desk.end_all(error)
         for call in calls:
             call.fail(error)
-        if failed and self._on_change:
-            with contextlib.suppress(Exception):  # it may be what has failed
-                self._on_change()
+
+    def fault(self, error: BaseException) -> None:
+        """Count a fault of the program, log its traceback once, and go on from a clean state.
+
+        The stream keeps its memory where that is whole.  Where it is not, or faults come one
+        after another with no frame taken between them, it is emptied.
+        """
+        self._faults += 1
+        self._caught(error, empty=self._faults % FAULTS_UNTIL_RESET == 0)
+
+    def request_fault(self, error: BaseException) -> None:
+        """Do the same for a fault that has ended a request; however many, the memory stays."""
+        self._caught(error, empty=False)
+
+    def _caught(self, error: BaseException, empty: bool) -> None:
+        text = str(as_stream_error(error))
+        trace = ''.join(traceback.format_exception(error))
+        with self.wake:
+            self.counters.internal_faults += 1
+            self.counters.fault(f'A fault of the program was caught: {text}')
+        if trace not in self._logged and len(self._logged) < MOST_LOGGED:
+            self._logged.add(trace)
+            with contextlib.suppress(Exception):
+                self._log(f'A fault of the program was caught; please report it.\n{trace}')
+        if empty or not self.engine.is_consistent:
+            self._start_over(text)
+
+    def _start_over(self, why: str) -> None:
+        """Empty the memory, which a fault has damaged or which does not get over one."""
+        self.engine.reset()
+        with self.wake:
+            self.counters.memory_losses += 1
+            self.counters.fault(f'The memory was emptied after a fault of the program ({why}); '
+                                'the stream goes on from here.')
+        self._refresh()
+        self._end_answers_of_old_epoch()
+
+    def _append(self, frame: WaitingFrame) -> bool:
+        """Append a frame and say what became of it; return False where it has to wait."""
+        fault: StreamError | None = None
+        for _ in range(2):
+            taken = self.engine.frames_taken
+            try:
+                self._pulse.doing('taking a frame')
+                self.engine.append_frame(frame.image, frame.stamp_ns, frame.frame_id)
+                fault = None
+            except StillReadError:
+                with self.wake:
+                    self.intake.put_back(frame)
+                self._blocked_by = tuple(weakref.ref(pin) for pin in self.engine.readers)
+                return False
+            except Exception as error:
+                fault = as_stream_error(error)
+                if fault.code is ErrorCode.INTERNAL:
+                    self.fault(error)
+                    if self.engine.frames_taken == taken:
+                        continue  # once more: it may have been no fault of the frame's
+                    fault = None
+            break
+        with self.wake:
+            self.intake.taken(frame, fault)
+            self.intake.pending_frames = self.engine.get_cache_info().pending_frames
+        if fault is None:
+            self._faults = 0
+        return True
+
+    def _is_blocked(self) -> bool:
+        """Tell whether all who kept the last frame from being taken still read."""
+        pins = [ref() for ref in self._blocked_by]
+        return bool(pins) and all(pin is not None and pin.open for pin in pins)
 
     def _state(self) -> str:
-        if self._failed:
+        if self._faults >= FAULTS_UNTIL_RESET:
             return 'error'
         if self.paused:
             return 'paused'
@@ -197,16 +281,27 @@ class ServedStream:
             self.intake.pending_frames = self._info.pending_frames
             self.counters.chunks_alone = self.engine.ahead.alone
             self.counters.chunks_together = self.engine.ahead.together
+            self.counters.watch_tokens = self.engine.watch_tokens
+            self.counters.watch_seconds = self.engine.watch_seconds
 
     def _score_watches(self) -> None:
         """Score the watches if frames were prefilled, and tell what has changed."""
+        self._pulse.doing('scoring watches')
         try:
-            for event in self.engine.score_watches():
-                if self._on_watch_event:
-                    self._on_watch_event(event)
+            events = self.engine.score_watches()
         except Exception as error:
-            with self.wake:
-                self.counters.fault(str(as_stream_error(error)))
+            if as_stream_error(error).code is ErrorCode.INTERNAL:
+                self.fault(error)
+            else:
+                with self.wake:
+                    self.counters.fault(str(error))
+            return
+        tell = self._on_watch_event or (lambda event: None)
+        for event in events:
+            try:
+                tell(event)
+            except Exception as error:
+                self.fault(error)
 
     def _end_answers_of_old_epoch(self) -> None:
         if self.engine.epoch != self._epoch:

@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which places of a buffer are free: spans that are taken lowest first and given back."""
+"""Which slots of a buffer are free: spans that are taken round and round, and given back."""
 
 from __future__ import annotations
 
@@ -48,31 +48,47 @@ def cut(spans: Spans, tokens: int) -> tuple[Spans, Spans]:
     return tuple(first), tuple(rest)
 
 
-class SlotPool:
-    """The free slots of a buffer.
+def overlap(one: Spans, other: Iterable[tuple[int, int]]) -> bool:
+    """Tell whether any slot is in both."""
+    return any(start < end_ and start_ < end for start, end in one for start_, end_ in other)
 
-    The lowest are taken first and a taker may get several spans, so that no hole is left behind
-    because it is small, and what is taken stays in few spans.
+
+class SlotRing:
+    """The free slots of a buffer, which are taken round and round.
+
+    A taker gets the first free slots from a place on, beginning again at 0 after the last slot.
+    So a slot is taken again as late as can be, and which ones are taken depends on nothing but
+    what the stream has kept.  A taker may get several spans; no hole is left because it is small.
     """
 
     def __init__(self, slots: int) -> None:
         """Begin with all of them free."""
-        self.slots = slots
+        self._slots = slots
         self.free: Spans = ((0, slots),) if slots else ()
 
     def __len__(self) -> int:
         """Return how many slots are free."""
         return count(self.free)
 
-    def lowest(self, tokens: int) -> Spans:
-        """Return the lowest free slots without taking them; there must be as many."""
-        return cut(self.free, tokens)[0]
+    def following(self, place: int, tokens: int, besides: Spans = ()) -> Spans:
+        """Return the first free slots from ``place`` on, in the order of taking, as many as asked.
 
-    def take(self, tokens: int) -> Spans:
-        """Take the lowest free slots; there must be as many."""
-        taken, self.free = cut(self.free, tokens)
-        return taken
+        Args:
+            place: where to begin.
+            tokens: how many; fewer are returned where fewer are free.
+            besides: slots that count as free too.
 
-    def put(self, spans: Spans) -> None:
+        """
+        free = merge((*self.free, *besides)) if besides else self.free
+        after = tuple((max(start, place), end) for start, end in free if end > place)
+        before = tuple((start, min(end, place)) for start, end in free if start < place)
+        return cut((*after, *before), tokens)[0]
+
+    def take(self, spans: Spans) -> None:
+        """Take free slots."""
+        taken = complement(self.free, self._slots)
+        self.free = complement((*taken, *spans), self._slots)
+
+    def put(self, spans: Iterable[tuple[int, int]]) -> None:
         """Give slots back."""
         self.free = merge((*self.free, *spans))

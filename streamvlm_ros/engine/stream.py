@@ -4,12 +4,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+import contextlib
 import dataclasses
+
+import torch
 
 from streamvlm_ros.engine.ahead import Ahead
 from streamvlm_ros.engine.budget import cache_slots, rebase_position
 from streamvlm_ros.engine.chunks import ChunkEncoder, EncodedChunk
+from streamvlm_ros.engine.errors import ErrorCode, StillReadError
 from streamvlm_ros.engine.frames import Frame, PixelSettings
 from streamvlm_ros.engine.layout import turn_labels
 from streamvlm_ros.engine.memory import StreamMemory
@@ -34,7 +38,7 @@ class FrameStream:
         frames: frames that came since the stream began.
         newest: the last of them; None before any.
         epoch: number of the stream.
-        seen: the newest frame that is behind us: in the cache, or left out as still.
+        seen: the newest frame that is done with: in the cache, or left out as still.
         still: what leaves out temporal patches that show nothing new.
         pixels: the preprocessing, with the settings' bounds.
         paired: the newest frame that completed a pair.
@@ -59,7 +63,7 @@ class FrameStream:
         self.memory = StreamMemory(self.cache, settings.memory_seconds, settings.kept_turns,
                                    settings.slack)
         self.ahead = Ahead(self, model, settings.chunk_frames)
-        self._chunks = ChunkEncoder(model, prompt, self.pixels, self.memory, self.ahead,
+        self._chunks = ChunkEncoder(model, prompt, self.pixels, self.memory,
                                     append=settings.position_mode == 'append')
         self._largest = rebase_position(model, settings)
         self.epoch = 0
@@ -82,15 +86,17 @@ class FrameStream:
         self.size: tuple[int, int] | None = None
         self.left_out = 0
         self.skipped_ns: int | None = None
+        self._waiting: tuple[list[Frame], EncodedChunk] | None = None
+        self._rotating = False
 
     def append(self, frame: Frame) -> None:
         """Buffer a frame; prefill when a chunk is full or the image size changes.
 
         Raises:
-            StreamError: OUT_OF_MEMORY when a chunk can never fit, or not while open answers read
-                what was dropped; the frame was not taken, the stream is as it was.  The same holds
-                for whatever else the device raises in the prefill, except that what had to go for
-                the chunk may be gone.
+            StreamError: OUT_OF_MEMORY when a chunk can never fit; a StillReadError when it cannot
+                while open answers read what would go for it.  The frame was not taken, the stream
+                is as it was.  The same holds for whatever else the device raises in the prefill,
+                except that what had to go for the chunk may be gone.
 
         """
         if self.pending and frame.size != self.pending[-1].size:
@@ -112,7 +118,7 @@ class FrameStream:
             elif look is not None or not self._settings.skip_static:
                 # Half a patch may turn out to be still; then it needs no room.
                 self.memory.check(self._chunks.tokens(
-                    frame, len(self.pending), self.place, self.size))
+                    frame.size, len(self.pending), self.place, self.size))
             if len(self.pending) + self.left_out >= self._settings.chunk_frames:
                 self.flush()
         except BaseException:
@@ -125,39 +131,75 @@ class FrameStream:
         self.newest = frame
 
     def flush(self, complete: bool = False) -> None:
-        """Prefill the pending whole pairs; ``complete`` repeats a last odd frame and takes it."""
-        if self.state.last_cache_position > self._largest and not self.cache.pinned:
-            self.state = settle(self.memory, self.state, self._model.rotation, self._largest)
+        """Prefill the pending whole pairs; ``complete`` repeats a last odd frame and takes it.
+
+        Only here and in ``keep_turn`` does the stream change: a chunk is prefilled at its own
+        boundaries, and counts the positions anew that it has made too large.
+
+        Raises:
+            StreamError: as ``append``; the stream is then as it was.
+
+        """
         temporal = self.pixels.temporal_patch_size
         frames = self.pending[:len(self.pending) // temporal * temporal]
-        left, look, paired = self.pending[len(frames):], None, self.paired
+        left, look, skipped_ns = self.pending[len(frames):], None, self.skipped_ns
+        paired = self.paired
         if complete and left:
             look = self.still.look([left[-1], left[-1]])
             if look.still:
-                self.skipped_ns = left[-1].time_ns
+                skipped_ns = left[-1].time_ns
             else:
                 frames = [*self.pending, left[-1]]
             paired = left[-1]
             left = []
+        self.rebase()
         if frames:
-            chunk = self.encode(frames)
-            self._make_room(chunk, len(chunk.ids))
-            positions, state = self._model.position_rule.place(
-                self.state, chunk.ids, [chunk.part])
-            self._model.extend(chunk.ids, positions, self.cache, chunk.video)
-            self.cache.label(chunk.labels, positions)
-            self.memory.segment = chunk.segment
-            self.state = state
-            self.place = chunk.place
-            self.size = frames[-1].size
-        if self.skipped_ns is not None:
-            self.state = self._model.position_rule.pass_time(self.state, self.skipped_ns)
-            self.skipped_ns = None
+            self._prefill(frames)
+        if skipped_ns is not None:
+            self.state = self._model.position_rule.pass_time(self.state, skipped_ns)
         if look is not None:
             self.still.commit(look)
+        self.skipped_ns = None
         self.pending = left
         self.seen = self.paired = paired
         self.left_out = 0
+        if not self.cache.pinned:
+            self.rebase()
+
+    def rebase(self) -> None:
+        """Count positions anew if the newest chunk has passed the limit.
+
+        A chunk does it when it is prefilled.  Where open answers still read the keys it is left
+        to whoever comes first after them.
+
+        Raises:
+            StillReadError: BUSY; open answers read the keys.
+
+        """
+        if self.state.last_cache_position <= self._largest:
+            return
+        if self.cache.pinned:
+            raise StillReadError(
+                ErrorCode.BUSY, 'Positions are to be counted anew, which waits until the open '
+                'answers have ended; new frames are taken then. Ask for shorter answers.')
+        # Keys are rotated in place: a fault in the midst of it leaves nothing to go on with.
+        self._rotating = True
+        self.state = settle(self.memory, self.state, self._model.rotation, self._largest)
+        self._rotating = False
+
+    def waiting_chunk(self) -> EncodedChunk | None:
+        """Encode the frames that wait for their chunk to fill, an odd last one completed.
+
+        They are for a question's own branch; the stream will encode its chunk by itself, as if
+        nobody had asked.  Questions about the same frames share what was encoded.
+        """
+        if not self.pending:
+            return None
+        if self._waiting is None or self._waiting[0] is not self.pending:
+            odd = len(self.pending) % self.pixels.temporal_patch_size
+            frames = [*self.pending, *self.pending[-1:] * odd]
+            self._waiting = self.pending, self._chunks.encode(frames, self.place, self.size)
+        return self._waiting[1]
 
     @property
     def oldest_stamp_ns(self) -> int:
@@ -175,25 +217,35 @@ class FrameStream:
     @property
     def must_wait(self) -> bool:
         """Whether the next chunk has no room until an open answer has ended."""
-        if not self.cache.pinned or self.newest is None:
+        size = self.pending[-1].size if self.pending else self.size
+        if not self.cache.pinned or size is None:
             return False
-        return self.memory.lacks(self._chunks.tokens(
-            self.newest, self._settings.chunk_frames, self.place, self.size))
+        return self.rebase_due or self.memory.lacks(self._chunks.tokens(
+            size, self._settings.chunk_frames, self.place, self.size))
 
     @property
     def rebase_due(self) -> bool:
         """Whether positions are to be counted anew, which waits until no answer is open."""
         return self.state.last_cache_position > self._largest and self.cache.pinned
 
-    def encode(self, frames: Sequence[Frame]) -> EncodedChunk:
-        """Run an even number of frames of one size through the ViT; change nothing."""
-        return self._chunks.encode(frames, self.place, self.size)
+    @property
+    def is_consistent(self) -> bool:
+        """Whether what is known of the stream fits together; false only after a fault."""
+        units, state = self.cache.units, self.state
+        newest = units[-1].positions if units else None
+        return (not self._rotating
+                and self.cache.length == state.length == sum(unit.tokens for unit in units)
+                and (newest is None or int(newest.max()) <= state.last_cache_position)
+                and all(unit.positions is not None for unit in units)
+                and len(self.pending) + self.left_out < self._settings.chunk_frames
+                and bool(self.frames) == (self.newest is not None)
+                and (self.place is Place.NOTHING) == (not units))
 
     def keep_turn(self, chunk: EncodedChunk | None, ids: Sequence[int], tail: Tail) -> None:
         """Make an answered branch part of the stream, and let turns go that are too many.
 
         Args:
-            chunk: the odd frame that the branch began with, if there was one.
+            chunk: the waiting frames that the branch began with, if there were any.
             ids: all of the branch's tokens.
             tail: their keys and values.
 
@@ -201,33 +253,70 @@ class FrameStream:
             StreamError: OUT_OF_MEMORY; nothing was kept.
 
         """
-        self._make_room(chunk, len(ids))
-        positions, state = self._model.position_rule.place(
-            self.state, ids, [chunk.part] if chunk else [])
-        segment = chunk.segment if chunk else self.memory.segment
-        labels = turn_labels(self.memory, self._prompt, chunk.place if chunk else self.place,
-                             segment, chunk.labels if chunk else [], len(ids))
-        self.cache.reserve(len(ids))
-        for layer in range(len(self.cache.keys)):
-            self.cache.store(layer, *tail.view(layer, 0, len(ids)))
-        self.cache.advance(len(ids))
-        self.cache.label(labels, positions)
-        self.memory.segment, self.memory.turn = segment, self.memory.turn + 1
-        self.memory.forget_turns()
-        self.state = dataclasses.replace(state, length=self.cache.length)
-        self.place = Place.TURN_END
-        # An odd frame was completed in the branch, which is now the stream.
-        self.pending.clear()
-        self.seen = self.newest
-        # What the answer was given on is seen anew behind it.
+        place, segment = self.place, self.memory.segment
+        with self._undone_by_a_fault():
+            self._make_room(len(ids), chunk.part.times_ns if chunk else (),
+                            chunk is not None and chunk.segment == segment)
+            if chunk:
+                place, segment = chunk.place, chunk.segment
+            rule, before = self._model.position_rule, len(chunk.ids) if chunk else 0
+            positions, state = rule.place(self.state, ids[:before], [chunk.part] if chunk else [])
+            if self.skipped_ns is not None:
+                state = rule.pass_time(state, self.skipped_ns)
+            more, state = rule.place(state, ids[before:])
+            positions = torch.cat([positions, more], dim=1)
+            labels = turn_labels(self.memory, self._prompt, place, segment,
+                                 chunk.labels if chunk else [], len(ids))
+            self.cache.reserve(len(ids))
+            for layer in range(len(self.cache.keys)):
+                self.cache.store(layer, *tail.view(layer, 0, len(ids)))
+            self.cache.advance(len(ids))
+            self.cache.label(labels, positions)
+            self.memory.segment, self.memory.turn = segment, self.memory.turn + 1
+            self.memory.forget_turns()
+            self.state = dataclasses.replace(state, length=self.cache.length)
+            self.place = Place.TURN_END
+        if chunk:
+            self.size = self.pending[-1].size
+        # The waiting frames were completed in the branch, which is now the stream.
+        self.pending, self.left_out, self.skipped_ns = [], 0, None
+        self.seen = self.paired = self.newest
+        # What the answer was given on is seen anew after it.
         self.still.kept = None
+        if not self.cache.pinned:
+            self.rebase()
 
-    def tail_frames(self) -> list[Frame]:
-        """Return the odd frame that is left after ``flush``, completed; or nothing."""
-        return [self.pending[-1], self.pending[-1]] if self.pending else []
+    def _prefill(self, frames: Sequence[Frame]) -> None:
+        """Prefill an even number of frames of one size."""
+        tokens = self._chunks.tokens(frames[0].size, len(frames), self.place, self.size)
+        opens = self._chunks.opens_segment(frames[0].size, self.place, self.size)
+        with self._undone_by_a_fault():
+            self._make_room(tokens, self._chunks.times(frames), goes_on=not opens)
+            chunk = self._chunks.encode(frames, self.place, self.size, self.ahead)
+            positions, state = self._model.position_rule.place(
+                self.state, chunk.ids, [chunk.part])
+            self._model.extend(chunk.ids, positions, self.cache, chunk.video)
+            self.cache.label(chunk.labels, positions)
+            self.memory.segment = chunk.segment
+            self.state = state
+            self.place = chunk.place
+            self.size = frames[-1].size
 
-    def _make_room(self, chunk: EncodedChunk | None, tokens: int) -> None:
-        """Let go what has to for a chunk and what may come with it."""
-        self.memory.make_room(tokens, chunk.part.times_ns if chunk else (),
-                              goes_on=chunk is not None and chunk.segment == self.memory.segment)
+    def _make_room(self, tokens: int, times_ns: Sequence[int], goes_on: bool) -> None:
+        """Let go what has to for new tokens; see ``StreamMemory.make_room``."""
+        self.memory.make_room(tokens, times_ns, goes_on)
         self.state = dataclasses.replace(self.state, length=self.cache.length)
+
+    @contextlib.contextmanager
+    def _undone_by_a_fault(self) -> Iterator[None]:
+        """Take back what a fault leaves half done; what had to go for it may stay gone."""
+        units, state, place, size = set(self.cache.units), self.state, self.place, self.size
+        segment, turn = self.memory.segment, self.memory.turn
+        try:
+            yield
+        except BaseException:
+            self.cache.drop([unit for unit in self.cache.units if unit not in units])
+            self.state = dataclasses.replace(state, length=self.cache.length)
+            self.place, self.size = place, size
+            self.memory.segment, self.memory.turn = segment, turn
+            raise

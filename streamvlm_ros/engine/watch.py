@@ -9,8 +9,9 @@ import dataclasses
 
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
 
-# Every watch is scored behind every chunk; this bounds what they may cost.
+# Every watch is scored after every chunk; this and their tokens bound what they may cost.
 MAX_WATCHES = 64
+MAX_NAME = 255  # characters
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Watch:
 
     Attributes:
         name: what its events are called.
-        question: what is asked behind every chunk.
+        question: what is asked after every chunk.
         choices: the answers to choose from.
         threshold: probability that a new answer needs, above 0 and at most 1.
         hold: scored chunks in a row for which it needs it.
@@ -27,6 +28,7 @@ class Watch:
         since_ns: stamp of the newest frame that the first score of this answer saw; 0: none.
         probabilities: the newest score of every choice; empty: not scored yet in this epoch.
         stamp_ns: stamp of the newest frame that it saw; 0: not scored yet.
+        tokens: what it costs: so many are prefilled after every chunk.
 
     """
 
@@ -39,9 +41,13 @@ class Watch:
     since_ns: int = 0
     probabilities: tuple[float, ...] = ()
     stamp_ns: int = 0
+    tokens: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse a threshold or a hold under which no answer could ever be told."""
+        """Refuse long names, and a threshold or a hold under which no answer could be told."""
+        if len(self.name) > MAX_NAME:
+            raise StreamError(ErrorCode.INVALID_REQUEST, f'The name of the watch has '
+                              f'{len(self.name):,} characters; give at most {MAX_NAME}.')
         if not 0 < self.threshold <= 1:
             raise StreamError(ErrorCode.INVALID_REQUEST, f'The threshold is {self.threshold}; '
                               'give a probability above 0 and at most 1.')
@@ -128,9 +134,15 @@ class Hysteresis:
 class WatchList:
     """The standing questions of one stream, in the order in which they were added."""
 
-    def __init__(self) -> None:
-        """Begin with none."""
+    def __init__(self, most_tokens: int) -> None:
+        """Take watches that have at most so many tokens together."""
+        self._most_tokens = most_tokens
         self._all: dict[str, Hysteresis] = {}
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all watches together."""
+        return sum(each.watch.tokens for each in self._all.values())
 
     def __len__(self) -> int:
         """Return how many there are."""
@@ -144,9 +156,15 @@ class WatchList:
         """Add a watch; one without a name gets the first free of ``watch_1``, ``watch_2``.
 
         Raises:
-            StreamError: INVALID_REQUEST for a name that is taken, or too many watches.
+            StreamError: INVALID_REQUEST for a name that is taken, or too many watches or tokens.
 
         """
+        if self.tokens + watch.tokens > self._most_tokens:
+            raise StreamError(
+                ErrorCode.INVALID_REQUEST,
+                f'The watch has {watch.tokens:,} tokens and the others {self.tokens:,}; all '
+                f'together may have at most {self._most_tokens:,}, as they are computed after '
+                'every chunk. Ask it shorter, or remove another one.')
         if len(self) >= MAX_WATCHES:
             raise StreamError(ErrorCode.INVALID_REQUEST,
                               f'There are {MAX_WATCHES} watches already; remove one first.')

@@ -1,31 +1,38 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The standing questions of a stream, scored behind every chunk in one pass."""
+"""The standing questions of a stream, scored after every chunk."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+import time
 
-from streamvlm_ros.engine.frames import Frame
-from streamvlm_ros.engine.prompt import Prompt
+from streamvlm_ros.engine.prompt import Prompt, tree_tokens
 from streamvlm_ros.engine.questions import Questions
 from streamvlm_ros.engine.stream import FrameStream
 from streamvlm_ros.engine.watch import Watch, WatchEvent, WatchList
 
 
 class Watching:
-    """What ``VideoStreamingInference`` offers about standing questions."""
+    """What ``VideoStreamingInference`` offers about standing questions.
 
-    def __init__(self, prompt: Prompt, stream: FrameStream, questions: Questions) -> None:
+    Attributes:
+        watch_seconds: what all watches together took after the newest chunk.
+
+    """
+
+    def __init__(self, prompt: Prompt, stream: FrameStream, questions: Questions,
+                 max_watch_tokens: int) -> None:
         """Begin with no watches."""
         self._prompt, self._stream, self.questions = prompt, stream, questions
-        self._watches = WatchList()
+        self._watches = WatchList(max_watch_tokens)
         self._asked: dict[str, tuple[list[int], list[list[int]]]] = {}
-        self._scored: Frame | None = None  # the newest frame that the last scores saw
+        self.watch_seconds = 0.0
+        self._scored = -1  # number of the newest frame that was there at the last scores
 
     def watch(self, question: str, choices: Sequence[str], *, threshold: float = 0.7,
               hold: int = 2, name: str = '') -> Watch:
-        """Add a standing question, which ``score_watches`` scores behind every chunk.
+        """Add a standing question, which ``score_watches`` scores after every chunk.
 
         Args:
             question: what to ask.
@@ -42,7 +49,8 @@ class Watching:
 
         """
         asked = self._prompt.choice_question(question, choices)
-        watch = self._watches.add(Watch(name, question, tuple(choices), threshold, hold))
+        watch = self._watches.add(Watch(name, question, tuple(choices), threshold, hold,
+                                        tokens=tree_tokens(*asked)))
         self._asked[watch.name] = asked
         return watch
 
@@ -56,12 +64,17 @@ class Watching:
         self._watches.remove(name)
         del self._asked[name]
 
+    @property
+    def watch_tokens(self) -> int:
+        """Tokens of all watches together, which every chunk pays for."""
+        return self._watches.tokens
+
     def watches(self) -> tuple[Watch, ...]:
         """Return the standing questions as they stand, in the order they were added."""
         return self._watches.all()
 
     def score_watches(self) -> list[WatchEvent]:
-        """Score all watches in one pass, if frames were prefilled since the last time.
+        """Score all watches if frames were prefilled since the last time.
 
         Frames that wait for their chunk to fill are not seen.  The stream stays as it was.
 
@@ -73,16 +86,22 @@ class Watching:
 
         """
         seen = self._stream.seen
-        if seen is None or seen is self._scored:
+        if seen is None or seen.number <= self._scored:
             return []
-        self._scored = seen
+        self._scored = seen.number
         if not self._asked:
             return []
+        began = time.perf_counter()
         scores = self.questions.score(list(self._asked.values()))
+        self.watch_seconds = time.perf_counter() - began
         return self._watches.take(scores, seen.stamp_ns, seen.frame_id,
                                   self._stream.epoch)
 
     def restart_watches(self) -> None:
-        """Keep the watches and forget their answers: another stream begins."""
+        """Keep the watches and forget their answers: another stream begins, or goes on.
+
+        Frames that are in the memory already were scored by the stream that took them.
+        """
         self._watches.restart()
-        self._scored = None
+        seen = self._stream.seen
+        self._scored = seen.number if seen else -1

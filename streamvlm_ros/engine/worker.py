@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+import logging
+import math
 from typing import TypeVar
 
 import numpy as np
 
+from streamvlm_ros.engine.errors import ErrorCode, StreamError
 from streamvlm_ros.engine.inference import VideoStreamingInference
 from streamvlm_ros.engine.model_thread import ModelThread
 from streamvlm_ros.engine.requests import Call, Request
@@ -22,6 +25,7 @@ from streamvlm_ros.engine.watch import Watch, WatchEvent
 from streamvlm_ros.engine.worker_status import WorkerStatus
 
 T = TypeVar('T')
+LOG = logging.getLogger(__name__)
 
 
 class StreamWorker:
@@ -30,6 +34,7 @@ class StreamWorker:
     def __init__(self, engine: VideoStreamingInference, *, queue_frames: int = 64,
                  policy: str = 'frames_first', on_change: Callable[[], None] | None = None,
                  on_watch_event: Callable[[WatchEvent], None] | None = None,
+                 log: Callable[[str], object] = LOG.error,
                  beside: StreamWorker | None = None) -> None:
         """Take the engine over; nobody else may call it from now on.
 
@@ -40,6 +45,7 @@ class StreamWorker:
             policy: who goes first, see ``policy.Policy``; that of ``beside``, if there is one.
             on_change: called from the worker's thread when the status has changed in kind.
             on_watch_event: called from the worker's thread when a watch's answer has changed.
+            log: is told the traceback of a fault of the program, once for each different one.
             beside: another stream with the same model, whose thread is to serve this one too;
                 both are started, stopped and given a policy together.  None: a thread of its own.
 
@@ -49,8 +55,8 @@ class StreamWorker:
 
         """
         self._thread: ModelThread = beside._thread if beside else ModelThread(policy)
-        self._stream = ServedStream(engine, queue_frames, self._thread.wake, on_change,
-                                    on_watch_event)
+        self._stream = ServedStream(engine, queue_frames, self._thread.wake, self._thread.pulse,
+                                    log, on_change, on_watch_event)
         self._thread.add(self._stream)
 
     def start(self) -> None:
@@ -127,7 +133,11 @@ class StreamWorker:
             A future of the answer; its exception is a StreamError.  Cancelling it ends the
             request and frees its memory.
 
+        Raises:
+            StreamError: INVALID_REQUEST; the timeout is not a duration.
+
         """
+        _check_timeout(timeout)
         request = Request(question, max_new_tokens=max_new_tokens, update_state=update_state,
                           after_ns=after_ns, timeout=timeout, is_goal=is_goal,
                           on_progress=on_progress)
@@ -137,6 +147,7 @@ class StreamWorker:
     def ask_choice(self, question: str, choices: Sequence[str], *, after_ns: int = 0,
                    timeout: float = 0.0, is_goal: bool = False) -> Future[Answer]:
         """Ask for one of several choices; otherwise as ``ask``."""
+        _check_timeout(timeout)
         request = Request(question, choices=tuple(choices), is_choice=True, after_ns=after_ns,
                           timeout=timeout, is_goal=is_goal)
         self._stream.submit(request)
@@ -215,3 +226,9 @@ class StreamWorker:
     def status(self) -> WorkerStatus:
         """Return the stream's status; never waits for the model."""
         return self._stream.status()
+
+
+def _check_timeout(seconds: float) -> None:
+    if not 0 <= seconds < math.inf:
+        raise StreamError(ErrorCode.INVALID_REQUEST, f'The timeout is {seconds} s; give 0 (none) '
+                          'or a number of seconds above it.')

@@ -18,9 +18,10 @@ class WorkerStatus:
     """The stream as its worker sees it.
 
     ``frames_received`` is counted by itself, and always sampled out (or left out while paused) +
-    ingested + dropped + failed + late + waiting.  Stamps are in nanoseconds, rates in Hz over the last seconds, ``frame_age``
-    in seconds from arrival to ingest of the newest frame.  Since the stream began ``chunks_alone``
-    went through the ViT by themselves, ``chunks_together`` in one call with other streams'.
+    ingested + dropped + failed + late + waiting.  Stamps are in nanoseconds, rates in Hz over the
+    last seconds, ``frame_age`` in seconds from arrival to ingest of the newest frame.  Since the
+    stream began ``chunks_alone`` went through the ViT by themselves, ``chunks_together`` in one
+    call with other streams'.
     ``stamp_jumps`` are epochs begun because stamps went back, ``internal_faults`` faults of the
     program that the model's thread has caught, ``memory_losses`` those that cost the memory.  The
     watches together have ``watch_tokens``, and took ``watch_seconds`` after the newest chunk.  The
@@ -80,6 +81,31 @@ class _Rate:
             self._times.popleft()
 
 
+class Pulse:
+    """What a thread is doing, and since when it has not come round; any thread may read it."""
+
+    def __init__(self) -> None:
+        """Begin at rest."""
+        self._now = ('', 0.0)
+
+    def begin(self) -> None:
+        """Come round."""
+        self._now = ('looking for work', time.monotonic())
+
+    def doing(self, what: str) -> None:
+        """Say what is being done in this round."""
+        self._now = (what, self._now[1])
+
+    def rest(self) -> None:
+        """Say that nothing is done."""
+        self._now = ('', 0.0)
+
+    def read(self) -> tuple[str, float]:
+        """Return what is being done, and for how many seconds the round has lasted."""
+        what, since = self._now
+        return what, time.monotonic() - since if what else 0.0
+
+
 class Counters:
     """The worker's counters; whoever holds the worker's lock may touch them."""
 
@@ -132,8 +158,9 @@ class Counters:
         self.last_error = message
 
     def status(self, state: str, info: CacheInfo, waiting: int, pending: int,
-               activity: str = '', activity_seconds: float = 0.0) -> WorkerStatus:
+               pulse: Pulse) -> WorkerStatus:
         """Return a status of the counters and the stream's memory."""
+        activity, activity_seconds = pulse.read()
         return WorkerStatus(
             state=state, epoch=info.epoch, stamp_ns=info.stamp_ns, frame_id=info.frame_id,
             oldest_stamp_ns=info.oldest_stamp_ns,

@@ -226,8 +226,8 @@ PARAMETERS = (
     Parameter(
         'queue_bytes',
         1 << 28,
-        'Bytes of the images that may wait, before and after decoding each; beyond that the oldest '
-        'is dropped and counted. One may always wait.',
+        'Bytes of the images that may wait, before and after decoding each; beyond that the '
+        'oldest is dropped and counted. One may always wait.',
         minimum=1 << 20,
         maximum=1 << 36,
     ),

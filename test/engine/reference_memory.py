@@ -91,21 +91,19 @@ class ReferenceStream:
             self.flush(frames)
 
     def flush(self, frames: list[tuple[np.ndarray, float, int]]) -> None:
-        """Prefill frames."""
+        """Prefill frames; the chunk that passes the limit counts the positions anew."""
         self.settle()
-        if frames:
-            pieces = self.chunk_items(frames)
-            tokens = sum(len(ids) for _, ids, _ in pieces)
-            self.make_room(tokens, frames, goes_on=pieces[0][0].kind == 'patch')
-            self.run(pieces)
+        pieces = self.chunk_items(frames)
+        tokens = sum(len(ids) for _, ids, _ in pieces)
+        self.make_room(tokens, frames, goes_on=pieces[0][0].kind == 'patch')
+        self.run(pieces)
+        self.settle()
 
     def ask(self, question: str, new_tokens: int, keep: bool) -> tuple[list[int], torch.Tensor]:
         """Return the greedy answer's tokens and the first one's logits."""
-        whole = len(self.pending) // 2 * 2
-        frames, self.pending = self.pending[:whole], self.pending[whole:]
-        self.flush(frames)
+        self.settle()
         branch = copy.deepcopy(self)
-        odd = [*self.pending, *self.pending]
+        odd = [*self.pending, *self.pending[-1:] * (len(self.pending) % 2)]
         pieces = branch.chunk_items(odd) if odd else []
         behind = {'nothing': [], 'video': encode('<|vision_end|>'), 'user': [],
                   'end': encode(NEXT_USER)}
@@ -142,6 +140,7 @@ class ReferenceStream:
             turns = sorted({item.group for item in self.items if item.kind == 'turn'})
             self.drop([item for item in self.items if item.kind == 'turn'
                        and item.group in turns[:-self.kept_turns]])
+            self.settle()
         return tokens, first
 
     def chunk_items(self, frames: list[tuple[np.ndarray, float, int]]) -> list:

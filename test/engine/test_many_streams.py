@@ -151,13 +151,13 @@ def test_rota():
 def test_questions_are_opened_in_turns(pair, monkeypatch):
     """A stream of which much is asked keeps no other one waiting, not even beyond its places."""
     order = []
-    original = Questions.open
+    original = Questions.begin
 
     def spy(self, question, *args, **kwargs):
         order.append(question)
         return original(self, question, *args, **kwargs)
 
-    monkeypatch.setattr(Questions, 'open', spy)
+    monkeypatch.setattr(Questions, 'begin', spy)
     busy = [pair[0].ask(f'busy {i}', max_new_tokens=60, after_ns=3 * SECOND)
             for i in range(MAX_OPEN + 4)]
     quiet = [pair[1].ask(f'quiet {i}', max_new_tokens=2, after_ns=3 * SECOND) for i in range(2)]
@@ -251,18 +251,23 @@ def broken(*args):
     raise RuntimeError('out of reach')
 
 
-def test_a_stream_that_fails_ends_alone(pair, monkeypatch):
-    """A fault that nobody foresaw: its status says so, its requests end, the others go on."""
-    waiting = pair[0].ask('What?', after_ns=99 * SECOND)
-    monkeypatch.setattr(pair[0]._stream.engine, 'get_cache_info', broken)
-    feed(pair[0], 2, 4)
-    assert 'out of reach' in str(error_of(waiting))
-    assert pair[0].status().state == 'error'
-    assert 'out of reach' in pair[0].status().last_error
-    assert error_of(pair[0].ask('What?')).code is ErrorCode.NOT_ACTIVE
+def test_a_stream_that_fails_is_alone_with_it(pair, monkeypatch):
+    """A fault that stays: its status says so, the others go on; it goes on when the fault ends."""
+    waiting = pair[0].ask('What?', after_ns=6 * SECOND)
+    monkeypatch.setattr(pair[0]._stream.engine, 'append_frame', broken)
+    feed(pair[0], 2, 5)
     feed(pair[1], 2, 6)
     answer = pair[1].ask('What?', max_new_tokens=2, after_ns=6 * SECOND).result(PATIENCE)
+    pair[0].watches().result(PATIENCE)
     assert answer.frames == 6 and pair[1].status().state != 'error'
+    failing = pair[0].status()
+    assert failing.state == 'error' and 'out of reach' in failing.last_error
+    assert failing.frames_dropped == 3 and not waiting.done()
+    monkeypatch.undo()
+    feed(pair[0], 5, 6)
+    assert waiting.result(PATIENCE).frames == 1
+    assert pair[0].status().state != 'error' and pair[0].status().memory_losses
+    assert not pair[1].status().internal_faults
 
 
 def test_a_kept_turn_halts_its_own_stream_only(pair, monkeypatch):

@@ -9,6 +9,8 @@ from random_models import random_clip, random_model, SHAPES
 from test_memory import run_case, stream
 import torch
 
+from streamvlm_ros.engine import ErrorCode
+from streamvlm_ros.engine.errors import StillReadError
 from streamvlm_ros.engine.rebase import settle
 
 
@@ -103,22 +105,29 @@ def test_no_distance_grows_beyond_what_was_trained():
 
 
 def test_rebasing_waits_for_open_answers():
-    """While a branch reads the keys they stay; it answers as with the stream halted."""
-    answers = []
+    """While a branch reads the keys they stay, and so does the stream; then both go on."""
+    answers, frames = [], random_clip(2, 10, 56, 56)
     for halted in (True, False):
         engine = stream(capacity=200, chunk_frames=2, rebase_position=90, memory_seconds=5.0)
         for i, frame in enumerate(random_clip(1, 12, 56, 56)):
             engine.append_frame(frame, float(i))
         opened = engine.questions.open('What happened?', 10)
-        rebased = engine._stream.cache.rebased
-        for i, frame in enumerate([] if halted else random_clip(2, 10, 56, 56), 30):
-            engine.append_frame(frame, float(i))
+        rebased, taken = engine._stream.cache.rebased, 0
+        if not halted:
+            with pytest.raises(StillReadError, match='counted anew') as caught:
+                for taken, frame in enumerate(frames):
+                    engine.append_frame(frame, 30.0 + taken)
+            assert caught.value.code is ErrorCode.BUSY and engine.frames_must_wait
+            with pytest.raises(StillReadError):
+                engine.ask('What?', 1)
         while not opened.ended:
             engine.questions.decode([opened])
         assert engine._stream.cache.rebased == rebased
         assert engine.questions.must_wait == (not halted)
         answers.append(engine.questions.close(opened).text)
-        assert not engine.questions.must_wait
+        assert not engine.questions.must_wait and not engine.frames_must_wait
+        for i in range(taken, 10):
+            engine.append_frame(frames[i], 30.0 + i)
     assert answers[0] == answers[1]
-    engine.ask('What?', 1)
-    assert engine._stream.cache.rebased == rebased + 1
+    assert engine._stream.cache.rebased > rebased
+    assert engine.get_cache_info().stamp_ns == 39 * 10**9

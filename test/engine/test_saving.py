@@ -157,13 +157,13 @@ def test_open_answers_end_when_another_stream_is_loaded(tmp_path: pathlib.Path,
     # In the worker the load comes in between two tokens of an answer.
     worker = StreamWorker(engine)
     calls = []
-    open_question = engine.questions.open
+    open_question = engine.questions.begin
 
     def open_and_load(*arguments, **options):
         calls.append(worker.call(lambda engine: engine.load(tmp_path / 'a')))
         return open_question(*arguments, **options)
 
-    monkeypatch.setattr(engine.questions, 'open', open_and_load)
+    monkeypatch.setattr(engine.questions, 'begin', open_and_load)
     worker.start()
     error = worker.ask('What is there?', max_new_tokens=500).exception(20.0)
     assert calls[0].result(20.0).epoch == 2

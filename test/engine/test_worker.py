@@ -81,13 +81,13 @@ def test_times_count_from_when_the_wanted_frame_was_seen(worker, monkeypatch):
     worker.submit_frame(frame, SECOND)
     worker.ask('First?', max_new_tokens=1).result(PATIENCE)
     seen = {}
-    original = Questions.open
+    original = Questions.begin
 
     def spy(self, *args, began):
         seen['began'] = began
         return original(self, *args, began=began)
 
-    monkeypatch.setattr(Questions, 'open', spy)
+    monkeypatch.setattr(Questions, 'begin', spy)
     waiting = worker.ask('What?', max_new_tokens=1, after_ns=2 * SECOND)
     # Answered behind it: the worker has been round with the first one still waiting.
     worker.ask('Other?', max_new_tokens=1).result(PATIENCE)
@@ -193,7 +193,7 @@ def test_reset_ends_open_answers(worker, monkeypatch):
     worker.submit_frame(random_clip(1, 1, 56, 56)[0], SECOND)
     opened = threading.Event()
     proceed = threading.Event()
-    answering = Questions.open
+    answering = Questions.begin
 
     def held(*args, **kwargs):
         result = answering(*args, **kwargs)
@@ -201,7 +201,7 @@ def test_reset_ends_open_answers(worker, monkeypatch):
         assert proceed.wait(PATIENCE)
         return result
 
-    monkeypatch.setattr(Questions, 'open', held)
+    monkeypatch.setattr(Questions, 'begin', held)
     future = worker.ask('What?', max_new_tokens=1000)
     assert opened.wait(PATIENCE)
     done = worker.reset()
@@ -250,12 +250,12 @@ class Halted:
         self.opened: list = []
         self.decoded = threading.Event()
         self.proceed = threading.Event()
-        originals = Questions.open, Questions.decode
+        originals = Questions.advance, Questions.decode
 
-        def spy_open(questions, *args, **kwargs):
-            self.opened.append(originals[0](questions, *args, **kwargs))
-            self.opened[-1].answering._prompt = NO_STOP
-            return self.opened[-1]
+        def spy_advance(questions, opened):
+            originals[0](questions, opened)
+            self.opened.append(opened)
+            opened.answering._prompt = NO_STOP
 
         def spy_decode(questions, opened):
             originals[1](questions, opened)
@@ -263,12 +263,12 @@ class Halted:
                 self.decoded.set()
                 assert self.proceed.wait(PATIENCE)
 
-        monkeypatch.setattr(Questions, 'open', spy_open)
+        monkeypatch.setattr(Questions, 'advance', spy_advance)
         monkeypatch.setattr(Questions, 'decode', spy_decode)
 
     def freed(self) -> bool:
         """Tell whether no question opened so far holds anything."""
-        contexts = [each.answering.branch.context for each in self.opened]
+        contexts = [each.branch.context for each in self.opened]
         return all(context.tail.memory_bytes == 0 and not context._pin.open
                    for context in contexts)
 
@@ -322,14 +322,13 @@ def test_whatever_ends_an_answer_frees_its_branch(worker, monkeypatch, how, keep
 
 def never_stopping(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let answers end by their length only."""
-    original = Questions.open
+    original = Questions.advance
 
-    def spy(self, *args, **kwargs):
-        opened = original(self, *args, **kwargs)
+    def spy(self, opened):
+        original(self, opened)
         opened.answering._prompt, opened.answering.finish_reason = NO_STOP, ''
-        return opened
 
-    monkeypatch.setattr(Questions, 'open', spy)
+    monkeypatch.setattr(Questions, 'advance', spy)
 
 
 @pytest.mark.parametrize('chunk_frames', [2, 4])
@@ -419,7 +418,7 @@ def test_kept_turns_have_a_defined_place(policy, second_sees, monkeypatch):
     for i in range(4):
         worker.submit_frame(frames[i], (i + 1) * SECOND)
     opened = []
-    original = Questions.open
+    original = Questions.begin
 
     def spy(self, question, *args, **kwargs):
         if not opened:
@@ -428,7 +427,7 @@ def test_kept_turns_have_a_defined_place(policy, second_sees, monkeypatch):
         opened.append((question, worker._stream.engine._stream.frames))
         return original(self, question, *args, **kwargs)
 
-    monkeypatch.setattr(Questions, 'open', spy)
+    monkeypatch.setattr(Questions, 'begin', spy)
     ask = dict(max_new_tokens=8, after_ns=4 * SECOND)
     asked = [worker.ask('One?', update_state=True, **ask),
              worker.ask('Two?', update_state=True, **ask), worker.ask('Other?', **ask)]

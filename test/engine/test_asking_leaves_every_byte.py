@@ -1,0 +1,174 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""A stream about which questions are asked equals its twin without any, to the last bit."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from random_models import random_clip, SHAPES
+from test_memory import stream
+
+from streamvlm_ros.engine import StreamError
+from streamvlm_ros.engine.errors import StillReadError
+
+CHOICES = ('yes', 'no', 'left of the door')
+SIZES = ((56, 56), (56, 84))
+
+
+def everything(engine) -> tuple:
+    """Return all that a stream consists of, the keys and values of what is cached as bytes."""
+    inner = engine._stream
+    cache, memory = inner.cache, inner.memory
+    units = [(unit.spans, unit.first, unit.label, unit.positions.tolist())
+             for unit in cache.units]
+    content = [side for layer in range(len(cache.keys)) for side in cache.content(layer)]
+    return (units, cache.spans, inner.state, inner.place, inner.size, inner.left_out,
+            inner.skipped_ns, [frame.number for frame in inner.pending], inner.frames,
+            (memory.segment, memory.turn, memory.evicted_tokens), inner.still.skipped,
+            [side.numpy().tobytes() for side in content])
+
+
+def frames_of(seed: int, number: int) -> list:
+    """Return a random clip with changes of size, still moments and gaps: images and seconds."""
+    rng, second, clip = random.Random(seed), 0.0, []
+    size, shown = SIZES[0], None
+    for i in range(number):
+        if rng.random() < 0.05:
+            size, shown = rng.choice(SIZES), None
+        if shown is None or rng.random() < 0.7:
+            shown = random_clip(1000 * seed + i, 1, *size)[0]
+        second = round(second + rng.choice((0.125, 0.5, 0.5, 1.0, 8.0)), 3)
+        clip.append((shown, second))
+    return clip
+
+
+class Asker:
+    """Asks at random, and keeps some answers open while frames come."""
+
+    def __init__(self, engine, seed: int) -> None:
+        """Ask about an engine."""
+        self.engine, self.rng = engine, random.Random(seed)
+        self.open: list = []
+        self.asked = self.waited = 0
+
+    def append(self, image, second: float) -> None:
+        """Append a frame; where open answers keep it out, end the oldest and try again."""
+        while True:
+            try:
+                return self.engine.append_frame(image, second)
+            except StillReadError:
+                self.waited += 1
+                self.engine.questions.abandon(self.open.pop(0))
+
+    def ask(self) -> None:
+        """Do something with a question, or nothing."""
+        action, engine = self.rng.random(), self.engine
+        questions = engine.questions
+        try:
+            if action < 0.15:
+                engine.ask('What happened?', self.rng.randint(1, 3))
+            elif action < 0.3:
+                engine.ask_choice('Which?', CHOICES)
+            elif action < 0.5 and len(self.open) < 3:
+                self.open.append(questions.begin('What is there? ' * self.rng.randint(1, 60), 9))
+            elif action < 0.7:
+                for each in self.open:
+                    questions.advance(each)
+                questions.decode(self.open)
+            elif action < 0.75 and self.open:
+                questions.close(self.open.pop(0))
+            else:
+                engine.score_watches()
+        except StillReadError:
+            return
+        self.asked += 1
+
+
+def run_pair(seed: int, number: int, **settings) -> Asker:
+    """Show two streams the same frames, ask about one, and compare them at every turn."""
+    shape = list(SHAPES)[seed % 3]
+    quiet, engine = stream(shape, **settings), stream(shape, **settings)
+    engine.watch('Is it?', CHOICES[:2])
+    asker = Asker(engine, seed)
+    for image, second in frames_of(seed, number):
+        quiet.append_frame(image, second)
+        asker.append(image, second)
+        asker.ask()
+        if not engine.readers:
+            engine._stream.rebase()  # that open answers have put off
+        if not engine._stream.rebase_due:
+            assert everything(engine) == everything(quiet)
+    for each in asker.open:
+        engine.questions.abandon(each)
+    return asker
+
+
+@pytest.mark.parametrize('seed', range(12))
+def test_a_stream_that_is_asked_equals_its_twin(seed):
+    """Both modes, full caches, open answers that hold what goes, re-basing, still frames."""
+    rng = random.Random(seed)
+    asker = run_pair(
+        seed, 90, chunk_frames=rng.choice((2, 4, 6)), capacity=rng.choice((120, 160, 300)),
+        position_mode=('continuous', 'append')[seed % 2], memory_seconds=rng.choice((0, 20.0)),
+        skip_static=rng.choice((0.0, 4.0)), rebase_position=rng.choice((0, 110, 400)))
+    assert asker.asked > 30
+
+
+def test_frames_wait_for_readers_and_nothing_else():
+    """Where an answer holds the very slots that come next, the frame waits; then all is alike."""
+    asker = run_pair(3, 200, chunk_frames=2, capacity=110)
+    assert asker.waited
+
+
+def test_a_question_that_counts_positions_anew_does_not_exist():
+    """The chunk that passes the limit does it; a question after it finds it done."""
+    engine = stream(capacity=400, rebase_position=240, chunk_frames=2)
+    rebased = 0
+    for image, second in frames_of(5, 120):
+        engine.append_frame(image, second)
+        before = everything(engine)
+        engine.ask('What happened?', 1)
+        engine.ask_choice('Which?', CHOICES)
+        assert everything(engine) == before
+        assert engine._stream.state.last_cache_position <= 240
+        rebased = engine._stream.cache.rebased
+    assert rebased > 2
+
+
+def test_answers_see_the_frames_that_wait():
+    """Every waiting frame counts, whole pairs and an odd one; asked twice, the answer is one."""
+    told = []
+    for last in range(8):
+        engine = stream(chunk_frames=8)
+        for i, image in enumerate(random_clip(1, 8 + last, 56, 56)):
+            engine.append_frame(image, float(i))
+        assert engine.get_cache_info().pending_frames == last
+        one, other = (engine.ask_choice('Which?', CHOICES).probabilities for _ in range(2))
+        assert one == other
+        told.append(one)
+    assert len(set(told)) == len(told)
+
+
+def test_a_kept_turn_takes_the_waiting_frames_along():
+    """What the branch began with is in the stream afterwards, and nothing waits any more."""
+    engine = stream(chunk_frames=8)
+    for i, image in enumerate(random_clip(1, 13, 56, 56)):
+        engine.append_frame(image, float(i))
+    engine.ask('What?', 2, update_state=True)
+    info = engine.get_cache_info()
+    assert (info.pending_frames, info.frames) == (0, 13)
+    engine.append_frame(random_clip(2, 1, 56, 56)[0], 20.0)
+    assert engine.ask('What?', 2)[0] is not None
+
+
+def test_a_stream_that_cannot_hold_a_turn_refuses_it_before_it_is_answered():
+    """The bytes stay, the frames still wait."""
+    engine = stream(chunk_frames=8, capacity=120)
+    for i, image in enumerate(random_clip(1, 3, 56, 56)):
+        engine.append_frame(image, float(i))
+    before = everything(engine)
+    with pytest.raises(StreamError):
+        engine.ask('What? ' * 20, 60, update_state=True)
+    assert everything(engine) == before
