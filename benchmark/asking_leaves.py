@@ -97,8 +97,8 @@ def run(name: str, arguments: Any) -> dict[str, Any]:
         film.show(quiet, chunk)
         asker.show(film, chunk)
         if not asked.readers:
-            asked._stream.rebase()  # that open answers have put off
-        if not asked._stream.rebase_due:
+            asked._stream.catch_up()
+        if not asked._stream.put_off:
             found = differing(quiet, asked)
             different += found > 0
             moved += found < 0

@@ -46,7 +46,7 @@ class Questions:
 
         Positions are to be counted anew, which no branch may see happen.
         """
-        return self._stream.rebase_due
+        return self._stream.put_off and self._stream.cache.pinned
 
     def open(self, question: str, max_new_tokens: int = 128, update_state: bool = False,
              sampling: Sampling = GREEDY, began: float | None = None) -> OpenQuestion:
@@ -171,8 +171,7 @@ class Questions:
         if stream.newest is None:
             raise StreamError(ErrorCode.NO_FRAMES,
                               'No frame has come in yet; check the camera topic, or wait.')
-        # Where answers were open when a chunk should have done it.
-        stream.rebase()
+        stream.catch_up()
         began = time.perf_counter() if began is None else began
         chunk = stream.waiting_chunk()
         enter = self._prompt.enter_user_turn(chunk.place if chunk else stream.place)

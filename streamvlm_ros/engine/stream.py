@@ -46,6 +46,7 @@ class FrameStream:
         left_out: frames left out as still since ``flush``; a chunk fills with them too.
         skipped_ns: time of the newest patch left out since ``flush``.
         ahead: what is known of the next chunk while its frames still wait.
+        put_off: positions are to be counted anew, which waits until no answer is open.
 
     """
 
@@ -88,6 +89,7 @@ class FrameStream:
         self.skipped_ns: int | None = None
         self._waiting: tuple[list[Frame], EncodedChunk] | None = None
         self._rotating = False
+        self.put_off = False
 
     def append(self, frame: Frame) -> None:
         """Buffer a frame; prefill when a chunk is full or the image size changes.
@@ -134,7 +136,7 @@ class FrameStream:
         """Prefill the pending whole pairs; ``complete`` repeats a last odd frame and takes it.
 
         Only here and in ``keep_turn`` does the stream change: a chunk is prefilled at its own
-        boundaries, and counts the positions anew that it has made too large.
+        boundaries, and counts positions anew first where they have passed the limit.
 
         Raises:
             StreamError: as ``append``; the stream is then as it was.
@@ -152,7 +154,8 @@ class FrameStream:
                 frames = [*self.pending, left[-1]]
             paired = left[-1]
             left = []
-        self.rebase()
+        if frames and self.state.last_cache_position > self._largest:
+            self._count_anew()
         if frames:
             self._prefill(frames)
         if skipped_ns is not None:
@@ -163,29 +166,17 @@ class FrameStream:
         self.pending = left
         self.seen = self.paired = paired
         self.left_out = 0
-        if not self.cache.pinned:
-            self.rebase()
+        self._keep_in_range()
 
-    def rebase(self) -> None:
-        """Count positions anew if the newest chunk has passed the limit.
-
-        A chunk does it when it is prefilled.  Where open answers still read the keys it is left
-        to whoever comes first after them.
+    def catch_up(self) -> None:
+        """Count positions anew where a chunk had to put it off, as open answers read the keys.
 
         Raises:
-            StillReadError: BUSY; open answers read the keys.
+            StillReadError: BUSY; they still do.
 
         """
-        if self.state.last_cache_position <= self._largest:
-            return
-        if self.cache.pinned:
-            raise StillReadError(
-                ErrorCode.BUSY, 'Positions are to be counted anew, which waits until the open '
-                'answers have ended; new frames are taken then. Ask for shorter answers.')
-        # Keys are rotated in place: a fault in the midst of it leaves nothing to go on with.
-        self._rotating = True
-        self.state = settle(self.memory, self.state, self._model.rotation, self._largest)
-        self._rotating = False
+        if self.put_off:
+            self._count_anew()
 
     def waiting_chunk(self) -> EncodedChunk | None:
         """Encode the frames that wait for their chunk to fill, an odd last one completed.
@@ -220,13 +211,8 @@ class FrameStream:
         size = self.pending[-1].size if self.pending else self.size
         if not self.cache.pinned or size is None:
             return False
-        return self.rebase_due or self.memory.lacks(self._chunks.tokens(
-            size, self._settings.chunk_frames, self.place, self.size))
-
-    @property
-    def rebase_due(self) -> bool:
-        """Whether positions are to be counted anew, which waits until no answer is open."""
-        return self.state.last_cache_position > self._largest and self.cache.pinned
+        return self.state.last_cache_position > self._largest or self.memory.lacks(
+            self._chunks.tokens(size, self._settings.chunk_frames, self.place, self.size))
 
     @property
     def is_consistent(self) -> bool:
@@ -283,8 +269,7 @@ class FrameStream:
         self.seen = self.paired = self.newest
         # What the answer was given on is seen anew after it.
         self.still.kept = None
-        if not self.cache.pinned:
-            self.rebase()
+        self._keep_in_range()
 
     def _prefill(self, frames: Sequence[Frame]) -> None:
         """Prefill an even number of frames of one size."""
@@ -301,6 +286,27 @@ class FrameStream:
             self.state = state
             self.place = chunk.place
             self.size = frames[-1].size
+
+    def _count_anew(self) -> None:
+        """Count positions anew; what is put off until nobody reads is remembered."""
+        self.put_off = self.cache.pinned
+        if self.put_off:
+            raise StillReadError(
+                ErrorCode.BUSY, 'Positions are to be counted anew, which waits until the open '
+                'answers have ended; new frames are taken then. Ask for shorter answers.')
+        # Keys are rotated in place: a fault in the midst of it leaves nothing to go on with.
+        self._rotating = True
+        self.state = settle(self.memory, self.state, self._model.rotation, self._largest)
+        self._rotating = False
+
+    def _keep_in_range(self) -> None:
+        """Count positions anew at once where what is left for questions is used up.
+
+        The next chunk does it else.  After a long pause that would be too late for a question.
+        """
+        if self.state.last_cache_position > self._largest * 4 // 3:
+            with contextlib.suppress(StillReadError):
+                self._count_anew()
 
     def _make_room(self, tokens: int, times_ns: Sequence[int], goes_on: bool) -> None:
         """Let go what has to for new tokens; see ``StreamMemory.make_room``."""

@@ -91,17 +91,16 @@ class ReferenceStream:
             self.flush(frames)
 
     def flush(self, frames: list[tuple[np.ndarray, float, int]]) -> None:
-        """Prefill frames; the chunk that passes the limit counts the positions anew."""
-        self.settle()
+        """Prefill frames; positions beyond the limit are counted anew before."""
+        self.settle(self.largest)
         pieces = self.chunk_items(frames)
         tokens = sum(len(ids) for _, ids, _ in pieces)
         self.make_room(tokens, frames, goes_on=pieces[0][0].kind == 'patch')
         self.run(pieces)
-        self.settle()
+        self.settle(self.largest * 4 // 3)
 
     def ask(self, question: str, new_tokens: int, keep: bool) -> tuple[list[int], torch.Tensor]:
         """Return the greedy answer's tokens and the first one's logits."""
-        self.settle()
         branch = copy.deepcopy(self)
         odd = [*self.pending, *self.pending[-1:] * (len(self.pending) % 2)]
         pieces = branch.chunk_items(odd) if odd else []
@@ -140,7 +139,7 @@ class ReferenceStream:
             turns = sorted({item.group for item in self.items if item.kind == 'turn'})
             self.drop([item for item in self.items if item.kind == 'turn'
                        and item.group in turns[:-self.kept_turns]])
-            self.settle()
+            self.settle(self.largest * 4 // 3)
         return tokens, first
 
     def chunk_items(self, frames: list[tuple[np.ndarray, float, int]]) -> list:
@@ -228,9 +227,9 @@ class ReferenceStream:
         self.evicted += sum(len(item.tokens) for item in gone)
         self.items = [item for item in self.items if item not in gone]
 
-    def settle(self) -> None:
-        """Close the gaps in the positions when they have become too large."""
-        if self.last <= self.largest:
+    def settle(self, limit: int) -> None:
+        """Close the gaps in the positions when they have become larger than a limit."""
+        if self.last <= limit:
             return
         new, last, origin, t0 = self.renumbered()
         far = [item for item in self.items if item.kind == 'patch'
