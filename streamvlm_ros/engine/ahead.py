@@ -21,7 +21,7 @@ from streamvlm_ros.engine.frames import cut_patches, Frame, grey_levels, grid_of
 from streamvlm_ros.engine.positions import Grid
 
 if TYPE_CHECKING:
-    from streamvlm_ros.engine.intake import WaitingFrame
+    from streamvlm_ros.engine.frame_queue import WaitingFrame
     from streamvlm_ros.engine.model import StreamQwenModel
     from streamvlm_ros.engine.stream import FrameStream
 

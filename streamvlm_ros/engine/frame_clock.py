@@ -27,7 +27,7 @@ class FrameClock:
         """Change the rate behind so many frames; time goes on from where it is.
 
         Raises:
-            StreamError: INVALID_REQUEST for a rate below 0, or 0 where time is uniform.
+            StreamError: INVALID_REQUEST for a rate that ``check_sample_rate`` refuses.
 
         """
         check_sample_rate(hz, self._source)
@@ -42,6 +42,11 @@ class FrameClock:
     def time_ns(self, stamp_ns: int, frames: int) -> int:
         """Return the time of the frame that comes behind so many others."""
         return self._uniform(frames) if self._source == 'uniform' else stamp_ns
+
+    @property
+    def sample_rate(self) -> float:
+        """The rate, in Hz; 0: every frame."""
+        return self._rate
 
     def rate(self) -> float:
         """Return the rate of frames that come without stamps, in Hz.

@@ -15,8 +15,11 @@ from torch.nn import functional
 
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
 from streamvlm_ros.engine.positions import Grid, NANOSECONDS
+from streamvlm_ros.engine.settings import StreamSettings
+from streamvlm_ros.engine.stamp_rule import seconds
 
 MAX_ASPECT = 200
+LAST_STAMP = 2**31 * NANOSECONDS - 1  # the seconds of a ROS time are an int32
 
 Stamp = int | float
 
@@ -48,18 +51,37 @@ class Frame:
         return self.image.shape[0], self.image.shape[1]
 
 
-def to_nanoseconds(stamp: Stamp) -> int:
+def to_nanoseconds(stamp: Stamp, *, clip: bool = False) -> int:
     """Return integer nanoseconds for integer nanoseconds or float seconds.
 
+    Args:
+        stamp: NumPy's numbers are taken too.
+        clip: make the nearest time that a ROS stamp can have of what it cannot have.
+
     Raises:
-        StreamError: INVALID_REQUEST for a stamp that is no finite number.
+        StreamError: INVALID_REQUEST for what is not a finite number, and without ``clip`` for a
+            time below 0, or from 2**31 s on.
 
     """
-    if isinstance(stamp, (int, np.integer)):
-        return int(stamp)
-    if not np.isfinite(stamp):
-        raise StreamError(ErrorCode.INVALID_REQUEST, f'The stamp {stamp} is no time.')
-    return round(stamp * NANOSECONDS)
+    if isinstance(stamp, (float, np.floating)):
+        nanoseconds = float(stamp) * NANOSECONDS
+        if not math.isfinite(nanoseconds):
+            raise StreamError(ErrorCode.INVALID_REQUEST,
+                              f'The stamp {stamp} is not a time; give a finite number.')
+        time_ns = round(nanoseconds)
+    elif isinstance(stamp, (int, np.integer)) and not isinstance(stamp, bool):
+        time_ns = int(stamp)
+    else:
+        raise StreamError(ErrorCode.INVALID_REQUEST,
+                          f'A stamp of type {type(stamp).__name__} is not a time; give integer '
+                          'nanoseconds or float seconds.')
+    if clip:
+        return min(max(time_ns, 0), LAST_STAMP)
+    if not 0 <= time_ns <= LAST_STAMP:
+        raise StreamError(ErrorCode.INVALID_REQUEST,
+                          f'A stamp of {seconds(time_ns)} is not a time that ROS can tell: '
+                          'give one from 0 to 2**31 s (the year 2038).')
+    return time_ns
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,14 +102,20 @@ class PixelSettings:
         return self.patch_size * self.merge_size
 
 
-def check_image(image: np.ndarray) -> np.ndarray:
-    """Return the image when it is one.
+def check_image(image: np.ndarray, max_pixels: int = StreamSettings.max_image_pixels,
+                ) -> np.ndarray:
+    """Return the image when it is one, of at most ``max_pixels`` = height x width.
 
     Raises:
         StreamError: INVALID_REQUEST, saying what is wrong with it.
 
     """
-    array = np.asarray(image)
+    try:
+        array = np.asarray(image)
+    except Exception as error:  # whatever the object's own conversion raises
+        raise StreamError(ErrorCode.INVALID_REQUEST,
+                          'A frame must be an RGB uint8 array [height, width, 3], not '
+                          f'{type(image).__name__}.') from error
     if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8:
         raise StreamError(ErrorCode.INVALID_REQUEST,
                           'A frame must be an RGB uint8 array [height, width, 3], not '
@@ -95,11 +123,37 @@ def check_image(image: np.ndarray) -> np.ndarray:
     if not array.size:
         raise StreamError(ErrorCode.INVALID_REQUEST, 'The frame has no pixels.')
     height, width = array.shape[:2]
+    if height * width > max_pixels:
+        raise StreamError(ErrorCode.INVALID_REQUEST,
+                          f'The frame is {width}x{height}, {height * width} pixels; at most '
+                          f'{max_pixels} are taken (max_image_pixels).')
     if max(height, width) > MAX_ASPECT * min(height, width):
         raise StreamError(ErrorCode.INVALID_REQUEST,
                           f'The frame is {width}x{height}; one side may be at most '
                           f'{MAX_ASPECT} times the other.')
     return array
+
+
+def check_frame_id(frame_id: str, max_length: int) -> None:
+    """Refuse a frame_id that no message could carry, or that is too long to be kept.
+
+    Raises:
+        StreamError: INVALID_REQUEST.
+
+    """
+    if not isinstance(frame_id, str):
+        raise StreamError(ErrorCode.INVALID_REQUEST,
+                          f'A frame_id must be a text, not {type(frame_id).__name__}.')
+    if len(frame_id) > max_length:
+        raise StreamError(ErrorCode.INVALID_REQUEST,
+                          f'The frame_id has {len(frame_id)} characters; at most {max_length} '
+                          'are taken (max_frame_id).')
+    try:
+        frame_id.encode()
+    except UnicodeEncodeError as error:
+        raise StreamError(ErrorCode.INVALID_REQUEST,
+                          'The frame_id has half of a surrogate pair, which is not text: '
+                          f'{frame_id!a}.') from error
 
 
 def smart_resize(height: int, width: int, settings: PixelSettings) -> tuple[int, int]:

@@ -18,7 +18,13 @@ from streamvlm_ros.engine.devices import move_model
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
 from streamvlm_ros.engine.fingerprint import fingerprint
 from streamvlm_ros.engine.frame_clock import FrameClock
-from streamvlm_ros.engine.frames import check_image, Frame, Stamp, to_nanoseconds
+from streamvlm_ros.engine.frames import (
+    check_frame_id,
+    check_image,
+    Frame,
+    Stamp,
+    to_nanoseconds,
+)
 from streamvlm_ros.engine.model import StreamQwenModel
 from streamvlm_ros.engine.pin import Pin
 from streamvlm_ros.engine.positions import NANOSECONDS
@@ -26,8 +32,10 @@ from streamvlm_ros.engine.processor import as_stream_processor
 from streamvlm_ros.engine.prompt import Prompt
 from streamvlm_ros.engine.questions import Questions
 from streamvlm_ros.engine.results import CacheInfo, Choice, Metrics
+from streamvlm_ros.engine.sampling import LOWEST_RATE
 from streamvlm_ros.engine.saving import load_stream, save_stream, SavedStream
 from streamvlm_ros.engine.settings import StreamSettings
+from streamvlm_ros.engine.stamp_rule import StampRule, Verdict
 from streamvlm_ros.engine.stream import FrameStream
 from streamvlm_ros.engine.watching import Watching
 
@@ -78,6 +86,8 @@ class VideoStreamingInference(Watching):
         self.ahead = stream.ahead
         self._clock = FrameClock(self.settings)
         self.frames_taken = 0
+        self._doubtful: int | None = None  # the last stamp, if it was too far ahead
+        self._late_frames = 0
 
     @property
     def model(self) -> StreamQwenModel:
@@ -91,8 +101,13 @@ class VideoStreamingInference(Watching):
 
     @property
     def epoch(self) -> int:
-        """Number of the stream: a reset or a stamp that goes back begins the next one."""
+        """Number of the stream: a reset, or stamps that jump back, begin the next one."""
         return self._stream.epoch
+
+    @property
+    def newest_stamp_ns(self) -> int | None:
+        """Stamp of the newest frame, by which the next one's is judged; None: there is none."""
+        return self._stream.newest.stamp_ns if self._stream.newest else None
 
     @property
     def frames_must_wait(self) -> bool:
@@ -113,29 +128,34 @@ class VideoStreamingInference(Watching):
         return self._stream.is_consistent
 
     def append_frame(self, frame: np.ndarray, stamp: Stamp | None = None,
-                     frame_id: str = '') -> None:
+                     frame_id: str = '', *, admitted: bool = False) -> None:
         """Append one frame; it is prefilled when its chunk is full.
+
+        Where time_source is stamp, a frame that is older than the newest by up to late_tolerance
+        is left out and counted (``CacheInfo.late_frames``), and an older one begins a new epoch.
 
         Args:
             frame: RGB uint8 [h, w, 3].
             stamp: its time, integer nanoseconds or float seconds.  None: at the uniform rate
-                behind the last one.  A stamp that goes back starts a new epoch.
+                behind the last one.
             frame_id: passed through to the answers.
+            admitted: the stamp was judged before, and goes on from the last one.
 
         Raises:
-            StreamError: INVALID_REQUEST for what is no image, OUT_OF_MEMORY when the cache is
-                full; the stream is then as it was.
+            StreamError: INVALID_REQUEST for what is no image, frame_id or stamp, and for a stamp
+                that is ahead of the newest by more than max_gap, and 10 periods of sample_rate,
+                unless the last one was near it: so the frame is taken when it is given again.
+                OUT_OF_MEMORY when the cache is full.  The stream is then as it was.
 
         """
-        image = check_image(frame)
-        newest = self._stream.newest
-        stamp_ns = self._next_stamp() if stamp is None else to_nanoseconds(stamp)
-        if newest is not None and stamp_ns < newest.stamp_ns:
-            self.reset()
-        time_ns = self._clock.time_ns(stamp_ns, self._stream.frames)
-        with torch.inference_mode():
-            self._stream.append(Frame(image, stamp_ns, time_ns, frame_id))
-        self.frames_taken += 1
+        image = check_image(frame, self.settings.max_image_pixels)
+        check_frame_id(frame_id, self.settings.max_frame_id)
+        stamp_ns = self._stamp_ns(self._next_stamp() if stamp is None else stamp)
+        if stamp is not None and not admitted:
+            [verdict] = self._judge([stamp_ns])
+            if not self._follow(verdict):
+                return
+        self._append(image, stamp_ns, frame_id)
 
     def append_video_chunk(self, frames: Sequence[np.ndarray], fps: float | None = None,
                            stamps: Sequence[Stamp] | None = None) -> None:
@@ -144,26 +164,35 @@ class VideoStreamingInference(Watching):
         Args:
             frames: RGB uint8 [h, w, 3] each.
             fps: their rate when there are no stamps; default: the stream's sample_rate.
-            stamps: their times, as in ``append_frame``.
+            stamps: their times, as in ``append_frame``; one that is too far ahead is taken if the
+                next one of them is near it.
 
         Raises:
-            StreamError: as ``append_frame``; INVALID_REQUEST also for no frames, a rate that is
-                not above 0, or as many stamps as there are not frames.
+            StreamError: as ``append_frame``; INVALID_REQUEST also for no frames, a rate below
+                0.001, or as many stamps as there are not frames.  Where an image or a stamp is
+                refused, none of the frames is taken.
 
         """
-        if not len(frames) or (fps is not None and not fps > 0):
+        if not len(frames) or (fps is not None and not LOWEST_RATE <= fps < float('inf')):
             raise StreamError(ErrorCode.INVALID_REQUEST,
-                              'A chunk needs at least one frame and an fps above 0.')
+                              'A chunk needs at least one frame and an fps above 0: '
+                              f'{LOWEST_RATE} or more.')
         if stamps is not None and len(stamps) != len(frames):
             raise StreamError(ErrorCode.INVALID_REQUEST,
                               f'{len(frames)} frames came with {len(stamps)} stamps.')
-        images = [check_image(frame) for frame in frames]
+        images = [check_image(frame, self.settings.max_image_pixels) for frame in frames]
         if stamps is None:
             first = self._next_stamp(fps)
             rate = fps or self._clock.rate()
-            stamps = [first + round(i * NANOSECONDS / rate) for i in range(len(images))]
-        for image, stamp in zip(images, stamps):
-            self.append_frame(image, stamp)
+            times = [self._stamp_ns(first + round(i * NANOSECONDS / rate))
+                     for i in range(len(images))]
+            verdicts = [Verdict.GOES_ON] * len(times)
+        else:
+            times = [self._stamp_ns(stamp) for stamp in stamps]
+            verdicts = self._judge(times)
+        for image, time_ns, verdict in zip(images, times, verdicts):
+            if self._follow(verdict):
+                self._append(image, time_ns)
         with torch.inference_mode():
             self._stream.flush(complete=True)
 
@@ -213,8 +242,8 @@ class VideoStreamingInference(Watching):
             memory_bytes=stream.cache.memory_bytes, evicted_tokens=stream.memory.evicted_tokens,
             last_cache_position=state.last_cache_position, frames=stream.frames_held,
             pending_frames=len(stream.pending), skipped_patches=stream.still.skipped,
-            epoch=self.epoch,
-            stamp_ns=stream.newest.stamp_ns if stream.newest else 0,
+            late_frames=self._late_frames, epoch=self.epoch,
+            stamp_ns=self.newest_stamp_ns or 0,
             oldest_stamp_ns=stream.oldest_stamp_ns,
             frame_id=stream.newest.frame_id if stream.newest else '')
 
@@ -260,12 +289,13 @@ class VideoStreamingInference(Watching):
         self._stream.clear()
         self._clock.start_over()
         self.restart_watches()
+        self._doubtful = None
 
     def set_sample_rate(self, hz: float) -> None:
         """Change the uniform rate; time goes on from where it is.
 
         Raises:
-            StreamError: INVALID_REQUEST for a rate below 0, or 0 where time is uniform.
+            StreamError: INVALID_REQUEST for a rate that ``check_sample_rate`` refuses.
 
         """
         self._clock.set_rate(hz, self._stream.frames)
@@ -273,6 +303,50 @@ class VideoStreamingInference(Watching):
     @functools.cached_property
     def _fingerprint(self) -> dict[str, Any]:
         return fingerprint(self._model, self._prompt, self._stream.pixels, self.settings)
+
+    def _stamp_ns(self, stamp: Stamp) -> int:
+        """Return a stamp as integer nanoseconds; where it is for answers only, the nearest."""
+        return to_nanoseconds(stamp, clip=self.settings.time_source == 'uniform')
+
+    def _judge(self, stamps: Sequence[int]) -> list[Verdict]:
+        """Return what stamps say that come one after the other.
+
+        Raises:
+            StreamError: INVALID_REQUEST; one is too far ahead, and the next one is not near it.
+
+        """
+        if self.settings.time_source == 'uniform':
+            return [Verdict.GOES_ON] * len(stamps)
+        rule = StampRule.of(self.settings, self._clock.sample_rate)
+        newest, doubtful = self.newest_stamp_ns, self._doubtful
+        verdicts = []
+        for i, stamp in enumerate(stamps):
+            verdict = rule.judge(stamp, newest, doubtful)
+            if verdict is Verdict.AHEAD:
+                assert newest is not None
+                self._doubtful = stamp
+                if not any(rule.judge(following, newest, stamp) is Verdict.CONFIRMS
+                           for following in stamps[i + 1:i + 2]):
+                    raise rule.ahead(stamp, newest)
+            if verdict is not Verdict.LATE:
+                newest = stamp
+            doubtful = None
+            verdicts.append(verdict)
+        self._doubtful = None
+        return verdicts
+
+    def _follow(self, verdict: Verdict) -> bool:
+        """Do what a verdict says before its frame is taken; return whether it is taken."""
+        self._late_frames += verdict is Verdict.LATE
+        if verdict is Verdict.BACK:
+            self.reset()
+        return verdict is not Verdict.LATE
+
+    def _append(self, image: np.ndarray, stamp_ns: int, frame_id: str = '') -> None:
+        time_ns = self._clock.time_ns(stamp_ns, self._stream.frames)
+        with torch.inference_mode():
+            self._stream.append(Frame(image, stamp_ns, time_ns, frame_id))
+        self.frames_taken += 1
 
     def _next_stamp(self, fps: float | None = None) -> int:
         newest = self._stream.newest

@@ -146,7 +146,7 @@ class ModelThread:
             if self._stopping or any(stream.has_calls for stream in self._streams) \
                     or any(map(any, self._due().values())):
                 return not self._stopping
-            deadline = min((stream.desk.deadline for stream in self._streams), default=LONGEST)
+            deadline = min((stream.deadline for stream in self._streams), default=LONGEST)
             self.pulse.rest()
             if not self._pause and not self._faulty:
                 self.wake.wait(min(LONGEST, max(0.0, deadline - time.perf_counter())))

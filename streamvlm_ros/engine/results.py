@@ -38,7 +38,8 @@ class Choice:
 class CacheInfo:
     """The stream's memory; stamps in nanoseconds as they came with the frames.
 
-    ``skipped_patches`` are temporal patches left out by ``skip_static``, all epochs together.
+    ``skipped_patches`` are temporal patches left out by ``skip_static``, ``late_frames`` frames
+    left out because their stamps were a little older than the newest; all epochs together.
     """
 
     tokens: int
@@ -49,6 +50,7 @@ class CacheInfo:
     frames: int
     pending_frames: int
     skipped_patches: int
+    late_frames: int
     epoch: int
     stamp_ns: int
     oldest_stamp_ns: int

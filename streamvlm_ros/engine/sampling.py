@@ -1,43 +1,46 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which of a camera's frames are taken: by their stamps, not by their arrival."""
+"""Which of a camera's frames are taken: so many a second, on a grid of times."""
 
 from __future__ import annotations
 
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
 from streamvlm_ros.engine.positions import NANOSECONDS
 
-# A camera's jitter must not cost frames when it runs at the sample rate itself.
-TOLERANCE = 10
+# Of sample_rate, unless it is 0: a frame in 17 minutes.
+LOWEST_RATE = 0.001
+# A camera that runs at the sample rate itself loses no frame where its stamps are off by 15 ms
+# either way, the first frame's too, by which the grid is laid; and 2 ms are for rounding.
+JITTER_NS = 32_000_000
 
 
 class StampSampler:
-    """Takes frames on a grid of stamps that is anchored at the first one."""
+    """Takes frames on a grid of times that is anchored at the first one.
+
+    The order of the times does not matter: an old one is left out and leaves the grid as it is.
+    """
 
     def __init__(self, rate: float) -> None:
-        """Take ``rate`` frames a second of stream time; 0 takes all."""
-        self._period = round(NANOSECONDS / rate) if rate else 0
+        """Take ``rate`` frames a second; 0 takes all."""
+        period = self._period = round(NANOSECONDS / rate) if rate else 0
+        # A frame may be so early for its place; and where it is later than all but a twentieth of
+        # a period, it has the next place too.
+        self._early = max(period // 10, min(JITTER_NS, period * 19 // 20))
         self._due: int | None = None
-        self._last = 0
 
-    def take(self, stamp_ns: int) -> bool:
-        """Return whether a frame is taken; a stamp that goes back starts over."""
-        if not self._period:
-            return True
-        self._due = self._due_at(stamp_ns)
-        self._last = stamp_ns
-        late = stamp_ns + self._period // TOLERANCE - self._due
-        if late < 0:
+    def take(self, time_ns: int) -> bool:
+        """Return whether a frame is taken."""
+        if not self.would_take(time_ns):
             return False
-        self._due += (late // self._period + 1) * self._period
+        if self._period:
+            due = time_ns if self._due is None else self._due
+            places = (time_ns - due + self._period // 20) // self._period + 1
+            self._due = due + max(1, places) * self._period
         return True
 
-    def would_take(self, stamp_ns: int) -> bool:
+    def would_take(self, time_ns: int) -> bool:
         """Return what ``take`` would, and change nothing."""
-        return stamp_ns + self._period // TOLERANCE >= self._due_at(stamp_ns)
-
-    def _due_at(self, stamp_ns: int) -> int:
-        return stamp_ns if self._due is None or stamp_ns < self._last else self._due
+        return self._due is None or time_ns >= self._due - self._early
 
 
 def check_sample_rate(rate: float, time_source: str) -> None:
@@ -47,7 +50,12 @@ def check_sample_rate(rate: float, time_source: str) -> None:
         StreamError: INVALID_REQUEST.
 
     """
-    if not 0 <= rate < float('inf') or (time_source == 'uniform' and not rate):
+    if not (rate == 0 or LOWEST_RATE <= rate < float('inf')):
         raise StreamError(ErrorCode.INVALID_REQUEST,
-                          f'sample_rate is {rate} Hz; give 0 or more, and above 0 where '
-                          'time_source is uniform.')
+                          f'sample_rate is {rate} Hz; give 0 (every frame) or at least '
+                          f'{LOWEST_RATE} Hz.')
+    if time_source == 'uniform' and not rate:
+        raise StreamError(ErrorCode.INVALID_REQUEST,
+                          'sample_rate is 0 Hz, and time_source uniform needs it above 0: frames '
+                          'are 1 / sample_rate seconds apart. To take every frame set '
+                          'every_frame.')

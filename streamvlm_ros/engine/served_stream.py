@@ -19,8 +19,9 @@ from streamvlm_ros.engine.errors import (
     StillReadError,
     StreamError,
 )
+from streamvlm_ros.engine.frame_queue import WaitingFrame
 from streamvlm_ros.engine.inference import VideoStreamingInference
-from streamvlm_ros.engine.intake import FrameIntake, WaitingFrame
+from streamvlm_ros.engine.intake import enter, FrameIntake
 from streamvlm_ros.engine.pin import Pin
 from streamvlm_ros.engine.requests import Call, Request
 from streamvlm_ros.engine.watch import WatchEvent
@@ -52,13 +53,15 @@ class ServedStream:
     def __init__(self, engine: VideoStreamingInference, queue_frames: int,
                  wake: threading.Condition, pulse: Pulse, log: Callable[[str], object],
                  on_change: Callable[[], None] | None,
-                 on_watch_event: Callable[[WatchEvent], None] | None) -> None:
+                 on_watch_event: Callable[[WatchEvent], None] | None,
+                 queue_bytes: int = 1 << 28) -> None:
         """Take the engine over; see ``StreamWorker``."""
         self.wake = wake
         self.engine = engine
         self.model = engine.questions.model
         self.counters = Counters()
-        self.intake = FrameIntake(engine.settings, queue_frames, self.counters)
+        self.intake = FrameIntake(engine.settings, queue_frames, self.counters,
+                                  queue_bytes)
         self.desk = AnswerDesk(engine.questions, self.request_fault)
         self.paused = False
         self.stale_after = 0.0
@@ -97,8 +100,14 @@ class ServedStream:
     # What follows is for the model's thread.
 
     def expire(self) -> None:
-        """End the requests whose time is over; with the lock held."""
+        """End the requests whose time is over, and the wait of a frame; with the lock held."""
         self.desk.expire(self._stale())
+        self.intake.release_overdue(self.stale_after)
+
+    @property
+    def deadline(self) -> float:
+        """When ``expire`` has something to do, on ``time.perf_counter``; with the lock held."""
+        return min(self.desk.deadline, self.intake.deadline(self.stale_after))
 
     @property
     def has_calls(self) -> bool:
@@ -120,13 +129,15 @@ class ServedStream:
             calls, self._calls = self._calls, []
         for call in calls:
             self._pulse.doing('a service other than a question')
+            newest = self.engine.newest_stamp_ns
             try:
                 call.run(self.engine)
                 if call.error and as_stream_error(call.error).code is ErrorCode.INTERNAL:
                     self.request_fault(call.error)
-                if self.engine.epoch != self._epoch:
+                if self.engine.epoch != self._epoch or self.engine.newest_stamp_ns != newest:
+                    # A load may keep the epoch's number; what waits is of the stream before it.
                     with self.wake:
-                        self.intake.clear()
+                        self.intake.begin(self.engine.newest_stamp_ns)
                     self._end_answers_of_old_epoch()
                 self._refresh()
             except Exception as error:
@@ -228,7 +239,7 @@ class ServedStream:
             taken = self.engine.frames_taken
             try:
                 self._pulse.doing('taking a frame')
-                self.engine.append_frame(frame.image, frame.stamp_ns, frame.frame_id)
+                enter(self.engine, self.intake, frame)
                 fault = None
             except StillReadError:
                 with self.wake:

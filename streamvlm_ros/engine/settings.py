@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
+from streamvlm_ros.engine.sampling import check_sample_rate
 
 CHUNK_FRAMES = (2, 4, 6, 8)
 POSITION_MODES = ('continuous', 'append')
@@ -22,7 +24,8 @@ class StreamSettings:
         position_mode: ``continuous`` (all chunks are one video, lossless) or ``append``
             (every chunk is a video of its own).
         time_source: ``stamp`` (time from the frames' stamps) or ``uniform`` (from sample_rate).
-        sample_rate: frames per second of stream time; 0 takes every frame.
+        sample_rate: frames per second of stream time, or of arrival where time_source is uniform:
+            at least 0.001, or 0, which takes every frame.
         min_pixels: lower bound of height x width after resizing; 0: the model's own.
         max_pixels: upper bound of height x width after resizing; 0: the model's own.
         system_prompt: system turn; empty: the chat template's default.
@@ -87,7 +90,15 @@ class StreamSettings:
         self._one_of('chunk_frames', CHUNK_FRAMES)
         self._one_of('position_mode', POSITION_MODES)
         self._one_of('time_source', TIME_SOURCES)
-        for name in ('sample_rate', 'min_pixels', 'max_pixels', 'skip_static',
+        check_sample_rate(self.sample_rate, self.time_source)
+        if not 0 <= self.late_tolerance < math.inf:
+            self._refuse(f'late_tolerance is {self.late_tolerance} s; give 0 or more.')
+        if not 0 < self.max_gap < math.inf:
+            self._refuse(f'max_gap is {self.max_gap} s; give more than 0.')
+        for name in ('max_frame_id', 'max_image_pixels'):
+            if getattr(self, name) < 1:
+                self._refuse(f'{name} is {getattr(self, name)}; give at least 1.')
+        for name in ('min_pixels', 'max_pixels', 'skip_static',
                      'memory_seconds', 'memory_tokens', 'memory_bytes', 'rebase_position'):
             if not getattr(self, name) >= 0:
                 self._refuse(f'{name} is {getattr(self, name)}; give 0 or more.')
@@ -102,8 +113,6 @@ class StreamSettings:
             self._refuse(f'kept_turns is {self.kept_turns}; give at least 1.')
         if self.max_pixels and self.min_pixels > self.max_pixels:
             self._refuse(f'min_pixels {self.min_pixels} is above max_pixels {self.max_pixels}.')
-        if self.time_source == 'uniform' and not self.sample_rate:
-            self._refuse('time_source uniform needs a sample_rate above 0.')
 
     def _one_of(self, name: str, allowed: tuple) -> None:
         if getattr(self, name) not in allowed:

@@ -15,8 +15,8 @@ import torch
 from streamvlm_ros.engine.ahead import encode_together
 from streamvlm_ros.engine.devices import gpus_of
 from streamvlm_ros.engine.errors import StreamError
+from streamvlm_ros.engine.frame_queue import WaitingFrame
 from streamvlm_ros.engine.inference import VideoStreamingInference
-from streamvlm_ros.engine.intake import WaitingFrame
 from streamvlm_ros.engine.operations import operations_for, TORCH
 from streamvlm_ros.engine.quantized import weight_bytes
 

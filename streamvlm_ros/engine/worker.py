@@ -32,6 +32,7 @@ class StreamWorker:
     """Runs a ``VideoStreamingInference`` in a thread of its own, or in one with others."""
 
     def __init__(self, engine: VideoStreamingInference, *, queue_frames: int = 64,
+                 queue_bytes: int = 1 << 28,
                  policy: str = 'frames_first', on_change: Callable[[], None] | None = None,
                  on_watch_event: Callable[[WatchEvent], None] | None = None,
                  log: Callable[[str], object] = LOG.error,
@@ -42,6 +43,7 @@ class StreamWorker:
             engine: the engine.
             queue_frames: frames that may wait; when one more comes the oldest whole temporal
                 patch (two frames) is dropped.
+            queue_bytes: bytes of their images; likewise, except that one may always wait.
             policy: who goes first, see ``policy.Policy``; that of ``beside``, if there is one.
             on_change: called from the worker's thread when the status has changed in kind.
             on_watch_event: called from the worker's thread when a watch's answer has changed.
@@ -56,7 +58,7 @@ class StreamWorker:
         """
         self._thread: ModelThread = beside._thread if beside else ModelThread(policy)
         self._stream = ServedStream(engine, queue_frames, self._thread.wake, self._thread.pulse,
-                                    log, on_change, on_watch_event)
+                                    log, on_change, on_watch_event, queue_bytes)
         self._thread.add(self._stream)
 
     def start(self) -> None:
@@ -81,7 +83,8 @@ class StreamWorker:
         """Count a frame that ``submit_frame`` would not take, before anybody decodes it.
 
         Returns:
-            Whether it is left out: the stream is paused, or sampling leaves it out.
+            Whether it is left out: the stream is paused, sampling leaves it out, or its stamp is
+            late or of no use.
 
         """
         with self._stream.wake:
@@ -211,12 +214,15 @@ class StreamWorker:
         """Call a stream stale that has frames, and gets none for so long; 0: never."""
         with self._stream.wake:
             self._stream.stale_after = seconds
+            self._stream.wake.notify()
 
     def set_sample_rate(self, hz: float) -> None:
-        """Take ``hz`` frames a second of stream time of what comes from now on; 0: every frame.
+        """Take ``hz`` frames a second of what comes from now on; 0: every frame.
+
+        By their stamps, or by their arrival where time_source is uniform.
 
         Raises:
-            StreamError: INVALID_REQUEST for a rate below 0, or 0 without stamps.
+            StreamError: INVALID_REQUEST for a rate that ``check_sample_rate`` refuses.
 
         """
         with self._stream.wake:

@@ -126,9 +126,9 @@ def test_frames_are_taken_in_turns(monkeypatch):
     order = []
     append = VideoStreamingInference.append_frame
 
-    def spy(self, image, stamp_ns, frame_id):
+    def spy(self, image, stamp_ns, frame_id, **options):
         order.append(frame_id)
-        return append(self, image, stamp_ns, frame_id)
+        return append(self, image, stamp_ns, frame_id, **options)
 
     monkeypatch.setattr(VideoStreamingInference, 'append_frame', spy)
     for index, frames in enumerate((24, 8, 8)):
@@ -219,7 +219,7 @@ def test_what_ends_one_streams_answers_ends_no_others(pair, monkeypatch, how, tm
     if how == 'reset':
         pair[0].reset()
     elif how == 'backward':
-        feed(pair[0], 0, 1)
+        pair[0].submit_frame(clip(0, 1)[0], SECOND // 2)  # the newest has that of second 2
     elif how == 'cancel':
         ended.cancel()
     elif how == 'load':

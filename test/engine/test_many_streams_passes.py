@@ -11,8 +11,8 @@ import torch
 
 from streamvlm_ros.engine import open_streams, StreamSettings, StreamWorker, warming
 from streamvlm_ros.engine.ahead import encode_together
+from streamvlm_ros.engine.frame_queue import WaitingFrame
 from streamvlm_ros.engine.frames import to_patches
-from streamvlm_ros.engine.intake import WaitingFrame
 from streamvlm_ros.engine.positions import Grid
 
 __all__ = ['kernels']

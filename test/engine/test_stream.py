@@ -115,7 +115,7 @@ def test_a_device_error_in_the_prefill_loses_nothing(monkeypatch):
 
 @pytest.mark.parametrize('call, sentence', [
     (lambda e, f: e.append_frame(f.astype(np.float32) * np.nan), 'float32'),
-    (lambda e, f: e.append_frame(f, float('nan')), 'no time'),
+    (lambda e, f: e.append_frame(f, float('nan')), 'not a time'),
     (lambda e, f: e.append_video_chunk([], fps=2), 'at least one frame'),
     (lambda e, f: e.append_video_chunk([f], fps=0), 'fps above 0'),
     (lambda e, f: e.append_video_chunk([f, f], stamps=[1.0]), '2 frames came with 1')])

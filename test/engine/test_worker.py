@@ -20,7 +20,6 @@ from streamvlm_ros.engine import (
 )
 from streamvlm_ros.engine.desk import MAX_OPEN
 from streamvlm_ros.engine.questions import Questions
-from streamvlm_ros.engine.sampling import StampSampler
 
 SECOND = 10**9
 PATIENCE = 60.0
@@ -467,21 +466,3 @@ def test_stopping_half_way_ends_every_request(worker):
     futures.append(worker.ask('What?', after_ns=99 * SECOND))
     worker.stop()
     assert {error_of(future).code for future in futures} == {ErrorCode.NOT_ACTIVE}
-
-
-@pytest.mark.parametrize('camera, rate, seconds', [
-    (30, 4, 10), (4, 4, 10), (10, 3, 9), (15, 0.5, 7)])
-def test_sampling_follows_stamps(camera, rate, seconds):
-    """Whatever the camera's rate, so many frames a second of stream time are taken."""
-    sampler = StampSampler(rate)
-    rng = np.random.default_rng(0)
-    jitter = rng.integers(-SECOND // camera // 20, SECOND // camera // 20, camera * seconds)
-    stamps = [round(i * SECOND / camera) + SECOND + int(j) for i, j in enumerate(jitter)]
-    assert sum(map(sampler.take, stamps)) == round(rate * seconds)
-
-
-def test_sampling_starts_over_when_stamps_go_back():
-    """A looped bag is sampled again from its first frame."""
-    sampler = StampSampler(1)
-    assert [sampler.take(s * SECOND // 2) for s in (10, 11, 12, 2, 3, 4)] == [
-        True, False, True, True, False, True]

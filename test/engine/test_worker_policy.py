@@ -151,10 +151,10 @@ def run_loaded(policy: str, monkeypatch, change_to: str = '') -> tuple[str, int]
         trace.append('a')
         return decode(self, opened)
 
-    def spy_append(self, *args):
+    def spy_append(self, *args, **options):
         if len(trace) == 0 or self.get_cache_info().pending_frames:
             trace.append('f')
-        return append(self, *args)
+        return append(self, *args, **options)
 
     monkeypatch.setattr(Questions, 'decode', spy_decode)
     monkeypatch.setattr(VideoStreamingInference, 'append_frame', spy_append)
