@@ -83,12 +83,20 @@ def write_bag(
 
 
 def read_images(folder: pathlib.Path, topic: str = '') -> Iterator[Any]:
+    """Yield a bag's image messages without their times of recording; see `read_recorded`."""
+    return (message for _, message in read_recorded(folder, topic))
+
+
+def read_recorded(folder: pathlib.Path, topic: str = '') -> Iterator[tuple[int, Any]]:
     """Yield a bag's image messages, raw or compressed, in the order of recording.
 
     Args:
         folder: a rosbag2 folder, or a ROS 1 bag.
         topic: which one; '': the only one that has images. One that was recorded both raw and
             compressed counts once, as raw.
+
+    Yields:
+        When a message was recorded, in nanoseconds, and the message.
 
     Raises:
         CommandError: there is no such bag or topic, or more than one to choose from.
@@ -97,8 +105,8 @@ def read_images(folder: pathlib.Path, topic: str = '') -> Iterator[Any]:
     with _open(folder) as reader:
         picked = _pick_topic(reader, folder, topic)
         connections = [c for c in reader.connections if c.topic == picked.name]
-        for connection, _, raw in reader.messages(connections):
-            yield reader.deserialize(raw, connection.msgtype)
+        for connection, recorded_ns, raw in reader.messages(connections):
+            yield recorded_ns, reader.deserialize(raw, connection.msgtype)
 
 
 def is_compressed(message: Any) -> bool:

@@ -17,6 +17,7 @@ from streamvlm_ros.nodes.stamps import to_nanoseconds
 
 if TYPE_CHECKING:
     from streamvlm_ros.engine import VideoStreamingInference
+    from streamvlm_ros.engine.intake import FrameIntake
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -94,47 +95,73 @@ def parse_parameters(given: Iterable[str]) -> dict[str, Any]:
     return values
 
 
-def read_until(bag: pathlib.Path, topic: str, seconds: float | None) -> Iterable[Any]:
-    """Yield the bag's images up to some seconds behind the first one's stamp; None: all."""
-    from streamvlm_ros.cli.bags import read_images
+def read_until(
+    bag: pathlib.Path, topic: str, seconds: float | None
+) -> Iterable[tuple[int, Any]]:
+    """Yield the bag's images up to some seconds behind the first one's stamp; None: all.
+
+    Each comes with the time of its recording, as `feed` takes them.
+    """
+    from streamvlm_ros.cli.bags import read_recorded
 
     first: int | None = None
-    for message in read_images(bag, topic):
+    for recorded_ns, message in read_recorded(bag, topic):
         stamp_ns = to_nanoseconds(message.header.stamp)
         first = stamp_ns if first is None else first
         if seconds is not None and stamp_ns - first > seconds * 1e9:
             return
-        yield message
+        yield recorded_ns, message
 
 
-def feed(engine: VideoStreamingInference, messages: Iterable[Any]) -> dict[str, int]:
-    """Append a bag's images as the node does, one by one; return what became of them."""
+def feed(engine: VideoStreamingInference, images: Iterable[tuple[int, Any]]) -> dict[str, int]:
+    """Append a bag's images as the node does, one by one; return what became of them.
+
+    Args:
+        engine: takes them.
+        images: when each was recorded, in nanoseconds, and its message. A node that heard it then
+            would sample by that time where time_source is uniform.
+    """
     from streamvlm_ros.cli.bags import is_compressed
-    from streamvlm_ros.engine.intake import append_next, FrameIntake
+    from streamvlm_ros.engine.intake import FrameIntake
     from streamvlm_ros.engine.worker_status import Counters
     from streamvlm_ros.nodes.compressed import decode_compressed
     from streamvlm_ros.nodes.images import decode_image, ImageError
 
     counters = Counters()
-    intake = FrameIntake(engine.settings, 1, counters)
+    # One image may let in another that was held back, and no more are ever waiting.
+    intake = FrameIntake(engine.settings, 2, counters)
     said = ''
-    for message in messages:
-        try:
-            image = (decode_compressed if is_compressed(message) else decode_image)(message)
-        except ImageError as error:
-            counters.fault(str(error), failed=1)
-        else:
-            intake.put(image, to_nanoseconds(message.header.stamp), message.header.frame_id)
-            append_next(engine, intake, contextlib.nullcontext())
+    for recorded_ns, message in images:
+        stamp_ns = to_nanoseconds(message.header.stamp)
+        if not intake.leave_out(stamp_ns, recorded_ns):
+            try:
+                image = (decode_compressed if is_compressed(message) else decode_image)(message)
+            except ImageError as error:
+                counters.arrived()
+                counters.fault(str(error), failed=1)
+            else:
+                intake.put(image, stamp_ns, message.header.frame_id, recorded_ns)
+        _append_all(engine, intake)
         if counters.last_error and not said:
             said = counters.last_error
             _progress(said)
+    # Nothing comes any more that could contradict it.
+    intake.release()
+    _append_all(engine, intake)
     return {
         'frames_ingested': counters.ingested,
         'frames_sampled_out': counters.sampled_out,
+        'frames_late': counters.late,
         'frames_failed': counters.failed,
         'frames_dropped': counters.dropped,
     }
+
+
+def _append_all(engine: VideoStreamingInference, intake: FrameIntake) -> None:
+    from streamvlm_ros.engine.intake import append_next
+
+    while append_next(engine, intake, contextlib.nullcontext()):
+        pass
 
 
 def _ask(

@@ -48,8 +48,8 @@ PARAMETERS = (
     Parameter(
         'sample_rate',
         _STREAM.sample_rate,
-        'Frames per second of stream time (by header stamps) that the model sees; 0: every frame, '
-        'else at least 0.001.',
+        'Frames per second that the model sees, by header stamps, or by arrival where time_source '
+        'is uniform; 0: every frame, else at least 0.001.',
         minimum=0.0,
         maximum=240.0,
         settable=Settable.ALWAYS,
@@ -88,7 +88,7 @@ PARAMETERS = (
         'time_source',
         _STREAM.time_source,
         "The frames' times: 'stamp' from the image headers, 'uniform' one frame every 1 / "
-        'sample_rate seconds.',
+        'sample_rate seconds, whatever the stamps are.',
         choices=('stamp', 'uniform'),
     ),
     Parameter(
@@ -109,7 +109,7 @@ PARAMETERS = (
         'max_gap',
         _STREAM.max_gap,
         'Seconds. An image whose stamp is further ahead of the newest (and at least 10 sample '
-        'periods) waits until a second one confirms it.',
+        'periods) waits until a second one confirms it, or stale_after has passed.',
         minimum=0.1,
         maximum=1e9,
     ),

@@ -13,7 +13,8 @@ import dataclasses
 import difflib
 from typing import Any
 
-from streamvlm_ros.engine import StreamSettings
+from streamvlm_ros.engine import StreamError, StreamSettings
+from streamvlm_ros.engine.sampling import check_sample_rate
 from streamvlm_ros.nodes.camera_names import parse_names
 from streamvlm_ros.nodes.parameter import ParameterError, Settable, Value
 from streamvlm_ros.nodes.parameter_table import PARAMETERS
@@ -32,6 +33,7 @@ def check_values(values: Mapping[str, Any]) -> dict[str, Value]:
             raise ParameterError(unknown_parameter(name, known))
     checked = {name: known[name].check(values.get(name, known[name].default)) for name in known}
     _check_pixels(checked)
+    _check_sample_rate(checked)
     parse_watches(str(checked['watches']))
     parse_names(str(checked['cameras']))
     return checked
@@ -80,6 +82,14 @@ def _check_pixels(values: Mapping[str, Any]) -> None:
             "'max_pixels' "
             f'({values["max_pixels"]}).'
         )
+
+
+def _check_sample_rate(values: Mapping[str, Any]) -> None:
+    """Refuse what the range cannot say: between 0 and the lowest rate, 0 without stamps."""
+    try:
+        check_sample_rate(values['sample_rate'], values['time_source'])
+    except StreamError as error:
+        raise ParameterError(f"The parameter 'sample_rate' cannot be that: {error}") from error
 
 
 def stream_settings(values: Mapping[str, Any]) -> StreamSettings:

@@ -83,9 +83,20 @@ def test_sizes_stay_within_the_bounds():
 @pytest.mark.parametrize('image, sentence', [
     (np.zeros((4, 4), np.uint8), 'RGB uint8'), (np.zeros((4, 4, 4), np.uint8), 'RGB uint8'),
     (np.full((4, 4, 3), np.nan), 'float64'), (np.zeros((0, 4, 3), np.uint8), 'no pixels'),
-    (np.zeros((1, 999, 3), np.uint8), 'one side')])
+    (np.zeros((1, 999, 3), np.uint8), 'one side'), (None, 'RGB uint8'), ('image', 'RGB uint8'),
+    ([[1, 2], [3]], 'RGB uint8'), (np.zeros((4, 4, 3), np.int8), 'int8'),
+    (np.broadcast_to(np.uint8(7), (1 << 20, 1 << 20, 3)), 'at most 67108864 are taken')])
 def test_what_is_no_image_is_refused(image, sentence):
     """Each with a sentence."""
     with pytest.raises(StreamError, match=sentence) as caught:
         check_image(image)
     assert caught.value.code is ErrorCode.INVALID_REQUEST
+
+
+def test_an_image_has_a_largest_size():
+    """In pixels, whatever its sides."""
+    for height, width in ((40, 50), (100, 20)):
+        image = np.zeros((height, width, 3), np.uint8)
+        assert check_image(image, 2000) is image
+        with pytest.raises(StreamError, match=f'{width}x{height}, 2000 pixels; at most 1999'):
+            check_image(image, 1999)

@@ -44,6 +44,11 @@ def test_whole_number_for_a_number() -> None:
         ({'sample_rat': 2.0}, "'sample_rat' is unknown; did you mean 'sample_rate'?"),
         ({'sample_rate': -1.0}, 'must be from 0 to 240, not -1.0.'),
         ({'sample_rate': float('nan')}, 'must be from 0 to 240, not nan.'),
+        ({'sample_rate': 0.0009}, "'sample_rate' cannot be that: sample_rate is 0.0009 Hz"),
+        ({'sample_rate': 5e-324}, 'give 0 (every frame) or at least 0.001 Hz.'),
+        ({'sample_rate': 0.0, 'time_source': 'uniform'}, 'needs it above 0'),
+        ({'late_tolerance': float('nan')}, 'must be from 0 to 3600, not nan.'),
+        ({'max_gap': 0.0}, 'must be from 0.1 to 1e+09, not 0.0.'),
         ({'sample_rate': 'fast'}, "must be a number, not 'fast'."),
         ({'chunk_frames': 5}, 'must be from 2 to 8 in steps of 2, not 5.'),
         ({'chunk_frames': True}, 'must be a whole number, not True.'),
@@ -80,6 +85,8 @@ def test_only_what_a_node_has_can_be_set_on_it() -> None:
     current = {'sample_rate': 2.0, 'chunk_frames': 4}
     changes = {'sample_rate': 1, 'model': 'other', 'use_sim_time': True}
     assert check_changes(current, changes, configured=True) == {'sample_rate': 1.0}
+    with pytest.raises(ParameterError, match='at least'):
+        check_changes(current, {'sample_rate': 1e-310}, configured=True)
 
 
 def test_documentation_has_the_table() -> None:

@@ -46,7 +46,7 @@ def test_node_answers_as_the_engine(
     from node_process import Camera, NodeProcess
 
     engine = load_engine(check_values({'model': str(model_folder), **SETTINGS}), print)
-    counts = replay.feed(engine, bags.read_images(bag))
+    counts = replay.feed(engine, bags.read_recorded(bag))
     assert counts['frames_ingested'] > 15
     assert counts['frames_sampled_out'] > 15
     with NodeProcess(tmp_path, model=model_folder, **SETTINGS) as node, Camera(node) as client:
@@ -112,6 +112,57 @@ def test_replay_that_cannot_be(
         line += ['-p', f'model:={model_folder}']
     assert main.main(['replay', *line, '--ask', 'What?']) == 1
     assert sentence in capsys.readouterr().err
+
+
+def written(folder: pathlib.Path, stamps: list[int]) -> pathlib.Path:
+    """Return a bag of images with these stamps, in this order."""
+    frames = list(np.random.default_rng(4).integers(0, 256, (len(stamps), 56, 56, 3), np.uint8))
+    bags.write_bag(folder, frames, stamps, '/camera')
+    return folder
+
+
+def test_stamps_that_misbehave_are_told_as_in_the_node(
+    model_folder: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine = load_engine(check_values({'model': str(model_folder), **SETTINGS}), print)
+    hour = 3600 * 10**9
+    steps = [0, 10**9, 10**9 - 10**6, 2 * hour, 2 * 10**9, 3 * 10**9, 9 * hour, 9 * hour + 10**9]
+    stamps = [START_NS + step for step in steps]
+    # Sorted by their places: a bag's reader yields them by their times of recording.
+    images = bags.read_images(written(tmp_path / 'bag', sorted(stamps)))
+    by_stamp = {to_nanoseconds(image.header.stamp): image for image in images}
+    counts = replay.feed(engine, [(i * 10**9, by_stamp[stamp]) for i, stamp in enumerate(stamps)])
+    assert counts == {
+        'frames_ingested': 6,
+        'frames_sampled_out': 0,
+        'frames_late': 1,
+        'frames_failed': 1,
+        'frames_dropped': 0,
+    }
+    assert engine.get_cache_info().epoch == 0
+    assert 'stamped 7199 s after the newest one' in capsys.readouterr().err
+    # The last one is held back, and the bag is at its end.
+    ahead = by_stamp[START_NS + 2 * hour]
+    engine.reset()
+    counts = replay.feed(engine, [(0, by_stamp[START_NS]), (1, ahead)])
+    assert counts['frames_ingested'] == 2
+    assert engine.newest_stamp_ns == START_NS + 2 * hour
+
+
+def test_without_stamps_a_bag_is_sampled_by_its_times_of_recording(
+    model_folder: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    recorded = [START_NS + i * 10**8 for i in range(30)]
+    images = list(bags.read_recorded(written(tmp_path / 'bag', recorded)))
+    assert [time for time, _ in images] == recorded
+    fixed = [(time, images[0][1]) for time in recorded]
+    settings = {'model': str(model_folder), **SETTINGS, 'time_source': 'uniform'}
+    counts = []
+    for every in (False, True):
+        engine = load_engine(check_values({**settings, 'every_frame': every}), print)
+        counts.append(replay.feed(engine, fixed)['frames_ingested'])
+        assert engine.epoch == 0
+    assert counts == [15, 30]
 
 
 def test_bag_keeps_frames_and_stamps(bag: pathlib.Path) -> None:
