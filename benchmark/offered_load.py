@@ -20,7 +20,7 @@ def balanced(status: WorkerStatus) -> bool:
     """Tell whether every frame received is accounted for."""
     return status.frames_received == (
         status.frames_sampled_out + status.frames_ingested + status.frames_dropped
-        + status.frames_failed + status.frames_waiting)
+        + status.frames_failed + status.frames_late + status.frames_waiting)
 
 
 class Load:
