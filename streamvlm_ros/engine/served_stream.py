@@ -125,21 +125,25 @@ class ServedStream:
 
     def run_calls(self) -> None:
         """Run what is to be run between two turns."""
+        if not self.has_calls:
+            return
+        self._refresh()  # before a call is taken: by this it is seen what the call has changed
         with self.wake:
             calls, self._calls = self._calls, []
         for call in calls:
             self._pulse.doing('a service other than a question')
-            newest = self.engine.newest_stamp_ns
+            newest = self._info.stamp_ns
             try:
                 call.run(self.engine)
                 if call.error and as_stream_error(call.error).code is ErrorCode.INTERNAL:
                     self.request_fault(call.error)
-                if self.engine.epoch != self._epoch or self.engine.newest_stamp_ns != newest:
+                self._refresh()
+                if self.engine.epoch != self._epoch or self._info.stamp_ns != newest:
                     # A load may keep the epoch's number; what waits is of the stream before it.
                     with self.wake:
-                        self.intake.begin(self.engine.newest_stamp_ns)
+                        self.intake.begin(self._info.stamp_ns or None)
+                        self.intake.pending_frames = self._info.pending_frames
                     self._end_answers_of_old_epoch()
-                self._refresh()
             except Exception as error:
                 self.fault(error)
             finally:

@@ -247,7 +247,7 @@ def test_what_ends_one_streams_answers_ends_no_others(pair, monkeypatch, how, tm
         or how == 'reset'
 
 
-def broken(*args):
+def broken(*args, **kwargs):
     raise RuntimeError('out of reach')
 
 
