@@ -16,9 +16,11 @@ from streamvlm_ros.action import AnswerQuestion
 from streamvlm_ros.engine import ErrorCode, StreamError
 from streamvlm_ros.msg import Answer as AnswerMsg
 from streamvlm_ros.nodes import messages
-from streamvlm_ros.nodes.gate import Gate, MAX_PENDING
+from streamvlm_ros.nodes.faults import Faults
+from streamvlm_ros.nodes.gate import MAX_PENDING, Places, SERVICE_DEPTH
 from streamvlm_ros.nodes.goal import Goal
 from streamvlm_ros.nodes.submit import ParameterValue
+from streamvlm_ros.nodes.texts import quoted
 
 
 class AnswerAction:
@@ -27,25 +29,28 @@ class AnswerAction:
     def __init__(
         self,
         node: Node,
-        gate: Gate,
+        questions: Places,
         parameter: ParameterValue,
-        publish: Callable[[AnswerMsg], None],
+        publish: Callable[[AnswerMsg], object],
+        faults: Faults,
     ) -> None:
         """Serve the action; goals are refused until the gate is open.
 
         Args:
             node: whose action it is.
-            gate: the way to the worker.
+            questions: the places that goals share with the services that answer questions.
             parameter: returns a parameter's value as it is now.
-            publish: publishes an answer that is complete.
+            publish: publishes an answer that is complete, and raises nothing.
+            faults: counts faults of the program.
 
         """
-        self._log = node.get_logger().info
-        self._gate = gate
+        self._log, self._debug = node.get_logger().info, node.get_logger().debug
+        self._questions = questions
+        self._faults = faults
         self._parameter = parameter
         self._publish = publish
         self._goals: dict[bytes, Goal] = {}  # oldest first
-        depth = QoSProfile(depth=2 * MAX_PENDING)
+        depth = QoSProfile(depth=SERVICE_DEPTH)
         self._server: ActionServer[Any, Any, Any] = ActionServer(
             node,
             AnswerQuestion,
@@ -72,35 +77,56 @@ class AnswerAction:
 
     def _decide(self, _: AnswerQuestion.Goal) -> GoalResponse:
         """Accept or refuse at once; a refusal carries no text, so the log says why."""
-        why = ''
-        if not self._gate.is_open:
-            why = 'the node is not active'
-        elif max(len(self._goals), self._gate.open_requests) >= MAX_PENDING:
-            why = f'{MAX_PENDING} requests are waiting already'
-        elif self._parameter('goal_policy') == 'reject' and not self._has_room():
-            why = f'max_goals ({self._parameter("max_goals")}) are open, goal_policy is reject'
+        try:
+            why = self._why_not()
+        except Exception as error:
+            why = str(self._faults.caught(error, 'Deciding about a goal'))
         if why:
-            self._log(f'A goal was refused: {why}.')
+            self._log(f'A goal was refused: {why}')
         return GoalResponse.REJECT if why else GoalResponse.ACCEPT
 
+    def _why_not(self) -> str:
+        """Return why no goal is accepted now; empty: it is."""
+        if not self._questions.is_open:
+            return 'the node is not active.'
+        if max(len(self._goals), self._questions.taken) >= MAX_PENDING:
+            return f'{MAX_PENDING} requests are waiting already.'
+        if self._parameter('goal_policy') == 'reject' and not self._has_room():
+            return f'max_goals ({self._parameter("max_goals")}) are open, goal_policy is reject.'
+        return ''
+
     def _accept(self, handle: Any) -> None:
-        if self._parameter('goal_policy') == 'preempt':
-            while not self._has_room():
-                self._open_goals()[0].end(
-                    StreamError(
-                        ErrorCode.BUSY,
-                        'A newer goal has taken the place of this one (goal_policy is preempt).',
-                    )
-                )
-        self._goals[bytes(handle.goal_id.uuid)] = Goal(handle, self._parameter)
+        """Begin with a goal; whatever fails before it is executed is told there, as its result."""
+        try:
+            if self._parameter('goal_policy') == 'preempt':
+                self._make_room()
+            self._goals[bytes(handle.goal_id.uuid)] = Goal(handle, self._parameter, self._faults)
+        except Exception as error:
+            self._faults.caught(error, 'Accepting a goal')
         handle.execute()
 
+    def _make_room(self) -> None:
+        """End the oldest goals until there is room for one more."""
+        opened = self._open_goals()
+        too_many = len(opened) + 1 - int(self._parameter('max_goals'))
+        for goal in opened[: max(0, too_many)]:
+            goal.end(
+                StreamError(
+                    ErrorCode.BUSY,
+                    'A newer goal has taken the place of this one (goal_policy is preempt).',
+                )
+            )
+
     def _cancel(self, handle: Any) -> CancelResponse:
-        goal = self._goals.get(bytes(handle.goal_id.uuid))
-        if goal is None:
+        try:
+            goal = self._goals.get(bytes(handle.goal_id.uuid))
+            if goal is None:
+                return CancelResponse.REJECT
+            goal.end()
+            return CancelResponse.ACCEPT
+        except Exception as error:
+            self._faults.caught(error, 'Canceling a goal')
             return CancelResponse.REJECT
-        goal.end()
-        return CancelResponse.ACCEPT
 
     def _open_goals(self) -> list[Goal]:
         return [goal for goal in self._goals.values() if goal.is_open]
@@ -112,17 +138,23 @@ class AnswerAction:
         key = bytes(handle.goal_id.uuid)
         try:
             return await self._answer(self._goals[key])
+        except Exception as error:
+            fault = self._faults.caught(error, 'A goal')
+            if handle.is_active:
+                handle.abort()
+            return messages.fill_failure(AnswerQuestion.Result(), fault)
         finally:
-            del self._goals[key]
+            self._goals.pop(key, None)
 
     async def _answer(self, goal: Goal) -> AnswerQuestion.Result:
         result = AnswerQuestion.Result()
         try:
             if goal.ended:  # before its turn came
                 return self._ended(goal, goal.why, result)
-            answer = messages.answer_message(await self._gate.result(goal.submit))
+            answer = messages.answer_message(await self._questions.result(goal.submit))
         except StreamError as error:
             return self._ended(goal, goal.why if goal.ended else error, result)
+        self._debug(f'{quoted(answer.question, 500)} is answered by {quoted(answer.text, 500)}.')
         goal.handle.succeed()
         self._publish(answer)
         return messages.fill_success(result, answer=answer)

@@ -8,10 +8,13 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
+from rclpy.node import Node
+
 from streamvlm_ros.engine import Answer, StreamError, StreamWorker
 from streamvlm_ros.msg import Answer as AnswerMsg
 from streamvlm_ros.nodes import messages
 from streamvlm_ros.nodes.submit import ParameterValue, Submit, submit_choice, submit_question
+from streamvlm_ros.nodes.texts import quoted
 from streamvlm_ros.srv import Ask, AskChoice
 
 
@@ -19,16 +22,22 @@ class AskServices:
     """`~/ask` and `~/ask_choice`."""
 
     def __init__(
-        self, submit: Submit, parameter: ParameterValue, publish: Callable[[AnswerMsg], None]
+        self,
+        node: Node,
+        submit: Submit,
+        parameter: ParameterValue,
+        publish: Callable[[AnswerMsg], object],
     ) -> None:
         """Serve nothing yet; the node serves what `services` lists.
 
         Args:
+            node: whose log tells of them, at the level DEBUG only.
             submit: hands a request to the worker.
             parameter: returns a parameter's value as it is now.
-            publish: publishes an answer.
+            publish: publishes an answer, and raises nothing.
 
         """
+        self._log = node.get_logger().debug
         self._submit = submit
         self._parameter = parameter
         self._publish = publish
@@ -58,5 +67,6 @@ class AskServices:
             answer = messages.answer_message(await self._submit(submit))
         except StreamError as error:
             return messages.fill_failure(response, error)
+        self._log(f'{quoted(answer.question, 500)} is answered by {quoted(answer.text, 500)}.')
         self._publish(answer)
         return messages.fill_success(response, answer=answer)

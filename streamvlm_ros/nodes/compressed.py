@@ -22,7 +22,15 @@ import numpy as np
 import numpy.typing as npt
 
 from streamvlm_ros.nodes.encodings import LAYOUTS, NO_PICTURE
-from streamvlm_ros.nodes.images import decode_without_cv_bridge, Frame, ImageError
+from streamvlm_ros.nodes.images import (
+    check_pixels,
+    decode_without_cv_bridge,
+    Frame,
+    ImageError,
+    MOST_PIXELS,
+)
+from streamvlm_ros.nodes.picture_size import jpeg_size, png_size
+from streamvlm_ros.nodes.texts import MOST_QUOTED, quoted, sentence
 
 _JPEG = b'\xff\xd8\xff'
 _JPEG_END = b'\xff\xd9'
@@ -49,11 +57,12 @@ class _Raw:
     is_bigendian: int = int(sys.byteorder == 'big')
 
 
-def decode_compressed(msg: CompressedMessage) -> Frame:
+def decode_compressed(msg: CompressedMessage, max_pixels: int = MOST_PIXELS) -> Frame:
     """Turn one compressed image message into an RGB frame.
 
     Args:
         msg: a sensor_msgs/CompressedImage, of rclpy or of rosbags.
+        max_pixels: most pixels of an image; what its header says is more is not decompressed.
 
     Returns:
         RGB uint8 [height, width, 3], contiguous, as the camera sees it: EXIF turns nothing.
@@ -65,27 +74,46 @@ def decode_compressed(msg: CompressedMessage) -> Frame:
     original = original.strip()
     _check_format(msg.format, original)
     data = bytes(msg.data)
+    size = _size(data)
+    if size is not None:
+        check_pixels(*size, max_pixels)
     _check_complete(data, msg.format)
-    samples = _decompress(data)
+    # What has no size has no picture either, whatever a decoder finds in it.
+    samples = _decompress(data) if size is not None else None
+    if samples is None:
+        raise ImageError(
+            'The compressed image is damaged and cannot be decoded; the camera driver fills the '
+            'message wrongly or it was changed on its way.'
+        )
     encoding = _encoding(samples, original, 'compressed rgb' in compressed)
     height, width = samples.shape[:2]
     raw = _Raw(height, width, encoding, samples.strides[0], samples.view(np.uint8).reshape(-1))
-    return decode_without_cv_bridge(raw)
+    return decode_without_cv_bridge(raw, max_pixels)
 
 
 def _check_format(text: str, original: str) -> None:
     """Refuse what is depth by its format: as JPEG it would look like a dark picture."""
     if 'compressedDepth' in text:
         raise ImageError(
-            f"The format '{text[:60]}' holds depth, not a picture; subscribe to the compressed "
-            'colour topic of the camera.'
+            f'The format {quoted(text, 60)} holds depth, not a picture; subscribe to the '
+            'compressed colour topic of the camera.'
         )
     if original in NO_PICTURE or original.startswith('32FC'):
         what = NO_PICTURE.get(original, 'depth')
         raise ImageError(
-            f"The format '{text[:60]}' holds {what}, not a picture; subscribe to the compressed "
-            'colour topic of the camera.'
+            f'The format {quoted(text, 60)} holds {what}, not a picture; subscribe to the '
+            'compressed colour topic of the camera.'
         )
+
+
+def _size(data: bytes) -> tuple[int, int] | None:
+    """Return height and width by the header, which costs microseconds; None: there is none.
+
+    A few kilobytes of zeros can be a picture of gigabytes.
+    """
+    if data.startswith(_JPEG):
+        return jpeg_size(data)
+    return png_size(data) if data.startswith(_PNG) else None
 
 
 def _check_complete(data: bytes, text: str) -> None:
@@ -105,8 +133,8 @@ def _check_complete(data: bytes, text: str) -> None:
         _check_png(data)
     else:
         raise ImageError(
-            f'The compressed image ({text[:60]!r}, {len(data)} bytes) is neither JPEG nor PNG; '
-            'let the camera driver publish one of them, or raw images.'
+            f'The compressed image ({quoted(text, 60)}, {len(data)} bytes) is neither JPEG nor '
+            'PNG; let the camera driver publish one of them, or raw images.'
         )
 
 
@@ -133,18 +161,14 @@ def _check_png(data: bytes) -> None:
     )
 
 
-def _decompress(data: bytes) -> npt.NDArray[Any]:
-    """Return the samples as OpenCV has them, [h, w] or [h, w, 3 or 4], colour as BGR."""
+def _decompress(data: bytes) -> npt.NDArray[Any] | None:
+    """Return the samples as OpenCV has them, [h, w] or [h, w, 3 or 4], colour as BGR, if any."""
     try:
         samples = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
-        raise ImageError(f'The compressed image cannot be decoded ({error.err}).') from error
-    if samples is None:
-        raise ImageError(
-            'The compressed image is damaged and cannot be decoded; the camera driver fills the '
-            'message wrongly or it was changed on its way.'
-        )
-    return np.ascontiguousarray(samples)
+        why = sentence(error.err, MOST_QUOTED)
+        raise ImageError(f'The compressed image cannot be decoded ({why}).') from error
+    return None if samples is None else np.ascontiguousarray(samples)
 
 
 def _encoding(samples: npt.NDArray[Any], original: str, exchanged: bool) -> str:

@@ -14,10 +14,12 @@ import threading
 from typing import Any
 
 from streamvlm_ros.engine import StreamWorker
+from streamvlm_ros.nodes.faults import Faults
 from streamvlm_ros.nodes.images import Frame, ImageError
 from streamvlm_ros.nodes.stamps import to_nanoseconds
+from streamvlm_ros.nodes.texts import sentence
 
-MOST_BYTES = 1 << 26  # that may wait: ten raw images of 1920x1080, a hundred and more as JPEG
+OVERHEAD = 1024  # bytes that a message takes besides its texts and its data
 TOO_FAST = 'Images come faster than they can be decoded; the oldest waiting ones are dropped.'
 
 
@@ -29,7 +31,8 @@ class Decoder:
         worker: StreamWorker,
         decode: Callable[[Any], Frame],
         warn: Callable[[str], Any],
-        most_bytes: int = MOST_BYTES,
+        faults: Faults,
+        most_bytes: int,
     ) -> None:
         """Start the thread.
 
@@ -37,11 +40,12 @@ class Decoder:
             worker: takes the frames, and counts what becomes of every message.
             decode: turns a message into a frame, or raises ImageError.
             warn: is told why a message was not decoded; called from the thread.
+            faults: counts faults of the program.
             most_bytes: of messages that may wait; one may always.
 
         """
         self._worker, self._decode, self._warn = worker, decode, warn
-        self._most_bytes = most_bytes
+        self._faults, self._most_bytes = faults, most_bytes
         self._wake = threading.Condition()
         self._waiting: collections.deque[Any] = collections.deque()
         self._bytes = 0
@@ -54,9 +58,9 @@ class Decoder:
         dropped = 0
         with self._wake:
             self._waiting.append(msg)
-            self._bytes += len(msg.data)
+            self._bytes += _bytes_of(msg)
             while self._bytes > self._most_bytes and len(self._waiting) > 1:
-                self._bytes -= len(self._waiting.popleft().data)
+                self._bytes -= _bytes_of(self._waiting.popleft())
                 dropped += 1
             self._wake.notify()
         for _ in range(dropped):
@@ -76,21 +80,35 @@ class Decoder:
             if self._closed:
                 return None
             msg = self._waiting.popleft()
-            self._bytes -= len(msg.data)
+            self._bytes -= _bytes_of(msg)
             return msg
 
     def _run(self) -> None:
         while (msg := self._next()) is not None:
-            stamp = to_nanoseconds(msg.header.stamp)
-            # Asked behind every earlier frame, so that sampling is the same as without a queue.
-            if self._worker.leave_out(stamp):
-                continue
             try:
-                frame = self._decode(msg)
+                self._take(msg)
             except Exception as error:
-                # Whatever it is, the next image is another one.
-                fault = str(error) if isinstance(error, ImageError) else f'No image: {error!r}.'
-                self._worker.count_failed(fault)
-                self._warn(fault)
-            else:
-                self._worker.submit_frame(frame, stamp, msg.header.frame_id)
+                # Whatever it is, the next image is another one, and nobody else reads them. It may
+                # have come as far as the worker, who counts it then.
+                self._faults.caught(error, 'Taking an image')
+
+    def _take(self, msg: Any) -> None:
+        stamp = to_nanoseconds(msg.header.stamp)
+        # Asked behind every earlier frame, so that sampling is the same as without a queue.
+        if self._worker.leave_out(stamp):
+            return
+        try:
+            frame = self._decode(msg)
+        except Exception as error:
+            is_known = isinstance(error, ImageError)
+            fault = error if is_known else self._faults.caught(error, 'Decoding an image')
+            self._worker.count_failed(sentence(str(fault)))
+            self._warn(str(fault))
+        else:
+            self._worker.submit_frame(frame, stamp, msg.header.frame_id)
+
+
+def _bytes_of(msg: Any) -> int:
+    """Return what a message takes while it waits, about."""
+    texts = len(msg.header.frame_id) + len(getattr(msg, 'encoding', getattr(msg, 'format', '')))
+    return len(msg.data) + texts + OVERHEAD

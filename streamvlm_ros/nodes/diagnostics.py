@@ -10,9 +10,12 @@ from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from streamvlm_ros.engine import WorkerStatus
+from streamvlm_ros.nodes.texts import sentence
 
 Finding = tuple[bytes, str]  # a level and the sentence for it
 
+MOST_LATE = 0.01  # of all frames; fewer late ones are what a network does
+MOST_NAMED = 4  # publishers in a sentence
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 
 
@@ -43,6 +46,9 @@ def stream_diagnostic(
     before: WorkerStatus | None = None,
     *,
     gpu_bytes: int | None = None,
+    watchdog: float = float('inf'),
+    topic: str = '',
+    publishers: Sequence[str] = (),
 ) -> DiagnosticStatus:
     """Return the entry of a stream: its level is that of the worst thing found.
 
@@ -53,26 +59,93 @@ def stream_diagnostic(
         before: as it was in the last report. What was dropped or failed since then is a warning;
             what was lost earlier is not any more. None: this is the first report.
         gpu_bytes: memory that the process holds on the GPU; None: there is no GPU.
+        watchdog: seconds in which the model's thread must come round.
+        topic: of the images.
+        publishers: full names of the nodes that publish on it.
     """
     # Sorted by level: the worst comes first, and equals stay in the order they were found in.
-    found = sorted(findings(status, before), key=lambda finding: finding[0], reverse=True)
+    found = [
+        *thread_findings(status, watchdog),
+        *findings(status, before),
+        *publisher_findings(topic, publishers),
+    ]
+    found.sort(key=lambda finding: finding[0], reverse=True)
     if found:
         level, message = found[0][0], ' '.join(sentence for _, sentence in found)
     else:
         level, message = OK, _all_is_well(status)
-    values = [
-        KeyValue(key=key, value=value) for key, value in key_values(status, gpu_bytes).items()
-    ]
+    shown = {**key_values(status, gpu_bytes), 'Publishers': f'{len(publishers)}'}
+    values = [KeyValue(key=key, value=value) for key, value in shown.items()]
     return DiagnosticStatus(
         level=level, name=_name(node), hardware_id=hardware_id, message=message, values=values
     )
 
 
+def thread_findings(status: WorkerStatus, watchdog: float) -> list[Finding]:
+    """Return what is wrong with the model's thread, if it has not come round for too long."""
+    if not status.activity_seconds > watchdog:
+        return []
+    return [
+        (
+            ERROR,
+            f'The thread of the model has not come round for {status.activity_seconds:.0f} s '
+            f'(watchdog: {watchdog:g} s); it is busy with: {sentence(status.activity)}. If that '
+            'does not end, restart the node.',
+        )
+    ]
+
+
+def publisher_findings(topic: str, publishers: Sequence[str]) -> list[Finding]:
+    """Return that several nodes publish the images, whose stamps then go to and fro."""
+    if len(publishers) < 2:
+        return []
+    named = ', '.join(publishers[:MOST_NAMED])
+    more = len(publishers) - MOST_NAMED
+    others = f' and {more} more' if more > 0 else ''
+    number = {2: 'Two', 3: 'Three'}.get(len(publishers), f'{len(publishers)}')
+    return [
+        (
+            WARN,
+            f'{number} publishers on {topic}: {sentence(named)}{others}; stop all but one, or '
+            'give each camera a stream of its own (cameras).',
+        )
+    ]
+
+
 def findings(status: WorkerStatus, before: WorkerStatus | None) -> list[Finding]:
     """Return what is wrong with a stream, as levels and sentences that say what to do."""
     found: list[Finding] = []
+    last_error = sentence(status.last_error)
+
+    def since(counter: str) -> int:
+        return int(getattr(status, counter) - (getattr(before, counter) if before else 0))
+
     if status.state == 'error':
-        found.append((ERROR, f'The stream has failed: {status.last_error}'))
+        found.append((ERROR, f'The stream has failed: {last_error}'))
+    lost, faults = since('memory_losses'), since('internal_faults')
+    if lost > 0:
+        found.append(
+            (
+                ERROR,
+                'The memory of the stream was lost because of a fault of the program, and begins '
+                f'anew: {last_error}',
+            )
+        )
+    elif faults > 0:
+        found.append((WARN, f'A fault of the program was caught: {last_error}'))
+    jumps = since('stamp_jumps')
+    if jumps > 0:
+        found.append((WARN, f'The stream has begun anew: {last_error}'))
+    late = since('frames_late')
+    if late > 0 and status.frames_late > MOST_LATE * status.frames_received:
+        found.append(
+            (
+                WARN,
+                f'{late} frames since the last report were older than one before them and are '
+                f'left out ({status.frames_late} of {status.frames_received} in all); check the '
+                'clock of the camera, and that only one node publishes its images.',
+            )
+        )
     if status.state == 'waiting_for_images':
         found.append(
             (
@@ -89,7 +162,7 @@ def findings(status: WorkerStatus, before: WorkerStatus | None) -> list[Finding]
                 'simulation still runs.',
             )
         )
-    dropped = status.frames_dropped - (before.frames_dropped if before else 0)
+    dropped = since('frames_dropped')
     if dropped > 0:
         found.append(
             (
@@ -98,10 +171,10 @@ def findings(status: WorkerStatus, before: WorkerStatus | None) -> list[Finding]
                 'keep up; lower sample_rate or max_pixels.',
             )
         )
-    failed = status.frames_failed - (before.frames_failed if before else 0)
+    failed = since('frames_failed')
     if failed > 0 and status.state != 'error':
         found.append(
-            (WARN, f'{failed} frames failed since the last report: {status.last_error}')
+            (WARN, f'{failed} frames failed since the last report: {last_error}')
         )
     return found
 
@@ -119,7 +192,9 @@ def key_values(status: WorkerStatus, gpu_bytes: int | None) -> Mapping[str, str]
         'Frames sampled out': f'{status.frames_sampled_out}',
         'Frames dropped': f'{status.frames_dropped}',
         'Frames failed': f'{status.frames_failed}',
+        'Frames late': f'{status.frames_late}',
         'Frames waiting': f'{status.frames_waiting}',
+        'Stamp jumps': f'{status.stamp_jumps}',
         'Pending requests': f'{status.pending_requests}',
         'Cache tokens': f'{status.cache_tokens}',
         'Cache capacity': f'{status.cache_capacity}',
@@ -128,7 +203,13 @@ def key_values(status: WorkerStatus, gpu_bytes: int | None) -> Mapping[str, str]
         'Chunks encoded alone': f'{status.chunks_alone}',
         'Chunks encoded together': f'{status.chunks_together}',
         'Cache memory (bytes)': f'{status.memory_bytes}',
-        'Last error': status.last_error,
+        'Watch tokens': f'{status.watch_tokens}',
+        'Watch time for a chunk (s)': f'{status.watch_seconds:.3f}',
+        'Internal faults': f'{status.internal_faults}',
+        'Memory losses': f'{status.memory_losses}',
+        'Thread is busy with': sentence(status.activity) or 'nothing',
+        'Thread is busy for (s)': f'{status.activity_seconds:.1f}',
+        'Last error': sentence(status.last_error),
     }
     if gpu_bytes is not None:
         values['GPU memory (bytes)'] = f'{gpu_bytes}'

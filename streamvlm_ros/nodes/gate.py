@@ -13,24 +13,32 @@ from typing import Any, TypeVar
 from rclpy.task import Future
 
 from streamvlm_ros.engine import ErrorCode, StreamError, StreamWorker
-from streamvlm_ros.engine.errors import as_stream_error
+from streamvlm_ros.nodes.faults import Faults
 
-MAX_PENDING = 32  # requests; more than that would only wait for their time-outs
+MAX_PENDING = 32  # requests of a kind; more than that would only wait for their time-outs
+# Requests and replies that the middleware holds for a service. A client may send hundreds before
+# the executor looks once; what is over the depth is lost without a word, on either way.
+SERVICE_DEPTH = 2000
 T = TypeVar('T')
+Submission = Callable[[StreamWorker], 'ConcurrentFuture[T]']
 
 
 class Gate:
-    """Hands requests to the worker, and lets coroutines await what comes of them."""
+    """Hands requests to the worker, and lets coroutines await what comes of them.
 
-    def __init__(self, wake: Callable[[], None], log: Callable[[str], Any]) -> None:
+    Requests of one kind have places of their own (`places`): however many questions wait, there is
+    one for a reset.
+    """
+
+    def __init__(self, wake: Callable[[], None], faults: Faults) -> None:
         """Begin closed.
 
         Args:
             wake: wakes the executor; any thread may call it.
-            log: is told of faults of the program.
+            faults: counts faults of the program.
 
         """
-        self._wake, self._log = wake, log
+        self._wake, self._faults = wake, faults
         self._lock = threading.Lock()
         self._worker: StreamWorker | None = None
         self._why_closed = ''
@@ -38,7 +46,7 @@ class Gate:
 
     @property
     def open_requests(self) -> int:
-        """How many requests have no answer yet."""
+        """How many requests of all kinds have no answer yet."""
         return len(self._open)
 
     @property
@@ -55,11 +63,32 @@ class Gate:
         """Refuse requests from now on, and end those that are open, with NOT_ACTIVE."""
         with self._lock:
             self._worker, self._why_closed = None, why
-            for future in self._open:
-                future.cancel()
+            unanswered = list(self._open)
+        for future in unanswered:
+            future.cancel()
 
-    async def result(self, submit: Callable[[StreamWorker], ConcurrentFuture[T]]) -> T:
+    def places(self, number: int = MAX_PENDING) -> Places:
+        """Return places for so many requests, which no others take."""
+        return Places(self, number)
+
+    def worker(self) -> StreamWorker:
+        """Return the worker, for what is done at once.
+
+        Raises:
+            StreamError: NOT_ACTIVE.
+
+        """
+        worker = self._worker
+        if worker is None:
+            raise StreamError(ErrorCode.NOT_ACTIVE, self._why_closed)
+        return worker
+
+    async def result(self, submit: Submission[T], taken: set[ConcurrentFuture[Any]]) -> T:
         """Hand a request to the worker and await its result.
+
+        Args:
+            submit: hands it over.
+            taken: the places of its kind; the request is there until it is answered.
 
         Raises:
             StreamError: the request's fault, whatever it was.
@@ -67,32 +96,54 @@ class Gate:
         """
         try:
             with self._lock:
-                future = self._submit(submit)
+                future = submit(self.worker())
+                self._open.add(future)
+                taken.add(future)
             try:
                 await awaitable(future, self._wake)
                 return future.result()
             finally:
-                self._open.discard(future)
+                with self._lock:
+                    self._open.discard(future)
+                    taken.discard(future)
         except CancelledError:
             raise StreamError(ErrorCode.NOT_ACTIVE, self._why_closed) from None
         except StreamError:
             raise
         except Exception as error:
-            self._log(f'A request failed: {error!r}')
-            raise as_stream_error(error) from error
+            raise self._faults.caught(error, 'The request') from error
 
-    def _submit(
-        self, submit: Callable[[StreamWorker], ConcurrentFuture[T]]
-    ) -> ConcurrentFuture[T]:
-        if self._worker is None:
-            raise StreamError(ErrorCode.NOT_ACTIVE, self._why_closed)
-        if len(self._open) >= MAX_PENDING:
+
+class Places:
+    """Room for some requests of one kind to wait in."""
+
+    def __init__(self, gate: Gate, number: int) -> None:
+        """Begin with all of them free."""
+        self._gate, self._number = gate, number
+        self._taken: set[ConcurrentFuture[Any]] = set()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether requests are taken at all."""
+        return self._gate.is_open
+
+    @property
+    def taken(self) -> int:
+        """How many requests have no answer yet."""
+        return len(self._taken)
+
+    async def result(self, submit: Submission[T]) -> T:
+        """Hand a request to the worker and await its result.
+
+        Raises:
+            StreamError: BUSY, as no place is free, or the request's fault, whatever it was.
+
+        """
+        if self.is_open and self.taken >= self._number:
             raise StreamError(
-                ErrorCode.BUSY, f'{MAX_PENDING} requests are waiting already; ask again later.'
+                ErrorCode.BUSY, f'{self._number} requests are waiting already; ask again later.'
             )
-        future = submit(self._worker)
-        self._open.add(future)
-        return future
+        return await self._gate.result(submit, self._taken)
 
 
 def awaitable(future: ConcurrentFuture[Any], wake: Callable[[], None]) -> Awaitable[None]:

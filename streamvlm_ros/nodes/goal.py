@@ -11,7 +11,8 @@ from typing import Any
 from streamvlm_ros.action import AnswerQuestion
 from streamvlm_ros.engine import Answer, StreamError, StreamWorker
 from streamvlm_ros.msg import Answer as AnswerMsg
-from streamvlm_ros.nodes.messages import answer_message
+from streamvlm_ros.nodes.faults import Faults
+from streamvlm_ros.nodes.messages import answer_message, bounded
 from streamvlm_ros.nodes.submit import ParameterValue, submit_choice, submit_question
 
 UNFINISHED = '\ufffd'  # what a character looks like of which only some bytes are written
@@ -27,8 +28,8 @@ class Goal:
 
     """
 
-    def __init__(self, handle: Any, parameter: ParameterValue) -> None:
-        """Take a goal that nobody works on yet."""
+    def __init__(self, handle: Any, parameter: ParameterValue, faults: Faults) -> None:
+        """Take a goal that nobody works on yet; `faults` counts what fails beside its answer."""
         self.handle = handle
         self.ended = False
         self.why: StreamError | None = None
@@ -37,6 +38,8 @@ class Goal:
         self._so_far: Answer | None = None
         self._text = ''
         self._sequence = 0
+        # No feedback is no reason to end the answer.
+        self._tell = faults.shield(self._publish_progress, 'The feedback of a goal')
 
     @property
     def is_open(self) -> bool:
@@ -67,12 +70,13 @@ class Goal:
             )
         return answer_message(dataclasses.replace(self._so_far, finish_reason='canceled'))
 
-    def _tell(self, answer: Answer) -> None:
+    def _publish_progress(self, answer: Answer) -> None:
         """Publish what is new; called in the worker's thread."""
         text = answer.text.rstrip(UNFINISHED)
         self._so_far = dataclasses.replace(answer, text=text)
         self.handle.publish_feedback(
-            AnswerQuestion.Feedback(
+            bounded(
+                AnswerQuestion.Feedback,
                 sequence=self._sequence,
                 delta=text.removeprefix(self._text),
                 text=text,

@@ -22,8 +22,10 @@ import numpy as np
 import numpy.typing as npt
 
 from streamvlm_ros.nodes.encodings import Layout, LAYOUTS, NO_PICTURE
+from streamvlm_ros.nodes.texts import MOST_QUOTED, quoted, sentence
 
 Frame = npt.NDArray[np.uint8]
+MOST_PIXELS = 1 << 26  # of an image, where nothing else is said
 
 
 class ImageError(ValueError):
@@ -41,11 +43,12 @@ class ImageMessage(Protocol):
     data: Any
 
 
-def decode_image(msg: ImageMessage) -> Frame:
+def decode_image(msg: ImageMessage, max_pixels: int = MOST_PIXELS) -> Frame:
     """Turn one image message into an RGB frame.
 
     Args:
         msg: a sensor_msgs/Image, of rclpy or of rosbags.
+        max_pixels: most pixels (height x width) of an image; a larger one is not looked at.
 
     Returns:
         RGB uint8 [height, width, 3], contiguous, not sharing memory with the message.
@@ -53,19 +56,19 @@ def decode_image(msg: ImageMessage) -> Frame:
     Raises:
         ImageError: the message holds no usable picture.
     """
-    layout = _check_header(msg)
+    layout = _check_header(msg, max_pixels)
     bridge = _working_cv_bridge() if layout.cv_bridge else None
     _samples(msg, layout)  # bounds are checked here, before anybody's C++ reads the buffer
     if bridge is not None:
         # What cv_bridge refuses in its own words, the decoder below does or refuses in ours.
         with contextlib.suppress(Exception):
             return np.ascontiguousarray(bridge.imgmsg_to_cv2(msg, 'rgb8'))
-    return decode_without_cv_bridge(msg)
+    return decode_without_cv_bridge(msg, max_pixels)
 
 
-def decode_without_cv_bridge(msg: ImageMessage) -> Frame:
+def decode_without_cv_bridge(msg: ImageMessage, max_pixels: int = MOST_PIXELS) -> Frame:
     """Do what `decode_image` does with this module's own decoder only."""
-    layout = _check_header(msg)
+    layout = _check_header(msg, max_pixels)
     pixels = _to_uint8(_samples(msg, layout), msg.encoding)
     if layout.code is None:
         return np.array(pixels)
@@ -76,7 +79,7 @@ def decode_without_cv_bridge(msg: ImageMessage) -> Frame:
     except cv2.error as error:
         raise ImageError(
             f'OpenCV cannot convert a {msg.width}x{msg.height} {msg.encoding} image '
-            f'({error.err}); let the camera driver publish rgb8 or bgr8.'
+            f'({sentence(error.err, MOST_QUOTED)}); let the camera driver publish rgb8 or bgr8.'
         ) from error
     if msg.encoding == 'nv24':
         rgb = rgb[:, ::2]
@@ -107,7 +110,20 @@ def _nv24_as_yuyv(pixels: Frame) -> Frame:
     return yuyv.reshape(height, 2 * width, 2)
 
 
-def _check_header(msg: ImageMessage) -> Layout:
+def check_pixels(height: int, width: int, most: int) -> None:
+    """Refuse an image that is too large, by what its header says.
+
+    Raises:
+        ImageError: it has more pixels than `most`.
+    """
+    if height * width > most:
+        raise ImageError(
+            f'The image has {width}x{height} pixels, {height * width} in all; at most {most} are '
+            'taken (max_image_pixels). Let the camera driver publish smaller ones.'
+        )
+
+
+def _check_header(msg: ImageMessage, max_pixels: int) -> Layout:
     """Return the layout of a message whose size suits its encoding."""
     if msg.encoding in NO_PICTURE:
         raise ImageError(
@@ -117,7 +133,7 @@ def _check_header(msg: ImageMessage) -> Layout:
     layout = LAYOUTS.get(msg.encoding)
     if layout is None:
         raise ImageError(
-            f'The encoding {msg.encoding[:40]!r} is unknown; let the camera driver publish '
+            f'The encoding {quoted(msg.encoding, 40)} is unknown; let the camera driver publish '
             'rgb8, bgr8, mono8 or another one of docs/cameras.md.'
         )
     if msg.height <= 0 or msg.width <= 0:
@@ -125,6 +141,7 @@ def _check_header(msg: ImageMessage) -> Layout:
             f'The image is empty ({msg.width}x{msg.height} pixels); check that the camera '
             'delivers pictures.'
         )
+    check_pixels(int(msg.height), int(msg.width), max_pixels)
     if min(msg.height, msg.width) < layout.least:
         raise ImageError(
             f'The image is too small ({msg.width}x{msg.height} pixels); '

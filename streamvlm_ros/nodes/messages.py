@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, TypeVar
 
 from builtin_interfaces.msg import Time
@@ -15,9 +16,20 @@ from streamvlm_ros.msg import StreamStatus
 from streamvlm_ros.msg import Watch as WatchMsg
 from streamvlm_ros.msg import WatchEvent as WatchEventMsg
 from streamvlm_ros.nodes.stamps import NANOSECONDS
+from streamvlm_ros.nodes.texts import MOST_FRAME_ID, sentence
 
 # The response of any service of the node: success, error_code, error_msg, and what it carries.
 Response = TypeVar('Response', bound=Any)
+Message = TypeVar('Message', bound=Any)
+
+_LARGEST_FLOAT32 = (2 - 2.0**-23) * 2.0**127
+_RANGES: dict[str, tuple[float, float]] = {
+    **{f'uint{bits}': (0, 2**bits - 1) for bits in (8, 16, 32, 64)},
+    **{f'int{bits}': (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) for bits in (8, 16, 32, 64)},
+    'float': (-_LARGEST_FLOAT32, _LARGEST_FLOAT32),
+    'double': (-sys.float_info.max, sys.float_info.max),
+}
+_MOST_TIME = 2**31 * NANOSECONDS - 1
 
 _FINISH_REASONS = {
     'stop': AnswerMsg.STOP,
@@ -35,15 +47,35 @@ _STATES = {
 
 
 def to_time(nanoseconds: int) -> Time:
-    """Return integer nanoseconds as a message's time, which has 32 bits for the seconds."""
-    seconds, rest = divmod(nanoseconds, NANOSECONDS)
-    return Time(sec=min(seconds, 2**31 - 1), nanosec=rest)
+    """Return integer nanoseconds as a message's time, the nearest that it has room for.
+
+    It has 32 bits for the seconds, one of them for the sign.
+    """
+    near = max(-(2**31) * NANOSECONDS, min(nanoseconds, _MOST_TIME))
+    seconds, rest = divmod(near, NANOSECONDS)
+    return Time(sec=seconds, nanosec=rest)
+
+
+def bounded(kind: type[Message], **fields: Any) -> Message:
+    """Return a message in which every number is the nearest that its field has room for.
+
+    rclpy refuses a number that does not fit, and whoever waits for the message would get none: a
+    counter that has come to its end is better than that. NaN stays.
+    """
+    types = kind.get_fields_and_field_types()
+    for name, value in fields.items():
+        if types[name] in _RANGES and not isinstance(value, bool):
+            low, high = _RANGES[types[name]]
+            # In this order NaN, which is neither smaller nor larger, stays what it is.
+            fields[name] = low if value < low else high if value > high else value
+    return kind(**fields)
 
 
 def answer_message(answer: Answer) -> AnswerMsg:
     """Return the message for an answer."""
-    return AnswerMsg(
-        header=Header(stamp=to_time(answer.stamp_ns), frame_id=answer.frame_id),
+    return bounded(
+        AnswerMsg,
+        header=_header(answer.stamp_ns, answer.frame_id),
         oldest_stamp=to_time(answer.oldest_stamp_ns),
         frames=answer.frames,
         epoch=answer.epoch,
@@ -61,7 +93,8 @@ def answer_message(answer: Answer) -> AnswerMsg:
 
 def watch_message(watch: Watch) -> WatchMsg:
     """Return the message for a watch."""
-    return WatchMsg(
+    return bounded(
+        WatchMsg,
         name=watch.name,
         question=watch.question,
         choices=list(watch.choices),
@@ -77,8 +110,9 @@ def watch_message(watch: Watch) -> WatchMsg:
 
 def watch_event_message(event: WatchEvent) -> WatchEventMsg:
     """Return the message for an event."""
-    return WatchEventMsg(
-        header=Header(stamp=to_time(event.stamp_ns), frame_id=event.frame_id),
+    return bounded(
+        WatchEventMsg,
+        header=_header(event.stamp_ns, event.frame_id),
         name=event.name,
         question=event.question,
         choice=event.choice,
@@ -104,14 +138,15 @@ def fill_failure(response: Response, error: StreamError) -> Response:
     """Fill a service's response with a fault."""
     response.success = False
     response.error_code = int(error.code)
-    response.error_msg = str(error)
+    response.error_msg = sentence(str(error))
     return response
 
 
-def status_message(status: WorkerStatus) -> StreamStatus:
-    """Return the message for the worker's status."""
-    return StreamStatus(
-        header=Header(stamp=to_time(status.stamp_ns), frame_id=status.frame_id),
+def status_message(status: WorkerStatus, publishers: int = 0) -> StreamStatus:
+    """Return the message for the worker's status, and the image topic's number of publishers."""
+    return bounded(
+        StreamStatus,
+        header=_header(status.stamp_ns, status.frame_id),
         state=_STATES[status.state],
         epoch=status.epoch,
         oldest_stamp=to_time(status.oldest_stamp_ns),
@@ -132,14 +167,19 @@ def status_message(status: WorkerStatus) -> StreamStatus:
         skipped_patches=status.skipped_patches,
         pending_requests=status.pending_requests,
         stamp_jumps=status.stamp_jumps,
+        publishers=publishers,
         internal_faults=status.internal_faults,
         memory_losses=status.memory_losses,
         watch_tokens=status.watch_tokens,
         watch_seconds=status.watch_seconds,
-        last_error=status.last_error,
+        last_error=sentence(status.last_error),
     )
 
 
 def idle_status(fault: str) -> StreamStatus:
     """Return the status of a node without a model, with the fault of its last attempt."""
-    return StreamStatus(state=StreamStatus.INACTIVE, last_error=fault)
+    return StreamStatus(state=StreamStatus.INACTIVE, last_error=sentence(fault))
+
+
+def _header(stamp_ns: int, frame_id: str) -> Header:
+    return Header(stamp=to_time(stamp_ns), frame_id=frame_id[:MOST_FRAME_ID])

@@ -8,7 +8,10 @@ import dataclasses
 import enum
 from typing import Any
 
+from streamvlm_ros.nodes.texts import MOST_QUOTED, quoted, sentence
+
 Value = bool | int | float | str
+LONGEST = 4096  # characters of a text, where the table says nothing else
 
 
 class ParameterError(ValueError):
@@ -37,6 +40,7 @@ class Parameter:
     settable: Settable = Settable.UNCONFIGURED
     shared: bool = False  # one for all cameras of a process
     is_list: bool = False  # a text with commas; a list of texts is taken for it
+    longest: int = LONGEST  # characters of a text
 
     @property
     def read_only(self) -> bool:
@@ -60,12 +64,17 @@ class Parameter:
         if type(value) is not type(self.default):
             raise ParameterError(
                 f"The parameter '{self.name}' must be {_TYPE_NAMES[type(self.default)]}, not "
-                f'{value!r}.'
+                f'{_shown(value)}.'
+            )
+        if isinstance(value, str) and len(value) > self.longest:
+            raise ParameterError(
+                f"The parameter '{self.name}' has {len(value)} characters; give at most "
+                f'{self.longest}.'
             )
         if self.choices and value not in self.choices:
             raise ParameterError(
                 f"The parameter '{self.name}' must be one of {', '.join(self.choices)}, not "
-                f'{value!r}.'
+                f'{_shown(value)}.'
             )
         if not self._within_range(value):
             raise ParameterError(
@@ -87,6 +96,10 @@ class Parameter:
         every = f' in steps of {self.step}' if self.step else ''
         number = '.0f' if isinstance(self.default, int) else 'g'
         return f'from {self.minimum:{number}} to {self.maximum:{number}}{every}'
+
+
+def _shown(value: Any) -> str:
+    return quoted(value) if isinstance(value, str) else sentence(repr(value), MOST_QUOTED)
 
 
 _TYPE_NAMES = {bool: 'true or false', int: 'a whole number', float: 'a number', str: 'a text'}

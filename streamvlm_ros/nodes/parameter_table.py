@@ -154,6 +154,7 @@ PARAMETERS = (
         'system_prompt',
         _STREAM.system_prompt,
         "What the model is told first; empty: the model's own default.",
+        longest=1 << 16,
     ),
     Parameter(
         'capacity',
@@ -266,7 +267,8 @@ PARAMETERS = (
     Parameter(
         'request_timeout',
         30.0,
-        'Seconds that a request may take where it says 0 itself; 0: no limit.',
+        'Seconds that a request may take where it says 0 itself; 0: as many as '
+        'max_request_timeout.',
         minimum=0.0,
         maximum=3600.0,
         settable=Settable.ALWAYS,
@@ -294,6 +296,7 @@ PARAMETERS = (
         '',
         'Standing questions from the start on, one a line: name | question | choice, choice; '
         'behind that, if wanted, | threshold 0.7 | hold 2.',
+        longest=1 << 16,
     ),
     Parameter(
         'save_folder',

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 import dataclasses
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -15,6 +15,8 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from streamvlm_ros.engine import device_bytes, WorkerStatus
 from streamvlm_ros.msg import StreamStatus
 from streamvlm_ros.nodes import diagnostics, messages
+from streamvlm_ros.nodes.faults import Faults
+from streamvlm_ros.nodes.texts import sentence
 
 PERIOD = 1.0  # seconds
 
@@ -29,6 +31,9 @@ class Condition:
         idle: why no frame is taken and no question answered; empty: the node is active.
         loading: the model is being loaded.
         fault: why it could not be loaded the last time.
+        watchdog: seconds in which the model's thread must come round.
+        topic: of the images; empty: none is subscribed to.
+        publishers: full names of the nodes that publish on it.
 
     """
 
@@ -37,13 +42,18 @@ class Condition:
     idle: str
     loading: bool = False
     fault: str = ''
+    watchdog: float = float('inf')
+    topic: str = ''
+    publishers: Sequence[str] = ()
 
 
 class Reports:
     """Publishes both once a second, and the status when it has changed in kind."""
 
-    def __init__(self, node: Node, condition: Callable[[], Condition]) -> None:
-        """Begin to publish what `condition` returns."""
+    def __init__(
+        self, node: Node, condition: Callable[[], Condition], faults: Faults
+    ) -> None:
+        """Begin to publish what `condition` returns; `faults` counts what fails in doing so."""
         self._node = node
         self._condition = condition
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -52,7 +62,8 @@ class Reports:
         self._published = (0, -1, '')
         self._before: WorkerStatus | None = None
         # Steady: it goes on while simulated time stands still or jumps.
-        node.create_timer(PERIOD, self._publish, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        publish = faults.shield(self._publish, 'Publishing the status')
+        node.create_timer(PERIOD, publish, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def publish_change(self) -> None:
         """Publish the status if state, epoch or last error differ from the last one."""
@@ -77,7 +88,8 @@ class Reports:
         if condition.status is None or condition.idle:
             entry = diagnostics.idle_diagnostic(name, condition.device, condition.idle)
             if condition.fault:
-                entry.level, entry.message = DiagnosticStatus.ERROR, condition.fault
+                entry.level = DiagnosticStatus.ERROR
+                entry.message = sentence(condition.fault)
             return entry
         return diagnostics.stream_diagnostic(
             name,
@@ -85,6 +97,9 @@ class Reports:
             condition.status,
             before,
             gpu_bytes=device_bytes(condition.device),
+            watchdog=condition.watchdog,
+            topic=condition.topic,
+            publishers=condition.publishers,
         )
 
 
@@ -93,7 +108,7 @@ def status_message(condition: Condition) -> StreamStatus:
     if condition.status is None:
         message = messages.idle_status(condition.fault)
     else:
-        message = messages.status_message(condition.status)
+        message = messages.status_message(condition.status, len(condition.publishers))
     if condition.idle:
         loading = condition.loading
         message.state = StreamStatus.LOADING if loading else StreamStatus.INACTIVE

@@ -10,6 +10,7 @@ none of them can use up a pool of threads.
 from __future__ import annotations
 
 from collections.abc import Callable
+import dataclasses
 
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.node import Node
@@ -21,7 +22,8 @@ from streamvlm_ros.nodes.answer_action import AnswerAction
 from streamvlm_ros.nodes.ask_services import AskServices
 from streamvlm_ros.nodes.camera_input import CameraInput
 from streamvlm_ros.nodes.declare import DeclaredParameters
-from streamvlm_ros.nodes.gate import Gate, MAX_PENDING
+from streamvlm_ros.nodes.faults import Faults
+from streamvlm_ros.nodes.gate import Gate, SERVICE_DEPTH
 from streamvlm_ros.nodes.reports import Condition, Reports
 from streamvlm_ros.nodes.save_paths import stream_folder
 from streamvlm_ros.nodes.save_services import SaveServices
@@ -36,7 +38,8 @@ class StreamInterfaces:
         node: on which they are.
         parameters: the stream's own.
         worker: who serves the stream; None: there is no model.
-        publish_event: publishes a watch's event; any thread may call it.
+        publish_event: publishes a watch's event; any thread may call it, and it raises nothing.
+        publish_change: publishes the status soon, if it has changed in kind; as `publish_event`.
 
     """
 
@@ -45,6 +48,7 @@ class StreamInterfaces:
         node: Node,
         parameters: DeclaredParameters,
         condition: Callable[[WorkerStatus | None], Condition],
+        faults: Faults,
     ) -> None:
         """Create them.
 
@@ -52,42 +56,44 @@ class StreamInterfaces:
             node: on which to create them.
             parameters: the stream's own.
             condition: says in which state the process is, to a stream's status.
+            faults: counts those of the callbacks.
 
         """
         self.node = node
         self.worker: StreamWorker | None = None
         self.parameters = parameters
         parameter = parameters.value
-        self._changed = node.create_guard_condition(lambda: self._reports.publish_change())
-        log = node.get_logger().error
-        self._gate = Gate(self._changed.trigger, log)
-        self._camera = CameraInput(node)
-        answers = node.create_publisher(AnswerMsg, '~/answers', 10).publish
-        self._action = AnswerAction(node, self._gate, parameter, answers)
-        submit = self._gate.result
-        watching = WatchServices(node, submit)
+        self._faults, self._process = faults, condition
+        changed = node.create_guard_condition(
+            faults.shield(lambda: self._reports.publish_change(), 'Publishing the status')
+        )
+        self.publish_change = faults.shield(changed.trigger, 'Waking the node')
+        gate = self._gate = Gate(self.publish_change, faults)
+        questions = gate.places()
+        self._camera = CameraInput(node, faults)
+        answers = faults.shield(
+            node.create_publisher(AnswerMsg, '~/answers', 10).publish, 'Publishing an answer'
+        )
+        self._action = AnswerAction(node, questions, parameter, answers, faults)
+        watching = WatchServices(node, gate, faults)
         self.publish_event = watching.publish
         # Reentrant: a coroutine holds its group until it is done.
         group = ReentrantCallbackGroup()
-        # The default depth of 10 would lose replies where more come due at once, as by a time-out.
-        depth = QoSProfile(depth=2 * MAX_PENDING)
+        # Not the default of 10, which loses requests that come together and replies that do.
+        depth = QoSProfile(depth=SERVICE_DEPTH)
         for kind, name, callback in (
-            *AskServices(submit, parameter, answers).services(),
-            *StreamServices(submit, self._changed.trigger).services(),
+            *AskServices(node, questions.result, parameter, answers).services(),
+            *StreamServices(node, gate, self.publish_change).services(),
             *watching.services(),
-            *SaveServices(submit, self._save_folder).services(),
+            *SaveServices(gate.places().result, self._save_folder).services(),
         ):
             node.create_service(kind, name, callback, qos_profile=depth, callback_group=group)
-        self._reports = Reports(node, lambda: condition(self._status()))
+        self._reports = Reports(node, self._condition, faults)
 
     @property
     def open_requests(self) -> int:
         """Requests and goals that have no answer yet."""
         return max(self._gate.open_requests, self._action.unfinished)
-
-    def publish_change(self) -> None:
-        """Publish the status soon, if it has changed in kind; any thread may call it."""
-        self._changed.trigger()
 
     def subscribe(self) -> str:
         """Hand the camera's images to the worker from now on; return the topic's full name.
@@ -95,7 +101,7 @@ class StreamInterfaces:
         Called between two callbacks, as is `unsubscribe`.
         """
         assert self.worker is not None
-        return self._camera.open(self.worker, self.parameters.value('image_transport'))
+        return self._camera.open(self.worker, self.parameters.value)
 
     def unsubscribe(self) -> None:
         """Take no more images. May be called again."""
@@ -115,9 +121,12 @@ class StreamInterfaces:
         self._camera.close()
         self._action.destroy()
 
-    def _status(self) -> WorkerStatus | None:
+    def _condition(self) -> Condition:
         worker = self.worker
-        return worker.status() if worker is not None else None
+        status = self._faults.in_status(worker.status()) if worker is not None else None
+        return dataclasses.replace(
+            self._process(status), topic=self._camera.topic, publishers=self._camera.publishers
+        )
 
     def _save_folder(self) -> str:
         return stream_folder(self.parameters.value('save_folder'), self.node.get_namespace())

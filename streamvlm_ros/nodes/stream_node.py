@@ -19,10 +19,12 @@ from rclpy.lifecycle import LifecycleNodeMixin, LifecycleState, TransitionCallba
 from rclpy.node import Node
 
 from streamvlm_ros.engine import free_device_memory, StreamError, WorkerStatus
+from streamvlm_ros.nodes.answered import answer_always
 from streamvlm_ros.nodes.building import apply_settings, build_workers, StreamPlan
 from streamvlm_ros.nodes.camera_names import parse_names
 from streamvlm_ros.nodes.camera_node import camera_node, camera_values
 from streamvlm_ros.nodes.declare import DeclaredParameters, given_parameters
+from streamvlm_ros.nodes.faults import Faults
 from streamvlm_ros.nodes.loading import pick_device
 from streamvlm_ros.nodes.parameter_table import PARAMETERS
 from streamvlm_ros.nodes.parameters import check_values
@@ -45,6 +47,7 @@ class StreamNode(LifecycleNodeMixin, Node):
         nodes: itself, and the nodes of its cameras.
         autostart: whether it is to be configured and activated at the start.
         transitions: runs its transitions.
+        faults: those of the callbacks of the process.
 
     """
 
@@ -62,21 +65,29 @@ class StreamNode(LifecycleNodeMixin, Node):
         self.autostart = bool(values['autostart'])
         self._device = str(values['device'])
         self._idle, self._fault = LOADING if self.autostart else UNCONFIGURED, ''
+        self.faults = Faults(self.get_logger().error)
         wake = self.create_guard_condition(lambda: None).trigger
         self.transitions = Transitions(self._service_change_state, wake, self.get_logger().error)
         self._streams: list[StreamInterfaces] = []
         self.nodes: list[Node] = [self]
+        caught: dict[Node, Faults] = {self: self.faults}
         names = parse_names(str(values['cameras']))
         self._process = self._declare(self, values, is_process=True, is_stream=not names)
         if not names:
-            self._streams.append(StreamInterfaces(self, self._process, self._condition))
+            self._streams.append(
+                StreamInterfaces(self, self._process, self._condition, self.faults)
+            )
         for name in names:
             node = camera_node(self, name)
             self.nodes.append(node)
             own = self._declare(
                 node, camera_values(node, values), is_process=False, is_stream=True
             )
-            self._streams.append(StreamInterfaces(node, own, self._condition))
+            caught[node] = Faults(node.get_logger().error)
+            self._streams.append(StreamInterfaces(node, own, self._condition, caught[node]))
+        for node, faults in caught.items():
+            for service in node.services:  # rclpy's own too
+                answer_always(service, faults)
         self._enter(self._idle)
 
     @property
@@ -227,4 +238,5 @@ class StreamNode(LifecycleNodeMixin, Node):
             self._idle,
             loading=self._idle is LOADING,
             fault=self._fault,
+            watchdog=float(self._process.value('watchdog')),
         )

@@ -5,27 +5,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import Any
 
+from rclpy.node import Node
 from std_srvs.srv import SetBool, Trigger
 
 from streamvlm_ros.engine import StreamError, StreamWorker
-from streamvlm_ros.nodes.submit import Submit
+from streamvlm_ros.nodes.gate import Gate
+from streamvlm_ros.nodes.texts import sentence
 
 
 class StreamServices:
     """`~/reset` and `~/set_paused`."""
 
-    def __init__(self, submit: Submit, on_change: Callable[[], None]) -> None:
+    def __init__(self, node: Node, gate: Gate, on_change: Callable[[], object]) -> None:
         """Serve nothing yet; the node serves what `services` lists.
 
         Args:
-            submit: hands a request to the worker.
+            node: whose log tells of them.
+            gate: the way to the worker.
             on_change: called when the stream was paused, or goes on.
 
         """
-        self._submit = submit
+        self._log = node.get_logger().info
+        self._gate = gate
+        self._resets = gate.places()
         self._on_change = on_change
 
     def services(self) -> list[tuple[Any, str, Callable[..., Any]]]:
@@ -33,31 +37,26 @@ class StreamServices:
         return [(Trigger, '~/reset', self._reset), (SetBool, '~/set_paused', self._set_paused)]
 
     async def _reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        done = 'The stream was emptied; a new epoch has begun.'
-        return await self._answer(response, StreamWorker.reset, done)
+        try:
+            await self._resets.result(StreamWorker.reset)
+        except StreamError as error:
+            response.message = sentence(str(error))
+            return response
+        return self._done(response, 'The stream was emptied; a new epoch has begun.')
 
-    async def _set_paused(
+    def _set_paused(
         self, request: SetBool.Request, response: SetBool.Response
     ) -> SetBool.Response:
-        def submit(worker: StreamWorker) -> Future[None]:
-            worker.set_paused(request.data)
-            done: Future[None] = Future()
-            done.set_result(None)
-            return done
-
-        done = 'Images are ignored from now on.' if request.data else 'Images are taken again.'
-        response = await self._answer(response, submit, done)
-        self._on_change()
-        return response
-
-    async def _answer(
-        self, response: Any, submit: Callable[[StreamWorker], Future[Any]], done: str
-    ) -> Any:
         try:
-            await self._submit(submit)
+            self._gate.worker().set_paused(request.data)
         except StreamError as error:
-            response.message = str(error)
+            response.message = sentence(str(error))
             return response
-        response.success = True
-        response.message = done
+        self._on_change()
+        paused = 'Images are ignored from now on.' if request.data else 'Images are taken again.'
+        return self._done(response, paused)
+
+    def _done(self, response: Any, what: str) -> Any:
+        self._log(what)
+        response.success, response.message = True, what
         return response

@@ -85,9 +85,7 @@ def _run(signals: StopOnSignal) -> int:
 
 
 def _spin(executor: Executor, stopping: threading.Event, node: StreamNode) -> None:
-    """Run callbacks until told to stop; one that raises is logged and does not end the node."""
-    from rclpy.logging import get_logger
-
+    """Run callbacks until told to stop; one that raises is counted and does not end the node."""
     while not stopping.is_set():
         try:
             executor.spin_once()
@@ -95,7 +93,7 @@ def _spin(executor: Executor, stopping: threading.Event, node: StreamNode) -> No
             if not executor.context.ok():
                 node.transitions.end()
                 return
-            get_logger('streamvlm').error(f'A callback failed: {error!r}')
+            node.faults.caught(error, 'A callback')
 
 
 def _end(

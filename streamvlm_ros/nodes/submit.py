@@ -12,7 +12,7 @@ from typing import Any
 from streamvlm_ros.engine import Answer, ErrorCode, StreamError, StreamWorker
 from streamvlm_ros.nodes.stamps import to_nanoseconds
 
-# Hands a request to the worker and awaits its result.
+# Hands a request to the worker and awaits its result; `gate.Places.result`.
 Submit = Callable[[Callable[[StreamWorker], 'Future[Any]']], Awaitable[Any]]
 # Returns a parameter's value as it is now.
 ParameterValue = Callable[[str], Any]
@@ -57,9 +57,11 @@ def submit_choice(
 
 
 def _timeout(seconds: float, parameter: ParameterValue) -> float:
+    """Return a request's seconds: never none, and never more than max_request_timeout."""
     if not (math.isfinite(seconds) and seconds >= 0.0):
         raise StreamError(
             ErrorCode.INVALID_REQUEST,
             f'The timeout of {seconds:g} s is no duration; give 0 for the default or more.',
         )
-    return float(seconds or parameter('request_timeout'))
+    most = float(parameter('max_request_timeout'))
+    return min(float(seconds or parameter('request_timeout')) or most, most)

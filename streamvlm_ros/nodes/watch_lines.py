@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import Any
 
 from streamvlm_ros.nodes.parameter import ParameterError
+from streamvlm_ros.nodes.texts import quoted
 
 
 def parse_watches(text: str) -> list[dict[str, Any]]:
@@ -31,12 +32,14 @@ def parse_watches(text: str) -> list[dict[str, Any]]:
     for line in map(str.strip, text.splitlines()):
         if line and not line.startswith('#'):
             watches.append(_parse_line(line))
-    names = [watch['name'] for watch in watches]
-    for name in names:
-        if names.count(name) > 1:
+    names: set[str] = set()
+    for watch in watches:
+        name = watch['name']
+        if name in names:
             raise ParameterError(
-                f'The watch {name!r} is there twice; give every one its own name.'
+                f'The watch {quoted(name)} is there twice; give every one its own name.'
             )
+        names.add(name)
     return watches
 
 
@@ -44,7 +47,7 @@ def _parse_line(line: str) -> dict[str, Any]:
     fields = [field.strip() for field in line.split('|')]
     if len(fields) < 3 or not all(fields):
         raise ParameterError(
-            f"The watch {line!r} has another form than 'name | question | choice, choice'."
+            f"The watch {quoted(line)} has another form than 'name | question | choice, choice'."
         )
     name, question, choices, *options = fields
     watch: dict[str, Any] = {
@@ -58,7 +61,7 @@ def _parse_line(line: str) -> dict[str, Any]:
             watch[key] = {'threshold': float, 'hold': int}[key](value)
         except (KeyError, ValueError):
             raise ParameterError(
-                f"The watch {name!r} has {option!r} behind its choices; there may be 'threshold "
-                "0.7' and 'hold 2'."
+                f'The watch {quoted(name)} has {quoted(option)} behind its choices; there may be '
+                "'threshold 0.7' and 'hold 2'."
             ) from None
     return watch

@@ -11,27 +11,43 @@ from typing import Any
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 
-from streamvlm_ros.engine import StreamError, StreamWorker, WatchEvent
+from streamvlm_ros.engine import StreamError, StreamWorker
 from streamvlm_ros.msg import WatchEvent as WatchEventMsg
 from streamvlm_ros.nodes import messages
-from streamvlm_ros.nodes.submit import Submit
+from streamvlm_ros.nodes.faults import Faults
+from streamvlm_ros.nodes.gate import Gate
+from streamvlm_ros.nodes.texts import quoted
 from streamvlm_ros.srv import AddWatch, ListWatches, RemoveWatch
 
 EVENTS_DEPTH = 50
 
 
 class WatchServices:
-    """`~/add_watch`, `~/remove_watch`, `~/list_watches` and `~/events`."""
+    """`~/add_watch`, `~/remove_watch`, `~/list_watches` and `~/events`.
 
-    def __init__(self, node: Node, submit: Submit) -> None:
+    Attributes:
+        publish: publishes an event; any thread may call it, and it raises nothing.
+
+    """
+
+    def __init__(self, node: Node, gate: Gate, faults: Faults) -> None:
         """Create the topic; the node serves what `services` lists.
 
         Events are reliable but not latched: to a late subscriber an old change would look like a
         new one. What holds now is in `~/list_watches`.
+
+        Args:
+            node: on which the topic is, and whose log tells of the watches.
+            gate: the way to the worker.
+            faults: counts events that cannot be published.
+
         """
-        self._submit = submit
-        self._events = node.create_publisher(
-            WatchEventMsg, '~/events', QoSProfile(depth=EVENTS_DEPTH)
+        self._log = node.get_logger().info
+        self._gate, self._submit = gate, gate.places().result
+        events = node.create_publisher(WatchEventMsg, '~/events', QoSProfile(depth=EVENTS_DEPTH))
+        self.publish = faults.shield(
+            lambda event: events.publish(messages.watch_event_message(event)),
+            'Publishing an event',
         )
 
     def services(self) -> list[tuple[Any, str, Callable[..., Any]]]:
@@ -41,10 +57,6 @@ class WatchServices:
             (RemoveWatch, '~/remove_watch', self._remove),
             (ListWatches, '~/list_watches', self._list),
         ]
-
-    def publish(self, event: WatchEvent) -> None:
-        """Publish an event; any thread may."""
-        self._events.publish(messages.watch_event_message(event))
 
     async def _add(
         self, request: AddWatch.Request, response: AddWatch.Response
@@ -60,9 +72,15 @@ class WatchServices:
 
         try:
             watch = await self._submit(submit)
+            total = self._gate.worker().status().watch_tokens
         except StreamError as error:
             return messages.fill_failure(response, error)
-        return messages.fill_success(response, name=watch.name)
+        tokens = int(getattr(watch, 'tokens', 0))
+        self._log(
+            f'The watch {quoted(watch.name)} was added: {tokens} tokens after every chunk, '
+            f'{total} for all watches.'
+        )
+        return messages.fill_success(response, name=watch.name, tokens=tokens, total_tokens=total)
 
     async def _remove(
         self, request: RemoveWatch.Request, response: RemoveWatch.Response
@@ -71,6 +89,7 @@ class WatchServices:
             await self._submit(lambda worker: worker.unwatch(request.name))
         except StreamError as error:
             return messages.fill_failure(response, error)
+        self._log(f'The watch {quoted(request.name)} was removed.')
         return messages.fill_success(response)
 
     async def _list(
