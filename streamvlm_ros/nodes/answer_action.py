@@ -17,8 +17,9 @@ from streamvlm_ros.engine import ErrorCode, StreamError
 from streamvlm_ros.msg import Answer as AnswerMsg
 from streamvlm_ros.nodes import messages
 from streamvlm_ros.nodes.faults import Faults
-from streamvlm_ros.nodes.gate import MAX_PENDING, Places, SERVICE_DEPTH
+from streamvlm_ros.nodes.gate import MAX_PENDING, Places
 from streamvlm_ros.nodes.goal import Goal
+from streamvlm_ros.nodes.serving_node import SERVICE_DEPTH
 from streamvlm_ros.nodes.submit import ParameterValue
 from streamvlm_ros.nodes.texts import quoted
 

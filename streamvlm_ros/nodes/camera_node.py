@@ -14,9 +14,10 @@ from streamvlm_ros.nodes.declare import given_parameters
 from streamvlm_ros.nodes.parameter import ParameterError
 from streamvlm_ros.nodes.parameter_table import PARAMETERS
 from streamvlm_ros.nodes.parameters import check_values
+from streamvlm_ros.nodes.serving_node import ServingNode
 
 
-def camera_node(process: Node, camera: str) -> Node:
+def camera_node(process: Node, camera: str) -> ServingNode:
     """Return a node with the name of the process's in a namespace below it."""
     name = process.get_name()
     namespace = '/'.join([process.get_namespace().rstrip('/'), camera])
@@ -24,7 +25,7 @@ def camera_node(process: Node, camera: str) -> Node:
     # as every launch file gives them, are meant for the process's node and would hit all.
     own = ['--ros-args', '-r', f'__ns:={namespace}', '-r', f'__node:={name}']
     time = RosParameter('use_sim_time', value=process.get_parameter('use_sim_time').value)
-    return Node(name, namespace=namespace, cli_args=own, parameter_overrides=[time])
+    return ServingNode(name, namespace=namespace, cli_args=own, parameter_overrides=[time])
 
 
 def camera_values(node: Node, process: Mapping[str, Any]) -> dict[str, Any]:

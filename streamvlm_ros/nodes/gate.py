@@ -16,9 +16,6 @@ from streamvlm_ros.engine import ErrorCode, StreamError, StreamWorker
 from streamvlm_ros.nodes.faults import Faults
 
 MAX_PENDING = 32  # requests of a kind; more than that would only wait for their time-outs
-# Requests and replies that the middleware holds for a service. A client may send hundreds before
-# the executor looks once; what is over the depth is lost without a word, on either way.
-SERVICE_DEPTH = 2000
 T = TypeVar('T')
 Submission = Callable[[StreamWorker], 'ConcurrentFuture[T]']
 

@@ -13,8 +13,6 @@ from collections.abc import Callable
 import dataclasses
 
 from rclpy.callback_groups import ReentrantCallbackGroup
-from rclpy.node import Node
-from rclpy.qos import QoSProfile
 
 from streamvlm_ros.engine import StreamWorker, WorkerStatus
 from streamvlm_ros.msg import Answer as AnswerMsg
@@ -23,10 +21,11 @@ from streamvlm_ros.nodes.ask_services import AskServices
 from streamvlm_ros.nodes.camera_input import CameraInput
 from streamvlm_ros.nodes.declare import DeclaredParameters
 from streamvlm_ros.nodes.faults import Faults
-from streamvlm_ros.nodes.gate import Gate, SERVICE_DEPTH
+from streamvlm_ros.nodes.gate import Gate
 from streamvlm_ros.nodes.reports import Condition, Reports
 from streamvlm_ros.nodes.save_paths import stream_folder
 from streamvlm_ros.nodes.save_services import SaveServices
+from streamvlm_ros.nodes.serving_node import ServingNode
 from streamvlm_ros.nodes.stream_services import StreamServices
 from streamvlm_ros.nodes.watch_services import WatchServices
 
@@ -45,7 +44,7 @@ class StreamInterfaces:
 
     def __init__(
         self,
-        node: Node,
+        node: ServingNode,
         parameters: DeclaredParameters,
         condition: Callable[[WorkerStatus | None], Condition],
         faults: Faults,
@@ -79,15 +78,13 @@ class StreamInterfaces:
         self.publish_event = watching.publish
         # Reentrant: a coroutine holds its group until it is done.
         group = ReentrantCallbackGroup()
-        # Not the default of 10, which loses requests that come together and replies that do.
-        depth = QoSProfile(depth=SERVICE_DEPTH)
         for kind, name, callback in (
             *AskServices(node, questions.result, parameter, answers).services(),
             *StreamServices(node, gate, self.publish_change).services(),
             *watching.services(),
             *SaveServices(gate.places().result, self._save_folder).services(),
         ):
-            node.create_service(kind, name, callback, qos_profile=depth, callback_group=group)
+            node.create_service(kind, name, callback, callback_group=group)
         self._reports = Reports(node, self._condition, faults)
 
     @property

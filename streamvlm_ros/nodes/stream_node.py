@@ -29,6 +29,7 @@ from streamvlm_ros.nodes.loading import pick_device
 from streamvlm_ros.nodes.parameter_table import PARAMETERS
 from streamvlm_ros.nodes.parameters import check_values
 from streamvlm_ros.nodes.reports import Condition
+from streamvlm_ros.nodes.serving_node import ServingNode
 from streamvlm_ros.nodes.stream_interfaces import StreamInterfaces
 from streamvlm_ros.nodes.transitions import call_in_executor, Transitions
 
@@ -40,7 +41,7 @@ INACTIVE = 'The node is inactive; activate it (ros2 lifecycle set) and ask again
 FINALIZED = 'The node was shut down; start it anew.'
 
 
-class StreamNode(LifecycleNodeMixin, Node):
+class StreamNode(LifecycleNodeMixin, ServingNode):
     """ROS node `streamvlm`, a lifecycle node.
 
     Attributes:
@@ -58,7 +59,7 @@ class StreamNode(LifecycleNodeMixin, Node):
             ParameterError: a parameter's value is refused.
 
         """
-        Node.__init__(self, 'streamvlm')
+        ServingNode.__init__(self, 'streamvlm')
         # Reentrant: the coroutine of a transition holds its group until it is done.
         LifecycleNodeMixin.__init__(self, callback_group=ReentrantCallbackGroup())
         values = check_values(given_parameters(self, {}))
@@ -85,8 +86,8 @@ class StreamNode(LifecycleNodeMixin, Node):
             )
             caught[node] = Faults(node.get_logger().error)
             self._streams.append(StreamInterfaces(node, own, self._condition, caught[node]))
-        for node, faults in caught.items():
-            for service in node.services:  # rclpy's own too
+        for served, faults in caught.items():
+            for service in served.services:  # rclpy's own too
                 answer_always(service, faults)
         self._enter(self._idle)
 
