@@ -8,13 +8,13 @@ from collections.abc import Callable
 import inspect
 from typing import Any
 
-from rcl_interfaces.msg import SetParametersResult
+from rcl_interfaces.msg import ParameterType, SetParametersResult
 from rclpy.service import Service
 
 from streamvlm_ros.engine import ErrorCode, StreamError
 from streamvlm_ros.nodes import messages
 from streamvlm_ros.nodes.faults import Faults
-from streamvlm_ros.nodes.texts import sentence
+from streamvlm_ros.nodes.texts import quoted, sentence
 
 # Longest texts of a request, in characters. Questions and choices are bounded in tokens, by the
 # engine.
@@ -43,7 +43,7 @@ def answered(
 
     async def serve(request: Any, response: Any) -> Any:
         try:
-            check_lengths(request)
+            check_request(request)
             result = callback(request, response)
             return await result if inspect.isawaitable(result) else result
         except StreamError as error:
@@ -54,8 +54,10 @@ def answered(
     return serve
 
 
-def check_lengths(request: Any) -> None:
-    """Refuse a request with a name or a path that is too long, before anybody looks at it.
+def check_request(request: Any) -> None:
+    """Refuse a request whose name or path is too long, or that has a value of no type.
+
+    Nobody has looked at it before; rclpy raises where a parameter's type is none.
 
     Raises:
         StreamError: INVALID_REQUEST.
@@ -67,6 +69,14 @@ def check_lengths(request: Any) -> None:
             raise StreamError(
                 ErrorCode.INVALID_REQUEST,
                 f'The {name} has {len(text)} characters; give at most {most}.',
+            )
+    for parameter in getattr(request, 'parameters', ()):
+        if parameter.value.type > ParameterType.PARAMETER_STRING_ARRAY:
+            raise StreamError(
+                ErrorCode.INVALID_REQUEST,
+                f'The parameter {quoted(parameter.name)} has a value of the type '
+                f'{parameter.value.type}; there are types from 0 to '
+                f'{ParameterType.PARAMETER_STRING_ARRAY} (rcl_interfaces/msg/ParameterType).',
             )
 
 

@@ -27,12 +27,14 @@ class StreamPlan:
 
     Attributes:
         values: its checked parameters; those that are the process's are the same in every plan.
+        log: takes the traceback of a fault of the program.
         on_change: called from the worker's thread when its status has changed in kind.
         on_watch_event: called from the worker's thread when a watch's answer has changed.
 
     """
 
     values: Mapping[str, Any]
+    log: Callable[[str], object]
     on_change: Callable[[], None]
     on_watch_event: Callable[[WatchEvent], None]
 
@@ -53,6 +55,7 @@ def build_workers(
         worker = StreamWorker(
             engine,
             queue_frames=plan.values['queue_frames'],
+            log=plan.log,
             on_change=plan.on_change,
             on_watch_event=plan.on_watch_event,
             beside=workers[0] if workers else None,

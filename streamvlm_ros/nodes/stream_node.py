@@ -170,7 +170,12 @@ class StreamNode(LifecycleNodeMixin, ServingNode):
         """Load the model and give every stream its worker; raises as `build_workers`."""
         self._device = pick_device(str(self._process.value('device')))
         plans = [
-            StreamPlan(self._values(each), each.publish_change, each.publish_event)
+            StreamPlan(
+                self._values(each),
+                each.node.get_logger().error,
+                each.publish_change,
+                each.publish_event,
+            )
             for each in self._streams
         ]
         for stream, worker in zip(self._streams, build_workers(plans, self.get_logger().info)):

@@ -75,12 +75,13 @@ class WatchServices:
             total = self._gate.worker().status().watch_tokens
         except StreamError as error:
             return messages.fill_failure(response, error)
-        tokens = int(getattr(watch, 'tokens', 0))
         self._log(
-            f'The watch {quoted(watch.name)} was added: {tokens} tokens after every chunk, '
+            f'The watch {quoted(watch.name)} was added: {watch.tokens} tokens after every chunk, '
             f'{total} for all watches.'
         )
-        return messages.fill_success(response, name=watch.name, tokens=tokens, total_tokens=total)
+        return messages.fill_success(
+            response, name=watch.name, tokens=watch.tokens, total_tokens=total
+        )
 
     async def _remove(
         self, request: RemoveWatch.Request, response: RemoveWatch.Response

@@ -158,3 +158,51 @@ def test_messages_of_rclpy() -> None:
     message_type = pytest.importorskip('sensor_msgs.msg', reason='ROS is not here').CompressedImage
     message = message_type(format='png', data=png(RGB[..., ::-1]))
     np.testing.assert_array_equal(decode_compressed(message), RGB)
+
+
+def png_of_size(width: int, height: int) -> bytes:
+    """A PNG whose header says any size, in order but for its pixels."""
+    header = b'IHDR' + struct.pack('>IIBBBBB', width, height, 8, 0, 0, 0, 0)
+    chunk = struct.pack('>I', 13) + header + struct.pack('>I', zlib.crc32(header))
+    return png(GREY)[:8] + chunk + png(GREY)[33:]
+
+
+def jpeg_of_size(width: int, height: int, before: bytes = b'') -> bytes:
+    """A JPEG whose header says any size, with some bytes before its first segment."""
+    data = bytearray(jpeg(GREY))
+    struct.pack_into('>HH', data, data.index(b'\xff\xc0') + 5, height, width)
+    return bytes(data[:2] + before + data[2:])
+
+
+@pytest.mark.parametrize('width, height', [(32767, 32767), (65535, 65535), (1025, 65535)])
+@pytest.mark.parametrize(
+    'make',
+    [
+        png_of_size,
+        jpeg_of_size,
+        # Fill bytes, garbage, and a comment with a false start of a frame in it.
+        lambda w, h: jpeg_of_size(w, h, b'\xff' * 9),
+        lambda w, h: jpeg_of_size(w, h, b'\xff\xfe\0\x02garbage\xff\0'),
+        lambda w, h: jpeg_of_size(w, h, b'\xff\xfe\0\x0b\xff\xc0\0\x11\x08\0\x01\0\x01'),
+    ],
+)
+def test_too_large_by_the_header(
+    make: Any, width: int, height: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cv2, 'imdecode', lambda *_: pytest.fail('it was decompressed'))
+    sentence = f'{width}x{height} pixels, {width * height} in all; at most {1 << 26} are taken'
+    with pytest.raises(ImageError, match=sentence):
+        decode_compressed(Compressed('', make(width, height)))
+
+
+def test_the_largest_is_taken() -> None:
+    for data in (png(GREY), jpeg(GREY)):
+        assert decode_compressed(Compressed('', data), GREY.size).shape[:2] == GREY.shape
+        with pytest.raises(ImageError, match='max_image_pixels'):
+            decode_compressed(Compressed('', data), GREY.size - 1)
+
+
+def test_a_format_is_quoted_on_one_line_and_not_at_length() -> None:
+    with pytest.raises(ImageError) as refused:
+        decode_compressed(Compressed('\x1b[31m\n' + 'x' * 10**6, bytes(10)))
+    assert str(refused.value).isprintable() and len(str(refused.value)) < 300

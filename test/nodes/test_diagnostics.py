@@ -95,12 +95,63 @@ def test_gpu_memory() -> None:
             DiagnosticStatus.ERROR,
             '^The stream has failed: Why. 1 frames were dropped',
         ),
+        (
+            {'internal_faults': 1, 'memory_losses': 1, 'last_error': 'Why.'},
+            DiagnosticStatus.ERROR,
+            'memory of the stream was lost because of a fault of the program.*anew: Why.',
+        ),
+        (
+            {'internal_faults': 1, 'last_error': 'Why.'},
+            DiagnosticStatus.WARN,
+            'A fault of the program was caught: Why.',
+        ),
+        (
+            {'stamp_jumps': 1, 'last_error': 'Stamps went back 12.3 s.'},
+            DiagnosticStatus.WARN,
+            'The stream has begun anew: Stamps went back 12.3 s.',
+        ),
+        ({'frames_late': 1, 'frames_received': 100}, DiagnosticStatus.OK, 'Streaming'),
+        (
+            {'frames_late': 2, 'frames_received': 100},
+            DiagnosticStatus.WARN,
+            r'2 frames since the last report were older.*\(2 of 100 in all\)',
+        ),
+        (
+            {'frames_failed': 1, 'last_error': '\x1b[31m' + 'x' * 10_000},
+            DiagnosticStatus.WARN,
+            '^1 frames failed since the last report: .31mx{490}',
+        ),
     ],
 )
 def test_levels(values: dict[str, Any], level: bytes, message: str) -> None:
     status = entry(**values)
     assert status.level == level
     assert re.search(message, status.message)
+
+
+def test_watchdog() -> None:
+    busy = worker_status(activity='a chunk of frames', activity_seconds=31.0)
+    status = diagnostics.stream_diagnostic(NODE, 'cpu', busy, watchdog=30.0)
+    assert status.level == DiagnosticStatus.ERROR
+    assert 'not come round for 31 s (watchdog: 30 s)' in status.message
+    assert 'busy with: a chunk of frames.' in status.message
+    calm = diagnostics.stream_diagnostic(NODE, 'cpu', busy, watchdog=31.0)
+    assert calm.level == DiagnosticStatus.OK
+
+
+def test_publishers() -> None:
+    def said(*names: str) -> DiagnosticStatus:
+        return diagnostics.stream_diagnostic(
+            NODE, 'cpu', worker_status(), topic='/image', publishers=names
+        )
+
+    assert said('/camera').level == said().level == DiagnosticStatus.OK
+    two = said('/camera', '/bag_player')
+    assert two.level == DiagnosticStatus.WARN
+    assert two.message.startswith('Two publishers on /image: /camera, /bag_player; ')
+    many = said(*(f'/camera_{i}' for i in range(1000)))
+    assert many.message.startswith('1000 publishers on /image') and 'and 996 more' in many.message
+    assert len(many.message) < 500
 
 
 def test_what_was_lost_before_the_last_report_is_forgotten() -> None:

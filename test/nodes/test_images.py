@@ -69,6 +69,8 @@ def test_frame_does_not_share_memory_with_the_message() -> None:
     [
         (RawImage(1, 1, 'rgb9', 3, bytes(3)), "The encoding 'rgb9' is unknown"),
         (RawImage(1, 1, '', 3, bytes(3)), "The encoding '' is unknown"),
+        (RawImage(2**32 - 1, 2**32 - 1, 'mono8', 0, b''), 'at most 67108864 are taken'),
+        (RawImage(8193, 8192, 'mono8', 0, b''), '8193x8192 pixels|8192x8193 pixels'),
         (RawImage(1, 1, '16UC1', 2, bytes(2)), "The encoding '16UC1' holds depth in millimetres"),
         (RawImage(0, 480, 'rgb8', 0, b''), r'The image is empty \(0x480 pixels\)'),
         (RawImage(640, 0, 'rgb8', 1920, b''), r'The image is empty \(640x0 pixels\)'),
