@@ -18,11 +18,12 @@ pytest.importorskip('streamvlm_ros.msg', reason='the interfaces are not built: r
 from builtin_interfaces.msg import Time
 from node_process import Camera, make_image, NodeProcess, SECOND
 from rcl_interfaces.srv import SetParameters
+from rclpy.action import ActionClient
 from rclpy.parameter import Parameter as RosParameter
 from rclpy.qos import QoSProfile
 from std_srvs.srv import SetBool, Trigger
 
-from streamvlm_ros.cli.goals import Goals
+from streamvlm_ros.action import AnswerQuestion
 from streamvlm_ros.nodes.gate import MAX_PENDING
 from streamvlm_ros.srv import AddWatch, Ask, ListWatches, RemoveWatch, SaveStream
 
@@ -108,12 +109,21 @@ def test_many_calls_at_once(camera: Camera, number: int, images: int) -> None:
 
 
 def test_many_goals_at_once(camera: Camera) -> None:
-    with Goals(camera) as goals:
-        sent = [goals.send(question='What happened?', max_new_tokens=2) for _ in range(200)]
-        assert camera.wait_until(lambda: all(goal.is_over for goal in sent), TIME)
-    accepted = [goal for goal in sent if goal.accepted]
+    deep = QoSProfile(depth=DEPTH)
+    client: Any = ActionClient(
+        camera.node, AnswerQuestion, f'{camera.target}/answer', goal_service_qos_profile=deep,
+        result_service_qos_profile=deep, feedback_sub_qos_profile=deep,
+    )  # fmt: skip
+    assert client.wait_for_server(TIME)
+    goal = AnswerQuestion.Goal(question='What happened?', max_new_tokens=2)
+    sent = [client.send_goal_async(goal) for _ in range(200)]
+    assert camera.wait_until(lambda: all(each.done() for each in sent), TIME)
+    accepted = [each.result() for each in sent if each.result().accepted]
     assert len(accepted) >= MAX_PENDING
-    assert all(goal.result.success for goal in accepted)
+    results = [each.get_result_async() for each in accepted]
+    assert camera.wait_until(lambda: all(each.done() for each in results), TIME)
+    assert all(each.result().result.success for each in results)
+    client.destroy()
 
 
 def test_many_parameters_at_once(camera: Camera) -> None:
