@@ -55,6 +55,7 @@ def build_workers(
         worker = StreamWorker(
             engine,
             queue_frames=plan.values['queue_frames'],
+            queue_bytes=plan.values['queue_bytes'],
             log=plan.log,
             on_change=plan.on_change,
             on_watch_event=plan.on_watch_event,

@@ -18,6 +18,7 @@ from streamvlm_ros.engine.sampling import check_sample_rate
 from streamvlm_ros.nodes.camera_names import parse_names
 from streamvlm_ros.nodes.parameter import ParameterError, Settable, Value
 from streamvlm_ros.nodes.parameter_table import PARAMETERS
+from streamvlm_ros.nodes.texts import MOST_QUOTED, quoted
 from streamvlm_ros.nodes.watch_lines import parse_watches
 
 
@@ -70,9 +71,9 @@ def check_changes(
 
 def unknown_parameter(name: str, known: Iterable[str]) -> str:
     """Return the sentence for a name that is not in the table, with the nearest one that is."""
-    near = difflib.get_close_matches(name, list(known), n=1)
+    near = difflib.get_close_matches(name[:MOST_QUOTED], list(known), n=1)
     hint = f"; did you mean '{near[0]}'?" if near else '; docs/interfaces.md lists them all.'
-    return f"The parameter '{name}' is unknown{hint}"
+    return f'The parameter {quoted(name)} is unknown{hint}'
 
 
 def _check_pixels(values: Mapping[str, Any]) -> None:
