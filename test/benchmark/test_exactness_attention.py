@@ -16,6 +16,7 @@ from benchmark import exactness_attention
 from streamvlm_ros.engine.tables import SEGMENTS
 
 FEW = ((16, 9, ((0, 3), (5, 70)), 3), (16, 16, (), 4), (32, 20, ((1, 2), (4, 5), (9, 60)), 1))
+TREES = ((16, 13, ((0, 3), (5, 70)), 2), (48, 41, (), 1))
 attend = exactness_attention.attend_sequence
 
 
@@ -23,6 +24,7 @@ attend = exactness_attention.attend_sequence
 def little(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exactness_attention, 'HEADS', ((4, 2), (3, 1)))
     monkeypatch.setattr(exactness_attention, 'CASES', FEW)
+    monkeypatch.setattr(exactness_attention, 'TREES', TREES)
     monkeypatch.setattr(exactness_attention, 'SLOTS', 128)
 
 
@@ -38,7 +40,7 @@ def written(out: pathlib.Path) -> dict[str, Any]:
 def test_interpreted_kernels_are_as_near_as_float32(tmp_path: pathlib.Path) -> None:
     run(tmp_path)
     result = written(tmp_path)
-    assert result['gluon'] is False and len(result['rows']) == 2 * len(FEW)
+    assert result['gluon'] is False and len(result['rows']) == 2 * (len(FEW) + len(TREES))
     for row in result['rows']:
         # Stock is what it is held to.
         assert row['stock'] == row['stock, worst row'] == 0.0
@@ -57,13 +59,14 @@ def test_wrong_kernels_make_it_fail_behind_the_results(
         return result
 
     monkeypatch.setattr(exactness_attention, 'attend_sequence', attending)
-    with pytest.raises(SystemExit, match='1 of 6 cases') as error:
+    with pytest.raises(SystemExit, match='1 of 10 cases') as error:
         run(tmp_path)
     assert isinstance(error.value.code, str)  # which Python prints, and exits with 1
     rows = written(tmp_path)['rows']
-    assert exactness_attention.too_far(rows) == rows[-1:]
+    row = rows[-1 - len(TREES)]
+    assert exactness_attention.too_far(rows) == [row]
     if wrong == wrong:
-        assert rows[-1]['ours, worst row'] == pytest.approx(0.01, rel=1e-3)
+        assert row['ours, worst row'] == pytest.approx(0.01, rel=1e-3)
 
 
 @pytest.mark.parametrize(('ours', 'is_too_far'), [
@@ -75,7 +78,7 @@ def test_a_twentieth_more_than_stock_is_too_far(ours: float, is_too_far: bool) -
 
 def test_the_cases_of_cards_fit_the_buffer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    for rows, new, segments, _ in exactness_attention.CASES:
+    for rows, new, segments, _ in (*exactness_attention.CASES, *exactness_attention.TREES):
         edges = [edge for segment in segments for edge in segment]
         assert edges == sorted({*edges}) and len(segments) <= SEGMENTS and new <= rows
         assert max(edges, default=0) <= exactness_attention.SLOTS - new

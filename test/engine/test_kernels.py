@@ -9,7 +9,7 @@ from interpreted import attention, matmul, operations, pointwise, widening
 import pytest
 import torch
 
-from streamvlm_ros.engine.attention import Tree
+from benchmark.random_trees import random_tree
 from streamvlm_ros.engine.kv_buffer import KVBuffer
 from streamvlm_ros.engine.mrope import rotate
 from streamvlm_ros.engine.operations import TORCH
@@ -101,19 +101,6 @@ def dense(query, keys, values, mask):
     scores = query.double().transpose(0, 1) @ keys.mT * WIDTH ** -0.5
     seen = scores.masked_fill(~mask, float('-inf')).softmax(-1) @ values
     return seen.transpose(0, 1).flatten(1)
-
-
-def random_tree(tokens: int) -> Tree:
-    """Return a tree of several roots, with as many leaves as fit."""
-    runs, at = [], 0
-    while at < tokens:
-        root = at, at + min(tokens - at, int(torch.randint(1, 7, ())))
-        sizes = torch.randint(1, 5, (3,)).tolist()
-        for size, behind in ((root[1] - at, (0, 0)), *((size, root) for size in sizes)):
-            if size := min(size, tokens - at):
-                runs.append((size, behind))
-                at += size
-    return Tree.of(runs)
 
 
 @pytest.mark.parametrize('heads, kv_heads, n, padded, spans, tail, splits', [

@@ -12,10 +12,13 @@ import pytest
 from random_models import processor, random_clip, random_model
 import torch
 
-from streamvlm_ros.engine import passes, StreamSettings, VideoStreamingInference
+from streamvlm_ros.engine import passes, pieces, StreamSettings, VideoStreamingInference
+from streamvlm_ros.engine.branch import Branch
 from streamvlm_ros.engine.decoding import Decoding
 from streamvlm_ros.engine.device_passes import DevicePasses
+from streamvlm_ros.engine.frames import Frame
 from streamvlm_ros.engine.graphs import Recorder
+from streamvlm_ros.engine.pieces import BranchPrompt, ChoicePrompt, finish
 from streamvlm_ros.engine.positions import Grid
 
 QUESTIONS = ('What?', 'Is there a box?', 'And now, where does the red one go, which came first?')
@@ -112,6 +115,36 @@ def test_the_same_with_kernels(shape, mode, settings, kernels):
     assert state == expected[1]
     for mine, theirs in zip(keys, expected[2]):
         assert torch.allclose(mine, theirs, atol=1e-4)
+
+
+def test_pieces_are_the_same_with_kernels(kernels, monkeypatch):
+    """Trees and long runs behind a tail; frames that are cut; scores and logits."""
+    monkeypatch.setattr(pieces, 'PIECE', 16)
+    model = random_model('one_kv_head')
+    engine = VideoStreamingInference(model, processor())
+    engine.append_video_chunk(random_clip(1, 4, 56, 56), fps=2)
+    stream = engine._stream
+    chunk = stream.encode([Frame(image, 10**10 + index, 10**10 + index)
+                           for index, image in enumerate(random_clip(2, 10, 56, 56))])
+    numbers = list(range(60))
+    # Two that share a pass, and one whose second choice has passes of its own.
+    prompts = [ChoicePrompt(None, None, numbers[20:25], [[1], numbers[30:34], numbers[2:4]]),
+               ChoicePrompt(None, None, numbers[:9], [numbers[:2], numbers[:19]]),
+               ChoicePrompt(None, None, numbers[:3], [numbers[:3]])]
+
+    def said() -> list[torch.Tensor]:
+        branch = Branch(model, stream.cache, stream.state)
+        first = finish(branch.prefill_pieces(BranchPrompt(chunk, 2 * 10**10, numbers[:20])))
+        scores = finish(branch.score_pieces(prompts))
+        branch.close()
+        return [first, *scores]
+
+    expected = said()
+    calls = kernels(model)
+    for one, other in zip(said(), expected, strict=True):
+        assert torch.allclose(one, other, atol=1e-4)
+    # The frames and the text behind them, those that share one, a prompt, its choices.
+    assert calls.done == [True] * (3 + 1 + 1 + 1 + 2)
 
 
 def test_two_videos_of_one_size_in_one_prompt(kernels):
