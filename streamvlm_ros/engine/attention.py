@@ -20,13 +20,13 @@ Partial = tuple[torch.Tensor, torch.Tensor]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Tree:
-    """Who sees whom among new tokens: runs of tokens, each behind at most one earlier run.
+    """Who sees whom among new tokens: runs of tokens, each after at most one earlier run.
 
     Token i sees token j where j <= i, and j >= own[i] or first[i] <= j < end[i].
 
     Attributes:
         rows: int64 [3, n] on the CPU: own, where the token's own run begins; first and end, the
-            run that it stands behind, both equal where there is none.
+            run that it stands after, both equal where there is none.
 
     """
 

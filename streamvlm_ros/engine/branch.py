@@ -45,7 +45,7 @@ class Branch:
         self.context.close()
 
     def prefill(self, ids: Sequence[int]) -> torch.Tensor:
-        """Prefill a few text tokens behind the tail in one pass.
+        """Prefill a few text tokens after the tail in one pass.
 
         Returns:
             Float32 logits [vocabulary] of the last one.
@@ -59,7 +59,7 @@ class Branch:
 
     @torch.inference_mode()
     def prefill_pieces(self, prompt: BranchPrompt) -> Generator[None, None, torch.Tensor]:
-        """Prefill a prompt behind the tail, in passes of at most ``PIECE`` tokens.
+        """Prefill a prompt after the tail, in passes of at most ``PIECE`` tokens.
 
         It yields between two passes.  Where it is given up there, or a pass fails, the branch is
         to be closed; the stream is as it was.
@@ -89,11 +89,11 @@ class Branch:
                      ) -> Generator[None, None, list[torch.Tensor]]:
         """Score choice questions, in passes of at most ``PIECE`` tokens.
 
-        Every one is scored as if it were alone behind the tail, which is as it was afterwards.
+        Every one is scored as if it were alone after the tail, which is as it was afterwards.
         It yields between two passes, and may be given up there.
 
         Returns:
-            For each prompt, float32 [choices]: log-probability of every choice behind it.
+            For each prompt, float32 [choices]: log-probability of every choice after it.
 
         """
         tail = self.context.tail

@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""How probable single tokens are, without memory for what all others are behind every token."""
+"""How probable single tokens are, without memory for what all others are after every token."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ROWS = 64
 
 def log_probabilities(logits: Callable[[torch.Tensor], torch.Tensor], hidden: torch.Tensor,
                       wanted: torch.Tensor) -> torch.Tensor:
-    """Return the log-probability of one token behind each hidden state.
+    """Return the log-probability of one token after each hidden state.
 
     Args:
         logits: gives float32 [rows, vocabulary] for hidden states [rows, hidden_size].

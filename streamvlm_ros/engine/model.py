@@ -172,7 +172,7 @@ class StreamQwenModel(PreparedModel):
             context: as for ``prefill``; not several branches.
             video: embeddings of the video tokens among them.
             keep: tokens whose logits are wanted; one may be there several times.
-            wanted: for every kept one, the token whose log-probability behind it is wanted
+            wanted: for every kept one, the token whose log-probability after it is wanted
                 instead; empty: logits are.
 
         Returns:

@@ -102,7 +102,7 @@ class SequencePass:
             table: what they see, and where their keys and values go.
             keep: the tokens whose logits are wanted.
             video: embeddings of the video tokens among them.
-            wanted: for every kept one, the token that is scored behind it, where these are.
+            wanted: for every kept one, the token that is scored after it, where these are.
 
         """
         n, control = len(ids), self.control

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What questions bring to a branch, cut into passes that are bounded whatever their length.
 
-Choices stand side by side behind their prompt and do not see each other: they are the leaves of a
+Choices stand side by side after their prompt and do not see each other: they are the leaves of a
 tree, and the prompt is its root.
 """
 
@@ -22,7 +22,7 @@ from streamvlm_ros.engine.positions import PositionRule, StreamState
 PIECE = 512
 
 R = TypeVar('R')
-# A choice by its number, a token of a run, and the choice's token that is scored behind it.
+# A choice by its number, a token of a run, and the choice's token that is scored after it.
 Score = tuple[int, int, int]
 
 
@@ -32,9 +32,9 @@ class BranchPrompt:
 
     Attributes:
         chunk: the frames that wait for their chunk, which come first; None: there are none.
-        passed_ns: time that passes behind them without a token, as ``PositionRule.pass_time``
+        passed_ns: time that passes after them without a token, as ``PositionRule.pass_time``
             has it; None: no time does.
-        ids: of the text behind that, down to where the answer begins.
+        ids: of the text after that, down to where the answer begins.
 
     """
 
@@ -75,7 +75,7 @@ class Run:
     @classmethod
     def of(cls, rule: PositionRule, state: StreamState, prompt: BranchPrompt,
            ) -> tuple[Run, StreamState]:
-        """Place a prompt behind a state; return it, and the state behind it."""
+        """Place a prompt after a state; return it, and the state after it."""
         ids, placed = list(prompt.ids), []
         if prompt.chunk is not None:
             positions, state = rule.place(state, prompt.chunk.ids, [prompt.chunk.part])
@@ -128,7 +128,7 @@ class ScoringPass:
         run: the tokens.
         tree: who sees whom among them; None: causal.
         scores: what is scored in it.
-        tail: the length of the branch's tail that they stand behind.
+        tail: the length of the branch's tail that they stand after.
 
     """
 
@@ -148,15 +148,15 @@ class _Part:
 
 def scoring_passes(rule: PositionRule, state: StreamState, prompts: Sequence[ChoicePrompt],
                    tail: int) -> list[ScoringPass]:
-    """Return the passes that score choice questions, each alone behind a state.
+    """Return the passes that score choice questions, each alone after a state.
 
     Every prompt begins at the same position, and so do all choices of one prompt.  Prompts that
     are short with all their choices share passes.  A long one goes into the tail, and its choices
-    come behind it.
+    come after it.
 
     Args:
         rule: says where tokens stand.
-        state: what the prompts stand behind.
+        state: what the prompts stand after.
         prompts: the questions; their choices are numbered through.
         tail: how long the branch's tail is, of which all prompts see everything.
 
@@ -181,7 +181,7 @@ def scoring_passes(rule: PositionRule, state: StreamState, prompts: Sequence[Cho
 
 def _tree(rule: PositionRule, state: StreamState, prompt: ChoicePrompt, number: int,
           ) -> tuple[_Part, list[_Part]]:
-    """Return a prompt, and the choices behind it that have tokens to feed."""
+    """Return a prompt, and the choices after it that have tokens to feed."""
     run, behind = Run.of(rule, state, prompt)
     root = _Part(run, [(index, len(run) - 1, choice[0])
                        for index, choice in enumerate(prompt.choices, start=number)])
@@ -194,7 +194,7 @@ def _tree(rule: PositionRule, state: StreamState, prompt: ChoicePrompt, number: 
 
 
 def _in_pieces(part: _Part, tail: int) -> Iterator[ScoringPass]:
-    """Yield the passes of a long run, each behind the one before."""
+    """Yield the passes of a long run, each after the one before."""
     for start, run in part.run.pieces():
         scores = [(index, row - start, token) for index, row, token in part.scores
                   if start <= row < start + len(run)]

@@ -75,7 +75,7 @@ class Tail:
         self.length += tokens
 
     def truncate(self, length: int) -> None:
-        """Forget what is behind the first ``length`` tokens; the memory stays."""
+        """Forget what comes after the first ``length`` tokens; the memory stays."""
         self.length = min(self.length, length)
 
     def view(self, layer: int, start: int, end: int) -> KeysValues:

@@ -79,7 +79,7 @@ def test_a_tree_in_integers():
     (2, 2, 513, 1, (0,)), (2, 2, 2, 900, ())])
 @pytest.mark.parametrize('kind', ['causal', 'trees'])
 def test_new_tokens_equal_one_softmax(heads, kv_heads, n, older, seen, kind):
-    """Blocks of rows, behind older tokens of the same piece, give what one softmax gives."""
+    """Blocks of rows, after older tokens of the same piece, give what one softmax gives."""
     torch.manual_seed(n)
     tree = Tree.causal(n) if kind == 'causal' else random_tree(n)
     query = torch.randn(heads, n, 16)

@@ -30,7 +30,7 @@ GRID = (2, 3)
 
 @dataclasses.dataclass
 class Case:
-    """A stream of SEEN frames, frames that wait behind it, and both written out for stock."""
+    """A stream of SEEN frames, frames that wait after it, and both written out for stock."""
 
     shape: str
     mode: str
@@ -109,7 +109,7 @@ class Case:
         return every[-len(text):]
 
     def score(self, text: list[int], choice: list[int]) -> float:
-        """Return stock's log-probability of a choice behind a prompt."""
+        """Return stock's log-probability of a choice after a prompt."""
         logits = self.logits([*text, *choice])[len(text) - 1:-1].log_softmax(-1)
         return float(logits[range(len(choice)), choice].sum())
 
@@ -141,7 +141,7 @@ def passes(monkeypatch) -> list[int]:
     (176, 99.5, 600, [512, 512, 105])])
 def test_a_question_in_pieces_equals_one_forward(shape, mode, waiting, passed, tokens, cuts,
                                                  passes):
-    """Frames that wait are cut like text, and time that passes behind them moves the rest."""
+    """Frames that wait are cut like text, and time that passes after them moves the rest."""
     case = Case(shape, mode, waiting, passed)
     text = words(tokens, tokens)
     prompt = case.prompt(text)
@@ -184,7 +184,7 @@ def test_scores_in_pieces_equal_one_forward_a_choice(shape, mode, passes):
 @pytest.mark.parametrize('piece', [1, 7, 33])
 @pytest.mark.parametrize('shape', SHAPES)
 def test_however_it_is_cut(shape, piece, monkeypatch):
-    """Random prompts behind a tail that is not empty give what they give in one pass each."""
+    """Random prompts after a tail that is not empty give what they give in one pass each."""
     rng = random.Random(piece)
     prompts = [(words(seed, rng.randint(1, 40)),
                 [words(seed + 50, rng.choice((1, 2, 9, 40))) for _ in range(rng.randint(2, 5))])
@@ -282,7 +282,7 @@ def test_logits_of_few_rows_are_held_at_once(monkeypatch):
 
 
 def test_log_probabilities_are_those_of_all_rows_at_once():
-    """Whatever the number of rows, and more than one behind one hidden state."""
+    """Whatever the number of rows, and more than one after one hidden state."""
     torch.manual_seed(0)
     weight = torch.randn(VOCABULARY, 8)
     for rows in (1, 64, 65, 200):
