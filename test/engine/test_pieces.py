@@ -66,7 +66,7 @@ class Case:
     def _encoded(self) -> EncodedChunk:
         frames = [Frame(image, index * SECOND // 2, index * SECOND // 2, '', index)
                   for index, image in enumerate(self.clip[SEEN:], start=SEEN)]
-        return self.stream.encode(frames)
+        return self.stream._chunks.encode(frames, self.stream.place, self.stream.size)
 
     def logits(self, text: list[int]) -> torch.Tensor:
         """Return stock's logits [len(text), vocabulary] of the whole history in one forward."""
