@@ -89,7 +89,7 @@ def run(name: str, arguments: Any) -> dict[str, Any]:
     """Stream and compare; return what was found."""
     model = build(name, arguments.device, setup.DTYPES[arguments.dtype])
     settings = StreamSettings(sample_rate=0.0, memory_tokens=arguments.window, slack=4,
-                              rebase_position=768)
+                              rebase_position=256)
     quiet, asked = (VideoStreamingInference(*model, settings=settings) for _ in range(2))
     film, asker = Film(), Asker(asked, 1)
     began, different, moved = time.perf_counter(), 0, 0
