@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 import dataclasses
 import hashlib
+import math
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from streamvlm_ros.engine.prompt import Place, Prompt
 from streamvlm_ros.engine.quantized import stored_weights
 from streamvlm_ros.engine.settings import StreamSettings
 
+ROUNDING = 2e-6  # relative; a rotation's frequencies are float32
 SAMPLES = 16  # values of every weight that go into the hash
 
 
@@ -24,31 +26,47 @@ def fingerprint(model: StreamQwenModel, prompt: Prompt, pixels: PixelSettings,
                 settings: StreamSettings) -> dict[str, Any]:
     """Return what must be equal for keys, positions and prompt to go on, by name.
 
-    The model's weights are there as a hash over a few values of each: enough to tell one training
-    or quantisation from another, and quick for billions of them.
+    These are the values that the model works with, not the words of its configuration, which
+    transformers releases spell differently.  The weights are there as a hash over a few values of
+    each: enough to tell one training or quantisation from another, and quick for billions of them.
     """
-    text, vision = model.config.text_config, model.config.vision_config
+    decoder = model.model.language_model
+    layer = decoder.layers[0]
+    width = layer.self_attn.head_dim
     return {
-        'model.layers': text.num_hidden_layers,
-        'model.hidden_size': text.hidden_size,
-        'model.heads': text.num_attention_heads,
-        'model.kv_heads': text.num_key_value_heads,
-        'model.rotation': _plain(text.rope_parameters),
-        'model.tokens_per_second': vision.tokens_per_second,
+        'model.layers': len(decoder.layers),
+        'model.hidden_size': layer.input_layernorm.weight.shape[0],
+        'model.heads': layer.self_attn.q_proj.weight.shape[0] // width,
+        'model.kv_heads': model.kv_heads,
+        'model.head_size': width,
+        'model.rotation': decoder.rotary_emb.inv_freq.float().tolist(),
+        'model.rotation_scale': float(decoder.rotary_emb.attention_scaling),
+        'model.rotation_sections': list(
+            model.config.text_config.rope_parameters['mrope_section']),
+        'model.epsilon': float(layer.input_layernorm.variance_epsilon),
+        'model.tokens_per_second': float(model.config.vision_config.tokens_per_second),
         'model.dtype': str(model.dtype).removeprefix('torch.'),
         'model.weights': weights_hash(model),
-        'prompt': _hash_ids(prompt.open_segment(Place.NOTHING), prompt.close_segment(),
-                            prompt.turn_end, [prompt.pad]),
+        'prompt': _hash_ids(*(prompt.open_segment(place) for place in Place),
+                            prompt.close_segment(), prompt.turn_end, [prompt.pad]),
         'pixels': _plain(dataclasses.asdict(pixels)),
         'position_mode': settings.position_mode,
         'time_source': settings.time_source,
     }
 
 
-def differing(mine: Mapping[str, Any], other: Mapping[str, Any]) -> str:
-    """Return a text that says what differs first, '' when nothing does."""
+def differing(mine: Mapping[str, Any], other: Any) -> str:
+    """Return a text that says what differs first, '' when nothing does.
+
+    Args:
+        mine: a fingerprint.
+        other: what a file has in its place, whatever that is.
+
+    """
+    if type(other) is not dict or other.keys() - mine.keys():
+        return 'its description is one of another version'
     for name, value in mine.items():
-        if name not in other or other[name] != value:
+        if name not in other or not _equal(value, other[name]):
             return f'its {name} is {other.get(name, "missing")!s:.80} and not {value!s:.80}'
     return ''
 
@@ -65,6 +83,20 @@ def weights_hash(model: torch.nn.Module) -> str:
 
 def _hash_ids(*pieces: list[int]) -> str:
     return hashlib.sha256(str(pieces).encode()).hexdigest()[:16]
+
+
+def _equal(mine: Any, other: Any) -> bool:
+    """Compare two values; numbers with a fraction are rounded differently on another device."""
+    if type(mine) is not type(other):
+        return False
+    if isinstance(mine, list):
+        return len(mine) == len(other) and all(map(_equal, mine, other))
+    if isinstance(mine, dict):
+        return mine.keys() == other.keys() and all(_equal(mine[name], other[name])
+                                                   for name in mine)
+    if isinstance(mine, float):
+        return math.isclose(mine, other, rel_tol=ROUNDING)
+    return bool(mine == other)
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:

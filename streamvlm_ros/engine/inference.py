@@ -6,8 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 import functools
-import os
-import pathlib
 from typing import Any
 
 import numpy as np
@@ -16,6 +14,7 @@ import torch
 from streamvlm_ros.engine.answering import Sampling
 from streamvlm_ros.engine.devices import move_model
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
+from streamvlm_ros.engine.file_place import Where
 from streamvlm_ros.engine.fingerprint import fingerprint
 from streamvlm_ros.engine.frame_clock import FrameClock
 from streamvlm_ros.engine.frames import (
@@ -33,7 +32,16 @@ from streamvlm_ros.engine.prompt import Prompt
 from streamvlm_ros.engine.questions import Questions
 from streamvlm_ros.engine.results import CacheInfo, Choice, Metrics
 from streamvlm_ros.engine.sampling import LOWEST_RATE
-from streamvlm_ros.engine.saving import load_stream, save_stream, SavedStream
+from streamvlm_ros.engine.saved_bounds import SavedBounds
+from streamvlm_ros.engine.saving import (
+    copy_stream,
+    LoadedStream,
+    put_in_place,
+    read_stream,
+    SavedStream,
+    StreamCopy,
+    write_stream,
+)
 from streamvlm_ros.engine.settings import StreamSettings
 from streamvlm_ros.engine.stamp_rule import StampRule, Verdict
 from streamvlm_ros.engine.stream import FrameStream
@@ -248,25 +256,39 @@ class VideoStreamingInference(Watching):
             frame_id=stream.newest.frame_id if stream.newest else '')
 
     @torch.inference_mode()
-    def save(self, path: str | os.PathLike[str]) -> SavedStream:
+    def save(self, where: Where) -> SavedStream:
         """Write the stream to a file, which is replaced as a whole or not at all.
 
         Watches are not part of it.
+
+        Args:
+            where: the file's path, or what opens its place.
 
         Raises:
             StreamError: NO_FRAMES; there is nothing to save.  FILE_ERROR; it cannot be written,
                 or what lies there is no saved stream.
 
         """
-        next_ns = self._clock.time_ns(0, self._stream.frames)
-        return save_stream(pathlib.Path(path), self._stream, next_ns, self._fingerprint)
+        return write_stream(where, self._copy())
 
     @torch.inference_mode()
-    def load(self, path: str | os.PathLike[str]) -> SavedStream:
+    def copy(self) -> StreamCopy:
+        """Return a copy of all that ``save`` writes, in the host's memory.
+
+        Raises:
+            StreamError: NO_FRAMES; there is nothing to save.  OUT_OF_MEMORY.
+
+        """
+        return self._copy().held()
+
+    def load(self, where: Where) -> SavedStream:
         """Go on with a saved stream in the place of this one; watches begin anew.
 
         Open questions must be abandoned.  A stamp before the saved stream's newest then begins a
         new epoch, as always.
+
+        Args:
+            where: the file's path, or what opens its place.
 
         Raises:
             StreamError: FILE_ERROR; the file is not there, damaged, of another model or with
@@ -274,10 +296,33 @@ class VideoStreamingInference(Watching):
                 as it was.
 
         """
-        loaded = load_stream(pathlib.Path(path), self._stream, self._fingerprint)
-        self._clock.resume(self._stream.frames, loaded.next_ns)
+        return self.go_on_with(read_stream(where, self.saved_bounds))
+
+    @functools.cached_property
+    def saved_bounds(self) -> SavedBounds:
+        """What of a saved stream this one can take; any thread may read it once it is there."""
+        return SavedBounds.of(
+            self._stream, self._prompt, self.settings,
+            self._model.config.vision_config.tokens_per_second,
+            fingerprint(self._model, self._prompt, self._stream.pixels, self.settings))
+
+    @torch.inference_mode()
+    def go_on_with(self, loaded: LoadedStream) -> SavedStream:
+        """Put a stream that was read and checked in the place of this one; see ``load``.
+
+        Raises:
+            StreamError: the device fails; the stream is then empty, in a new epoch.
+
+        """
+        try:
+            saved = put_in_place(loaded, self._stream)
+        except BaseException:
+            self._clock.start_over()
+            self.restart_watches()
+            raise
+        self._clock.resume(self._stream.frames, saved.next_ns)
         self.restart_watches()
-        return loaded
+        return saved
 
     def reset(self) -> None:
         """Forget the stream and begin a new epoch; the watches stay, and start afresh."""
@@ -300,9 +345,9 @@ class VideoStreamingInference(Watching):
         """
         self._clock.set_rate(hz, self._stream.frames)
 
-    @functools.cached_property
-    def _fingerprint(self) -> dict[str, Any]:
-        return fingerprint(self._model, self._prompt, self._stream.pixels, self.settings)
+    def _copy(self) -> StreamCopy:
+        return copy_stream(self._stream, self._clock.time_ns(0, self._stream.frames),
+                           self.saved_bounds)
 
     def _stamp_ns(self, stamp: Stamp) -> int:
         """Return a stamp as integer nanoseconds; where it is for answers only, the nearest."""

@@ -11,12 +11,14 @@ import torch
 
 from streamvlm_ros.engine.attention import KeysValues
 from streamvlm_ros.engine.cache import StreamCache
+from streamvlm_ros.engine.saved_fields import LARGEST, LAST_POSITION, LAST_TIME, UnfitError
 from streamvlm_ros.engine.saved_file import Entry
 from streamvlm_ros.engine.units import Kind, Label, Unit
 
 # A unit's row in the file: tokens, first, kind (its place here), group, time_ns, stamp_ns, frame.
 KINDS = (Kind.TEXT, Kind.PREFIX, Kind.MARK, Kind.PATCH, Kind.TURN)
-COLUMNS = 7
+HIGHEST = (LARGEST, LARGEST, len(KINDS) - 1, LARGEST, LAST_TIME, LAST_TIME, LARGEST)
+COLUMNS = len(HIGHEST)
 
 
 def cache_entries(cache: StreamCache) -> dict[str, Entry]:
@@ -46,51 +48,58 @@ def cache_entries(cache: StreamCache) -> dict[str, Entry]:
 def read_units(tensors: Mapping[str, torch.Tensor]) -> list[Unit]:
     """Return the units of a file, with the slots that they had.
 
+    Args:
+        tensors: ``units`` int64 [n, COLUMNS], ``slots`` int64 [m, 3] and ``positions`` int64
+            [3, tokens].
+
     Raises:
-        KeyError, ValueError: the tensors are not there, or do not fit each other.
+        UnfitError: they are not such as a cache has, or do not fit each other.
 
     """
     table, positions = tensors['units'], tensors['positions']
-    if table.ndim != 2 or table.shape[1] != COLUMNS or table.dtype != torch.int64:
-        raise ValueError(f'units are {table.dtype} {list(table.shape)}')
-    if positions.shape != (3, int(table[:, 0].sum())) or bool((table[:, 0] < 1).any()):
-        raise ValueError(f'positions are {list(positions.shape)}')
-    slots: list[list[tuple[int, int]]] = [[] for _ in range(len(table))]
-    for unit, first, end in tensors['slots'].tolist():
-        slots[unit].append((first, end))
+    _check_range('units', table, 0, torch.tensor(HIGHEST))
+    _check_range('positions', positions, 0, torch.tensor(LAST_POSITION))
+    _check_range('slots', tensors['slots'], 0, torch.tensor(LAST_POSITION))
+    spans = _read_slots(tensors['slots'], len(table))
     units, start = [], 0
-    for spans, row in zip(slots, table.tolist()):
+    for row, own in zip(table.tolist(), spans):
         tokens, first, kind, group, time_ns, stamp_ns, frame = row
-        label = Label(KINDS[kind], group, time_ns, stamp_ns, frame)
-        own = positions[:, start:start + tokens].clone()
-        units.append(Unit(tuple(spans), 0, first, label, None if label.kind is Kind.TEXT else own))
+        # Copied, so that no unit holds the positions of all.
+        units.append(Unit(own, 0, first, Label(KINDS[kind], group, time_ns, stamp_ns, frame),
+                          positions[:, start:start + tokens].clone()))
         start += tokens
         if units[-1].tokens != tokens:
-            raise ValueError(f'{tokens} tokens are in {units[-1].tokens} slots')
-    taken = sorted(span for unit in units for span in unit.spans)
-    ends = [0, *(end for _, end in taken)]
-    if any(start < before or end <= start for before, (start, end) in zip(ends, taken)):
-        raise ValueError('slots are taken twice')
+            raise UnfitError(f'{tokens} tokens are in {units[-1].tokens} slots')
+    if start != positions.shape[1]:
+        raise UnfitError(f'{start} tokens have {positions.shape[1]} positions')
     return units
 
 
-def read_content(tensors: Mapping[str, torch.Tensor], cache: StreamCache,
-                 tokens: int) -> Sequence[KeysValues]:
-    """Return keys and values of every layer, when they are such as the cache holds.
+def read_content(tensors: Mapping[str, torch.Tensor], layers: int) -> Sequence[KeysValues]:
+    """Return keys and values of every layer."""
+    return [(tensors[f'keys.{layer}'], tensors[f'values.{layer}']) for layer in range(layers)]
 
-    Raises:
-        KeyError, ValueError: they are not there, or of another type or shape.
 
-    """
-    heads, _, width = cache.keys[0].shape
-    content = []
-    for layer in range(len(cache.keys)):
-        pair = tensors[f'keys.{layer}'], tensors[f'values.{layer}']
-        for tensor in pair:
-            if tensor.shape != (heads, tokens, width) or tensor.dtype != cache.keys[0].dtype:
-                raise ValueError(f'keys or values are {tensor.dtype} {list(tensor.shape)}')
-        content.append(pair)
-    return content
+def _read_slots(slots: torch.Tensor, units: int) -> list[tuple[tuple[int, int], ...]]:
+    """Return the slots of every unit; none is taken twice."""
+    spans: list[list[tuple[int, int]]] = [[] for _ in range(units)]
+    before = 0
+    for unit, start, end in slots.tolist():
+        if not before <= unit < units or start >= end:
+            raise UnfitError('its slots are not those of its units, one after the other')
+        spans[unit].append((start, end))
+        before = unit
+    taken, last = sorted(span for own in spans for span in own), 0
+    for start, end in taken:
+        if start < last:
+            raise UnfitError('slots are taken twice')
+        last = end
+    return [tuple(own) for own in spans]
+
+
+def _check_range(name: str, tensor: torch.Tensor, low: int, high: torch.Tensor) -> None:
+    if bool((tensor < low).any() | (tensor > high).any()):
+        raise UnfitError(f'{name} have numbers that no stream has')
 
 
 def _content(cache: StreamCache, layer: int, which: int) -> torch.Tensor:
@@ -99,7 +108,6 @@ def _content(cache: StreamCache, layer: int, which: int) -> torch.Tensor:
 
 
 def _positions(unit: Unit) -> torch.Tensor:
-    """Return a unit's positions; zeros where nobody has given them."""
-    if unit.positions is None:
-        return torch.zeros(3, unit.tokens, dtype=torch.int64)
+    """Return a unit's positions; whatever a stream has cached has some."""
+    assert unit.positions is not None
     return unit.positions

@@ -11,15 +11,19 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 import logging
 import math
+import time
 from typing import TypeVar
 
 import numpy as np
 
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
+from streamvlm_ros.engine.file_jobs import FileJob, FileJobs
+from streamvlm_ros.engine.file_place import Where
 from streamvlm_ros.engine.inference import VideoStreamingInference
 from streamvlm_ros.engine.model_thread import ModelThread
 from streamvlm_ros.engine.requests import Call, Request
 from streamvlm_ros.engine.results import Answer
+from streamvlm_ros.engine.saving import read_stream, SavedStream, write_stream
 from streamvlm_ros.engine.served_stream import ServedStream
 from streamvlm_ros.engine.watch import Watch, WatchEvent
 from streamvlm_ros.engine.worker_status import WorkerStatus
@@ -60,14 +64,23 @@ class StreamWorker:
         self._stream = ServedStream(engine, queue_frames, self._thread.wake, self._thread.pulse,
                                     log, on_change, on_watch_event, queue_bytes)
         self._thread.add(self._stream)
+        self._files: FileJobs = beside._files if beside else FileJobs()
 
     def start(self) -> None:
         """Start the thread, for all streams that it serves."""
         self._thread.start()
 
     def stop(self, timeout: float = 10.0) -> bool:
-        """End the thread, for all streams that it serves; see ``ModelThread.stop``."""
-        return self._thread.stop(timeout)
+        """End the thread, for all streams that it serves; see ``ModelThread.stop``.
+
+        A stream that is being saved is saved as a whole or not at all, one that is being loaded
+        likewise; who waits for it is answered.
+        """
+        began = time.monotonic()
+        self._files.stop()
+        ended = self._thread.stop(timeout)
+        self._files.join(max(0.0, timeout - (time.monotonic() - began)))
+        return ended
 
     def submit_frame(self, image: np.ndarray, stamp_ns: int, frame_id: str = '') -> None:
         """Hand in a camera's frame, RGB uint8 [h, w, 3]; never blocks on the model."""
@@ -173,6 +186,44 @@ class StreamWorker:
     def reset(self) -> Future[None]:
         """Empty the stream and begin a new epoch; open answers end, waiting frames are dropped."""
         return self.call(lambda engine: engine.reset())
+
+    def save(self, where: Where) -> Future[SavedStream]:
+        """Write the stream to a file; see ``VideoStreamingInference.save``.
+
+        The model's thread copies it, between two turns; the rest is done beside.
+
+        Args:
+            where: the file's path, or what opens its place when its turn comes.
+
+        Returns:
+            A future of what was saved; its exception is a StreamError: BUSY while the stream is
+            being saved or loaded already.
+
+        """
+        def work(job: FileJob[SavedStream]) -> SavedStream:
+            copy = self.call(lambda engine: engine.copy()).result()
+            return write_stream(where, copy, job.check, job.commit)
+        return self._files.start(self._stream, work)
+
+    def load(self, where: Where) -> Future[SavedStream]:
+        """Go on with a saved stream; see ``VideoStreamingInference.load``.
+
+        The file is read and checked beside the model's thread, which then puts it in place
+        between two turns: open answers end, waiting frames are dropped.
+
+        Args:
+            where: as for ``save``.
+
+        Returns:
+            As ``save``, of what was loaded.
+
+        """
+        def work(job: FileJob[SavedStream]) -> SavedStream:
+            bounds = self.call(lambda engine: engine.saved_bounds).result()
+            loaded = read_stream(where, bounds, job.check)
+            job.commit()
+            return self.call(lambda engine: engine.go_on_with(loaded)).result()
+        return self._files.start(self._stream, work)
 
     def call(self, function: Callable[[VideoStreamingInference], T]) -> Future[T]:
         """Run a function of the engine in the worker's thread, before its next turn.

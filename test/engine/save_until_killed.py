@@ -25,7 +25,7 @@ import torch
 from streamvlm_ros.engine import atomic_file, StreamSettings, VideoStreamingInference
 
 torch.set_num_threads(1)
-CALLS = ('open', 'write', 'fsync', 'replace', 'close')
+CALLS = ('open', 'write', 'fsync', 'rename', 'close')
 WHEN = ('before', 'within', 'behind')
 atomic_file.PIECE = 2048  # bytes a write call, so that there are many
 
