@@ -301,8 +301,9 @@ PARAMETERS = (
     Parameter(
         'save_folder',
         '~/.ros/streamvlm',
-        "Where ~/save and ~/load find relative paths, in a folder below it that is called like "
-        "the node's namespace; made when something is saved there.",
+        'Where the files of ~/save and ~/load lie, in a folder below it that is called like the '
+        "node's namespace; made when something is saved there, for its owner alone.",
+        settable=Settable.START,
     ),
     Parameter(
         'allow_any_path',

@@ -5,29 +5,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future
+import functools
 from typing import Any
 
-from streamvlm_ros.engine import SavedStream, StreamError, StreamWorker
+from streamvlm_ros.engine import SavedStream, StreamError
 from streamvlm_ros.nodes import messages
-from streamvlm_ros.nodes.save_paths import make_save_folder, save_path
-from streamvlm_ros.nodes.submit import Submit
+from streamvlm_ros.nodes.save_paths import SaveFolder
+from streamvlm_ros.nodes.submit import ParameterValue, Submit
 from streamvlm_ros.srv import LoadStream, SaveStream
 
 
 class SaveServices:
     """`~/save` and `~/load`."""
 
-    def __init__(self, submit: Submit, folder: Callable[[], str]) -> None:
+    def __init__(self, submit: Submit, parameter: ParameterValue, namespace: str) -> None:
         """Serve nothing yet; the node serves what `services` lists.
 
         Args:
             submit: hands a request to the worker.
-            folder: returns where relative paths are found.
+            parameter: gives a parameter's value.
+            namespace: of the node.
 
         """
         self._submit = submit
-        self._folder = folder
+        self._folder = SaveFolder(
+            parameter('save_folder'), namespace, anywhere=parameter('allow_any_path')
+        )
 
     def services(self) -> list[tuple[Any, str, Callable[..., Any]]]:
         """Return type, name and callback of every service."""
@@ -36,14 +39,9 @@ class SaveServices:
     async def _save(
         self, request: SaveStream.Request, response: SaveStream.Response
     ) -> SaveStream.Response:
-        def submit(worker: StreamWorker) -> Future[SavedStream]:
-            folder = self._folder()
-            path = save_path(request.path, folder)
-            make_save_folder(path, folder)
-            return worker.call(lambda engine: engine.save(path))
-
+        place = functools.partial(self._folder.place, request.path, make=True)
         try:
-            saved = await self._submit(submit)
+            saved = await self._submit(lambda worker: worker.save(place))
         except StreamError as error:
             return messages.fill_failure(response, error)
         return messages.fill_success(response, **_fields(saved))
@@ -51,12 +49,9 @@ class SaveServices:
     async def _load(
         self, request: LoadStream.Request, response: LoadStream.Response
     ) -> LoadStream.Response:
-        def submit(worker: StreamWorker) -> Future[SavedStream]:
-            path = save_path(request.path, self._folder())
-            return worker.call(lambda engine: engine.load(path))
-
+        place = functools.partial(self._folder.place, request.path)
         try:
-            saved = await self._submit(submit)
+            saved = await self._submit(lambda worker: worker.load(place))
         except StreamError as error:
             return messages.fill_failure(response, error)
         return messages.fill_success(response, epoch=saved.epoch, **_fields(saved))

@@ -23,7 +23,6 @@ from streamvlm_ros.nodes.declare import DeclaredParameters
 from streamvlm_ros.nodes.faults import Faults
 from streamvlm_ros.nodes.gate import Gate
 from streamvlm_ros.nodes.reports import Condition, Reports
-from streamvlm_ros.nodes.save_paths import stream_folder
 from streamvlm_ros.nodes.save_services import SaveServices
 from streamvlm_ros.nodes.serving_node import ServingNode
 from streamvlm_ros.nodes.stream_services import StreamServices
@@ -82,7 +81,7 @@ class StreamInterfaces:
             *AskServices(node, questions.result, parameter, answers).services(),
             *StreamServices(node, gate, self.publish_change).services(),
             *watching.services(),
-            *SaveServices(gate.places().result, self._save_folder).services(),
+            *SaveServices(gate.places().result, parameter, node.get_namespace()).services(),
         ):
             node.create_service(kind, name, callback, callback_group=group)
         self._reports = Reports(node, self._condition, faults)
@@ -124,6 +123,3 @@ class StreamInterfaces:
         return dataclasses.replace(
             self._process(status), topic=self._camera.topic, publishers=self._camera.publishers
         )
-
-    def _save_folder(self) -> str:
-        return stream_folder(self.parameters.value('save_folder'), self.node.get_namespace())

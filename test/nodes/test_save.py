@@ -78,8 +78,11 @@ def test_saved_killed_loaded(
             camera.publish(make_image((1000 + i) * SECOND, i))
         camera.wait_status(lambda s: s.frames_ingested == 5)
         assert ask(camera) == later
-        assert main.main(['save', str(tmp_path / 'elsewhere')]) == 0
-        assert f'saved in {tmp_path}/elsewhere.safetensors' in capsys.readouterr().out
+        assert main.main(['save', 'later']) == 0
+        assert f'saved in {folder}/later.safetensors' in capsys.readouterr().out
+        assert main.main(['save', str(tmp_path / 'elsewhere')]) == 1
+        assert 'start the node with allow_any_path' in capsys.readouterr().err
+        assert not list(tmp_path.glob('elsewhere*'))
         assert main.main(['load', 'nothing']) == 1
         assert 'cannot be read (No such file or directory)' in capsys.readouterr().err
         # A still scene is left out, and counted.
@@ -97,15 +100,15 @@ def test_saved_killed_loaded(
 
 def check_refused(camera: Camera, folder: pathlib.Path) -> None:
     """See bad paths and a damaged file refused, with the stream going on."""
-    for path in ('', '../stream'):
+    for path in ('', '/', '../stream', '~/stream', str(folder / 'stream'), 'stream.pth'):
         for response in (camera.save(path), camera.load(path)):
             assert response.error_code == Ask.Response.INVALID_REQUEST
             assert response.error_msg.endswith('.')
     whole = (folder / 'stream.safetensors').read_bytes()
     (folder / 'cut.safetensors').write_bytes(whole[:-100])
-    (folder / 'notes.txt').write_text('Not a stream.')
+    (folder / 'notes.safetensors').write_text('Not a stream.')
     assert camera.load('cut').error_code == LoadStream.Response.FILE_ERROR
-    response = camera.save('notes.txt')
+    response = camera.save('notes')
     assert response.error_code == SaveStream.Response.FILE_ERROR
     assert 'is there already and is no saved stream' in response.error_msg
-    assert (folder / 'notes.txt').read_text() == 'Not a stream.'
+    assert (folder / 'notes.safetensors').read_text() == 'Not a stream.'
