@@ -12,7 +12,7 @@ from streamvlm_ros.cli.ask import load_client_module
 from streamvlm_ros.cli.errors import CommandError
 from streamvlm_ros.cli.node_arguments import add_node_arguments
 
-PATH_HELP = "a file; a bare name lies in the node's save_folder, on the node's machine"
+PATH_HELP = "a name in the node's save_folder, on the node's machine"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

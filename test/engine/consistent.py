@@ -1,0 +1,65 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What must hold for a stream at any moment, whatever was done to it."""
+
+from __future__ import annotations
+
+import itertools
+
+import torch
+
+from streamvlm_ros.engine import VideoStreamingInference
+from streamvlm_ros.engine.units import Kind
+
+
+def check_consistent(engine: VideoStreamingInference) -> None:
+    """Assert that a stream's cache, positions, frames and counters fit each other."""
+    stream = engine._stream
+    cache, state = stream.cache, stream.state
+    # The cache: every slot is free, a unit's, or held for a reader; none is two of these.
+    own = [span for unit in cache.units for span in unit.spans]
+    held = [span for unit, _ in cache._held for span in unit.spans]
+    spans = sorted([*own, *held, *cache._pool.free])
+    assert all(start < end for start, end in spans)
+    assert all(end == start for (_, end), (start, _) in itertools.pairwise(spans))
+    assert spans[0][0] == 0 and spans[-1][1] == cache.capacity
+    taken = sum(end - start for start, end in own)
+    assert taken == cache.length == state.length == sum(unit.tokens for unit in cache.units)
+    assert sorted(_slots(own)) == sorted(_slots(cache.spans))
+    assert state.length <= stream.memory.limit
+    # Units: in the order in which they came, the prefix first, positions for every token.
+    for before, unit in itertools.pairwise(cache.units):
+        assert before.first + before.tokens <= unit.first and before.born <= unit.born
+    kinds = [unit.label.kind for unit in cache.units]
+    assert kinds[:1] in ([], [Kind.PREFIX]) and kinds.count(Kind.PREFIX) <= 1
+    assert Kind.TEXT not in kinds
+    for unit in cache.units:
+        assert unit.positions is not None and unit.positions.shape == (3, unit.tokens)
+        assert int(unit.positions.min()) >= 0
+        assert int(unit.positions.max()) <= state.last_cache_position
+    # What is cached can be read: no answer comes of what is not a number.
+    for layer in range(len(cache.keys)):
+        assert all(bool(torch.isfinite(each).all()) for each in cache.content(layer))
+    # Frames.
+    patches = [unit.label for unit in cache.units if unit.label.kind is Kind.PATCH]
+    waiting = [frame.number for frame in stream.pending]
+    numbers = [*(label.frame for label in patches), *waiting]
+    assert numbers == sorted(set(numbers)) and all(number < stream.frames for number in numbers)
+    times = [*(label.time_ns for label in patches), *(frame.time_ns for frame in stream.pending)]
+    assert times == sorted(times)
+    assert all(frame.image.size for frame in stream.pending)
+    assert len({frame.size for frame in stream.pending}) <= 1
+    assert len(stream.pending) + stream.left_out < engine.settings.chunk_frames
+    assert (stream.newest is None) == (stream.frames == 0)
+    # Frames of one number are one object.
+    frames = [frame for frame in (stream.newest, stream.seen, stream.paired, *stream.pending)
+              if frame is not None]
+    for one, other in itertools.combinations(frames, 2):
+        assert (one is other) == (one.number == other.number)
+    info = engine.get_cache_info()
+    assert info.tokens == state.length and info.last_cache_position == state.last_cache_position
+    assert 0 <= info.frames <= stream.frames and info.pending_frames == len(waiting)
+
+
+def _slots(spans: list | tuple) -> list[int]:
+    return [slot for start, end in spans for slot in range(start, end)]
