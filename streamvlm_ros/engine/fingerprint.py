@@ -16,6 +16,7 @@ from streamvlm_ros.engine.frames import PixelSettings
 from streamvlm_ros.engine.model import StreamQwenModel
 from streamvlm_ros.engine.prompt import Place, Prompt
 from streamvlm_ros.engine.quantized import stored_weights
+from streamvlm_ros.engine.saved_fields import shown
 from streamvlm_ros.engine.settings import StreamSettings
 
 ROUNDING = 2e-6  # relative; a rotation's frequencies are float32
@@ -67,7 +68,8 @@ def differing(mine: Mapping[str, Any], other: Any) -> str:
         return 'its description is one of another version'
     for name, value in mine.items():
         if name not in other or not _equal(value, other[name]):
-            return f'its {name} is {other.get(name, "missing")!s:.80} and not {value!s:.80}'
+            return (f'its {name} is {shown(other.get(name, "missing"))} and not '
+                    f'{shown(value)}')
     return ''
 
 

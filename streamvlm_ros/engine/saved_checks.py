@@ -60,7 +60,7 @@ def _check_nothing_cached(about: About) -> None:
 def _check_order(units: Sequence[Unit], about: About, bounds: SavedBounds) -> None:
     """Check kinds, groups and numbers of tokens."""
     first, counters = units[0], about.counters
-    if (first.label != Label(Kind.PREFIX) or first.first or first.tokens != bounds.prefix):
+    if first.label != Label(Kind.PREFIX) or first.tokens != bounds.prefix:
         raise UnfitError('it does not begin with the prefix')
     gone = 0
     for before, unit in itertools.pairwise(units):

@@ -30,9 +30,9 @@ def integer(value: Any, name: str, low: int = 0, high: int = LARGEST) -> int:
 
     """
     if type(value) is not int:
-        raise UnfitError(f'{name} is {_short(value)} and not a whole number')
+        raise UnfitError(f'{name} is {shown(value)} and not a whole number')
     if not low <= value <= high:
-        raise UnfitError(f'{name} is {_short(value)}, but must be from {low} to {high}')
+        raise UnfitError(f'{name} is {shown(value)}, but must be from {low} to {high}')
     return value
 
 
@@ -49,7 +49,7 @@ def text(value: Any, name: str, longest: int) -> str:
 
     """
     if type(value) is not str:
-        raise UnfitError(f'{name} is {_short(value)} and not a text')
+        raise UnfitError(f'{name} is {shown(value)} and not a text')
     if len(value) > longest:
         raise UnfitError(f'{name} has {len(value)} characters, but may have {longest}')
     try:
@@ -111,9 +111,13 @@ def _no_number(value: str) -> NoReturn:
     raise ValueError(f'{value} is no number')
 
 
-def _short(value: Any) -> str:
-    """Return a value as a short text, however large it is."""
+def shown(value: Any) -> str:
+    """Return a value as a short text that can be printed, whatever and however large it is."""
     if type(value) is int and value.bit_length() > 64:
         return f'a number of {value.bit_length()} bits'
-    return f'{value!r:.40}' if type(value) in (int, float, str, bool) else (
-        f'of type {type(value).__name__}')
+    return printable(str(value)[:60])
+
+
+def printable(value: str) -> str:
+    """Return a text with ? in the place of what cannot be printed."""
+    return ''.join(character if character.isprintable() else '?' for character in value)

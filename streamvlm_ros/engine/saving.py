@@ -31,7 +31,7 @@ from streamvlm_ros.engine.frames import Frame, grid_of, smart_resize
 from streamvlm_ros.engine.saved_about import About, describe, image_size, read_about, VERSION
 from streamvlm_ros.engine.saved_bounds import SavedBounds
 from streamvlm_ros.engine.saved_checks import check_units
-from streamvlm_ros.engine.saved_fields import integer, parse_json, UnfitError
+from streamvlm_ros.engine.saved_fields import integer, parse_json, printable, UnfitError
 from streamvlm_ros.engine.saved_file import Entry, open_file, SavedFile, write_file
 from streamvlm_ros.engine.saved_units import cache_entries, COLUMNS, read_content, read_units
 from streamvlm_ros.engine.still import Signature
@@ -197,7 +197,7 @@ def read_stream(where: Where, bounds: SavedBounds,
                 return _read(place.path, file, bounds)
         except (UnfitError, RecursionError) as error:
             raise StreamError(ErrorCode.FILE_ERROR,
-                              f'{place.path} is damaged or no saved stream: {error}; the '
+                              f'{printable(str(place.path))} is damaged or no saved stream: {error}; the '
                               'running stream is as it was.') from error
 
 
@@ -316,7 +316,7 @@ def _check_waiting(path: pathlib.Path, pending: Sequence[Frame], bounds: SavedBo
 @contextmanager
 def _file_errors(where: Where, verb: str, advice: str) -> Iterator[None]:
     """Tell what the system says of a file as a sentence."""
-    name = 'The file' if callable(where) else str(where)
+    name = 'The file' if callable(where) else printable(str(where))
     try:
         yield
     except OSError as error:

@@ -13,6 +13,7 @@ import pathlib
 import subprocess
 import sys
 
+from consistent import check_consistent
 import numpy as np
 import pytest
 from random_models import processor, random_clip, random_model
@@ -455,3 +456,103 @@ def test_killed_while_saving(tmp_path: pathlib.Path):
     assert found['new'] >= 3 and found['old'] >= 35
     assert found['calls'] > 40
     assert found['left'] == 0
+
+
+def respelled(change: Callable[[object], None]) -> VideoStreamingInference:
+    """Return a stream over the same weights, with the words of its configuration changed."""
+    model = copy.deepcopy(random_model('grouped'))
+    change(model.config)
+    return VideoStreamingInference(model, processor(), settings=StreamSettings(capacity=512))
+
+
+def _other_spelling(config) -> None:
+    """As other releases of transformers write it: more keys, other order, other types."""
+    text = config.text_config
+    text.rope_parameters = {
+        'original_max_position_embeddings': 1, 'type': 'mrope', 'partial_rotary_factor': 1.0,
+        **dict(reversed(text.rope_parameters.items())), 'rope_theta': 1_000_000}
+    text.rope_scaling = text.rope_parameters
+    config.torch_dtype = 'bfloat16'
+    config.something_new = True
+
+
+def test_the_same_weights_with_a_config_spelled_otherwise(whole: bytes, tmp_path: pathlib.Path):
+    (tmp_path / 'a').write_bytes(whole)
+    engine = respelled(_other_spelling)
+    other = stream()
+    for each in (engine, other):
+        each.load(tmp_path / 'a')
+    assert told(engine) == told(other)
+
+
+@pytest.mark.parametrize(('change', 'sentence'), [
+    (lambda model: model.model.language_model.rotary_emb.inv_freq.mul_(1.0001),
+     'its model.rotation is'),
+    (lambda model: setattr(model.model.language_model.rotary_emb, 'attention_scaling', 1.1),
+     'its model.rotation_scale is 1.0 and not 1.1'),
+    (lambda model: model.config.text_config.rope_parameters.update(mrope_section=[2, 3, 3]),
+     'its model.rotation_sections is'),
+    (lambda model: setattr(model.config.vision_config, 'tokens_per_second', 4),
+     'its model.tokens_per_second is 2.0 and not 4.0'),
+    (lambda model: setattr(model.model.language_model.layers[0].input_layernorm,
+                           'variance_epsilon', 1e-3), 'its model.epsilon is')])
+def test_what_changes_answers_does_not_load(change: Callable[[object], None], sentence: str,
+                                            whole: bytes, tmp_path: pathlib.Path):
+    """The values that the model works with, in a copy of it that is otherwise the same."""
+    (tmp_path / 'a').write_bytes(whole)
+    model = copy.deepcopy(random_model('grouped'))
+    change(model)
+    engine = VideoStreamingInference(model, processor(), settings=StreamSettings(capacity=512))
+    feed(engine, 0, 4)
+    refused(engine, tmp_path / 'a', sentence)
+
+
+def test_a_chunk_of_fewer_frames_is_told(tmp_path: pathlib.Path):
+    """Five frames wait; in a stream of chunks of four there is no such thing."""
+    engine, other = stream(chunk_frames=8), stream(chunk_frames=4)
+    feed(engine, 0, 13)
+    feed(other, 0, 3)
+    engine.save(tmp_path / 'a')
+    refused(other, tmp_path / 'a', 'set chunk_frames to what it was')
+
+
+def test_waiting_frames_that_never_fit_are_told(tmp_path: pathlib.Path):
+    engine, other = stream(), stream(memory_tokens=60)
+    engine.append_frame(random_clip(1, 1, 56, 84)[0], 1.0)
+    engine.save(tmp_path / 'a')
+    assert other.load(tmp_path / 'a').tokens == 0
+    smaller = stream(memory_tokens=40)
+    with pytest.raises(StreamError, match='has frames that wait and take') as caught:
+        smaller.load(tmp_path / 'a')
+    assert caught.value.code == ErrorCode.OUT_OF_MEMORY
+
+
+def test_a_device_that_fails_leaves_an_empty_stream_in_an_epoch_of_its_own(
+        tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
+    engine = stream()
+    feed(engine, 0, 9)
+    engine.save(tmp_path / 'a')
+    monkeypatch.setattr(type(engine._stream.cache), 'store', None)
+    with pytest.raises(TypeError):
+        engine.load(tmp_path / 'a')
+    monkeypatch.undo()
+    check_consistent(engine)
+    assert (engine.epoch, engine.get_cache_info().tokens) == (1, 0)
+    fresh = stream()
+    for each in (engine, fresh):
+        feed(each, 20, 27)
+    assert told(engine)[:2] == told(fresh)[:2]
+
+
+def test_frames_of_one_number_are_one_object(tmp_path: pathlib.Path):
+    """Whoever knows a frame by its object, as the watches do, knows it behind a load."""
+    for frames in (4, 5, 6, 7):
+        engine, other = stream(), stream()
+        feed(engine, 0, frames)
+        engine.save(tmp_path / 'a')
+        other.load(tmp_path / 'a')
+        check_consistent(other)
+        assert len({id(frame) for frame in (other._stream.newest, other._stream.seen,
+                                            other._stream.paired, *other._stream.pending)}) == len(
+            {frame.number for frame in (engine._stream.newest, engine._stream.seen,
+                                        engine._stream.paired, *engine._stream.pending)})
