@@ -197,8 +197,8 @@ def read_stream(where: Where, bounds: SavedBounds,
                 return _read(place.path, file, bounds)
         except (UnfitError, RecursionError) as error:
             raise StreamError(ErrorCode.FILE_ERROR,
-                              f'{printable(str(place.path))} is damaged or no saved stream: {error}; the '
-                              'running stream is as it was.') from error
+                              f'{printable(str(place.path))} is damaged or no saved stream: '
+                              f'{error}; the running stream is as it was.') from error
 
 
 def put_in_place(loaded: LoadedStream, stream: FrameStream) -> SavedStream:
