@@ -317,10 +317,10 @@ class VideoStreamingInference(Watching):
         try:
             saved = put_in_place(loaded, self._stream)
         except BaseException:
-            self._clock.start_over()
-            self.restart_watches()
+            self.forget()
             raise
         self._clock.resume(self._stream.frames, saved.next_ns)
+        self._doubtful = None
         self.restart_watches()
         return saved
 

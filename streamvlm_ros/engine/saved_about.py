@@ -212,10 +212,8 @@ def _check_frames(about: About, known: Mapping[int, Frame], bounds: SavedBounds)
     if pending and len(pending) % temporal == 0 and about.landmarks['paired'] is not about.newest:
         raise UnfitError('the newest frame is in no pair')
     seen = about.landmarks['seen']
-    # A turn that is kept takes an odd frame with it, which is in no pair.
-    behind = first - 1 - (-1 if seen is None else seen.number)
-    if behind not in (0, 1) or (behind and about.place is not Place.TURN_END):
-        raise UnfitError('the frames that wait are not those behind what was seen')
+    if (-1 if seen is None else seen.number) != first - 1:
+        raise UnfitError('the frames that wait are not those after what was seen')
     if about.still is not None and about.still[0] > about.newest.time_ns:
         raise UnfitError('the patch to compare with is newer than its newest frame')
     if bounds.settings.time_source == 'uniform' and about.next_ns < about.newest.time_ns:

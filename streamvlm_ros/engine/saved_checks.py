@@ -62,15 +62,12 @@ def _check_order(units: Sequence[Unit], about: About, bounds: SavedBounds) -> No
     first, counters = units[0], about.counters
     if first.label != Label(Kind.PREFIX) or first.tokens != bounds.prefix:
         raise UnfitError('it does not begin with the prefix')
-    gone = 0
     for before, unit in itertools.pairwise(units):
         if not _follows(before.label, unit.label):
             raise UnfitError(f'{unit.label.kind.name} cannot stand behind '
                              f'{before.label.kind.name}')
-        gap = unit.first - before.first - before.tokens
-        if gap < 0:
+        if unit.first < before.first + before.tokens:
             raise UnfitError('its units are not in the order in which they came')
-        gone += gap
     for kinds, name in (((Kind.MARK, Kind.PATCH), 'segment'), ((Kind.TURN,), 'turn')):
         groups = [unit.label.group for unit in units if unit.label.kind in kinds]
         if groups != sorted(groups) or counters[name] < max(groups, default=-1):
@@ -78,8 +75,6 @@ def _check_order(units: Sequence[Unit], about: About, bounds: SavedBounds) -> No
     if any(unit.label.kind is Kind.MARK and unit.tokens not in (bounds.opening, bounds.closing)
            for unit in units):
         raise UnfitError('what begins or ends a vision segment is longer or shorter than that')
-    if gone > counters['evicted_tokens']:
-        raise UnfitError('fewer tokens were counted out than are missing')
 
 
 def _follows(before: Label, label: Label) -> bool:

@@ -103,7 +103,8 @@ class SaveFolder:
         own = stream_folder(self.folder, self.namespace)
         try:
             path = save_path(text, own, self.anywhere)
-            root, home = (os.path.realpath(os.path.expanduser(each)) for each in (self.folder, own))
+            root = os.path.realpath(os.path.expanduser(self.folder))
+            home = os.path.realpath(os.path.expanduser(own))
             inside = pathlib.Path(home) in path.parents
             if inside and not pathlib.Path(home).is_relative_to(root):
                 _refuse(text, f'leads out of {root} by a link')

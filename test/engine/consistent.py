@@ -16,14 +16,12 @@ def check_consistent(engine: VideoStreamingInference) -> None:
     """Assert that a stream's cache, positions, frames and counters fit each other."""
     stream = engine._stream
     cache, state = stream.cache, stream.state
-    # The cache: every slot is free, a unit's, or held for a reader; none is two of these.
+    # The cache: no slot is two units', and what is not a unit's is free.
     own = [span for unit in cache.units for span in unit.spans]
-    held = [span for unit, _ in cache._held for span in unit.spans]
-    spans = sorted([*own, *held, *cache._pool.free])
-    assert all(start < end for start, end in spans)
-    assert all(end == start for (_, end), (start, _) in itertools.pairwise(spans))
-    assert spans[0][0] == 0 and spans[-1][1] == cache.capacity
+    assert all(0 <= start < end <= cache.capacity for start, end in own)
+    assert all(end <= start for (_, end), (start, _) in itertools.pairwise(sorted(own)))
     taken = sum(end - start for start, end in own)
+    assert cache.free == cache.capacity - taken
     assert taken == cache.length == state.length == sum(unit.tokens for unit in cache.units)
     assert sorted(_slots(own)) == sorted(_slots(cache.spans))
     assert state.length <= stream.memory.limit

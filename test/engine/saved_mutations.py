@@ -309,8 +309,8 @@ def several(rng: random.Random, file: SavedBytes) -> None:
             change(rng, file)
 
 
-# Keys may be named values, and one layer's another's; the newest patch may be missing as one that was
-# left out as still is.
+# Keys may be named values, and one layer's another's; a patch may be missing as one that was let go
+# is, or left out as still.
 CONTENT: tuple[Change, ...] = (
     content_values, content_size, content_times, tensor_renamed, unit_gone)
 SINGLE: tuple[Change, ...] = (
@@ -436,8 +436,8 @@ class Mutations:
             counts.same += 1
             return
         counts.other += 1
-        assert change in CONTENT or all(
-            free(path) for path in changed(before, file.about)) and file.about != before, (
+        assert change in CONTENT or (all(
+            free(path) for path in changed(before, file.about)) and file.about != before), (
                 name, said, base.told, changed(before, file.about))
 
     @staticmethod

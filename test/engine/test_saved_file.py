@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Files of saved streams: nothing that lies in the way keeps the writer, nothing fools the reader."""
+"""Nothing that lies in the way keeps the writer of a saved stream, nothing fools its reader."""
 
 from __future__ import annotations
 

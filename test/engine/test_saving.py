@@ -134,16 +134,21 @@ def test_the_epoch_is_the_saved_one_unless_it_was_another_streams(tmp_path: path
 
 
 def test_watches_stay_and_begin_anew(tmp_path: pathlib.Path):
-    engine = stream(chunk_frames=2)
-    engine.watch('Which?', ['left', 'right'], threshold=0.1, hold=1, name='side')
-    feed(engine, 0, 4)
-    [event] = engine.score_watches()
+    """Without an answer, and with the next chunk: the newest one was scored before the load."""
+    engine, other = stream(chunk_frames=2), stream(chunk_frames=2)
+    for each in (engine, other):
+        each.watch('Which?', ['left', 'right'], threshold=0.1, hold=1, name='side')
+        feed(each, 0, 4)
+        each.score_watches()
     engine.save(tmp_path / 'a')
     engine.load(tmp_path / 'a')
-    assert engine.watches()[0].choice == ''
-    [again] = engine.score_watches()
-    assert (again.choice, again.previous, again.epoch) == (event.choice, '', 1)
-    assert again.probabilities == event.probabilities
+    assert engine.watches()[0].choice == '' and not engine.score_watches()
+    for each in (engine, other):
+        feed(each, 4, 6)
+    [event] = engine.score_watches()
+    other.score_watches()
+    assert (event.previous, event.epoch) == ('', 1)
+    assert event.probabilities == other.watches()[0].probabilities
 
 
 def test_open_answers_end_when_another_stream_is_loaded(tmp_path: pathlib.Path,

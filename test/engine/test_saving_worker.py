@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The worker saves and loads beside the model's thread, one at a time, and is never kept waiting."""
+"""The worker saves and loads beside the model's thread, one at a time; a disk keeps nobody."""
 
 from __future__ import annotations
 
