@@ -309,8 +309,8 @@ def several(rng: random.Random, file: SavedBytes) -> None:
             change(rng, file)
 
 
-# Keys may be named values, and one layer's another's; a patch may be missing as one that was let go
-# is, or left out as still.
+# Keys may be named values, and one layer's another's; a patch may be missing, as one
+# that was let go or left out as still.
 CONTENT: tuple[Change, ...] = (
     content_values, content_size, content_times, tensor_renamed, unit_gone)
 SINGLE: tuple[Change, ...] = (
