@@ -5,49 +5,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-import json
 import os
 import pathlib
 from typing import Any
 
 import torch
 
-MODEL_TYPE = 'qwen2_5_vl'
+from streamvlm_ros.engine.model_files import expand
 
 
 def resolve_model(name: str) -> str:
-    """Return the folder of the embedded model for ``tiny``; other names as they are."""
+    """Return the folder of the embedded model for ``tiny``; other names with ``~`` replaced."""
     if name == 'tiny':
         return str(pathlib.Path(__file__).parents[1] / 'models' / 'tiny')
-    return name
+    return expand(name)
 
 
 def check_checkpoint(path: str | os.PathLike[str]) -> None:
-    """Refuse a local path that cannot be a Qwen2.5-VL, before anything is loaded.
+    """Refuse a local path that holds no model, before anything is loaded.
 
     Hub ids (``owner/name``) are left to transformers.
 
     Raises:
         FileNotFoundError: the folder does not exist or holds no model.
-        ValueError: the model is of another architecture.
 
     """
-    folder = pathlib.Path(path).expanduser()
+    folder = pathlib.Path(expand(path))
     if not folder.exists():
         if folder.is_absolute() or str(path).startswith(('.', '~')) or len(folder.parts) != 2:
             raise FileNotFoundError(
                 f'The model folder {path} does not exist; give tiny, an existing folder, or a '
                 'hub id like Qwen/Qwen2.5-VL-3B-Instruct.')
-        return
-    config = folder / 'config.json'
-    if not config.is_file():
-        raise FileNotFoundError(f'{path} is no model folder: it has no config.json.')
-    try:
-        kind = json.loads(config.read_text(encoding='utf-8')).get('model_type')
-    except (ValueError, AttributeError) as error:
-        raise ValueError(f'{config} is not a model configuration: {error}.') from error
-    if kind != MODEL_TYPE:
-        raise ValueError(f'{path} holds a {kind} model; this package runs {MODEL_TYPE} only.')
+    elif not (folder / 'config.json').is_file():
+        raise FileNotFoundError(f'{path} is not a model folder: it has no config.json.')
 
 
 def check_loaded(path: str | os.PathLike[str], model: torch.nn.Module,
@@ -58,7 +48,8 @@ def check_loaded(path: str | os.PathLike[str], model: torch.nn.Module,
         ValueError: weights are missing, of other shapes, or did not fit the devices.
 
     """
-    wrong = sorted(map(str, (*info['missing_keys'], *info['mismatched_keys'])))
+    mismatched = [each if isinstance(each, str) else each[0] for each in info['mismatched_keys']]
+    wrong = sorted((*info['missing_keys'], *mismatched))
     if wrong:
         raise ValueError(f'The weights in {path} are of another architecture: {len(wrong)} '
                          f'tensors are missing or of another shape, {wrong[0]} among them.')

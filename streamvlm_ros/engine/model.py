@@ -17,11 +17,14 @@ from streamvlm_ros.engine.cache import KVContext, StreamCache
 from streamvlm_ros.engine.checkpoint import check_checkpoint, check_loaded
 from streamvlm_ros.engine.decoder import run_layers
 from streamvlm_ros.engine.likelihood import log_probabilities
+from streamvlm_ros.engine.model_config import load_config
+from streamvlm_ros.engine.model_files import expand
 from streamvlm_ros.engine.operations import operations_for
 from streamvlm_ros.engine.positions import Grid, NANOSECONDS, PositionRule, StreamState, VideoPart
 from streamvlm_ros.engine.prepared import PreparedModel
 from streamvlm_ros.engine.tail import Tail
 from streamvlm_ros.engine.vision import encode_video
+from streamvlm_ros.engine.weight_files import check_weights, only_safetensors
 
 DEFAULT_CAPACITY = 16384
 # Published checkpoints have the names of transformers 4; transformers maps them for its own
@@ -30,6 +33,10 @@ PUBLISHED_NAMES = {
     r'^visual': 'model.visual',
     r'^model(?!\.(language_model|visual))': 'model.language_model',
 }
+
+# What a folder or a hub id is not asked for, whatever it says itself.
+ONLY_DATA: dict[str, Any] = {'use_safetensors': True, 'trust_remote_code': False,
+                             'attn_implementation': 'sdpa', 'use_kernels': False}
 
 
 @dataclasses.dataclass
@@ -70,6 +77,9 @@ class StreamQwenModel(PreparedModel):
     def from_pretrained(cls, path: str | os.PathLike[str], **kwargs: Any) -> StreamQwenModel:
         """Load weights from a hub id or a local folder.
 
+        Nothing in the folder is run: weights are safetensors, code and kernels are those of this
+        package and of transformers.
+
         Args:
             path: hub id or folder in the published layout.
             **kwargs: as transformers takes them, e.g. ``dtype`` and accelerate's ``device_map``,
@@ -77,12 +87,17 @@ class StreamQwenModel(PreparedModel):
 
         Raises:
             FileNotFoundError: the folder does not exist or holds no model.
-            ValueError: the weights are of another architecture, or do not fit the devices.
+            ValueError: the configuration or the weights are damaged, of another architecture, ask
+                for program code, or do not fit the devices.
 
         """
         check_checkpoint(path)
-        model, info = super().from_pretrained(
-            path, output_loading_info=True, key_mapping=PUBLISHED_NAMES, **kwargs)
+        config = load_config(path)
+        check_weights(path, config)
+        with only_safetensors(path):
+            model, info = super().from_pretrained(
+                expand(path), config=config, output_loading_info=True,
+                key_mapping=PUBLISHED_NAMES, ignore_mismatched_sizes=True, **ONLY_DATA, **kwargs)
         check_loaded(path, model, info)
         return model.eval()
 

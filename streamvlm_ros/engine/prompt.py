@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import enum
 from typing import Any
 
+from streamvlm_ros.engine.chat_template import render
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
 from streamvlm_ros.engine.processor import StreamProcessor
 
@@ -54,6 +55,7 @@ class Prompt:
 
         Raises:
             StreamError: INVALID_REQUEST; the system prompt is too long.
+            ValueError: the template cannot be rendered, or is not one of a Qwen2.5-VL.
 
         """
         self._tokenizer = tokenizer = processor.tokenizer
@@ -68,22 +70,34 @@ class Prompt:
         more = [*turn, {'role': 'assistant', 'content': [{'type': 'text', 'text': _ANSWER}]},
                 {'role': 'user', 'content': [{'type': 'text', 'text': _QUESTION}]}]
 
-        def render(messages: list[dict[str, Any]]) -> str:
-            return tokenizer.apply_chat_template(
-                messages, chat_template=processor.chat_template, tokenize=False,
-                add_generation_prompt=True)
+        name = processor.template_name
 
-        first, rest = render(turn).split('<|video_pad|>')
+        def rendered(messages: list[dict[str, Any]]) -> str:
+            # What apply_chat_template gives to a template besides: these, and nothing of tools.
+            return render(processor.chat_template, name, {
+                **tokenizer.special_tokens_map, 'messages': messages, 'tools': None,
+                'documents': None, 'add_generation_prompt': True})
+
+        def after(text: str, mark: str) -> str:
+            if mark not in text:
+                raise ValueError(f'The chat template {name} leaves out what is said or seen; it '
+                                 'is not a Qwen2.5-VL template.')
+            return text.split(mark, 1)[1]
+
+        first, _, rest = rendered(turn).partition('<|video_pad|>')
         start, end = '<|vision_start|>', '<|vision_end|>'
         if not first.endswith(start) or not rest.startswith(end):
-            raise ValueError('The chat template does not put <|vision_start|> and <|vision_end|> '
-                             'around a video; it is no Qwen2.5-VL template.')
+            raise ValueError(f'The chat template {name} does not put <|vision_start|> and '
+                             '<|vision_end|> around one video; it is not a Qwen2.5-VL template.')
         self._control = sorted(tokenizer.get_added_vocab())
         self._vision_start, self._vision_end = self._ids(start), self._ids(end)
-        self._after_question = self._ids(rest.split(_QUESTION)[1])
-        between = render(more).split(_ANSWER)[1].split(_QUESTION)[0]
+        self._after_question = self._ids(after(rest, _QUESTION))
+        between = after(rendered(more), _ANSWER).split(_QUESTION)[0]
         turn_end, separator, user = between.partition('<|im_start|>')
         self.turn_end = self._ids(turn_end)
+        if not self.turn_end:
+            raise ValueError(f'The chat template {name} does not end a turn; it is not a '
+                             'Qwen2.5-VL template.')
         # What leads from each place to one in a user turn, outside of any vision segment.
         self._into_user_turn: dict[Place, list[int]] = {
             Place.NOTHING: self._ids(first.removesuffix(start)),

@@ -42,7 +42,7 @@ def test_folder_that_does_not_exist() -> None:
 
 
 def test_folder_that_is_no_model(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(OSError, match='is no model folder'):
+    with pytest.raises(OSError, match='is not a model folder'):
         load(str(tmp_path), device='cpu')
 
 
