@@ -15,7 +15,7 @@ import pytest
 HERE = pathlib.Path(__file__).parent
 # Small models need one thread; the other core is the tests' own.
 os.environ.setdefault('OMP_NUM_THREADS', '1')
-sys.path += [str(HERE / 'nodes'), str(HERE / 'engine')]
+sys.path += [str(HERE / name) for name in ('nodes', 'engine', 'soak')]
 # Triton is an interpreter only if it was asked to be when it was imported, and others import it
 # too. Processes that tests start are to compile theirs.
 os.environ['TRITON_INTERPRET'] = '1'

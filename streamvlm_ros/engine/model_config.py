@@ -72,8 +72,8 @@ def check_config(path: str | os.PathLike[str]) -> dict[str, Any]:
     file = _file(path)
     kind = values.get('model_type')
     if kind != MODEL_TYPE:
-        raise ValueError(f'{file} is of a {kind!s:.80} model; this package runs {MODEL_TYPE} '
-                         'only.')
+        raise ValueError(f'{path} holds a {kind!s:.80} model; this package runs {MODEL_TYPE} '
+                         f'only ({file}).')
     if 'quantization_config' in values:
         method = values['quantization_config']
         name = method.get('quant_method', '') if isinstance(method, Mapping) else ''

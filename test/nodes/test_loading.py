@@ -48,7 +48,7 @@ def test_folder_that_is_no_model(tmp_path: pathlib.Path) -> None:
 
 def test_weights_of_another_architecture(tmp_path: pathlib.Path) -> None:
     (tmp_path / 'config.json').write_text(json.dumps({'model_type': 'llama'}))
-    with pytest.raises(ValueError, match='holds a llama model; this package runs qwen2_5_vl only'):
+    with pytest.raises(ValueError, match='holds a llama model; this package runs qwen2_5_vl'):
         load(str(tmp_path), device='cpu')
 
 
