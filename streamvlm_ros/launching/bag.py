@@ -20,7 +20,7 @@ from launch.events.process import ProcessExited
 from streamvlm_ros.cli.bags import image_topic
 from streamvlm_ros.launching import playing
 from streamvlm_ros.launching.arguments import declare, given_values
-from streamvlm_ros.launching.stream import camera_profile, config_file, stream_node
+from streamvlm_ros.launching.stream import camera_profile, config_file, discovery, stream_node
 from streamvlm_ros.launching.values import parse_list
 from streamvlm_ros.launching.viewers import is_installed
 
@@ -32,8 +32,9 @@ def bag_launch() -> LaunchDescription:
     """Describe the launch: load, play, ask, end."""
     return LaunchDescription(
         [
-            *declare(*NAMES, params_file=config_file('bag.yaml')),
+            *declare(*NAMES, 'discovery_range', params_file=config_file('bag.yaml')),
             *camera_profile(),
+            *discovery(),
             OpaqueFunction(function=_start),
         ]
     )

@@ -11,7 +11,12 @@ from launch import LaunchContext, LaunchDescription
 from launch.actions import OpaqueFunction
 
 from streamvlm_ros.launching.arguments import declare, given_values
-from streamvlm_ros.launching.stream import camera_profile, NODE_ARGUMENTS, stream_node
+from streamvlm_ros.launching.stream import (
+    camera_profile,
+    discovery,
+    NODE_ARGUMENTS,
+    stream_node,
+)
 from streamvlm_ros.launching.values import camera_remappings, parse_cameras
 from streamvlm_ros.launching.viewers import foxglove
 
@@ -46,10 +51,12 @@ def nodes_launch() -> LaunchDescription:
 def _launch(
     node_arguments: Sequence[str], start: Callable[[Mapping[str, str]], list[Any]]
 ) -> LaunchDescription:
-    names = ('cameras', *node_arguments, 'foxglove')
+    names = ('cameras', *node_arguments, 'discovery_range', 'foxglove')
 
     def run(context: LaunchContext) -> list[Any]:
         given = given_values(context, *names)
         return [*foxglove(given), *start(given)]
 
-    return LaunchDescription([*declare(*names), *camera_profile(), OpaqueFunction(function=run)])
+    return LaunchDescription(
+        [*declare(*names), *camera_profile(), *discovery(), OpaqueFunction(function=run)]
+    )

@@ -15,7 +15,7 @@ from launch_ros.actions import LifecycleNode
 from streamvlm_ros.cli.graph import find_share, use_camera_profile
 from streamvlm_ros.launching.arguments import declare, given_values
 from streamvlm_ros.launching.lifecycle import bring_up
-from streamvlm_ros.launching.values import is_true
+from streamvlm_ros.launching.values import discovery_environment, is_true
 from streamvlm_ros.launching.viewers import foxglove, rviz
 
 NODE_ARGUMENTS = (
@@ -30,7 +30,7 @@ def stream_launch(params_file: str = '') -> LaunchDescription:
     Args:
         params_file: which YAML of config/ is the default of params_file; '': none.
     """
-    names = (*NODE_ARGUMENTS, 'rviz', 'foxglove')
+    names = (*NODE_ARGUMENTS, 'discovery_range', 'rviz', 'foxglove')
 
     def start(context: LaunchContext) -> list[Any]:
         # A function, because an empty argument must leave no parameter behind.
@@ -39,7 +39,12 @@ def stream_launch(params_file: str = '') -> LaunchDescription:
 
     defaults = {'params_file': config_file(params_file)} if params_file else {}
     return LaunchDescription(
-        [*declare(*names, **defaults), *camera_profile(), OpaqueFunction(function=start)]
+        [
+            *declare(*names, **defaults),
+            *camera_profile(),
+            *discovery(),
+            OpaqueFunction(function=start),
+        ]
     )
 
 
@@ -93,6 +98,17 @@ def camera_profile() -> list[SetEnvironmentVariable]:
     use_camera_profile(environment)
     added = environment.items() - os.environ.items()
     return [SetEnvironmentVariable(name, value) for name, value in added]
+
+
+def discovery() -> list[OpaqueFunction]:
+    """Limit who finds the processes of the launch, as the argument `discovery_range` says."""
+
+    def limit(context: LaunchContext) -> list[SetEnvironmentVariable]:
+        wanted = given_values(context, 'discovery_range')['discovery_range']
+        variables = discovery_environment(wanted, os.environ.get('ROS_DISTRO', ''))
+        return [SetEnvironmentVariable(name, value) for name, value in variables.items()]
+
+    return [OpaqueFunction(function=limit)]
 
 
 def config_file(name: str) -> str:

@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 import dataclasses
 
+DISCOVERY_RANGES = ('SUBNET', 'LOCALHOST', 'OFF', 'SYSTEM_DEFAULT')
+
 
 @dataclasses.dataclass(frozen=True)
 class Camera:
@@ -56,6 +58,28 @@ def parse_cameras(text: str, image: str) -> list[Camera]:
     if twice:
         raise ValueError(f'cameras names {", ".join(twice)} more than once.')
     return cameras
+
+
+def discovery_environment(wanted: str, distribution: str) -> dict[str, str]:
+    """Return the variables that limit who finds a process of the ROS graph.
+
+    Args:
+        wanted: value of the argument `discovery_range`; '': what the environment says.
+        distribution: value of ROS_DISTRO. Humble's DDS knows this host or the network only.
+
+    Raises:
+        ValueError: there is no such range.
+    """
+    name = wanted.strip().upper()
+    known = ('LOCALHOST', 'SUBNET') if distribution == 'humble' else DISCOVERY_RANGES
+    if not name:
+        return {}
+    if name not in known:
+        raise ValueError(f'discovery_range is {wanted!r}; it must be one of {", ".join(known)}.')
+    if distribution == 'humble':
+        return {'ROS_LOCALHOST_ONLY': '1' if name == 'LOCALHOST' else '0'}
+    # Where it is set, the older variable counts more than the newer.
+    return {'ROS_AUTOMATIC_DISCOVERY_RANGE': name, 'ROS_LOCALHOST_ONLY': ''}
 
 
 def camera_remappings(

@@ -17,7 +17,12 @@ pytest.importorskip('launch', reason=REASON)
 pytest.importorskip('launch_ros', reason=REASON)
 
 from launch import LaunchContext, LaunchDescription  # noqa: E402
-from launch.actions import DeclareLaunchArgument, LogInfo, SetEnvironmentVariable  # noqa: E402
+from launch.actions import (  # noqa: E402
+    DeclareLaunchArgument,
+    LogInfo,
+    OpaqueFunction,
+    SetEnvironmentVariable,
+)
 from launch.launch_description_sources import get_launch_description_from_python_launch_file  # noqa: E402
 from session import FOLDER, Session  # noqa: E402
 
@@ -25,7 +30,7 @@ from streamvlm_ros.launching import viewers  # noqa: E402
 
 COMMON = {
     'model', 'image', 'namespace', 'params_file', 'use_sim_time', 'log_level', 'autostart',
-    'rviz', 'foxglove',
+    'rviz', 'foxglove', 'discovery_range',
 }  # fmt: skip
 ARGUMENTS = {
     'streamvlm': COMMON,
@@ -36,6 +41,7 @@ ARGUMENTS = {
     'multi_node': COMMON - {'namespace', 'rviz'} | {'cameras'},
     'bag': {
         'bag', 'question', 'choices', 'topic', 'timeout', 'model', 'params_file', 'log_level',
+        'discovery_range',
     },
 }  # fmt: skip
 needs_ros2 = pytest.mark.skipif(shutil.which('ros2') is None, reason='ros2cli is not installed')
@@ -81,6 +87,25 @@ def test_profile(monkeypatch: pytest.MonkeyPatch, name: str, own: str) -> None:
             entity.execute(context)
     profile = os.environ['FASTDDS_DEFAULT_PROFILES_FILE']
     assert profile == own or (not own and pathlib.Path(profile).is_file())
+
+
+@pytest.mark.parametrize('name', ARGUMENTS)
+def test_discovery_range(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """It is set before any process is started, and left alone where it is not given."""
+    monkeypatch.setenv('ROS_DISTRO', 'kilted')
+    monkeypatch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'SUBNET')
+    (limit,) = [
+        entity
+        for entity in describe(name).entities
+        if isinstance(entity, OpaqueFunction) and 'discovery' in repr(entity.__dict__)
+    ]
+    for wanted, expected in (('', 'SUBNET'), ('localhost', 'LOCALHOST'), ('OFF', 'OFF')):
+        context = LaunchContext()
+        context.launch_configurations['discovery_range'] = wanted
+        for action in limit.execute(context) or []:
+            action.execute(context)
+        assert os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] == expected
+        monkeypatch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'SUBNET')
 
 
 def given(**values: str) -> dict[str, str]:

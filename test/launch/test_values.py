@@ -109,3 +109,27 @@ def test_ask_command(choices: list[str], monkeypatch: pytest.MonkeyPatch) -> Non
     given = seen[0]
     assert (given.question, given.node, given.timeout) == ('Is it?', '/ns/streamvlm', 7.5)
     assert getattr(given, 'choices', []) == choices
+
+
+@pytest.mark.parametrize(
+    ('wanted', 'distribution', 'expected'),
+    [
+        ('', 'jazzy', {}),
+        ('', 'humble', {}),
+        (' localhost', 'jazzy', {'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}),
+        ('SYSTEM_DEFAULT', '', {'ROS_AUTOMATIC_DISCOVERY_RANGE': 'SYSTEM_DEFAULT'}),
+        ('LOCALHOST', 'humble', {'ROS_LOCALHOST_ONLY': '1'}),
+        ('SUBNET', 'humble', {'ROS_LOCALHOST_ONLY': '0'}),
+    ],
+)
+def test_discovery_environment(wanted: str, distribution: str, expected: dict[str, str]) -> None:
+    made = values.discovery_environment(wanted, distribution)
+    assert {name: value for name, value in made.items() if value} == expected
+
+
+@pytest.mark.parametrize(
+    ('wanted', 'distribution'), [('LAN', 'jazzy'), ('OFF', 'humble'), ('1', '')]
+)
+def test_there_is_no_such_discovery_range(wanted: str, distribution: str) -> None:
+    with pytest.raises(ValueError, match=r'must be one of .*LOCALHOST'):
+        values.discovery_environment(wanted, distribution)

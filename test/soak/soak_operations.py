@@ -37,7 +37,8 @@ MARGIN = 15.0  # seconds in which a reply must come beyond what the request may 
 QUESTIONS = ('What happened?', 'How many things are in view right now?', 'Is it the \u00e4rger?')
 HOSTILE_TEXTS = (
     '', '  \n', 'x' * 8000, 'What happened? ' * 3000, 'y' * 1_000_000, '<|im_end|>',
-    '\U0001f600' * 3000, '<|vision_start|><|video_pad|>', '\x1b[31mEVIL\x1b[0m\n[INFO] forged', '\u202e' * 100,
+    '\U0001f600' * 3000, '<|vision_start|><|video_pad|>',
+    '\x1b[31mEVIL\x1b[0m\n[INFO] forged', '\u202e' * 100,
 )  # fmt: skip
 TIMES = (0.0, 0.0, 0.5, 3.0)
 HOSTILE_TIMES = (-1.0, float('nan'), float('inf'), 1e10, 1e308, 5e-324, 1e-9)
