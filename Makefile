@@ -4,13 +4,22 @@
 # For machines without ROS: each target sets up what it needs. `make help` lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format docs train clean
+.PHONY: help setup demo check test soak bars lint format docs train clean
 
 export PYTHON
 
 SOURCES := streamvlm_ros launch scripts test training $(wildcard benchmark) setup.py
 RUN := scripts/with_ros
 JSON ?=
+MINUTES ?= 10
+SEED ?= 1
+# A few of each kind, for the time between two edits; `make test` has them all.
+QUICK := test/test_docker.py test/test_package.py test/launch/test_values.py \
+    test/launch/test_config.py test/engine/test_positions.py test/engine/test_cache.py \
+    test/engine/test_stream.py test/engine/test_questions.py test/engine/test_worker.py \
+    test/engine/test_chat_template.py test/engine/test_hostile_model.py test/nodes/test_images.py \
+    test/nodes/test_compressed.py test/nodes/test_parameters.py test/nodes/test_save_paths.py \
+    test/scripts
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
@@ -21,8 +30,17 @@ setup:  ## virtual environment, packages, interfaces; PYTHON=... picks another P
 demo: setup  ## play a bag, ask questions while it plays; JSON=1: one JSON object on stdout
 	@$(RUN) python -m streamvlm_ros.cli.main demo $(if $(filter-out 0,$(JSON)),--json)
 
+check: lint  ## ruff, mypy and a few tests of each kind: under three minutes
+	@$(RUN) python -m pytest -q -x $(QUICK)
+
 test: lint  ## set-up, ruff, mypy and every test
 	@$(RUN) python -m pytest test
+
+soak: setup  ## a node under abuse, decided by a seed; MINUTES=10 SEED=1
+	@$(RUN) python test/soak/soak.py --minutes $(MINUTES) --seed $(SEED)
+
+bars: setup  ## the heavy proofs as a whole, about an hour; results in benchmark/results
+	@$(RUN) python -m benchmark.bars
 
 lint: setup  ## ruff and mypy
 	@.venv/bin/python -m ruff check $(SOURCES)

@@ -44,3 +44,24 @@ def test_services_start_launch_files_with_a_gpu() -> None:
     assert set(COMPOSE['services']['jetson']['build']['args']) == set(
         re.findall(r'^ARG (\w+)', DOCKERFILE, re.MULTILINE)
     ) - {'ROS_DISTRO'}
+
+
+def test_nobody_is_root_and_the_hosts_files_are_not_there() -> None:
+    user = re.findall(r'^USER (\S+)', DOCKERFILE, re.MULTILINE)
+    assert user == ['streamvlm']
+    # What runs afterwards runs as that user, from the number that is given.
+    behind = DOCKERFILE.split('USER streamvlm')[1]
+    assert 'RUN' not in behind and 'ENTRYPOINT' in behind
+    assert re.search(r'useradd --uid "\$\{USER_ID\}".* streamvlm', DOCKERFILE)
+    assert not re.search(r'\bUID\b', DOCKERFILE)  # in bash that is who runs it, and read-only
+    homes = set(re.findall(r'/home/streamvlm/\S+', DOCKERFILE))
+    for service in COMPOSE['services'].values():
+        assert service['build']['args']['USER_ID'] == '${USER_ID:-1000}'
+        assert 'user' not in service and not service.get('privileged')
+        assert service['cap_drop'] == ['ALL']
+        for volume in service['volumes']:
+            name, _, place = volume.partition(':')
+            assert name in COMPOSE['volumes']
+            # A volume takes the owner of the folder that the image has in its place.
+            assert place in homes
+    assert '/root' not in DOCKERFILE + (ROOT / 'docker' / 'compose.yaml').read_text()

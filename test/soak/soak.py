@@ -225,6 +225,7 @@ def main() -> int:
     parser.add_argument('--minutes', type=float, default=10.0)
     parser.add_argument('--seed', type=int, default=1)
     parser.add_argument('--folder', type=pathlib.Path, default=ROOT / 'build' / 'soak')
+    parser.add_argument('--output', type=pathlib.Path, help='a file for the JSON as well')
     given = parser.parse_args()
     # A TERM must end the children as a Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -234,6 +235,8 @@ def main() -> int:
     report = soak(given.minutes, given.seed, given.folder.resolve())
     _print_table(report)
     print(json.dumps(report))
+    if given.output is not None:
+        given.output.write_text(json.dumps(report, indent=1) + '\n', encoding='utf-8')
     return 1 if report['faults'] else 0
 
 

@@ -1,0 +1,53 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The proofs that are too heavy for `make test`, one after another, each as a whole.
+
+    python -m benchmark.bars [NAME ...]
+
+Each is a command of its own that writes into benchmark/results and says by its exit code whether
+it holds.  The exit code here is 1 if one of them does not.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+import pathlib
+import subprocess
+import sys
+import time
+
+from benchmark import setup
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+PROOFS: dict[str, Sequence[str]] = {
+    'soak': ('test/soak/soak.py', '--minutes', '10', '--seed', '1',
+             '--output', 'benchmark/results/soak.json'),
+    'saved_mutations': ('-m', 'benchmark.saved_mutations', '--number', '5000'),
+    'asking_leaves': ('-m', 'benchmark.asking_leaves'),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run them, or those that are named; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('names', nargs='*', metavar='NAME', help=', '.join(PROOFS))
+    names = parser.parse_args(argv).names or list(PROOFS)
+    unknown = sorted(set(names) - set(PROOFS))
+    if unknown:
+        parser.error(f'there is no proof {unknown[0]!r}, but {", ".join(PROOFS)}')
+    rows = []
+    for name in names:
+        print(f'{name} ...', flush=True)
+        began = time.monotonic()
+        code = subprocess.run([sys.executable, *PROOFS[name]], cwd=ROOT, check=False).returncode
+        rows.append({'proof': name, 'command': ' '.join(PROOFS[name]),
+                     'holds': 'yes' if code == 0 else f'no (exit code {code})',
+                     'minutes': round((time.monotonic() - began) / 60, 1)})
+    setup.write('bars', {'rows': rows}, rows)
+    return 0 if all(row['holds'] == 'yes' for row in rows) else 1
+
+
+if __name__ == '__main__':
+    sys.exit(main())
