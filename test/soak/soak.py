@@ -195,6 +195,7 @@ def _report(minutes: float, seed: int, began: float, ledger: StatusLedger,
         'stamp_jumps': status.stamp_jumps if status else 0,
         'operations': dict(sorted(operations.counts.items())),
         'replies': dict(sorted(operations.codes.items())),
+        'sentences': dict(sorted(operations.sentences.items())),
         'statuses': ledger.count, 'longest_gap_s': round(ledger.longest_gap, 2),
         'settled_and_end': {name: [round(x, 1) for x in pair]
                             for name, pair in resources.compared().items()},

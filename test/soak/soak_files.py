@@ -13,10 +13,10 @@ GOOD = ('kitchen', 'hall', 'yard.safetensors')
 # None of these is a file in the folder; {outside} is a path next to it.
 HOSTILE_NAMES = (
     '', ' ', '.', '..', '../outside', '/etc/passwd', '{outside}', '{outside}.safetensors',
-    'a/../../outside', './../../outside', 'x.pth', 'x.py', '.bashrc', 'n' * 5000, 'a' * 256,
+    'a/../../outside', './../../outside', 'x.pth', 'x.py', 'n' * 5000, 'a' * 256,
     'kitchen.safetensors/x', 'folder.safetensors/../../outside',
 )  # fmt: skip
-STRANGE_NAMES = ('new\nline', '\x1b[31m', '~', 'ünïcode', ' kitchen ', 'hall.safetensors ')
+STRANGE_NAMES = ('.bashrc', 'new\nline', '\x1b[31m', '~', 'ünïcode', ' kitchen ', 'hall.safetensors ')
 HOSTILE_FILES = ('empty', 'zeros', 'cut', 'flipped', 'header', 'deep', 'giant', 'pipe', 'link',
                  'folder', 'device', 'text')
 

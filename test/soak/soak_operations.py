@@ -88,7 +88,7 @@ class Operations:
 
     Attributes:
         counts: by kind, what was sent.
-        codes: by kind and error code, what was answered.
+        codes: by kind and error code, what was answered; sentences: the first of each.
         faults: sentences.
         resets, loads: how many of these were sent; each may begin an epoch.
 
@@ -104,6 +104,7 @@ class Operations:
         self._watches: list[str] = []
         self.counts: collections.Counter[str] = collections.Counter()
         self.codes: collections.Counter[str] = collections.Counter()
+        self.sentences: dict[str, str] = {}
         self.faults: list[str] = []
         self.resets = self.loads = 0
 
@@ -142,7 +143,8 @@ class Operations:
             response = future.result()
             if then is not None:
                 then(response)
-            return self._wrong(what, response, may_succeed)
+            wrong = self._wrong(what, response, may_succeed)
+            return f'{wrong} (the request: {str(request)[:200]})' if wrong else ''
 
         self._open.append(Open(what, future.done, check,
                                time.monotonic() + (limit or MAX_REQUEST_TIMEOUT)))
@@ -152,6 +154,7 @@ class Operations:
         code = getattr(response, 'error_code', 0 if response.success else 1)
         text = getattr(response, 'error_msg', getattr(response, 'message', ''))
         self.codes[f'{what}: {code}'] += 1
+        self.sentences.setdefault(f'{what}: {code}', text[:200])
         if response.success and not may_succeed:
             return 'it succeeded'
         if response.success != (code == 0):
