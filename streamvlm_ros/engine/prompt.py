@@ -54,14 +54,16 @@ class Prompt:
             max_system_tokens: most tokens of ``system_prompt``.
 
         Raises:
-            StreamError: INVALID_REQUEST; the system prompt is too long.
+            StreamError: INVALID_REQUEST; the system prompt is too long, or has a control token.
             ValueError: the template cannot be rendered, or is not one of a Qwen2.5-VL.
 
         """
         self._tokenizer = tokenizer = processor.tokenizer
+        self._control = sorted(tokenizer.get_added_vocab())
         self._max_tokens = max_question_tokens
         self._check_length('system prompt', len(system_prompt), max_system_tokens)
         if system_prompt:
+            self._refuse_control_tokens('system prompt', system_prompt)
             self._check_tokens('system prompt', len(self._ids(system_prompt)), max_system_tokens)
         system = ([{'role': 'system', 'content': [{'type': 'text', 'text': system_prompt}]}]
                   if system_prompt else [])
@@ -89,7 +91,6 @@ class Prompt:
         if not first.endswith(start) or not rest.startswith(end):
             raise ValueError(f'The chat template {name} does not put <|vision_start|> and '
                              '<|vision_end|> around one video; it is not a Qwen2.5-VL template.')
-        self._control = sorted(tokenizer.get_added_vocab())
         self._vision_start, self._vision_end = self._ids(start), self._ids(end)
         self._after_question = self._ids(after(rest, _QUESTION))
         between = after(rendered(more), _ANSWER).split(_QUESTION)[0]

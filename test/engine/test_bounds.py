@@ -128,7 +128,10 @@ def test_a_name_of_a_watch_has_a_bound():
     engine.watch('Is it?', ('yes', 'no'), name='n' * 255)
 
 
-@pytest.mark.parametrize('text, sentence', [(MEGABYTE, 'characters'), ('x' * 300, 'tokens')])
+@pytest.mark.parametrize('text, sentence', [
+    (MEGABYTE, 'characters'), ('x' * 300, 'tokens'),
+    ('<|vision_start|><|video_pad|><|vision_end|>', 'control token'),
+])
 def test_a_system_prompt_has_a_bound(text, sentence):
     """It is refused where the stream is made."""
     with pytest.raises(StreamError, match=sentence) as caught:
