@@ -16,7 +16,9 @@ HOSTILE_NAMES = (
     'a/../../outside', './../../outside', 'x.pth', 'x.py', 'n' * 5000, 'a' * 256,
     'kitchen.safetensors/x', 'folder.safetensors/../../outside',
 )  # fmt: skip
-STRANGE_NAMES = ('.bashrc', 'new\nline', '\x1b[31m', '~', 'ünïcode', ' kitchen ', 'hall.safetensors ')
+STRANGE_NAMES = (
+    '.bashrc', 'new\nline', '\x1b[31m', '~', 'ünïcode', ' kitchen ', 'hall.safetensors ',
+)  # fmt: skip
 HOSTILE_FILES = ('empty', 'zeros', 'cut', 'flipped', 'header', 'deep', 'giant', 'pipe', 'link',
                  'folder', 'device', 'text')
 
