@@ -199,6 +199,7 @@ def _report(minutes: float, seed: int, began: float, ledger: StatusLedger,
         'statuses': ledger.count, 'longest_gap_s': round(ledger.longest_gap, 2),
         'settled_and_end': {name: [round(x, 1) for x in pair]
                             for name, pair in resources.compared().items()},
+        'megabytes': [round(each[3]) for each in resources.samples[::30]],
         'faults': faults,
     }
 
