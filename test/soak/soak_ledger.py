@@ -42,6 +42,8 @@ class StatusLedger:
         self.count = 0
         self.longest_gap = 0.0
         self._arrived = 0.0
+        self._looked = time.monotonic()
+        self._away = 0.0  # longest time since the newest status in which nobody looked here
 
     def take(self, status: StreamStatus) -> None:
         """Check a status by itself and against the one before."""
@@ -54,7 +56,7 @@ class StatusLedger:
                 if getattr(status, name) < getattr(before, name):
                     self._fault(f'{name} went back', f'from {getattr(before, name)} to '
                                 f'{getattr(status, name)}')
-        self.newest, self._arrived = status, now
+        self.newest, self._arrived, self._away = status, now, 0.0
         self.count += 1
         parts = (status.frames_sampled_out + status.frames_ingested + status.frames_dropped
                  + status.frames_failed + status.frames_late + status.frames_waiting)
@@ -71,9 +73,11 @@ class StatusLedger:
                         f'{len(status.last_error)} characters')
 
     def look(self) -> None:
-        """Check that a status has come lately."""
-        silent = time.monotonic() - self._arrived
-        if self.newest is not None and silent > STATUS_PERIOD * slowness():
+        """Check that a status has come lately; time in which nobody looked does not count."""
+        now = time.monotonic()
+        self._away, self._looked = max(self._away, now - self._looked), now
+        silent = now - self._arrived
+        if self.newest is not None and silent > STATUS_PERIOD * slowness() + self._away:
             self._fault('the status does not come', f'for {silent:.1f} s')
 
     def _fault(self, what: str, more: str) -> None:
