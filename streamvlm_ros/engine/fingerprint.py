@@ -34,6 +34,7 @@ def fingerprint(model: StreamQwenModel, prompt: Prompt, pixels: PixelSettings,
     decoder = model.model.language_model
     layer = decoder.layers[0]
     width = layer.self_attn.head_dim
+    visual = model.model.visual
     return {
         'model.layers': len(decoder.layers),
         'model.hidden_size': layer.input_layernorm.weight.shape[0],
@@ -46,6 +47,11 @@ def fingerprint(model: StreamQwenModel, prompt: Prompt, pixels: PixelSettings,
             model.config.text_config.rope_parameters['mrope_section']),
         'model.epsilon': float(layer.input_layernorm.variance_epsilon),
         'model.tokens_per_second': float(model.config.vision_config.tokens_per_second),
+        'vision.heads': visual.blocks[0].attn.num_heads,
+        'vision.rotation': visual.rotary_pos_emb.inv_freq.float().tolist(),
+        'vision.window': visual.window_size // visual.spatial_merge_size // visual.patch_size,
+        'vision.full_attention': [index for index in range(len(visual.blocks))
+                                  if index in visual.fullatt_block_indexes],
         'model.dtype': str(model.dtype).removeprefix('torch.'),
         'model.weights': weights_hash(model),
         'prompt': _hash_ids(*(prompt.open_segment(place) for place in Place),

@@ -60,6 +60,14 @@ def load_config(path: str | os.PathLike[str]) -> Qwen2_5_VLConfig:
     if not known:
         raise ValueError(f'{file}: video_token_id is {config.video_token_id}; it must be below '
                          f'the vocab_size, {text.vocab_size}.')
+    vision = config.vision_config
+    if vision.window_size < vision.patch_size * vision.spatial_merge_size:
+        raise ValueError(f'{file}: window_size is {vision.window_size}; it must be at least '
+                         f'{vision.patch_size * vision.spatial_merge_size}, the side of a token.')
+    for section, name in ((text, 'text_config'), (vision, 'vision_config')):
+        if section.hidden_act != 'silu':
+            raise ValueError(f'{file}: hidden_act of {name} is {section.hidden_act!r:.80}; only '
+                             'silu is run, which every Qwen2.5-VL has.')
     _check_stop(path)
     return config
 

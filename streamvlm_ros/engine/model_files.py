@@ -13,6 +13,7 @@ from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
 MAX_BYTES = 1 << 26  # of one of these files; Qwen's tokenizer.json has 11 MB
+READ_WHOLE = ('*.json', '*.jinja', '*.txt', 'additional_chat_templates/*')
 
 
 def expand(path: str | os.PathLike[str]) -> str:
@@ -38,6 +39,20 @@ def find_file(path: str | os.PathLike[str], name: str) -> pathlib.Path | None:
                       'give a folder, or connect the machine once.') from error
     except EntryNotFoundError:
         return None
+
+
+def check_sizes(path: str | os.PathLike[str]) -> None:
+    """Refuse a folder with a file that transformers would read whole, and that is too large.
+
+    Raises:
+        ValueError: there is one.
+
+    """
+    folder = pathlib.Path(expand(path))
+    for pattern in READ_WHOLE if folder.is_dir() else ():
+        for file in folder.glob(pattern):
+            if file.is_file() and file.stat().st_size > MAX_BYTES:
+                raise ValueError(_too_large(file))
 
 
 def read_json(path: str | os.PathLike[str], name: str) -> dict[str, Any]:
@@ -73,8 +88,12 @@ def read_text(file: pathlib.Path) -> str:
     with open(file, 'rb') as opened:
         data = opened.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
-        raise ValueError(f'{file} is larger than {MAX_BYTES} bytes, which no model needs.')
+        raise ValueError(_too_large(file))
     try:
         return data.decode('utf-8')
     except UnicodeDecodeError as error:
         raise ValueError(f'{file} is not UTF-8 text: {error}.') from error
+
+
+def _too_large(file: pathlib.Path) -> str:
+    return f'{file} is larger than {MAX_BYTES} bytes, which no model needs.'

@@ -14,7 +14,13 @@ from transformers import AutoTokenizer
 from streamvlm_ros.engine.checkpoint import check_checkpoint
 from streamvlm_ros.engine.frames import PixelSettings
 from streamvlm_ros.engine.model_config import check_config, refuse_code
-from streamvlm_ros.engine.model_files import expand, find_file, read_json, read_text
+from streamvlm_ros.engine.model_files import (
+    check_sizes,
+    expand,
+    find_file,
+    read_json,
+    read_text,
+)
 
 TOKENIZER_FILES = ('tokenizer_config.json', 'tokenizer.json', 'vocab.json', 'added_tokens.json',
                    'special_tokens_map.json')
@@ -46,6 +52,7 @@ def load_processor(path: str | os.PathLike[str]) -> StreamProcessor:
 
     """
     check_checkpoint(path)
+    check_sizes(path)
     config = check_config(path)
     tokenizer = _tokenizer(path, config)
     name, settings = next(((name, found) for name in PIXEL_FILES

@@ -68,7 +68,7 @@ def read_units(tensors: Mapping[str, torch.Tensor]) -> list[Unit]:
         units.append(Unit(own, 0, first, Label(KINDS[kind], group, time_ns, stamp_ns, frame),
                           positions[:, start:start + tokens].clone()))
         start += tokens
-        if units[-1].tokens != tokens:
+        if not tokens or units[-1].tokens != tokens:
             raise UnfitError(f'{tokens} tokens are in {units[-1].tokens} slots')
     if start != positions.shape[1]:
         raise UnfitError(f'{start} tokens have {positions.shape[1]} positions')

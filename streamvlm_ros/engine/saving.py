@@ -229,6 +229,8 @@ def put_in_place(loaded: LoadedStream, stream: FrameStream) -> SavedStream:
         setattr(stream, name, frame and waiting.get(frame.number, frame))
     for name, number in about.counters.items():
         setattr(stream.memory, name, number)
+    # It may have been saved while an open answer kept it from doing so.
+    stream.keep_in_range()
     return SavedStream(loaded.path, stream.frames_held, stream.cache.length, loaded.bytes,
                        stream.epoch, about.next_ns)
 

@@ -166,7 +166,7 @@ class FrameStream:
         self.pending = left
         self.seen = self.paired = paired
         self.left_out = 0
-        self._keep_in_range()
+        self.keep_in_range()
 
     def catch_up(self) -> None:
         """Count positions anew where a chunk had to put it off, as open answers read the keys.
@@ -269,7 +269,7 @@ class FrameStream:
         self.seen = self.paired = self.newest
         # What the answer was given on is seen anew after it.
         self.still.kept = None
-        self._keep_in_range()
+        self.keep_in_range()
 
     def _prefill(self, frames: Sequence[Frame]) -> None:
         """Prefill an even number of frames of one size."""
@@ -299,7 +299,7 @@ class FrameStream:
         self.state = settle(self.memory, self.state, self._model.rotation, self._largest)
         self._rotating = False
 
-    def _keep_in_range(self) -> None:
+    def keep_in_range(self) -> None:
         """Count positions anew at once where what is left for questions is used up.
 
         The next chunk does it else.  After a long pause that would be too late for a question.

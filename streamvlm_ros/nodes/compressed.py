@@ -35,6 +35,10 @@ from streamvlm_ros.nodes.texts import MOST_QUOTED, quoted, sentence
 _JPEG = b'\xff\xd8\xff'
 _JPEG_END = b'\xff\xd9'
 _PNG = b'\x89PNG\r\n\x1a\n'
+_SCAN = b'\xff\xda'
+# Each scan goes through the whole picture again, and may have a handful of bytes; a progressive
+# JPEG has ten. Those of a thumbnail count too.
+_MOST_SCANS = 64
 _PADDING = 4096  # bytes that drivers with buffers of whole pages leave behind the end of a JPEG
 
 
@@ -128,6 +132,12 @@ def _check_complete(data: bytes, text: str) -> None:
             raise ImageError(
                 f'The JPEG image is cut off after {len(data)} bytes; the message was cut on its '
                 'way or the camera driver fills it wrongly.'
+            )
+        scans = data.count(_SCAN)
+        if scans > _MOST_SCANS:
+            raise ImageError(
+                f'The JPEG image has {scans} scans; at most {_MOST_SCANS} are decoded. Let the '
+                'camera driver publish baseline JPEG.'
             )
     elif data.startswith(_PNG):
         _check_png(data)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 import functools
+import os
 from typing import Any
 
 from streamvlm_ros.engine import SavedStream, StreamError
@@ -59,7 +60,8 @@ class SaveServices:
 
 def _fields(saved: SavedStream) -> dict[str, Any]:
     return {
-        'path': str(saved.path),
+        # A link may lead to a name that is no text, which no response could carry.
+        'path': os.fsencode(saved.path).decode(errors='replace'),
         'frames': saved.frames,
         'tokens': saved.tokens,
         'bytes': saved.bytes,

@@ -164,6 +164,9 @@ def test_quantized_weights(folder, method):
     ('vision_config', 'patch_size', 0),
     ('vision_config', 'tokens_per_second', float('nan')),
     ('vision_config', 'tokens_per_second', 1e300),
+    ('vision_config', 'window_size', 27),
+    ('vision_config', 'hidden_act', 'gelu'),
+    ('text_config', 'hidden_act', 'relu'),
     ('text_config', 'rope_parameters', {'rope_type': 'default', 'rope_theta': 1e4}),
     ('text_config', 'rope_parameters', {'rope_type': 'default', 'rope_theta': 1e4,
                                         'mrope_section': [1, 1, 1]}),
@@ -236,11 +239,14 @@ def test_damaged_files(folder, name, content, sentence):
         load(folder)
 
 
-def test_a_file_without_an_end(folder):
-    """What is read has a bound; the rest is not."""
-    with open(folder / 'preprocessor_config.json', 'wb') as file:
+@pytest.mark.parametrize('name', ['preprocessor_config.json', 'chat_template.jinja',
+                                  'additional_chat_templates/other.jinja'])
+def test_a_file_without_an_end(folder, name):
+    """What is read has a bound, also where transformers reads it; the rest is not."""
+    (folder / name).parent.mkdir(exist_ok=True)
+    with open(folder / name, 'wb') as file:
         file.truncate(1 << 40)  # sparse
-    with pytest.raises(ValueError, match=r'preprocessor_config\.json is larger than'):
+    with pytest.raises(ValueError, match=rf'{name} is larger than'):
         load_processor(folder)
 
 

@@ -99,6 +99,22 @@ def test_still_scenes_are_known_again(tmp_path: pathlib.Path):
     assert other.get_cache_info().skipped_patches == 3
 
 
+def test_positions_that_were_to_be_counted_anew_are(tmp_path: pathlib.Path):
+    """Saved while an open answer put that off: the next question finds it done all the same."""
+    engine, other = (stream(rebase_position=90, chunk_frames=2) for _ in range(2))
+    feed(engine, 0, 8)
+    opened = engine.questions.open('What happened?', 4)
+    for i in (0, 1):
+        engine.append_frame(random_clip(i, 1, 56, 84)[0], 60.0 + i)
+    assert engine._stream.put_off
+    engine.save(tmp_path / 'a')
+    engine.questions.abandon(opened)
+    other.load(tmp_path / 'a')
+    assert other._stream.state.last_cache_position <= 90 * 4 // 3
+    check_consistent(other)
+    assert other.ask('What is there?', 8)[0] == engine.ask('What is there?', 8)[0]
+
+
 def test_only_what_is_live_is_written(tmp_path: pathlib.Path):
     """The capacity makes no difference to the file, which is plain safetensors."""
     sizes = []
@@ -340,6 +356,13 @@ def _unknown_unit(about: dict, tensors: dict) -> None:
     tensors['slots'][0, 0] = 99
 
 
+def _unit_of_nothing(about: dict, tensors: dict) -> None:
+    row = tensors['units'][0].clone()
+    row[:4] = torch.tensor([0, row[1] + row[0], 4, 0])  # a turn
+    tensors['units'] = torch.cat([tensors['units'][:1], row[None], tensors['units'][1:]])
+    tensors['slots'][1:, 0] += 1
+
+
 def _other_length(about: dict, tensors: dict) -> None:
     about['state']['length'] += 1
 
@@ -362,6 +385,7 @@ def _newer_version(about: dict, tensors: dict) -> None:
     (_layer_missing, 'its tensors are not those of a stream'),
     (_slots_taken_twice, 'slots are taken twice'),
     (_unknown_unit, 'its slots are not those of its units'),
+    (_unit_of_nothing, '0 tokens are in 0 slots'),
     (_other_length, 'positions is torch.int64'),
     (_pending_missing, 'a waiting frame is not an image'),
     (_unknown_place, 'its place in the prompt is not one that there is'),
@@ -500,7 +524,14 @@ def test_the_same_weights_with_a_config_spelled_otherwise(whole: bytes, tmp_path
     (lambda model: setattr(model.config.vision_config, 'tokens_per_second', 4),
      'its model.tokens_per_second is 2.0 and not 4.0'),
     (lambda model: setattr(model.model.language_model.layers[0].input_layernorm,
-                           'variance_epsilon', 1e-3), 'its model.epsilon is')])
+                           'variance_epsilon', 1e-3), 'its model.epsilon is'),
+    (lambda model: setattr(model.model.visual.blocks[0].attn, 'num_heads', 1),
+     'its vision.heads is'),
+    (lambda model: model.model.visual.rotary_pos_emb.inv_freq.mul_(1.0001),
+     'its vision.rotation is'),
+    (lambda model: setattr(model.model.visual, 'window_size', 28), 'its vision.window is'),
+    (lambda model: setattr(model.model.visual, 'fullatt_block_indexes', []),
+     'its vision.full_attention is')])
 def test_what_changes_answers_does_not_load(change: Callable[[object], None], sentence: str,
                                             whole: bytes, tmp_path: pathlib.Path):
     """The values that the model works with, in a copy of it that is otherwise the same."""

@@ -206,3 +206,13 @@ def test_a_format_is_quoted_on_one_line_and_not_at_length() -> None:
     with pytest.raises(ImageError) as refused:
         decode_compressed(Compressed('\x1b[31m\n' + 'x' * 10**6, bytes(10)))
     assert str(refused.value).isprintable() and len(str(refused.value)) < 300
+
+
+def test_a_jpeg_of_very_many_scans_is_not_decoded() -> None:
+    """Each of a few bytes goes through the whole picture: a megabyte would take an hour."""
+    data = cv2.imencode('.jpg', RED, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
+    assert decode_compressed(Compressed('jpeg', data)).shape == RED.shape
+    last = data[data.rindex(b'\xff\xda') : -2]
+    bomb = data[:-2] + 55 * last + data[-2:]
+    with pytest.raises(ImageError, match='has 65 scans; at most 64 are decoded'):
+        decode_compressed(Compressed('jpeg', bomb))
