@@ -108,7 +108,7 @@ class AnswerDesk:
             self.questions.advance(request.opened)
             if request.opened.pieces is None and request.is_choice:
                 request.finish(self.questions.close(request.opened))
-        except Exception as error:
+        except BaseException as error:
             self._fail(request, error)
         else:
             self._tell(request)
@@ -128,7 +128,7 @@ class AnswerDesk:
             if opened.ended:
                 try:
                     request.finish(self.questions.close(opened))
-                except Exception as error:
+                except BaseException as error:
                     self._fail(request, error)
             else:
                 self._tell(request)
@@ -173,7 +173,7 @@ class AnswerDesk:
                     return request
         return None
 
-    def _fail(self, request: Request, error: Exception) -> None:
+    def _fail(self, request: Request, error: BaseException) -> None:
         """End a request with an error; one of the program is told besides."""
         request.fail(error)
         if as_stream_error(error).code is ErrorCode.INTERNAL:
@@ -183,7 +183,7 @@ class AnswerDesk:
         """Tell who wants to know the answer so far; a fault of theirs does not end it."""
         try:
             request.tell_progress()
-        except Exception as error:
+        except BaseException as error:
             self.on_fault(error)
 
     def _sweep(self) -> None:
@@ -195,7 +195,7 @@ class AnswerDesk:
             if opened is not None:
                 try:
                     self.questions.abandon(opened)
-                except Exception as error:
+                except BaseException as error:
                     # Nobody has it any more: what it holds is freed with it.
                     self.on_fault(error)
 
@@ -219,7 +219,7 @@ def _decode(rows: Sequence[tuple[AnswerDesk, Request]]) -> None:
     try:
         rows[0][0].questions.decode([request.opened for _, request in rows
                                      if request.opened is not None])
-    except Exception as error:
+    except BaseException as error:
         desks = list(dict.fromkeys(desk for desk, _ in rows))
         if len(desks) > 1:
             for desk in desks:

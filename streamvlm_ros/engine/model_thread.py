@@ -125,7 +125,7 @@ class ModelThread:
             # Rounds that bring nothing but faults come ever more seldom.
             self._pause = min(LONGEST_PAUSE, max(0.01, 2 * self._pause)) * self._faulty
         for stream in self._streams:
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(BaseException):
                 stream.end(not_active())
 
     def _round(self) -> None:
@@ -212,12 +212,12 @@ class ModelThread:
         """Do something for a stream; a fault that it does not deal with itself is counted."""
         try:
             return step()
-        except Exception as fault:
+        except BaseException as fault:
             self._blame(stream, fault)
             return None
 
     def _blame(self, stream: ServedStream, fault: BaseException) -> None:
         """Count a fault against a stream."""
         self._faulty = True
-        with contextlib.suppress(Exception):  # it may be what has failed
+        with contextlib.suppress(BaseException):  # it may be what has failed
             stream.fault(fault)

@@ -34,7 +34,7 @@ class Call(Generic[T]):
         self.future: Future[T] = Future()
         self._function = function
         self._result: T | None = None
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
 
     def run(self, engine: VideoStreamingInference) -> None:
         """Run the function, unless the caller has cancelled; the result is kept back."""
@@ -42,7 +42,7 @@ class Call(Generic[T]):
             return
         try:
             self._result = self._function(engine)
-        except Exception as error:
+        except BaseException as error:  # nothing ends the worker's thread
             self.error = error
 
     def hand_over(self) -> None:

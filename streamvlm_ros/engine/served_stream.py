@@ -144,7 +144,7 @@ class ServedStream:
                         self.intake.begin(self._info.stamp_ns or None)
                         self.intake.pending_frames = self._info.pending_frames
                     self._end_answers_of_old_epoch()
-            except Exception as error:
+            except BaseException as error:
                 self.fault(error)
             finally:
                 call.hand_over()
@@ -221,7 +221,7 @@ class ServedStream:
             self.counters.fault(f'A fault of the program was caught: {text}')
         if trace not in self._logged and len(self._logged) < MOST_LOGGED:
             self._logged.add(trace)
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(BaseException):
                 self._log(f'A fault of the program was caught; please report it.\n{trace}')
         if empty or not self.engine.is_consistent:
             self._start_over(text)
@@ -250,7 +250,7 @@ class ServedStream:
                     self.intake.put_back(frame)
                 self._blocked_by = tuple(weakref.ref(pin) for pin in self.engine.readers)
                 return False
-            except Exception as error:
+            except BaseException as error:
                 fault = as_stream_error(error)
                 if fault.code is ErrorCode.INTERNAL:
                     self.fault(error)
@@ -304,7 +304,7 @@ class ServedStream:
         self._pulse.doing('scoring watches')
         try:
             events = self.engine.score_watches()
-        except Exception as error:
+        except BaseException as error:
             if as_stream_error(error).code is ErrorCode.INTERNAL:
                 self.fault(error)
             else:
@@ -315,7 +315,7 @@ class ServedStream:
         for event in events:
             try:
                 tell(event)
-            except Exception as error:
+            except BaseException as error:
                 self.fault(error)
 
     def _end_answers_of_old_epoch(self) -> None:

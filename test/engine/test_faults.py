@@ -37,10 +37,12 @@ class Plan:
         """Fail nowhere, and note every name that is used."""
         self.seen: set[str] = set()
         self.name, self.after, self.times, self.raised = '', False, 0, 0
+        self.kind: type[BaseException] = FaultError
 
-    def arm(self, name: str, after: bool, times: int = 1) -> None:
+    def arm(self, name: str, after: bool, times: int = 1,
+            kind: type[BaseException] = FaultError) -> None:
         """Let the next calls of a name fail."""
-        self.name, self.after, self.times = name, after, times
+        self.name, self.after, self.times, self.kind = name, after, times, kind
 
     def passes(self, name: str, work: Any) -> Any:
         """Do some work under a name, or fail before or after it."""
@@ -50,10 +52,10 @@ class Plan:
             self.times -= 1
             self.raised += 1
         if fails and not self.after:
-            raise FaultError(name)
+            raise self.kind(name)
         result = work()
         if fails:
-            raise FaultError(name)
+            raise self.kind(name)
         return result
 
 
@@ -193,14 +195,14 @@ def test_the_call_sites_are_all_there_are():
         scene.worker.stop()
 
 
-@pytest.mark.parametrize('times', [1, 2])
-@pytest.mark.parametrize('after', [False, True])
+@pytest.mark.parametrize('after, times, kind', [
+    (False, 1, FaultError), (True, 1, FaultError), (False, 1, SystemExit), (False, 2, FaultError)])
 @pytest.mark.parametrize('site', SITES)
-def test_a_fault_ends_nothing_but_what_raised(site, after, times):
-    """Before the call has done anything or after it, once and twice in a row."""
+def test_a_fault_ends_nothing_but_what_raised(site, after, times, kind):
+    """Before the call has done anything or after it; an exit too; twice in a row."""
     scene = Scene()
     try:
-        scene.plan.arm(site, after, times)
+        scene.plan.arm(site, after, times, kind)
         ended = [future.exception() for future in scene.use()]
         scene.plan.arm('', False, 0)
         assert scene.plan.raised
@@ -210,7 +212,7 @@ def test_a_fault_ends_nothing_but_what_raised(site, after, times):
         assert len(errors) <= (3 if site == 'questions.decode' else times), errors
         assert all(error.code is ErrorCode.INTERNAL for error in errors), errors
         assert scene.worker.status().internal_faults >= 1
-        assert scene.logged and 'FaultError' in scene.logged[0]
+        assert scene.logged and kind.__name__ in scene.logged[0]
         # A frame is tried twice; after that it is lost, as the first one shown was.
         twice = site == 'engine.append_frame' and times == 2 and not after
         scene.check(lost=8 if twice else None)

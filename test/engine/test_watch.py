@@ -128,9 +128,9 @@ def test_watching_is_one_pass_a_chunk_and_leaves_the_stream_alone(monkeypatch):
                               alone._stream.cache.content(layer)):
             assert torch.equal(one, other)
     assert watching.ask('What?', 6)[0] == alone.ask('What?', 6)[0]
-    # The question has prefilled the whole pair that waited: that is news for the watches.
-    watching.score_watches()
-    assert {watch.stamp_ns for watch in watching.watches()} == {10 * SECOND}
+    # What waited was in the question's own branch: no news for the watches.
+    assert watching.score_watches() == []
+    assert {watch.stamp_ns for watch in watching.watches()} == {8 * SECOND}
 
 
 def test_a_frame_of_another_size_closes_the_chunk_before_it():
@@ -206,8 +206,8 @@ def test_what_cannot_be_watched_is_refused(question, choices, how, sentence):
 
 
 def test_there_is_a_bound_to_watches():
-    """As each costs something behind every chunk."""
-    watching = engine(frames=0)
+    """As each costs something after every chunk."""
+    watching = engine(frames=0, max_watch_tokens=16384)
     for _ in range(MAX_WATCHES):
         watching.watch('Which?', CHOICES)
     with pytest.raises(StreamError, match='remove one'):
