@@ -89,7 +89,8 @@ class Packer:
         step = spec.chunk_frames // 2 if spec.append or spec.memory.evicts else 1
         trunk = Trunk(self.prompt, self.rule, spec.memory)
         for first in range(0, len(times_ns), step):
-            trunk.prefill(times_ns[first:first + step], rows, columns, spec.append)
+            chunk = times_ns[first:first + step]
+            trunk.prefill(chunk, rows, columns, spec.append, waits=len(chunk) < step)
         return trunk
 
     def pack(self, spec: ClipSpec, every_choice: bool = False) -> Clip:

@@ -99,8 +99,16 @@ class Trunk:
         self.gone: list[int] = []
         self.stops: list[Stop] = []
 
-    def prefill(self, times_ns: Sequence[int], rows: int, columns: int, append: bool) -> None:
-        """Take a chunk of temporal patches."""
+    def prefill(self, times_ns: Sequence[int], rows: int, columns: int, append: bool,
+                waits: bool = False) -> None:
+        """
+        Take a chunk of temporal patches.
+
+        One that `waits` for its chunk to fill is in a question's branch only: nothing goes for it,
+        and nothing can come after it.
+        """
+        if not waits and self._state.last_cache_position > self._largest:
+            self._count_anew()
         prompt, place = self._prompt, self._place
         first = self.stops[-1].patches if self.stops else 0
         part = VideoPart(Grid(len(times_ns), rows, columns), tuple(times_ns))
@@ -110,15 +118,17 @@ class Trunk:
         frames = [Frame(_NO_IMAGE, t, t, number=first + i) for i, t in enumerate(times_ns)]
         labels = chunk_labels(self._memory, prompt, place, opening, frames, part.grid, closing)
         self._clock += 1
-        before = self._cache.units
-        self._memory.make_room(len(ids), part.times_ns, goes_on=not opening)
-        self._note_gone(before)
-        self._state = dataclasses.replace(self._state, length=self._cache.length)
+        if not waits:
+            before = self._cache.units
+            self._memory.make_room(len(ids), part.times_ns, goes_on=not opening)
+            self._note_gone(before)
+            self._state = dataclasses.replace(self._state, length=self._cache.length)
         positions, self._state = self._rule.place(self._state, ids, [part])
-        self._cache.reserve(len(ids))
-        self._cache.advance(len(ids))
-        self._cache.label(labels, positions)
-        self._memory.segment += bool(opening)
+        if not waits:
+            self._cache.reserve(len(ids))
+            self._cache.advance(len(ids))
+            self._cache.label(labels, positions)
+            self._memory.segment += bool(opening)
         self._place = Place.USER_TURN if append else Place.VIDEO
         if not self.ids:
             self._prefix = slice(0, len(opening))
@@ -126,7 +136,7 @@ class Trunk:
         self.positions = torch.cat([self.positions, self._on_paper(positions)], dim=1)
         self.when += [self._clock] * len(ids)
         self.gone += [NEVER] * len(ids)
-        if self._state.last_cache_position > self._largest:
+        if not waits and self._state.last_cache_position > self._largest * 4 // 3:
             self._count_anew()
         oldest = self._memory.oldest
         self.stops.append(Stop(first + len(times_ns), oldest.frame if oldest else first,
@@ -149,7 +159,7 @@ class Trunk:
             self.gone[start:start + unit.tokens] = [self._clock] * unit.tokens
 
     def _count_anew(self) -> None:
-        """Count positions anew as the engine does before the next chunk or question."""
+        """Count positions anew, as the engine does."""
         self._clock += 1
         before, moved = self._cache.units, self._moved
         self._state = settle(self._memory, self._state, self._rotation, self._largest)
