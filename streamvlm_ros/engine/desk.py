@@ -8,7 +8,7 @@ import collections
 from collections.abc import Callable, Sequence
 import time
 
-from streamvlm_ros.engine.errors import as_stream_error, ErrorCode, StreamError
+from streamvlm_ros.engine.errors import ErrorCode, StreamError
 from streamvlm_ros.engine.open_question import OpenQuestion
 from streamvlm_ros.engine.questions import Questions
 from streamvlm_ros.engine.requests import Request
@@ -34,7 +34,7 @@ class AnswerDesk:
     """
 
     def __init__(self, questions: Questions, on_fault: Callable[[BaseException], None]) -> None:
-        """Begin with no requests; ``on_fault`` is told of what a request's end does not tell."""
+        """Begin with no requests; ``on_fault`` is told of every error."""
         self.questions = questions
         self.on_fault = on_fault
         self._waiting: collections.deque[Request] = collections.deque()
@@ -174,10 +174,9 @@ class AnswerDesk:
         return None
 
     def _fail(self, request: Request, error: BaseException) -> None:
-        """End a request with an error; one of the program is told besides."""
+        """End a request with an error, which may be more than the request's."""
         request.fail(error)
-        if as_stream_error(error).code is ErrorCode.INTERNAL:
-            self.on_fault(error)
+        self.on_fault(error)
 
     def _tell(self, request: Request) -> None:
         """Tell who wants to know the answer so far; a fault of theirs does not end it."""
@@ -227,8 +226,7 @@ def _decode(rows: Sequence[tuple[AnswerDesk, Request]]) -> None:
         else:
             for _, request in rows:
                 request.fail(error)
-            if as_stream_error(error).code is ErrorCode.INTERNAL:
-                desks[0].on_fault(error)
+            desks[0].on_fault(error)
 
 
 def _too_late(request: Request, stale: bool) -> StreamError:

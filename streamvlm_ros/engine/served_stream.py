@@ -135,7 +135,7 @@ class ServedStream:
             newest = self._info.stamp_ns
             try:
                 call.run(self.engine)
-                if call.error and as_stream_error(call.error).code is ErrorCode.INTERNAL:
+                if call.error:
                     self.request_fault(call.error)
                 self._refresh()
                 if self.engine.epoch != self._epoch or self._info.stamp_ns != newest:
@@ -210,8 +210,12 @@ class ServedStream:
         self._caught(error, empty=self._faults % FAULTS_UNTIL_RESET == 0)
 
     def request_fault(self, error: BaseException) -> None:
-        """Do the same for a fault that has ended a request; however many, the memory stays."""
-        self._caught(error, empty=False)
+        """Look at what has ended a request: whether it is a fault, or has damaged the memory.
+
+        However many come, the memory stays where it is whole.
+        """
+        if as_stream_error(error).code is ErrorCode.INTERNAL or not self.engine.is_consistent:
+            self._caught(error, empty=False)
 
     def _caught(self, error: BaseException, empty: bool) -> None:
         text = str(as_stream_error(error))
@@ -252,7 +256,7 @@ class ServedStream:
                 return False
             except BaseException as error:
                 fault = as_stream_error(error)
-                if fault.code is ErrorCode.INTERNAL:
+                if fault.code is ErrorCode.INTERNAL or not self.engine.is_consistent:
                     self.fault(error)
                     if self.engine.frames_taken == taken:
                         continue  # once more: it may have been no fault of the frame's

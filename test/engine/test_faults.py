@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from random_models import random_clip
 from test_memory import stream
+import torch
 
 from streamvlm_ros.engine import ErrorCode, StreamError, StreamWorker
 
@@ -271,6 +272,37 @@ def test_a_memory_that_a_fault_has_damaged_is_emptied():
         assert scene.answer(scene.worker) == fresh.ask_choice('Which?', CHOICES).probabilities
     finally:
         scene.worker.stop()
+
+
+def test_a_device_that_fails_while_keys_are_rotated_costs_the_memory(monkeypatch):
+    """They are rotated in place: half of it is nothing to go on with, whatever the error was."""
+    engine = stream(chunk_frames=2, capacity=300, rebase_position=60)
+    worker = StreamWorker(engine)
+    turn = type(engine.model.rotation).turn
+    failing = iter([True])
+
+    def broken(self, *args):
+        rotate = turn(self, *args)
+
+        def once(keys):
+            rotate(keys)
+            for _ in failing:
+                raise torch.OutOfMemoryError('no room')
+
+        return once
+
+    monkeypatch.setattr(type(engine.model.rotation), 'turn', broken)
+    worker.start()
+    try:
+        for index in range(2 * len(FRAMES)):
+            worker.submit_frame(FRAMES[index % len(FRAMES)], (1 + index) * 10**9)
+        wait(lambda: not worker.status().frames_waiting)
+        status = worker.status()
+        assert next(failing, None) is None and status.memory_losses == status.epoch == 1
+        assert status.frames_ingested == 2 * len(FRAMES) and engine.is_consistent
+        assert until(worker.ask('What?', max_new_tokens=2)).epoch == 1
+    finally:
+        worker.stop()
 
 
 def test_not_even_an_exit_ends_the_thread(monkeypatch):
