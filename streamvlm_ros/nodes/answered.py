@@ -19,6 +19,9 @@ from streamvlm_ros.nodes.texts import quoted, sentence
 # Longest texts of a request, in characters. Questions and choices are bounded in tokens, by the
 # engine.
 LONGEST = {'name': 255, 'path': 4096}
+# Most items of a request about parameters; rclpy goes through all, and nobody else is served.
+MOST_ITEMS = 256
+LISTS = ('parameters', 'names', 'prefixes')
 
 
 def answer_always(service: Service[Any, Any], faults: Faults) -> None:
@@ -55,7 +58,7 @@ def answered(
 
 
 def check_request(request: Any) -> None:
-    """Refuse a request whose name or path is too long, or that has a value of no type.
+    """Refuse a request whose name, path or list is too long, or that has a value of no type.
 
     Nobody has looked at it before; rclpy raises where a parameter's type is none.
 
@@ -69,6 +72,13 @@ def check_request(request: Any) -> None:
             raise StreamError(
                 ErrorCode.INVALID_REQUEST,
                 f'The {name} has {len(text)} characters; give at most {most}.',
+            )
+    for name in LISTS:
+        number = len(getattr(request, name, ()))
+        if number > MOST_ITEMS:
+            raise StreamError(
+                ErrorCode.INVALID_REQUEST,
+                f'The request has {number} {name}; give at most {MOST_ITEMS} at once.',
             )
     for parameter in getattr(request, 'parameters', ()):
         if parameter.value.type > ParameterType.PARAMETER_STRING_ARRAY:
@@ -89,7 +99,7 @@ def refusal(request: Any, response: Any, error: StreamError) -> Any:
     if 'message' in fields:
         response.message = refused.reason
     elif 'results' in fields:  # of set_parameters: one for each
-        response.results = [refused for _ in request.parameters]
+        response.results = [refused for _ in request.parameters[:MOST_ITEMS]]
     elif 'result' in fields and isinstance(response.result, SetParametersResult):
         response.result = refused
     return response

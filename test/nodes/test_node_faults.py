@@ -16,7 +16,13 @@ pytest.importorskip('streamvlm_ros.msg', reason='the interfaces are not built: r
 
 from builtin_interfaces.msg import Time
 from rcl_interfaces.msg import Parameter, ParameterValue
-from rcl_interfaces.srv import SetParameters, SetParametersAtomically
+from rcl_interfaces.srv import (
+    DescribeParameters,
+    GetParameters,
+    ListParameters,
+    SetParameters,
+    SetParametersAtomically,
+)
 from rclpy.action import CancelResponse, GoalResponse
 from std_srvs.srv import Trigger
 from test_diagnostics import worker_status
@@ -98,6 +104,16 @@ def test_a_service_that_raises_answers(callback: Callable[..., Any]) -> None:
             SetParameters.Response(),
             'a value of the type 10',
         ),
+        (
+            SetParameters.Request(parameters=[Parameter()] * 257),
+            SetParameters.Response(),
+            'The request has 257 parameters; give at most 256',
+        ),
+        (
+            SetParametersAtomically.Request(parameters=[Parameter()] * 257),
+            SetParametersAtomically.Response(),
+            'give at most 256',
+        ),
     ],
 )
 def test_what_is_too_long_or_no_type_is_not_handed_on(
@@ -106,6 +122,18 @@ def test_what_is_too_long_or_no_type_is_not_handed_on(
     faults = Faults(lambda _: None)
     assert words in str(run(answered(broken, faults, 'The service')(request_, response)))
     assert not faults.count
+
+
+@pytest.mark.parametrize(
+    ('kind', 'field'),
+    [(GetParameters, 'names'), (DescribeParameters, 'names'), (ListParameters, 'prefixes')],
+)
+def test_parameters_are_told_of_a_few_at_a_time(kind: Any, field: str) -> None:
+    called = []
+    serve = answered(lambda _, response: called.append(1) or response, Faults(print), 'It')
+    for number in (256, 257):
+        run(serve(kind.Request(**{field: ['model'] * number}), kind.Response()))
+        assert called == [1]
 
 
 class Handle:
