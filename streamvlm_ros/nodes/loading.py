@@ -20,7 +20,9 @@ from streamvlm_ros.engine import (
     VideoStreamingInference,
     warm_up,
 )
+from streamvlm_ros.nodes.parameter import LONGEST
 from streamvlm_ros.nodes.parameters import stream_settings
+from streamvlm_ros.nodes.texts import sentence
 
 BITS = {'int8': 8, 'int4': 4}
 
@@ -54,7 +56,7 @@ def load_engines(
     path = resolve_model(each[0]['model'])
     spread = device if device == BALANCED else None
     where = f'over {torch.cuda.device_count()} GPUs' if spread else f'on {device}'
-    log(f'Loading {path} as {str(dtype).removeprefix("torch.")} {where}.')
+    log(f'Loading {sentence(path, LONGEST)} as {str(dtype).removeprefix("torch.")} {where}.')
     began = time.monotonic()
     model = StreamQwenModel.from_pretrained(path, dtype=dtype, device_map=spread)
     target = None if spread else device

@@ -31,6 +31,7 @@ from streamvlm_ros.nodes.parameters import check_values
 from streamvlm_ros.nodes.reports import Condition
 from streamvlm_ros.nodes.serving_node import ServingNode
 from streamvlm_ros.nodes.stream_interfaces import StreamInterfaces
+from streamvlm_ros.nodes.texts import sentence
 from streamvlm_ros.nodes.transitions import call_in_executor, Transitions
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -39,6 +40,7 @@ UNCONFIGURED = 'The node has no model; configure and activate it (ros2 lifecycle
 LOADING = 'The model is still being loaded; ask again when ~/status says so.'
 INACTIVE = 'The node is inactive; activate it (ros2 lifecycle set) and ask again.'
 FINALIZED = 'The node was shut down; start it anew.'
+LONGEST_FAULT = 8192  # characters in the log
 
 
 class StreamNode(LifecycleNodeMixin, ServingNode):
@@ -119,7 +121,8 @@ class StreamNode(LifecycleNodeMixin, ServingNode):
             self._build()
         except Exception as error:
             expected = isinstance(error, (StreamError, OSError, ValueError))
-            fault = ' '.join((str(error) if expected else repr(error)).split())
+            # A model's path and files are others' texts.
+            fault = sentence(str(error) if expected else repr(error), LONGEST_FAULT)
         else:
             self._enter(INACTIVE)
             return SUCCESS
@@ -133,7 +136,9 @@ class StreamNode(LifecycleNodeMixin, ServingNode):
         try:
             topics = self._in_executor(lambda: [each.subscribe() for each in self._streams])
         except Exception as error:  # QoS overrides that are no QoS, for instance
-            self.get_logger().error(f'The images cannot be subscribed to: {error}')
+            self.get_logger().error(
+                sentence(f'The images cannot be subscribed to: {error}', LONGEST_FAULT)
+            )
             self._in_executor(self._unsubscribe)
             return FAILURE
         for stream in self._streams:

@@ -105,6 +105,11 @@ def test_walk(node: NodeProcess, camera: Camera, model_folder: pathlib.Path) -> 
     sentence = 'The model folder /no/such/folder does not exist'
     assert sentence in node.log()
     camera.wait_status(lambda status: status.last_error.startswith(sentence))
+    # Nor is one that would drive the terminal.
+    assert set_parameter(camera, 'model', '/no\x1b[31mEVIL\n[INFO] forged') == ''
+    assert not change(camera, CONFIGURE)
+    assert 'EVIL [INFO] forged does not exist' in node.log()
+    assert '\x1b[31mEVIL' not in node.log() and '\n[INFO] forged' not in node.log()
     # One that is.
     assert set_parameter(camera, 'model', str(model_folder)) == ''
     assert 'must be one of queue, reject, preempt' in set_parameter(camera, 'goal_policy', 'mine')
