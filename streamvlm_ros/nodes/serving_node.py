@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""A node whose services, rclpy's own among them, hold the requests that come together."""
+"""A node whose services, those of its parameters among them, hold what comes together."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ SERVICE_DEPTH = 4000
 
 
 class ServingNode(Node):
-    """A node with a deep queue before every service: of parameters and of the lifecycle too."""
+    """A node with a deep queue before every service, those of parameters too.
+
+    Not those of the lifecycle: rcl makes them itself, with a depth of 10.
+    """
 
     def create_service(self, *args: Any, **kwargs: Any) -> Any:
         """Do as rclpy's node does, but for the depth of the queue."""

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import signal
 
@@ -60,6 +61,10 @@ def test_saved_killed_loaded(
         assert saved.bytes == (folder / 'stream.safetensors').stat().st_size
         assert saved.frames == 11
         check_refused(camera, folder)
+        # A name that is no text, by a link: no response could carry it as it is.
+        (folder / os.fsdecode(b'\xff')).mkdir()
+        (folder / 'link').symlink_to(os.fsdecode(b'\xff'))
+        assert camera.save('link/stream').path == f'{folder}/\ufffd/stream.safetensors'
         assert ask(camera) == before
         publish(camera, 11, 16)
         later = ask(camera)
