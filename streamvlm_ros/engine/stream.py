@@ -154,7 +154,8 @@ class FrameStream:
                 frames = [*self.pending, left[-1]]
             paired = left[-1]
             left = []
-        if frames and self.state.last_cache_position > self._largest:
+        if self.put_off or (frames and self.state.last_cache_position > self._largest):
+            # What was put off comes first: time that passes without a chunk counts from there.
             self._count_anew()
         if frames:
             self._prefill(frames)

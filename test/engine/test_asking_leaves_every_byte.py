@@ -172,3 +172,29 @@ def test_a_stream_that_cannot_hold_a_turn_refuses_it_before_it_is_answered():
     with pytest.raises(StreamError):
         engine.ask('What? ' * 20, 60, update_state=True)
     assert everything(engine) == before
+
+
+@pytest.mark.parametrize('seed', [1, 2, 10])
+def test_time_that_passes_without_a_chunk_counts_after_what_was_put_off(seed):
+    """Still frames while an answer keeps positions from being counted anew: they wait for it."""
+    rng = random.Random(seed)
+    settings = {'chunk_frames': rng.choice((2, 4)), 'capacity': rng.choice((160, 300)),
+                'rebase_position': rng.choice((60, 110)), 'skip_static': 4.0}
+    quiet, engine = stream(**settings), stream(**settings)
+    asker, second, shown, put_off = Asker(engine, seed), 0.0, None, 0
+    for i in range(120):
+        if shown is None or rng.random() < 0.4:
+            shown = random_clip(1000 * seed + i, 1, 56, 56)[0]
+        second += rng.choice((0.5, 0.5, 1.0, 8.0, 30.0))
+        quiet.append_frame(shown, second)
+        if i and not asker.open and rng.random() < 0.5 and not engine.questions.must_wait:
+            asker.open.append(engine.questions.open('What?', 50))
+        asker.append(shown, second)
+        put_off += engine._stream.put_off
+        if asker.open and rng.random() < 0.15:
+            engine.questions.abandon(asker.open.pop())
+        if not engine.readers:
+            engine._stream.catch_up()
+        if not engine._stream.put_off:
+            assert everything(engine) == everything(quiet)
+    assert put_off
