@@ -130,10 +130,17 @@ class StreamCache:
         self._reclaim()
         held = [span for unit, _ in self._held for span in unit.spans]
         held += [span for unit in dropped if unit.born < newest for span in unit.spans]
-        left = [unit for unit in self.units if unit not in dropped] if dropped else self.units
-        spans = self._ring.following(
-            _end_of(left), tokens, tuple(span for unit in dropped for span in unit.spans))
+        spans = self._following(tokens, dropped)
         return count(spans) == tokens and not overlap(spans, held)
+
+    def takes_from(self, tokens: int, gone: Iterable[Unit]) -> bool:
+        """Tell whether the next tokens take slots that these units have, which are cached still.
+
+        A reader that comes now holds them too.
+        """
+        dropped = set(gone)
+        return overlap(self._following(tokens, dropped),
+                       [span for unit in dropped for span in unit.spans])
 
     @staticmethod
     def still_read() -> StillReadError:
@@ -258,6 +265,12 @@ class StreamCache:
         self.units = tuple(units)
         self.spans = complement(self._ring.free, self.capacity)
         self.length = count(self.spans)
+
+    def _following(self, tokens: int, dropped: set[Unit]) -> Spans:
+        """Return the slots of the next tokens if some units were dropped."""
+        left = [unit for unit in self.units if unit not in dropped] if dropped else self.units
+        return self._ring.following(
+            _end_of(left), tokens, tuple(span for unit in dropped for span in unit.spans))
 
     def _reclaim(self) -> None:
         """Forget what was dropped and is under no open pin any more."""

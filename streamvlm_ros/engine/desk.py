@@ -8,7 +8,7 @@ import collections
 from collections.abc import Callable, Sequence
 import time
 
-from streamvlm_ros.engine.errors import ErrorCode, StreamError
+from streamvlm_ros.engine.errors import ErrorCode, StillReadError, StreamError
 from streamvlm_ros.engine.open_question import OpenQuestion
 from streamvlm_ros.engine.questions import Questions
 from streamvlm_ros.engine.requests import Request
@@ -128,6 +128,8 @@ class AnswerDesk:
             if opened.ended:
                 try:
                     request.finish(self.questions.close(opened))
+                except StillReadError:
+                    continue  # its turn is kept when another answer has ended
                 except BaseException as error:
                     self._fail(request, error)
             else:

@@ -24,6 +24,8 @@ class StreamMemory:
     Attributes:
         cache: what it decides about.
         evicted_tokens: tokens that went since ``clear``.
+        held_up: the last tokens found no room as open answers read what was to go for them, and
+            any answer that is opened now would hold them up too.
         segment: number of the newest vision segment.
         turn: number of the newest kept turn.
 
@@ -41,6 +43,7 @@ class StreamMemory:
     def clear(self) -> None:
         """Forget what was counted."""
         self.evicted_tokens = 0
+        self.held_up = False
         self.segment = -1
         self.turn = -1
 
@@ -87,9 +90,11 @@ class StreamMemory:
                 while answers are open.  Nothing went.
 
         """
+        self.held_up = False
         self.check(tokens)
         gone = self._to_go(tokens, times_ns, goes_on)
         if not self.cache.has_room(tokens, gone):
+            self.held_up = self.cache.takes_from(tokens, gone)
             raise self.cache.still_read()
         self.let_go(gone)
 

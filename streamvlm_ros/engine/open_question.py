@@ -23,6 +23,8 @@ class OpenQuestion:
         branch: what it sees, and where its own tokens go.
         update_state: whether question and answer are to be kept in the stream.
         ids: the branch's ids, down to where the answer begins.
+        fed: all of it is in the branch, which reads nothing of the stream any more.
+        epoch: of the stream, when it was asked.
         chunk: the part of them for frames that wait for their chunk to fill, if there are any.
 
     """
@@ -34,13 +36,13 @@ class OpenQuestion:
         self.pieces: Generator[None, None, Answering | Choice] | None = None
         self.answering: Answering | None = None
         self.branch = branch
-        self.update_state = False
+        self.update_state = self.fed = False
         self._question = question
         self.ids, self.chunk = ids, chunk
         self._prompt_tokens = stream.state.length + len(ids)
         self._began = began
         self._oldest_stamp_ns, self._newest = stream.oldest_stamp_ns, stream.newest
-        self._frames, self._epoch = stream.frames_held, stream.epoch
+        self._frames, self.epoch = stream.frames_held, stream.epoch
         self._ttft = 0.0
         self._choice: Choice | None = None
 
@@ -73,4 +75,4 @@ class OpenQuestion:
             time_to_first_token=self._ttft,
             total_time=time.perf_counter() - self._began,
             stamp_ns=self._newest.stamp_ns, frame_id=self._newest.frame_id,
-            oldest_stamp_ns=self._oldest_stamp_ns, frames=self._frames, epoch=self._epoch)
+            oldest_stamp_ns=self._oldest_stamp_ns, frames=self._frames, epoch=self.epoch)

@@ -17,7 +17,7 @@ from streamvlm_ros.engine.answering import (
     Sampling,
 )
 from streamvlm_ros.engine.branch import Branch
-from streamvlm_ros.engine.errors import ErrorCode, StreamError
+from streamvlm_ros.engine.errors import ErrorCode, StillReadError, StreamError
 from streamvlm_ros.engine.model import StreamQwenModel
 from streamvlm_ros.engine.open_question import OpenQuestion
 from streamvlm_ros.engine.pieces import BranchPrompt, ChoicePrompt, finish
@@ -44,9 +44,10 @@ class Questions:
     def must_wait(self) -> bool:
         """Whether no question should be opened until an open one has ended.
 
-        Positions are to be counted anew, which no branch may see happen.
+        Positions are to be counted anew, which no branch may see happen.  Or a chunk or a turn
+        waits for slots that a new branch would hold as well: it would wait without end.
         """
-        return self._stream.put_off and self._stream.cache.pinned
+        return (self._stream.put_off and self._stream.cache.pinned) or self._stream.memory.held_up
 
     def open(self, question: str, max_new_tokens: int = 128, update_state: bool = False,
              sampling: Sampling = GREEDY, began: float | None = None) -> OpenQuestion:
@@ -120,16 +121,30 @@ class Questions:
 
     @torch.inference_mode()
     def close(self, opened: OpenQuestion, finish_reason: str = '') -> Answer:
-        """Return the answer and free its branch; with ``update_state``, keep its turn."""
+        """Return the answer and free its branch; with ``update_state``, keep its turn.
+
+        Raises:
+            StreamError: OUT_OF_MEMORY; nothing is kept, and the branch is freed.  A
+                StillReadError: other open answers read what goes for the turn.  All is as it
+                was; it can be closed when one of them has ended.
+
+        """
         try:
             if opened.update_state and opened.answering is not None:
                 self._keep(opened, opened.answering)
-            return opened.answer(finish_reason=finish_reason)
-        finally:
+            answer = opened.answer(finish_reason=finish_reason)
+        except StillReadError:
+            raise
+        except BaseException:
             self.abandon(opened)
+            raise
+        self.abandon(opened)
+        return answer
 
     def abandon(self, opened: OpenQuestion) -> None:
         """Free what an open question holds; nothing of it is kept.  May be called again."""
+        if opened.update_state:
+            self._stream.memory.held_up = False
         if opened.pieces is not None:
             opened.pieces.close()
         opened.branch.close()
@@ -209,12 +224,17 @@ class Questions:
     def _keep(self, opened: OpenQuestion, answering: Answering) -> None:
         """Make an answered branch part of the stream."""
         branch, end = opened.branch, self._prompt.turn_end
-        if answering.tokens[-1] != end[0]:
-            # The last token drawn was never fed.
-            feed_last_tokens(self.model, [answering])
-        branch.prefill(end)
-        # What only this answer still read makes room for its turn.
-        branch.context.let_go()
+        if not opened.fed:  # once, however often it has to wait for room
+            if answering.tokens[-1] != end[0]:
+                # The last token drawn was never fed.
+                feed_last_tokens(self.model, [answering])
+            branch.prefill(end)
+            # What only this answer still read makes room for its turn.
+            branch.context.let_go()
+            opened.fed = True
+        if opened.epoch != self._stream.epoch:
+            raise StreamError(ErrorCode.RESET_DURING_ANSWER,
+                              'The stream was reset while the answer was given; ask again.')
         # An answer's token has a text token's place, whatever the model has drawn.
         answer = end[:1] * (branch.context.tail.length - len(opened.ids))
         self._stream.keep_turn(opened.chunk, [*opened.ids, *answer], branch.context.tail)

@@ -101,6 +101,7 @@ class FrameStream:
                 except that what had to go for the chunk may be gone.
 
         """
+        self.memory.held_up = False
         if self.pending and frame.size != self.pending[-1].size:
             self.flush(complete=True)
         temporal = self.pixels.temporal_patch_size
@@ -237,7 +238,7 @@ class FrameStream:
             tail: their keys and values.
 
         Raises:
-            StreamError: OUT_OF_MEMORY; nothing was kept.
+            StreamError: OUT_OF_MEMORY; nothing was kept.  A StillReadError: nothing was kept yet.
 
         """
         place, segment = self.place, self.memory.segment

@@ -198,3 +198,41 @@ def test_time_that_passes_without_a_chunk_counts_after_what_was_put_off(seed):
         if not engine._stream.put_off:
             assert everything(engine) == everything(quiet)
     assert put_off
+
+
+def test_a_turn_is_kept_where_another_answer_reads_what_goes_for_it():
+    """It waits until that one has ended, and the stream is then that of its twin."""
+    quiet, engine = stream(chunk_frames=2, capacity=110), stream(chunk_frames=2, capacity=110)
+    for i, image in enumerate(random_clip(1, 21, 56, 56)):
+        quiet.append_frame(image, float(i))
+        engine.append_frame(image, float(i))
+    expected, _ = quiet.ask('Keep this?', 2, update_state=True)
+    other = engine.questions.open('What?', 100)
+    kept = engine.questions.open('Keep this?', 2, True)
+    while not kept.ended:
+        engine.questions.decode([kept])
+    for _ in range(2):
+        with pytest.raises(StillReadError):
+            engine.questions.close(kept)
+        assert engine.questions.must_wait
+    engine.questions.abandon(other)
+    assert engine.questions.close(kept).text == expected
+    assert everything(engine) == everything(quiet) and not engine.questions.must_wait
+    assert not engine.readers
+
+
+def test_a_turn_that_waits_for_room_is_not_kept_in_another_stream():
+    """A reset in between ends it."""
+    engine = stream(chunk_frames=2, capacity=110)
+    for i, image in enumerate(random_clip(1, 21, 56, 56)):
+        engine.append_frame(image, float(i))
+    other = engine.questions.open('What?', 100)
+    kept = engine.questions.open('Keep this?', 1, True)
+    with pytest.raises(StillReadError):
+        engine.questions.close(kept)
+    engine.reset()
+    before = everything(engine)
+    with pytest.raises(StreamError, match='reset'):
+        engine.questions.close(kept)
+    engine.questions.abandon(other)
+    assert everything(engine) == before

@@ -388,6 +388,36 @@ def test_positions_are_counted_anew_however_many_ask(monkeypatch):
     busy.stop()
 
 
+@pytest.mark.parametrize('policy', ['frames_first', 'answers_first', 'balanced'])
+def test_frames_are_taken_however_many_ask(policy, monkeypatch):
+    """Where every answer holds what goes for the next chunk, new questions wait for the chunk."""
+    never_stopping(monkeypatch)
+    busy = StreamWorker(engine(capacity=120, chunk_frames=8), policy=policy)
+    busy.start()
+    frames = random_clip(1, 64, 56, 56)
+    for i, frame in enumerate(frames[:40]):
+        busy.submit_frame(frame, (i + 1) * SECOND)
+    busy.ask('Full?', max_new_tokens=1, after_ns=40 * SECOND).result(PATIENCE)
+    taken, asked = threading.Event(), []
+
+    def ask(tokens: int) -> None:
+        if not taken.is_set() and len(asked) < 300:
+            asked.append(busy.ask('What?', max_new_tokens=tokens))
+            asked[-1].add_done_callback(lambda future: ask(tokens))
+
+    for tokens in (5, 7, 9):  # one is open whenever another ends
+        ask(tokens)
+    for i, frame in enumerate(frames[40:], start=40):
+        busy.submit_frame(frame, (i + 1) * SECOND)
+    busy.ask('Now?', max_new_tokens=1, after_ns=64 * SECOND).result(PATIENCE)
+    taken.set()
+    assert len(asked) < 150
+    for each in asked:
+        assert each.result(PATIENCE).completion_tokens
+    assert busy.status().frames_ingested == 64
+    busy.stop()
+
+
 def test_more_questions_than_places_are_all_answered(worker, monkeypatch):
     """What has no place in the batch waits for one."""
     most = []
