@@ -189,7 +189,10 @@ class ServedStream:
             now = (self._state(), self._info.epoch, self.counters.last_error)
         changed, self._told = now != self._told, now
         if changed and self._on_change:
-            self._on_change()
+            try:
+                self._on_change()
+            except BaseException as error:
+                self.request_fault(error)
 
     def end(self, error: StreamError) -> None:
         """Serve it no more: everything that is open ends with the error."""
@@ -320,7 +323,7 @@ class ServedStream:
             try:
                 tell(event)
             except BaseException as error:
-                self.fault(error)
+                self.request_fault(error)  # theirs who are told: nothing of it lies in the memory
 
     def _end_answers_of_old_epoch(self) -> None:
         if self.engine.epoch != self._epoch:

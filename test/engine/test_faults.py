@@ -250,6 +250,21 @@ def test_a_fault_that_stays_ends_when_it_ends(site):
         scene.worker.stop()
 
 
+def test_who_is_told_can_raise_for_good_and_cost_no_memory():
+    """Several watches change after one chunk, and nobody can be told."""
+    scene = Scene()
+    try:
+        for name in 'abc':
+            until(scene.worker.watch('Is it?', CHOICES[:2], threshold=0.01, hold=1, name=name))
+        scene.plan.arm('callback.on_watch_event', False, 10**9)
+        scene.show(8)
+        assert scene.plan.raised >= 3 and scene.worker.status().internal_faults >= 3
+        scene.plan.arm('', False, 0)
+        scene.check()
+    finally:
+        scene.worker.stop()
+
+
 def test_a_memory_that_a_fault_has_damaged_is_emptied():
     """What does not fit together is not gone on with."""
     scene = Scene()
