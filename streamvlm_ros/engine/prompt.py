@@ -187,6 +187,12 @@ class Prompt:
         return self._tokenizer.decode(list(tokens), skip_special_tokens=True).strip()
 
     def _ids(self, text: str) -> list[int]:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise StreamError(ErrorCode.INVALID_REQUEST,
+                              'The text has half of a surrogate pair, which is not text; leave '
+                              'it out.') from error
         return self._tokenizer.encode(text, add_special_tokens=False)
 
     @staticmethod

@@ -195,3 +195,12 @@ def test_a_timeout_ends_a_prefill_at_the_next_piece():
         worker.stop()
     assert len(set(map(id, pieces))) == 2 and sum(each is pieces[0] for each in pieces) == 2
     assert not engine.readers
+
+
+@pytest.mark.parametrize('what', ASK)
+def test_half_of_a_surrogate_pair_is_not_text(what):
+    """It is the caller's fault, not one of the program."""
+    engine, _ = shown()
+    with pytest.raises(StreamError, match='surrogate') as caught:
+        ASK[what](engine, '\ud83d ' * 26)
+    assert caught.value.code is ErrorCode.INVALID_REQUEST
