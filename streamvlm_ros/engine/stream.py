@@ -297,9 +297,9 @@ class FrameStream:
                 ErrorCode.BUSY, 'Positions are to be counted anew, which waits until the open '
                 'answers have ended; new frames are taken then. Ask for shorter answers.')
         # Keys are rotated in place: a fault in the midst of it leaves nothing to go on with.
-        self._rotating = True
+        damaged, self._rotating = self._rotating, True
         self.state = settle(self.memory, self.state, self._model.rotation, self._largest)
-        self._rotating = False
+        self._rotating = damaged  # a second time mends nothing
 
     def keep_in_range(self) -> None:
         """Count positions anew at once where what is left for questions is used up.
