@@ -27,7 +27,7 @@ import torch
 
 from benchmark.dimensions import build_model, TEXT, TOY_VISION
 from streamvlm_ros.engine import StreamQwenModel
-from streamvlm_ros.engine.processor import StreamProcessor
+from streamvlm_ros.engine.models.processor import StreamProcessor
 
 # Heads as wide as 7B's, and as many of keys and values; the rest is cut down to what a CPU can do.
 SHAPE = TEXT['7B'] | {'hidden_size': 1536, 'num_hidden_layers': 4, 'num_attention_heads': 12,

@@ -24,9 +24,9 @@ from typing import Any
 
 from benchmark import setup
 from benchmark.camera_publisher import NANOSECONDS
-from streamvlm_ros.cli import graph
-from streamvlm_ros.cli.client import Client
-from streamvlm_ros.engine.sampling import StampSampler
+from streamvlm_ros import environment
+from streamvlm_ros.client.client import Client
+from streamvlm_ros.engine.stream.sampling import StampSampler
 from streamvlm_ros.msg import StreamStatus
 
 START_TIME, END_TIME = 120.0, 20.0  # seconds
@@ -55,7 +55,7 @@ def measure(kind: str, arguments: argparse.Namespace, folder: pathlib.Path) -> d
     camera = [sys.executable, '-m', 'benchmark.camera_publisher', topic, '--kind', kind,
               '--width', str(arguments.width), '--height', str(arguments.height),
               '--rate', str(arguments.rate), '--seconds', str(arguments.seconds)]
-    with (open(folder / 'node.log', 'wb') as log, graph.child(node, stdout=log, stderr=log),
+    with (open(folder / 'node.log', 'wb') as log, environment.child(node, stdout=log, stderr=log),
           Client() as client):
         if not client.wait_until(lambda: _state(client) == StreamStatus.WAITING_FOR_IMAGES,
                                  START_TIME):
@@ -121,8 +121,8 @@ def main() -> None:
     made.add_argument('--sample-rate', type=float, default=4.0)
     made.add_argument('--kinds', nargs='+', choices=('raw', 'jpeg'), default=['raw', 'jpeg'])
     arguments = made.parse_args()
-    os.environ.update(graph.private_graph())
-    graph.use_camera_profile(os.environ)
+    os.environ.update(environment.private_graph())
+    environment.use_camera_profile(os.environ)
     load = os.getloadavg()[0]
     real_time = os.sched_getscheduler(0) in (os.SCHED_FIFO, os.SCHED_RR)
     with tempfile.TemporaryDirectory() as folder:

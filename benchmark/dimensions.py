@@ -11,7 +11,7 @@ import torch
 from transformers import Qwen2_5_VLConfig
 
 from streamvlm_ros.engine import load_processor, resolve_model, StreamQwenModel
-from streamvlm_ros.engine.processor import StreamProcessor
+from streamvlm_ros.engine.models.processor import StreamProcessor
 
 # As published in the config.json of Qwen/Qwen2.5-VL-3B-Instruct and -7B-Instruct; toy is for CPUs.
 TEXT: dict[str, dict[str, Any]] = {

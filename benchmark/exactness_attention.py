@@ -25,12 +25,12 @@ from torch.nn import functional
 
 from benchmark import card, setup
 from benchmark.random_trees import random_tree
-from streamvlm_ros.engine.attention import Tree
-from streamvlm_ros.engine.kernels import launch
-from streamvlm_ros.engine.kernels.attention import attend_sequence
-from streamvlm_ros.engine.kv_buffer import KVBuffer
-from streamvlm_ros.engine.slots import Spans
-from streamvlm_ros.engine.tables import SequenceTable
+from streamvlm_ros.engine.kvcache.allocator import Spans
+from streamvlm_ros.engine.kvcache.buffer import KVBuffer
+from streamvlm_ros.engine.kvcache.metadata import SequenceMetadata
+from streamvlm_ros.engine.ops.attention import Tree
+from streamvlm_ros.engine.ops.kernels import launch
+from streamvlm_ros.engine.ops.kernels.attention.segments import attend_sequence
 
 # As 7B, as 3B, and others.
 HEADS = ((28, 4), (16, 2), (16, 16), (20, 1))
@@ -53,7 +53,7 @@ CASES: tuple[Case, ...] = (
     (32, 32, ((0, 15), (40, 4321), (5000, 8900)), 16),
     (32, 32, SHORT, 16),
 )
-# The same of trees; a pass is split among programs as in ``passes.SequencePass``.
+# The same of trees; a pass is split among programs as in ``passes.PrefillPass``.
 TREES: tuple[Case, ...] = tuple(
     (rows, new, segments, splits)
     for rows, new, splits in ((16, 16, 64), (16, 9, 32), (32, 29, 16), (64, 64, 8), (160, 150, 4),
@@ -76,7 +76,7 @@ def check(device: str, dtype: torch.dtype) -> list[dict[str, Any]]:
             query, keys, values = (
                 torch.randn(rows_of_pass, count, WIDTH, device=device).to(dtype)
                 for count in (heads, kv_heads, kv_heads))
-            table = SequenceTable.of([(buffer, segments)], buffer, ((SLOTS - new, SLOTS),))
+            table = SequenceMetadata.of([(buffer, segments)], buffer, ((SLOTS - new, SLOTS),))
             assert table is not None
             cached = buffer.keys[LAYER], buffer.values[LAYER]
             older = sum(end - start for start, end in segments)

@@ -13,9 +13,9 @@ from transformers import Qwen2_5_VLForConditionalGeneration
 
 from benchmark.dimensions import build_model, TEXT, TOY_VISION, VISION
 from streamvlm_ros.engine import StreamQwenModel, StreamSettings, VideoStreamingInference
-from streamvlm_ros.engine.branch import Branch
-from streamvlm_ros.engine.frames import to_patches
-from streamvlm_ros.engine.positions import StreamState, VideoPart
+from streamvlm_ros.engine.models.preprocessing import to_patches
+from streamvlm_ros.engine.positions import StreamState, VideoSpan
+from streamvlm_ros.engine.questions.branch import Branch
 
 SHAPES: dict[str, dict[str, Any]] = {
     'as 3B': TEXT['3B'] | {'num_hidden_layers': 4, 'vocab_size': 8192},
@@ -145,7 +145,7 @@ class Case:
 
     def _forward(self, model: Any, ids: list[int]) -> torch.Tensor:
         """Return stock's logits, float32 [n, vocabulary], of the whole prompt at once."""
-        part = VideoPart(self._grid, tuple(self._times()))
+        part = VideoSpan(self._grid, tuple(self._times()))
         positions, _ = self._ours.position_rule.place(StreamState(), ids, [part])
         size = (self._grid.t, 2 * self._grid.h, 2 * self._grid.w)
         logits: torch.Tensor = model(

@@ -17,10 +17,10 @@ from benchmark import biased_model
 from benchmark.exactness_random import QUESTIONS
 from benchmark.rounded_cache import Largest, Rounding, stored, WAYS
 from streamvlm_ros.engine import StreamQwenModel, StreamSettings, VideoStreamingInference
-from streamvlm_ros.engine.branch import Branch
-from streamvlm_ros.engine.branch_attention import BranchContext
-from streamvlm_ros.engine.mrope import Rotation
-from streamvlm_ros.engine.processor import StreamProcessor
+from streamvlm_ros.engine.kvcache.contexts import BranchContext
+from streamvlm_ros.engine.models.processor import StreamProcessor
+from streamvlm_ros.engine.ops.rotary import Rotation
+from streamvlm_ros.engine.questions.branch import Branch
 
 SIDE, FRAMES, TOKENS = 224, 24, 64
 

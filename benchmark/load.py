@@ -19,7 +19,7 @@ from typing import Any
 from benchmark import setup
 from benchmark.offered_load import balanced, Load, NANOSECONDS
 from streamvlm_ros.engine import StreamWorker, VideoStreamingInference
-from streamvlm_ros.engine.policy import Policy
+from streamvlm_ros.engine.serving.scheduler import Policy
 
 QUEUE_FRAMES = 32
 

@@ -24,9 +24,10 @@ import torch
 from benchmark import card, setup
 from benchmark.dimensions import build
 from benchmark.timing import quartiles, Timer
-from streamvlm_ros.engine import ahead, open_streams, StreamSettings, StreamWorker
-from streamvlm_ros.engine.frames import to_patches
+from streamvlm_ros.engine import open_streams, StreamSettings, StreamWorker
+from streamvlm_ros.engine.models.preprocessing import to_patches
 from streamvlm_ros.engine.positions import Grid
+from streamvlm_ros.engine.stream import encoder_cache
 
 FRAMES, NANOSECONDS = 4, 10**9
 WARM, TIMES = 4, 9  # a pass is run, recorded and replayed in the first of them
@@ -82,7 +83,7 @@ class Cameras:
 
     def _turns(self, cameras: int, largest: int) -> None:
         """Hand in a chunk of each camera, and let each have its turn."""
-        ahead.LARGEST_ON_CPU = ahead.LARGEST_ON_GPU = largest
+        encoder_cache.LARGEST_ON_CPU = encoder_cache.LARGEST_ON_GPU = largest
         for worker, images in zip(self._workers[:cameras], self._images):
             for i, image in enumerate(images):
                 worker.submit_frame(image, self._stamp + (i + 1) * NANOSECONDS // FRAMES)
@@ -103,7 +104,7 @@ def main(argv: list[str] | None = None) -> None:
     made.add_argument('--cameras', type=int, nargs='+', default=[1, 2, 4])
     made.add_argument('--sides', type=int, nargs='+', default=[448, 224], help='pixels of a frame')
     made.add_argument('--window', type=int, default=4096, help='tokens that each camera keeps')
-    made.add_argument('--largest', type=int, default=ahead.LARGEST_ON_GPU,
+    made.add_argument('--largest', type=int, default=encoder_cache.LARGEST_ON_GPU,
                       help='tokens of one ViT call')
     arguments = made.parse_args(argv)
     rows: list[dict[str, Any]] = []

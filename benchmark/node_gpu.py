@@ -24,7 +24,7 @@ import time
 from typing import Any
 
 from benchmark import card, setup
-from streamvlm_ros.cli.graph import private_graph, use_camera_profile
+from streamvlm_ros.environment import private_graph, use_camera_profile
 
 START_TIME = 240.0  # seconds for the model to be built and warmed up
 SETTLE_TIME = 4.0

@@ -20,7 +20,7 @@ from typing import Any
 
 from benchmark.dimensions import build
 from streamvlm_ros.engine import StreamQwenModel
-from streamvlm_ros.engine.worker_status import Counters
+from streamvlm_ros.engine.serving.metrics import Counters
 from streamvlm_ros.nodes.loading import pick_device
 from streamvlm_ros.nodes.streamvlm_node import main as run_node
 

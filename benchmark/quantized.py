@@ -22,7 +22,7 @@ from benchmark.dimensions import build
 from benchmark.floors import floors, LAYER_BYTES
 from benchmark.speed_ours import Ours
 from benchmark.timing import Timer
-from streamvlm_ros.engine.quantized import weight_bytes
+from streamvlm_ros.engine.ops.quantization import weight_bytes
 
 BITS = (16, 8, 4)
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import torch
 
-from streamvlm_ros.engine.attention import Tree
+from streamvlm_ros.engine.ops.attention import Tree
 
 
 def random_tree(tokens: int) -> Tree:

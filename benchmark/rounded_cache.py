@@ -19,9 +19,9 @@ from unittest import mock
 
 import torch
 
-from streamvlm_ros.engine.attention import KeysValues
-from streamvlm_ros.engine.cache import StreamCache
-from streamvlm_ros.engine.tail import Tail
+from streamvlm_ros.engine.kvcache.cache import StreamCache
+from streamvlm_ros.engine.kvcache.tail import Tail
+from streamvlm_ros.engine.ops.attention import KeysValues
 
 # Takes a layer's index, keys and values [kv_heads, n, head_dim]; returns what is held of them.
 Change = Callable[[int, torch.Tensor, torch.Tensor], KeysValues]

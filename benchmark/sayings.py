@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from streamvlm_ros.engine import StreamQwenModel, StreamSettings, VideoStreamingInference
-from streamvlm_ros.engine.branch import Branch
-from streamvlm_ros.engine.pieces import ChoicePrompt, finish
-from streamvlm_ros.engine.processor import StreamProcessor
+from streamvlm_ros.engine.models.processor import StreamProcessor
+from streamvlm_ros.engine.questions.branch import Branch
+from streamvlm_ros.engine.questions.pieces import ChoicePrompt, finish
 
 CHUNK, CHUNKS, SIDE, TOKENS = 4, 6, 448, 64
 QUESTIONS = ('What happened?', 'Where is the red box now, and what stands beside it?')

@@ -22,7 +22,7 @@ from benchmark.dimensions import build
 from benchmark.offered_load import balanced, Load, NANOSECONDS
 from benchmark.timing import percentiles, Timer
 from streamvlm_ros.engine import StreamSettings, StreamWorker, VideoStreamingInference, warm_up
-from streamvlm_ros.engine.policy import Policy
+from streamvlm_ros.engine.serving.scheduler import Policy
 
 QUEUE_FRAMES = 64
 ALONE_CHUNKS = 24

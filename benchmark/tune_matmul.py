@@ -6,7 +6,7 @@ Measures tiles of the matrix products of few rows, for the weights of the publis
     python -m benchmark.tune_matmul --rows 1 16 32 --bits 16 8 4
 
 Each setting is timed in a CUDA graph of launches over several copies of the weights, which are
-more than the cache holds. What is best on average goes into ``kernels/matmul.py``.
+more than the cache holds. What is best on average goes into ``engine/ops/kernels/matmul/rows.py``.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def products(dimensions: str) -> dict[str, tuple[int, int, dict[str, bool]]]:
 
 def call(rows: int, columns: int, depth: int, kind: dict[str, bool]) -> Any:
     """Return a function of weights and a tile that runs a product on random numbers."""
-    from streamvlm_ros.engine.kernels.matmul import skinny_matmul
+    from streamvlm_ros.engine.ops.kernels.matmul.rows import skinny_matmul
 
     def random(*shape: int) -> torch.Tensor:
         return torch.randn(*shape, device='cuda', dtype=torch.bfloat16)
@@ -77,7 +77,7 @@ def call(rows: int, columns: int, depth: int, kind: dict[str, bool]) -> Any:
 
 def random_weight(columns: int, depth: int, kind: dict[str, bool], bits: int) -> Any:
     """Return a random matrix of so many bits."""
-    from streamvlm_ros.engine.quantized import QuantizedWeight
+    from streamvlm_ros.engine.ops.quantization import QuantizedWeight
 
     height = columns * (2 if kind.get('gated') else 1)
     if bits == 16:

@@ -37,9 +37,9 @@ from streamvlm_ros.engine import (
     StreamError,
     StreamQwenModel,
 )
-from streamvlm_ros.engine.processor import StreamProcessor
+from streamvlm_ros.engine.models.processor import StreamProcessor
 from streamvlm_ros.nodes.loading import load_engine
-from streamvlm_ros.nodes.parameters import check_values
+from streamvlm_ros.nodes.parameters.parameters import check_values
 
 TIMES = (('chunk', 'chunk_ms'), ('question to first token', 'ttft_ms'), ('token', 'token_ms'),
          (f'step of {BRANCHES} answers', f'round_of_{BRANCHES}_ms'))

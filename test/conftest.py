@@ -37,11 +37,11 @@ def domain() -> Iterator[int]:
     """Give a module a ROS graph of its own, on this machine only."""
     pytest.importorskip('rclpy', reason='rclpy is not installed: run make test')
     pytest.importorskip('streamvlm_ros.msg', reason='the interfaces are not built: run make test')
-    from streamvlm_ros.cli import graph
+    from streamvlm_ros import environment
 
     before = dict(os.environ)
-    os.environ.update(graph.private_graph())
-    graph.use_camera_profile(os.environ)
+    os.environ.update(environment.private_graph())
+    environment.use_camera_profile(os.environ)
     yield int(os.environ['ROS_DOMAIN_ID'])
     os.environ.clear()
     os.environ.update(before)

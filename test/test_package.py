@@ -94,7 +94,7 @@ def test_messages_say_when_there_is_nothing() -> None:
 
 
 def test_tested_versions_are_the_same_everywhere() -> None:
-    from streamvlm_ros.engine.versions import OPTIONAL, TESTED
+    from streamvlm_ros.engine.compat import OPTIONAL, TESTED
 
     setup = (ROOT / 'setup.py').read_text()
     distribution = (ROOT / 'requirements' / 'distribution.txt').read_text().splitlines()

@@ -16,9 +16,9 @@ import pathlib
 
 import numpy as np
 
+from streamvlm_ros.engine.models.processor import load_processor
+from streamvlm_ros.engine.models.prompt import Prompt
 from streamvlm_ros.engine.positions import PositionRule
-from streamvlm_ros.engine.processor import load_processor
-from streamvlm_ros.engine.prompt import Prompt
 from training.layout import Branch, Layout, Packed
 from training.paper import ENDLESS_MEMORY, Memory, Trunk
 from training.questions import choice_prompt, FAMILIES, Question, questions_for

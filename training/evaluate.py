@@ -23,7 +23,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from transformers import Qwen2_5_VLForConditionalGeneration
 
-from streamvlm_ros.engine.processor import load_processor
+from streamvlm_ros.engine.models.processor import load_processor
 from training.batches import collate
 from training.data import Clip, ClipSpec, Packer
 from training.layout import IGNORED

@@ -10,15 +10,15 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from streamvlm_ros.engine.frames import PixelSettings
-from streamvlm_ros.engine.vision import encode_video
-from streamvlm_ros.engine.weights import VisionWeights
+from streamvlm_ros.engine.models.preprocessing import ImageProcessorConfig
+from streamvlm_ros.engine.models.qwen2_5_vl.vision import encode_video
+from streamvlm_ros.engine.ops.weights import VisionWeights
 from training.batches import Batch
 from training.layout import IGNORED
 from training.targets import MARKS, MEMORY
 
 
-def cut_patches(frames: torch.Tensor, pixels: PixelSettings) -> torch.Tensor:
+def patchify(frames: torch.Tensor, pixels: ImageProcessorConfig) -> torch.Tensor:
     """Return patches of uint8 frames [..., h, w, 3] (pairs in order), as the engine cuts them."""
     x = frames.flatten(0, -4).permute(0, 3, 1, 2).float()
     mean, std = (torch.tensor(v, device=x.device).view(3, 1, 1) * 255
@@ -53,10 +53,10 @@ class Outputs:
     video: torch.Tensor
 
 
-def run_model(model: Any, batch: Batch, pixels: PixelSettings) -> Outputs:
+def run_model(model: Any, batch: Batch, pixels: ImageProcessorConfig) -> Outputs:
     """Run a batch; `hidden` is the last layer's, `middle` that behind `middle_layer` layers."""
     visual, text = model.model.visual, model.model.language_model
-    video = encode_video(VisionWeights.of(visual), cut_patches(batch.frames, pixels), batch.grid)
+    video = encode_video(VisionWeights.of(visual), patchify(batch.frames, pixels), batch.grid)
     embeddings = text.embed_tokens(batch.ids)
     embeddings = embeddings.masked_scatter(is_video(model, batch)[..., None],
                                            video.to(embeddings.dtype))

@@ -17,16 +17,16 @@ import dataclasses
 import numpy as np
 import torch
 
-from streamvlm_ros.engine.budget import slots_to_keep
-from streamvlm_ros.engine.cache import StreamCache
-from streamvlm_ros.engine.frames import Frame
-from streamvlm_ros.engine.layout import chunk_labels
-from streamvlm_ros.engine.memory import StreamMemory
-from streamvlm_ros.engine.mrope import MRope
-from streamvlm_ros.engine.positions import Grid, PositionRule, StreamState, VideoPart
-from streamvlm_ros.engine.prompt import Place, Prompt
-from streamvlm_ros.engine.rebase import settle
-from streamvlm_ros.engine.settings import StreamSettings
+from streamvlm_ros.engine.config import StreamSettings
+from streamvlm_ros.engine.kvcache.cache import StreamCache
+from streamvlm_ros.engine.kvcache.capacity import slots_to_keep
+from streamvlm_ros.engine.kvcache.eviction import EvictionPolicy
+from streamvlm_ros.engine.kvcache.rebase import settle
+from streamvlm_ros.engine.models.preprocessing import Frame
+from streamvlm_ros.engine.models.prompt import Place, Prompt
+from streamvlm_ros.engine.ops.rotary import MRope
+from streamvlm_ros.engine.positions import Grid, PositionRule, StreamState, VideoSpan
+from streamvlm_ros.engine.stream.layout import chunk_labels
 
 # More than any clip has.
 ENDLESS = 1 << 13
@@ -87,7 +87,7 @@ class Trunk:
         self._prompt, self._rule, self._largest = prompt, rule, memory.largest
         slots = slots_to_keep(memory.tokens, StreamSettings.slack) if memory.tokens else ENDLESS
         self._cache = StreamCache(1, 2, slots, torch.float32, [torch.device('cpu')])
-        self._memory = StreamMemory(self._cache, memory.seconds)
+        self._memory = EvictionPolicy(self._cache, memory.seconds)
         self._rotation = MRope(torch.ones(1), [1, 0, 0])
         self._clock = 0
         self._state, self._place = StreamState(), Place.NOTHING
@@ -111,7 +111,7 @@ class Trunk:
             self._count_anew()
         prompt, place = self._prompt, self._place
         first = self.stops[-1].patches if self.stops else 0
-        part = VideoPart(Grid(len(times_ns), rows, columns), tuple(times_ns))
+        part = VideoSpan(Grid(len(times_ns), rows, columns), tuple(times_ns))
         opening = prompt.open_segment(place) if append or place is not Place.VIDEO else []
         closing = prompt.close_segment() if append else []
         ids = [*opening, *[prompt.pad] * part.grid.tokens, *closing]

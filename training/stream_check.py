@@ -23,7 +23,7 @@ import torch
 from transformers import Qwen2_5_VLForConditionalGeneration
 
 from streamvlm_ros.engine import StreamQwenModel, StreamSettings, VideoStreamingInference
-from streamvlm_ros.engine.processor import load_processor
+from streamvlm_ros.engine.models.processor import load_processor
 from training.batches import collate
 from training.data import Clip, ClipSpec, Packer
 from training.evaluate import STANDARD

@@ -26,17 +26,17 @@ import torch
 from torch.nn import functional
 from transformers import Qwen2_5_VLForConditionalGeneration
 
-from streamvlm_ros.engine.processor import load_processor
-from streamvlm_ros.engine.vision import encode_video
-from streamvlm_ros.engine.weights import VisionWeights
+from streamvlm_ros.engine.models.processor import load_processor
+from streamvlm_ros.engine.models.qwen2_5_vl.vision import encode_video
+from streamvlm_ros.engine.ops.weights import VisionWeights
 from training.batches import Batch, BatchSource, collate
 from training.build import build, PRESETS
 from training.data import Packer
 from training.network import (
     answer_logits,
-    cut_patches,
     Helpers,
     is_first_token,
+    patchify,
     run_model,
 )
 from training.plan import Plan
@@ -113,7 +113,7 @@ class Trainer:
         with amp:
             if self.plan.is_vision_only(self.progress):
                 video = encode_video(VisionWeights.of(self.model.model.visual),
-                                     cut_patches(batch.frames, self.pixels), batch.grid)
+                                     patchify(batch.frames, self.pixels), batch.grid)
                 loss = row['mark_loss'] = self.helpers.vision_loss(video, batch)
             else:
                 outputs = run_model(self.model, batch, self.pixels)

@@ -8,7 +8,7 @@ import pathlib
 
 from scripts.docs import reference
 from scripts.docs.interface_file import InterfaceFile, read_interface
-from streamvlm_ros.nodes.parameter_table import PARAMETERS
+from streamvlm_ros.nodes.parameters.table import PARAMETERS
 
 ROOT = pathlib.Path(__file__).parents[2]
 FRAME = pathlib.Path(__file__).with_name('interfaces.frame.md')

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from scripts.docs.interface_file import Block, Entry, InterfaceFile
-from streamvlm_ros.nodes.parameter import Parameter
+from streamvlm_ros.nodes.parameters.parameter import Parameter
 
 _PARTS = {'msg': [''], 'srv': ['Request', 'Response'], 'action': ['Goal', 'Result', 'Feedback']}
 _UNUSED = 'not used here'

@@ -9,8 +9,8 @@ import json
 import sys
 from typing import Any
 
-from streamvlm_ros.cli.errors import CommandError
 from streamvlm_ros.cli.node_arguments import add_node_arguments
+from streamvlm_ros.client.errors import CommandError
 
 CANCEL_TIME = 5.0  # seconds that a goal may take to end
 
@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _stream(node: Any, question: str, asked: dict[str, Any], *, quiet: bool) -> Any:
     """Ask by the action, print what comes, and return the result; Ctrl-C cancels the goal."""
-    from streamvlm_ros.cli.goals import Goals
+    from streamvlm_ros.client.goals import Goals
 
     written = ''
 
@@ -97,7 +97,7 @@ def load_client_module() -> Any:
 
     """
     try:
-        from streamvlm_ros.cli import client
+        from streamvlm_ros.client import client
     except ImportError as error:
         raise CommandError(
             f'ROS 2 is missing here ({error}); source its setup file and that of the '

@@ -14,13 +14,13 @@ import sys
 from types import FrameType
 from typing import Any, TYPE_CHECKING
 
-from streamvlm_ros.cli import graph
-from streamvlm_ros.cli.errors import CommandError
+from streamvlm_ros import environment
+from streamvlm_ros.client.errors import CommandError
 from streamvlm_ros.nodes.stamps import to_nanoseconds
 
 if TYPE_CHECKING:
-    from streamvlm_ros.cli.client import Client
     from streamvlm_ros.cli.demo_plan import Asked, Plan
+    from streamvlm_ros.client.client import Client
 
 TOPIC = '/camera/image_raw'
 START_TIME = 120.0  # seconds for the node to load its model
@@ -49,16 +49,16 @@ def run(arguments: argparse.Namespace) -> int:
     # A TERM must end the children as a Ctrl-C does.
     signal.signal(signal.SIGTERM, _interrupt)
     folder = arguments.folder.resolve()
-    os.environ.update(graph.private_graph())
-    graph.use_camera_profile(os.environ)
+    os.environ.update(environment.private_graph())
+    environment.use_camera_profile(os.environ)
     _progress(f'Starting the node with model {arguments.model} (log: {folder}/node.log) ...')
     folder.mkdir(parents=True, exist_ok=True)
     with (
         open(folder / 'node.log', 'wb') as log,
-        graph.child(node_command(arguments.model), stdout=log, stderr=log) as node,
+        environment.child(node_command(arguments.model), stdout=log, stderr=log) as node,
     ):
         plan = _prepare(folder)
-        from streamvlm_ros.cli.client import Client
+        from streamvlm_ros.client.client import Client
 
         with Client() as client:
             ready = client.wait_until(lambda: _is_ready(client, node), START_TIME)
@@ -66,9 +66,9 @@ def run(arguments: argparse.Namespace) -> int:
                 raise CommandError(f'The node did not start: {_last_line(folder / "node.log")}')
             _progress(f'The node is ready; playing {plan.scene.seconds:g} s into {TOPIC} ...')
             stamps = _watch_stamps(client)
-            player = [sys.executable, '-m', 'streamvlm_ros.cli.player', str(folder / 'bag')]
+            player = [sys.executable, '-m', 'streamvlm_ros.bags.player', str(folder / 'bag')]
             # It begins when both the node and this process's own subscription are there.
-            with graph.child([*player, TOPIC, '2']) as playing:
+            with environment.child([*player, TOPIC, '2']) as playing:
                 results = _ask_all(client, plan, stamps, as_json=arguments.json)
                 playing.wait()
             # The status comes once a second; the last frames are to be in it.
@@ -114,7 +114,7 @@ def _prepare(folder: pathlib.Path) -> Plan:
         raise CommandError(
             f'The demo needs the scene generator of the repository ({error}); run it there.'
         ) from error
-    from streamvlm_ros.cli.bags import write_bag
+    from streamvlm_ros.bags.bags import write_bag
 
     plan = make_plan()
     write_bag(folder / 'bag', plan.scene.frames, plan.scene.stamps_ns, TOPIC)
@@ -168,8 +168,8 @@ def _has_come(stamps: list[int], due: int) -> bool:
 
 
 def _ask(client: Client, asked: Asked, due: int) -> dict[str, Any]:
-    from streamvlm_ros.cli.client import parse_stamp
     from streamvlm_ros.cli.demo_plan import AFTER
+    from streamvlm_ros.client.client import parse_stamp
 
     question = asked.question
     after = parse_stamp(f'{due // 10**9}.{due % 10**9:09d}')

@@ -12,12 +12,12 @@ import pathlib
 import sys
 from typing import Any, TYPE_CHECKING
 
-from streamvlm_ros.cli.errors import CommandError
+from streamvlm_ros.client.errors import CommandError
 from streamvlm_ros.nodes.stamps import to_nanoseconds
 
 if TYPE_CHECKING:
     from streamvlm_ros.engine import VideoStreamingInference
-    from streamvlm_ros.engine.intake import FrameIntake
+    from streamvlm_ros.engine.serving.intake import FrameIntake
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Feed, ask and print; needs no ROS."""
     from streamvlm_ros.engine import StreamError
     from streamvlm_ros.nodes.loading import load_engine
-    from streamvlm_ros.nodes.parameters import check_values
+    from streamvlm_ros.nodes.parameters.parameters import check_values
 
     try:
         values = check_values(parse_parameters(arguments.param))
@@ -102,7 +102,7 @@ def read_until(
 
     Each comes with the time of its recording, as `feed` takes them.
     """
-    from streamvlm_ros.cli.bags import read_recorded
+    from streamvlm_ros.bags.bags import read_recorded
 
     first: int | None = None
     for recorded_ns, message in read_recorded(bag, topic):
@@ -121,11 +121,11 @@ def feed(engine: VideoStreamingInference, images: Iterable[tuple[int, Any]]) -> 
         images: when each was recorded, in nanoseconds, and its message. A node that heard it then
             would sample by that time where time_source is uniform.
     """
-    from streamvlm_ros.cli.bags import is_compressed
-    from streamvlm_ros.engine.intake import FrameIntake
-    from streamvlm_ros.engine.worker_status import Counters
-    from streamvlm_ros.nodes.compressed import decode_compressed
-    from streamvlm_ros.nodes.images import decode_image, ImageError
+    from streamvlm_ros.bags.bags import is_compressed
+    from streamvlm_ros.engine.serving.intake import FrameIntake
+    from streamvlm_ros.engine.serving.metrics import Counters
+    from streamvlm_ros.nodes.images.compressed import decode_compressed
+    from streamvlm_ros.nodes.images.images import decode_image, ImageError
 
     counters = Counters()
     # One image may let in another that was held back, and no more are ever waiting.
@@ -158,7 +158,7 @@ def feed(engine: VideoStreamingInference, images: Iterable[tuple[int, Any]]) -> 
 
 
 def _append_all(engine: VideoStreamingInference, intake: FrameIntake) -> None:
-    from streamvlm_ros.engine.intake import append_next
+    from streamvlm_ros.engine.serving.intake import append_next
 
     while append_next(engine, intake, contextlib.nullcontext()):
         pass

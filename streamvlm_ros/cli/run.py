@@ -7,8 +7,8 @@ from __future__ import annotations
 import argparse
 import os
 
-from streamvlm_ros.cli.errors import CommandError
-from streamvlm_ros.cli.graph import use_camera_profile
+from streamvlm_ros.client.errors import CommandError
+from streamvlm_ros.environment import use_camera_profile
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -49,6 +49,8 @@ def as_stream_error(error: BaseException) -> StreamError:
     if isinstance(error, StreamError):
         return error
     if isinstance(error, torch.OutOfMemoryError):
-        return StreamError(ErrorCode.OUT_OF_MEMORY,
-                           f'The device is out of memory; lower capacity or pixels ({error}).')
+        return StreamError(
+            ErrorCode.OUT_OF_MEMORY,
+            f'The device is out of memory; lower capacity or pixels ({error}).',
+        )
     return StreamError(ErrorCode.INTERNAL, f'{type(error).__name__}: {error}')

@@ -33,7 +33,7 @@ class Grid:
 
 
 @dataclasses.dataclass(frozen=True)
-class VideoPart:
+class VideoSpan:
     """Temporal patches that are prefilled together.
 
     Attributes:
@@ -108,7 +108,10 @@ class PositionRule:
         return torch.tensor(ids, dtype=torch.long) == self._video_token_id
 
     def place(
-        self, state: StreamState, ids: Sequence[int], parts: Sequence[VideoPart] = (),
+        self,
+        state: StreamState,
+        ids: Sequence[int],
+        parts: Sequence[VideoSpan] = (),
     ) -> tuple[torch.Tensor, StreamState]:
         """Place tokens behind a state.
 
@@ -135,15 +138,18 @@ class PositionRule:
                 if not waiting:
                     raise ValueError(f'Token {index} is a video token without a grid.')
                 part = waiting.pop(0)
-                run = list(ids[index:index + part.grid.tokens])
+                run = list(ids[index : index + part.grid.tokens])
                 if len(run) != part.grid.tokens or any(i != self._video_token_id for i in run):
-                    raise ValueError(f'The grid {part.grid} has {part.grid.tokens} tokens; '
-                                     'the prompt has fewer video tokens in a row there.')
+                    raise ValueError(
+                        f'The grid {part.grid} has {part.grid.tokens} tokens; '
+                        'the prompt has fewer video tokens in a row there.'
+                    )
                 block, segment = self._video(last, segment, part)
             else:
                 run = [ids[index]]
-                while (index + len(run) < len(ids)
-                       and ids[index + len(run)] != self._video_token_id):
+                while (
+                    index + len(run) < len(ids) and ids[index + len(run)] != self._video_token_id
+                ):
                     run.append(ids[index + len(run)])
                 block = torch.arange(last + 1, last + 1 + len(run)).expand(3, -1)
                 segment = None
@@ -167,18 +173,22 @@ class PositionRule:
             return state
         steps = self._steps(segment, time_ns)
         return dataclasses.replace(
-            state, last_cache_position=max(state.last_cache_position, segment.origin + steps),
-            segment=dataclasses.replace(segment, last_ns=time_ns))
+            state,
+            last_cache_position=max(state.last_cache_position, segment.origin + steps),
+            segment=dataclasses.replace(segment, last_ns=time_ns),
+        )
 
     @staticmethod
     def decode(state: StreamState) -> tuple[torch.Tensor, StreamState]:
         """Place one token of an answer behind a state, whatever token it is."""
         position = state.last_cache_position + 1
-        return (torch.full((3, 1), position),
-                StreamState(state.length + 1, position))
+        return (torch.full((3, 1), position), StreamState(state.length + 1, position))
 
     def _video(
-        self, last: int, segment: Segment | None, part: VideoPart,
+        self,
+        last: int,
+        segment: Segment | None,
+        part: VideoSpan,
     ) -> tuple[torch.Tensor, Segment]:
         grid, times = part.grid, part.times_ns
         if len(times) != grid.t:
@@ -186,8 +196,10 @@ class PositionRule:
         if segment is None:
             segment = Segment(last + 1, times[0], times[0], grid.h, grid.w)
         elif (grid.h, grid.w) != (segment.rows, segment.columns):
-            raise ValueError(f'The open segment is {segment.rows}x{segment.columns} tokens, not '
-                             f'{grid.h}x{grid.w}; close it before a new size.')
+            raise ValueError(
+                f'The open segment is {segment.rows}x{segment.columns} tokens, not '
+                f'{grid.h}x{grid.w}; close it before a new size.'
+            )
         if any(b < a for a, b in zip((segment.last_ns, *times), times)):
             raise ValueError('The times of the temporal patches run backwards.')
         steps = [self._steps(segment, time_ns) for time_ns in times]
@@ -195,10 +207,11 @@ class PositionRule:
         block[0] = torch.tensor(steps)[:, None, None]
         block[1] = torch.arange(grid.h)[:, None]
         block[2] = torch.arange(grid.w)
-        return (segment.origin + block.view(3, -1),
-                dataclasses.replace(segment, last_ns=times[-1]))
+        return (
+            segment.origin + block.view(3, -1),
+            dataclasses.replace(segment, last_ns=times[-1]),
+        )
 
     def _steps(self, segment: Segment, time_ns: int) -> int:
         """Return how far behind the segment's origin a time stands in T."""
-        return (video_steps(time_ns - segment.start_ns, self._tokens_per_second)
-                - segment.rebased)
+        return video_steps(time_ns - segment.start_ns, self._tokens_per_second) - segment.rebased

@@ -17,7 +17,7 @@ from launch.actions import EmitEvent, ExecuteProcess, OpaqueFunction
 from launch.events import Shutdown
 from launch.events.process import ProcessExited
 
-from streamvlm_ros.cli.bags import image_topic
+from streamvlm_ros.bags.bags import image_topic
 from streamvlm_ros.launching import playing
 from streamvlm_ros.launching.arguments import declare, given_values
 from streamvlm_ros.launching.stream import camera_profile, config_file, discovery, stream_node

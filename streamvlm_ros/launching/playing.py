@@ -12,7 +12,7 @@ _CLI = [sys.executable, '-m']
 
 def wait_command(node: str) -> list[str]:
     """Return the command that ends when a node has loaded its model and listens."""
-    return [*_CLI, 'streamvlm_ros.cli.ready', node]
+    return [*_CLI, 'streamvlm_ros.client.ready', node]
 
 
 def play_command(bag: str, recorded: str, heard: str, *, with_rosbag2: bool) -> list[str]:
@@ -25,7 +25,7 @@ def play_command(bag: str, recorded: str, heard: str, *, with_rosbag2: bool) -> 
         with_rosbag2: play it with `ros2 bag play`; else with this package's own player.
     """
     if not with_rosbag2:
-        return [*_CLI, 'streamvlm_ros.cli.player', bag, heard, '1', recorded]
+        return [*_CLI, 'streamvlm_ros.bags.player', bag, heard, '1', recorded]
     # It does not wait for subscribers: the delay is for them to be found.
     options = ['--topics', recorded, '--delay', '2', '--disable-keyboard-controls']
     if heard != recorded:

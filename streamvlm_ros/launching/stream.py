@@ -12,7 +12,7 @@ from launch import LaunchContext, LaunchDescription
 from launch.actions import OpaqueFunction, SetEnvironmentVariable
 from launch_ros.actions import LifecycleNode
 
-from streamvlm_ros.cli.graph import find_share, use_camera_profile
+from streamvlm_ros.environment import find_share, use_camera_profile
 from streamvlm_ros.launching.arguments import declare, given_values
 from streamvlm_ros.launching.lifecycle import bring_up
 from streamvlm_ros.launching.values import discovery_environment, is_true

@@ -11,7 +11,7 @@ from ament_index_python.packages import get_package_prefix, PackageNotFoundError
 from launch.actions import LogInfo
 from launch_ros.actions import Node
 
-from streamvlm_ros.cli.graph import find_share
+from streamvlm_ros.environment import find_share
 from streamvlm_ros.launching.values import absolute_name, is_true
 
 

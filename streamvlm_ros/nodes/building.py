@@ -10,7 +10,7 @@ from typing import Any
 
 from streamvlm_ros.engine import StreamError, StreamWorker, WatchEvent
 from streamvlm_ros.nodes.loading import load_engines
-from streamvlm_ros.nodes.watch_lines import parse_watches
+from streamvlm_ros.nodes.parameters.watch_lines import parse_watches
 
 # Parameters that a worker takes while it runs, each by its setter.
 SETTERS: Mapping[str, Callable[[StreamWorker, Any], None]] = {

@@ -10,10 +10,10 @@ from typing import Any
 from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 
-from streamvlm_ros.nodes.declare import given_parameters
-from streamvlm_ros.nodes.parameter import ParameterError
-from streamvlm_ros.nodes.parameter_table import PARAMETERS
-from streamvlm_ros.nodes.parameters import check_values
+from streamvlm_ros.nodes.parameters.declare import given_parameters
+from streamvlm_ros.nodes.parameters.parameter import ParameterError
+from streamvlm_ros.nodes.parameters.parameters import check_values
+from streamvlm_ros.nodes.parameters.table import PARAMETERS
 from streamvlm_ros.nodes.serving_node import ServingNode
 
 

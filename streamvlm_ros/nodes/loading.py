@@ -20,8 +20,8 @@ from streamvlm_ros.engine import (
     VideoStreamingInference,
     warm_up,
 )
-from streamvlm_ros.nodes.parameter import LONGEST
-from streamvlm_ros.nodes.parameters import stream_settings
+from streamvlm_ros.nodes.parameters.parameter import LONGEST
+from streamvlm_ros.nodes.parameters.parameters import stream_settings
 from streamvlm_ros.nodes.texts import sentence
 
 BITS = {'int8': 8, 'int4': 4}

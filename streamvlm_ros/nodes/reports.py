@@ -14,8 +14,9 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 
 from streamvlm_ros.engine import device_bytes, WorkerStatus
 from streamvlm_ros.msg import StreamStatus
-from streamvlm_ros.nodes import diagnostics, messages
+from streamvlm_ros.nodes import diagnostics
 from streamvlm_ros.nodes.faults import Faults
+from streamvlm_ros.nodes.interfaces import messages
 from streamvlm_ros.nodes.texts import sentence
 
 PERIOD = 1.0  # seconds

@@ -19,18 +19,18 @@ from rclpy.lifecycle import LifecycleNodeMixin, LifecycleState, TransitionCallba
 from rclpy.node import Node
 
 from streamvlm_ros.engine import free_device_memory, StreamError, WorkerStatus
-from streamvlm_ros.nodes.answered import answer_always
 from streamvlm_ros.nodes.building import apply_settings, build_workers, StreamPlan
-from streamvlm_ros.nodes.camera_names import parse_names
 from streamvlm_ros.nodes.camera_node import camera_node, camera_values
-from streamvlm_ros.nodes.declare import DeclaredParameters, given_parameters
 from streamvlm_ros.nodes.faults import Faults
+from streamvlm_ros.nodes.interfaces.answered import answer_always
+from streamvlm_ros.nodes.interfaces.stream_interfaces import StreamInterfaces
 from streamvlm_ros.nodes.loading import pick_device
-from streamvlm_ros.nodes.parameter_table import PARAMETERS
-from streamvlm_ros.nodes.parameters import check_values
+from streamvlm_ros.nodes.parameters.camera_names import parse_names
+from streamvlm_ros.nodes.parameters.declare import DeclaredParameters, given_parameters
+from streamvlm_ros.nodes.parameters.parameters import check_values
+from streamvlm_ros.nodes.parameters.table import PARAMETERS
 from streamvlm_ros.nodes.reports import Condition
 from streamvlm_ros.nodes.serving_node import ServingNode
-from streamvlm_ros.nodes.stream_interfaces import StreamInterfaces
 from streamvlm_ros.nodes.texts import sentence
 from streamvlm_ros.nodes.transitions import call_in_executor, Transitions
 

@@ -56,7 +56,7 @@ def _run(signals: StopOnSignal) -> int:
     from rclpy.executors import SingleThreadedExecutor
     from rclpy.logging import get_logger
 
-    from streamvlm_ros.nodes.parameter import ParameterError
+    from streamvlm_ros.nodes.parameters.parameter import ParameterError
     from streamvlm_ros.nodes.stream_node import StreamNode
 
     executor = SingleThreadedExecutor()

@@ -14,7 +14,7 @@ from lifecycle_msgs.srv import ChangeState
 from rclpy.executors import Executor
 from rclpy.service import Service
 
-from streamvlm_ros.nodes.gate import awaitable
+from streamvlm_ros.nodes.interfaces.gate import awaitable
 
 T = TypeVar('T')
 

@@ -12,8 +12,8 @@ from benchmark import biased_model
 from benchmark.dimensions import build, build_model, TEXT, TOY_VISION
 from benchmark.kv8_random import keys_seen
 from streamvlm_ros.engine import StreamQwenModel, StreamSettings, VideoStreamingInference
-from streamvlm_ros.engine.branch import Branch
-from streamvlm_ros.engine.branch_attention import BranchContext
+from streamvlm_ros.engine.kvcache.contexts import BranchContext
+from streamvlm_ros.engine.questions.branch import Branch
 
 HEAD, KV_HEADS, GROUP = 128, 2, 3
 PAIRS = HEAD // 2

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from benchmark import exactness_attention
-from streamvlm_ros.engine.tables import SEGMENTS
+from streamvlm_ros.engine.kvcache.metadata import SEGMENTS
 
 FEW = ((16, 9, ((0, 3), (5, 70)), 3), (16, 16, (), 4), (32, 20, ((1, 2), (4, 5), (9, 60)), 1))
 TREES = ((16, 13, ((0, 3), (5, 70)), 2), (48, 41, (), 1))

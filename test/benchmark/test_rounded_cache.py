@@ -9,8 +9,8 @@ import torch
 
 from benchmark.rounded_cache import Largest, rounded, Rounding, scale, stored
 from benchmark.setup import frames, load_model, make_engine, parser
-from streamvlm_ros.engine.cache import StreamCache
-from streamvlm_ros.engine.tail import Tail
+from streamvlm_ros.engine.kvcache.cache import StreamCache
+from streamvlm_ros.engine.kvcache.tail import Tail
 
 E4M3, E5M2 = torch.float8_e4m3fn, torch.float8_e5m2
 CPU = torch.device('cpu')

@@ -9,7 +9,8 @@ import pathlib
 
 import pytest
 
-from streamvlm_ros.cli import graph, main
+from streamvlm_ros import environment
+from streamvlm_ros.cli import main
 
 
 def test_ask_and_choose(
@@ -60,7 +61,7 @@ def test_wrong_command_line() -> None:
 
 def test_profile_is_the_users_where_there_is_one() -> None:
     own = {'FASTRTPS_DEFAULT_PROFILES_FILE': '/mine.xml'}
-    graph.use_camera_profile(own)
+    environment.use_camera_profile(own)
     assert own == {'FASTRTPS_DEFAULT_PROFILES_FILE': '/mine.xml'}
 
 
@@ -75,7 +76,7 @@ def test_profile_is_the_users_where_there_is_one() -> None:
 def test_profile_of_the_package_is_set_where_there_is_none(
     distribution: str, variable: str
 ) -> None:
-    environment = {'ROS_DISTRO': distribution}
-    graph.use_camera_profile(environment)
-    assert set(environment) == {'ROS_DISTRO', variable}
-    assert pathlib.Path(environment[variable]).is_file()
+    variables = {'ROS_DISTRO': distribution}
+    environment.use_camera_profile(variables)
+    assert set(variables) == {'ROS_DISTRO', variable}
+    assert pathlib.Path(variables[variable]).is_file()

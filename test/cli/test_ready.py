@@ -19,7 +19,7 @@ def test_ends_when_the_node_listens(
     from node_process import Camera, NodeProcess, START_TIME
 
     # Before there is a node: it has to be waited for.
-    command = [sys.executable, '-m', 'streamvlm_ros.cli.ready', '/streamvlm']
+    command = [sys.executable, '-m', 'streamvlm_ros.client.ready', '/streamvlm']
     waiting = subprocess.Popen(command, stderr=subprocess.PIPE)
     try:
         with NodeProcess(tmp_path, model=model_folder) as node:

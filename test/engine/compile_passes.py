@@ -28,7 +28,7 @@ from absent_card import AbsentCard, CARDS, name_of
 import torch
 
 from benchmark.dimensions import build_model, TEXT, VISION
-from streamvlm_ros.engine import quantized
+from streamvlm_ros.engine.ops import quantization
 
 # Triton compiles apart for an integer that is 1, and for one that 16 divides: layers 0, 1 and 2.
 LAYERS = 3
@@ -51,47 +51,47 @@ def models() -> dict[str, Any]:
         model, _ = build_model(TEXT[size] | {'num_hidden_layers': LAYERS}, vision, 'meta',
                                torch.bfloat16)
         if bits < 16:
-            with mock.patch.object(quantized, 'quantize', rounded):
+            with mock.patch.object(quantization, 'quantize', rounded):
                 model.quantize(bits)
         made[f'{size} in {bits} bits'] = model
     return made
 
 
-def rounded(weight: torch.Tensor, bits: int) -> quantized.QuantizedWeight:
-    """Return a matrix like that of ``quantized.quantize``, which has to see numbers."""
+def rounded(weight: torch.Tensor, bits: int) -> quantization.QuantizedWeight:
+    """Return a matrix like that of ``quantization.quantize``, which has to see numbers."""
     columns, depth = weight.shape
-    return quantized.QuantizedWeight(
+    return quantization.QuantizedWeight(
         weight.new_empty(columns, depth * bits // 8, dtype=torch.int8),
-        weight.new_empty(columns, 1 if bits == 8 else depth // quantized.GROUPS[0]), bits)
+        weight.new_empty(columns, 1 if bits == 8 else depth // quantization.GROUPS[0]), bits)
 
 
 def passes(model: Any) -> Iterator[tuple[str, Any]]:
-    """Yield what it is called and a pass, as ``DevicePasses`` and ``warm_up`` make them."""
-    from streamvlm_ros.engine.device_passes import BATCHES
-    from streamvlm_ros.engine.passes import BatchPass, padded, SequencePass
+    """Yield what it is called and a pass, as ``ModelRunner`` and ``warm_up`` make them."""
     from streamvlm_ros.engine.positions import Grid
-    from streamvlm_ros.engine.vision_pass import VisionPass
+    from streamvlm_ros.engine.runner.encoder_pass import EncoderPass
+    from streamvlm_ros.engine.runner.model_runner import BATCHES
+    from streamvlm_ros.engine.runner.passes import DecodePass, padded, PrefillPass
 
     # A chunk of four frames of 448 x 448.
     grid = Grid(2, 16, 16)
     patches = torch.empty(4 * grid.tokens, 1176, dtype=model.dtype, device='meta')
-    yield 'ViT', VisionPass(model, patches, grid)
-    yield 'chunk', SequencePass(model, grid.tokens, keep=0, video=True, tree=False,
+    yield 'ViT', EncoderPass(model, patches, grid)
+    yield 'chunk', PrefillPass(model, grid.tokens, keep=0, video=True, tree=False,
                                 scored=False)
     for tokens in LENGTHS:
-        yield f'question of {tokens}', SequencePass(model, padded(tokens), 1, False, False, False)
+        yield f'question of {tokens}', PrefillPass(model, padded(tokens), 1, False, False, False)
     for tokens in LENGTHS:
         keep = tokens // 8 * 8
-        yield f'choices of {tokens}', SequencePass(model, padded(tokens), keep, False, True, True)
+        yield f'choices of {tokens}', PrefillPass(model, padded(tokens), keep, False, True, True)
     for batch in BATCHES:
-        yield f'batch of {batch}', BatchPass(model, batch)
+        yield f'batch of {batch}', DecodePass(model, batch)
 
 
 def kernels() -> set[str]:
     """Return the names of all kernels that are launched: those that ask which program they are."""
     import triton
 
-    from streamvlm_ros.engine import kernels
+    from streamvlm_ros.engine.ops import kernels
 
     modules = [importlib.import_module(f'{kernels.__name__}.{info.name}')
                for info in pkgutil.iter_modules(kernels.__path__)]
@@ -118,7 +118,7 @@ def compile_for(name: str) -> dict[str, Any]:
                 raise RuntimeError(f'{title} does not compile for {name}') from error
             launches[title] = card.launches - launched
             compiled += [(title, *each) for each in card.compiled[known:]]
-    from streamvlm_ros.engine.kernels import launch
+    from streamvlm_ros.engine.ops.kernels import launch
     return {'shared': launch.SHARED, 'launches': launches, 'compiled': compiled,
             'left_out': sorted(kernels() - {kernel for kernel, _ in card.compiled})}
 

@@ -9,7 +9,7 @@ import itertools
 import torch
 
 from streamvlm_ros.engine import VideoStreamingInference
-from streamvlm_ros.engine.units import Kind
+from streamvlm_ros.engine.kvcache.entries import EntryKind
 
 
 def check_consistent(engine: VideoStreamingInference) -> None:
@@ -29,8 +29,8 @@ def check_consistent(engine: VideoStreamingInference) -> None:
     for before, unit in itertools.pairwise(cache.units):
         assert before.first + before.tokens <= unit.first and before.born <= unit.born
     kinds = [unit.label.kind for unit in cache.units]
-    assert kinds[:1] in ([], [Kind.PREFIX]) and kinds.count(Kind.PREFIX) <= 1
-    assert Kind.TEXT not in kinds
+    assert kinds[:1] in ([], [EntryKind.PREFIX]) and kinds.count(EntryKind.PREFIX) <= 1
+    assert EntryKind.TEXT not in kinds
     for unit in cache.units:
         assert unit.positions is not None and unit.positions.shape == (3, unit.tokens)
         assert int(unit.positions.min()) >= 0
@@ -39,7 +39,7 @@ def check_consistent(engine: VideoStreamingInference) -> None:
     for layer in range(len(cache.keys)):
         assert all(bool(torch.isfinite(each).all()) for each in cache.content(layer))
     # Frames.
-    patches = [unit.label for unit in cache.units if unit.label.kind is Kind.PATCH]
+    patches = [unit.label for unit in cache.units if unit.label.kind is EntryKind.PATCH]
     waiting = [frame.number for frame in stream.pending]
     numbers = [*(label.frame for label in patches), *waiting]
     assert numbers == sorted(set(numbers)) and all(number < stream.frames for number in numbers)

@@ -18,12 +18,12 @@ if torch.cuda.is_available():
 triton = pytest.importorskip('triton', reason='Triton is not installed.')
 triton.knobs.runtime.interpret = True
 
-from streamvlm_ros.engine.kernels import (  # noqa: E402
-    attention,
-    matmul,
+from streamvlm_ros.engine.ops.kernels import (  # noqa: E402
+    dequantize,
     operations,
     pointwise,
-    widening,
 )
+from streamvlm_ros.engine.ops.kernels.attention import segments  # noqa: E402
+from streamvlm_ros.engine.ops.kernels.matmul import rows  # noqa: E402
 
-__all__ = ['attention', 'matmul', 'operations', 'pointwise', 'triton', 'widening']
+__all__ = ['dequantize', 'operations', 'pointwise', 'rows', 'segments', 'triton']

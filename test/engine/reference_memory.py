@@ -17,7 +17,7 @@ from reference import stock_model
 from reference_forward import forward
 import torch
 
-from streamvlm_ros.engine.frames import to_patches
+from streamvlm_ros.engine.models.preprocessing import to_patches
 
 SYSTEM = '<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n'
 ASSISTANT = '<|im_end|>\n<|im_start|>assistant\n'

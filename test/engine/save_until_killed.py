@@ -22,7 +22,8 @@ import sys
 from random_models import processor, random_clip, random_model
 import torch
 
-from streamvlm_ros.engine import atomic_file, StreamSettings, VideoStreamingInference
+from streamvlm_ros.engine import StreamSettings, VideoStreamingInference
+from streamvlm_ros.engine.store import atomic_file
 
 torch.set_num_threads(1)
 CALLS = ('open', 'write', 'fsync', 'rename', 'close')

@@ -9,7 +9,8 @@ from random_models import random_clip, random_model
 from test_memory import stream
 import torch
 
-from streamvlm_ros.engine import allocation, ErrorCode, StreamError
+from streamvlm_ros.engine import ErrorCode, StreamError
+from streamvlm_ros.engine.kvcache import allocation
 
 
 def test_budgets_say_how_large_the_cache_is():

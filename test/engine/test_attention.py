@@ -9,7 +9,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmark.random_trees import random_tree
-from streamvlm_ros.engine.attention import attend, reference_partial, Tree
+from streamvlm_ros.engine.ops.attention import attend, reference_partial, Tree
 
 
 def causal(queries: int, keys: int) -> torch.Tensor:

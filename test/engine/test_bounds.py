@@ -15,8 +15,8 @@ from streamvlm_ros.engine import (
     StreamWorker,
     VideoStreamingInference,
 )
-from streamvlm_ros.engine.processor import StreamProcessor
-from streamvlm_ros.engine.prompt import tree_tokens
+from streamvlm_ros.engine.models.processor import StreamProcessor
+from streamvlm_ros.engine.models.prompt import tree_tokens
 
 MEGABYTE = 'What happened? ' * (1_000_000 // 15)
 

@@ -10,13 +10,10 @@ import pytest
 from random_models import processor, random_clip, random_model, SHAPES
 import torch
 
-from streamvlm_ros.engine import (
-    branch_attention,
-    StreamSettings,
-    VideoStreamingInference,
-)
-from streamvlm_ros.engine.answering import Answering
-from streamvlm_ros.engine.tail import BLOCK, Tail
+from streamvlm_ros.engine import StreamSettings, VideoStreamingInference
+from streamvlm_ros.engine.kvcache import contexts
+from streamvlm_ros.engine.kvcache.tail import BLOCK, Tail
+from streamvlm_ros.engine.questions.answering import Answering
 
 QUESTIONS = ['What?', 'Is there a box?', 'And now?', 'Where does the red one go then?', 'Who?',
              'How many?', 'Which of them was first?', 'Why?']
@@ -118,13 +115,13 @@ def test_branches_of_one_prefix_attend_to_it_in_one_call(monkeypatch):
     feed(engine, 8, 12)
     opened += [engine.questions.open(q, TOKENS) for q in QUESTIONS[5:]]
     calls = []
-    attend_partly = branch_attention.attend_partly
+    attend_partly = contexts.attend_partly
 
     def spy(query, pieces):
         calls.append(query.shape[1])
         return attend_partly(query, pieces)
 
-    monkeypatch.setattr(branch_attention, 'attend_partly', spy)
+    monkeypatch.setattr(contexts, 'attend_partly', spy)
     engine.questions.decode(opened)
     layers = SHAPES['grouped']['layers']
     assert sorted(calls) == sorted(layers * [1] * 8 + layers * [5, 3])

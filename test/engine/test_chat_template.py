@@ -10,9 +10,10 @@ import pathlib
 import pytest
 from random_models import CHAT_TEMPLATE, processor
 
-from streamvlm_ros.engine import chat_template, resolve_model
-from streamvlm_ros.engine.chat_template import render
-from streamvlm_ros.engine.prompt import Prompt
+from streamvlm_ros.engine import resolve_model
+from streamvlm_ros.engine.models import chat_template
+from streamvlm_ros.engine.models.chat_template import render
+from streamvlm_ros.engine.models.prompt import Prompt
 
 TINY = json.loads((pathlib.Path(resolve_model('tiny')) / 'chat_template.json').read_text())
 # What transformers offers besides plain Jinja.

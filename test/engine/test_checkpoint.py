@@ -15,7 +15,7 @@ import torch
 from transformers.image_utils import SizeDict
 
 from streamvlm_ros.engine import load_processor, StreamQwenModel, VideoStreamingInference
-from streamvlm_ros.engine.processor import as_stream_processor
+from streamvlm_ros.engine.models.processor import as_stream_processor
 
 
 @pytest.fixture(scope='module')

@@ -42,7 +42,7 @@ def test_every_launch_fits(name, cards):
     assert cards[name]['shared'] == CARDS[name].shared
     assert min(cards[name]['launches'].values()) > 2
     assert [each for each in cards[name]['compiled'] if each[2] > CARDS[name].shared] == []
-    assert ({'attention._sequence', 'attention._batch', 'matmul._skinny', 'int4.several'}
+    assert ({'segments._sequence', 'segments._batch', 'rows._skinny', 'int4.several'}
             <= {each[1] for each in cards[name]['compiled']})
 
 
@@ -54,13 +54,13 @@ def test_no_kernel_is_left_out(cards):
 def test_chunks_and_questions_have_attention_of_their_own_on_hopper(cards):
     """Choices, being trees, have Triton's; so has what runs on other cards."""
     made = {kernel for title, kernel, _ in cards['H100']['compiled'] if ', choices' not in title}
-    assert 'hopper._sequence' in made and 'attention._sequence' not in made
+    assert 'hopper._sequence' in made and 'segments._sequence' not in made
     for name in set(CARDS) - {'H100'}:
         compiled = {kernel for _, kernel, _ in cards[name]['compiled']}
-        assert 'attention._sequence' in compiled and 'hopper._sequence' not in compiled
+        assert 'segments._sequence' in compiled and 'hopper._sequence' not in compiled
 
 
-@pytest.mark.parametrize('kernel', ['attention._sequence', 'hopper._sequence'])
+@pytest.mark.parametrize('kernel', ['segments._sequence', 'hopper._sequence'])
 def test_layers_and_lengths_share_attention(kernel, cards):
     """Nobody waits for a compiler in the midst of a stream because a question has a new length."""
     made = [title for title, name, _ in cards['H100']['compiled'] if name == kernel]

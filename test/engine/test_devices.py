@@ -13,7 +13,6 @@ from transformers.integrations.accelerate import infer_auto_device_map
 from two_devices import CPU, device_of, Devices, FIRST, place_model, SECOND
 
 from streamvlm_ros.engine import (
-    allocation,
     ErrorCode,
     KVCacheManager,
     StreamError,
@@ -21,11 +20,12 @@ from streamvlm_ros.engine import (
     StreamSettings,
     VideoStreamingInference,
     warm_up,
-    warming,
 )
-from streamvlm_ros.engine.answering import Sampling
-from streamvlm_ros.engine.devices import BALANCED, device_bytes, gpus_of, move_model
-from streamvlm_ros.engine.operations import TORCH
+from streamvlm_ros.engine.kvcache import allocation
+from streamvlm_ros.engine.models.devices import BALANCED, device_bytes, gpus_of, move_model
+from streamvlm_ros.engine.ops.operations import TORCH
+from streamvlm_ros.engine.questions.answering import SamplingParams
+from streamvlm_ros.engine.serving import warmup
 
 SETTINGS = [{}, {'position_mode': 'append', 'skip_static': 2.0},
             {'capacity': 128, 'rebase_position': 60}]
@@ -78,7 +78,7 @@ def play(model: StreamQwenModel, tmp_path, **settings) -> list:
             engine.load(tmp_path / 'stream.safetensors')
         if index == 23:
             torch.manual_seed(1)
-            opened = [engine.questions.open('What?', 4, sampling=Sampling(0.8, 0.9))]
+            opened = [engine.questions.open('What?', 4, sampling=SamplingParams(0.8, 0.9))]
             while not opened[0].ended:
                 engine.questions.decode(opened)
             said.append(engine.questions.close(opened[0]).text)
@@ -163,7 +163,8 @@ def test_kernels_are_launched_where_their_tensors_are(monkeypatch):
 
     used: set[torch.device] = set()
     monkeypatch.setattr(torch.cuda, 'device_of', Current)
-    monkeypatch.setattr('streamvlm_ros.engine.model.operations_for', lambda tensor: Launched())
+    monkeypatch.setattr('streamvlm_ros.engine.models.qwen2_5_vl.model.operations_for',
+                        lambda tensor: Launched())
     with Devices():
         model = spread(fresh('grouped'), 'automatic')
         engine = VideoStreamingInference(model, processor())
@@ -215,8 +216,8 @@ def test_warming_compiles_without_recording(monkeypatch):
     told: list[str] = []
     warm_up([engine], told.append)
     assert not told
-    monkeypatch.setattr(warming, 'operations_for', lambda tensor: None)
-    monkeypatch.setattr(warming, 'TIMES', 1)
+    monkeypatch.setattr(warmup, 'operations_for', lambda tensor: None)
+    monkeypatch.setattr(warmup, 'TIMES', 1)
     warm_up([engine], told.append)
     assert told[1:3] == ['Chunks of frames are ready.', 'Questions are ready.']
     assert 'passes of this model are not recorded' in told[3]
@@ -229,9 +230,9 @@ def test_what_is_where_is_told(monkeypatch):
     engine = VideoStreamingInference(random_model('grouped'), processor())
     monkeypatch.setattr(torch.cuda, 'memory_reserved', lambda gpu: (gpu.index + 1) * 10**9)
     monkeypatch.setattr(StreamQwenModel, 'layer_devices', [gpus[0], gpus[1], gpus[1]])
-    monkeypatch.setattr(warming, 'gpus_of', lambda model: gpus)
-    report = warming.memory_report([engine])
+    monkeypatch.setattr(warmup, 'gpus_of', lambda model: gpus)
+    report = warmup.memory_report([engine])
     assert report.startswith('GPU memory: 3.00 GB')
     assert report.endswith('; cuda:0 has 1 layers in 1.00 GB, cuda:1 has 2 layers in 2.00 GB.')
-    monkeypatch.setattr(warming, 'gpus_of', lambda model: gpus[:1])
-    assert 'layers' not in warming.memory_report([engine])
+    monkeypatch.setattr(warmup, 'gpus_of', lambda model: gpus[:1])
+    assert 'layers' not in warmup.memory_report([engine])

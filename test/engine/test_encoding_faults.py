@@ -12,7 +12,8 @@ from test_encoding_together import alone, take_turn, Vit
 from test_many_streams import broken, clip, error_of, feed, PATIENCE, SECOND, workers
 import torch
 
-from streamvlm_ros.engine import ahead, ErrorCode, StreamWorker, VideoStreamingInference
+from streamvlm_ros.engine import ErrorCode, StreamWorker, VideoStreamingInference
+from streamvlm_ros.engine.stream import encoder_cache
 
 
 @pytest.fixture
@@ -31,14 +32,14 @@ def accounted(worker: StreamWorker) -> tuple[int, int, int]:
 def test_a_frame_that_cannot_be_taken_is_its_streams_own(monkeypatch, vit):
     """The others' chunks are encoded together all the same."""
     bad = clip(0, 4)[3]
-    upload = ahead.upload
+    upload = encoder_cache.upload
 
     def failing(image, *args):
         if np.array_equal(image, bad):
             broken()
         return upload(image, *args)
 
-    monkeypatch.setattr(ahead, 'upload', failing)
+    monkeypatch.setattr(encoder_cache, 'upload', failing)
     many = workers(3)
     for index, worker in enumerate(many):
         feed(worker, 0, 4, index)

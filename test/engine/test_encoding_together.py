@@ -10,11 +10,12 @@ from test_many_streams import broken, clip, feed, PATIENCE, SECOND, workers
 from test_worker import never_stopping
 import torch
 
-from streamvlm_ros.engine import ahead, StreamSettings, StreamWorker, VideoStreamingInference
-from streamvlm_ros.engine.ahead import Ahead
+from streamvlm_ros.engine import StreamSettings, StreamWorker, VideoStreamingInference
 from streamvlm_ros.engine.positions import Grid
-from streamvlm_ros.engine.questions import Questions
-from streamvlm_ros.engine.stream import FrameStream
+from streamvlm_ros.engine.questions.questions import Questions
+from streamvlm_ros.engine.stream import encoder_cache
+from streamvlm_ros.engine.stream.encoder_cache import EncoderCache
+from streamvlm_ros.engine.stream.stream import FrameStream
 
 ASK = dict(max_new_tokens=12)
 ROWS, COLUMNS = 2, 3  # of the merged grid of ``clip``'s frames
@@ -93,7 +94,7 @@ def test_what_is_due_at_once_is_one_call(vit, streams, settings):
 
 
 def test_more_streams_than_a_call_takes(vit, monkeypatch):
-    monkeypatch.setattr(ahead, 'LARGEST_ON_CPU', 3 * 2 * ROWS * COLUMNS + 1)
+    monkeypatch.setattr(encoder_cache, 'LARGEST_ON_CPU', 3 * 2 * ROWS * COLUMNS + 1)
     many = workers(5)
     for index, worker in enumerate(many):
         feed(worker, 0, 4, index)
@@ -116,8 +117,8 @@ def test_only_frames_of_one_size_are_joined(vit):
 
 
 def test_a_stream_alone_is_not_looked_at(monkeypatch, vit):
-    monkeypatch.setattr(Ahead, 'chunk', broken)
-    monkeypatch.setattr(Ahead, 'prepare', broken)
+    monkeypatch.setattr(EncoderCache, 'chunk', broken)
+    monkeypatch.setattr(EncoderCache, 'prepare', broken)
     [worker] = workers(1)
     feed(worker, 0, 8)
     assert run([worker], 8) == [alone(0, 8)[0]]
@@ -188,8 +189,8 @@ def test_looking_ahead_for_what_is_still_changes_nothing():
 def test_nothing_is_done_twice_or_kept(monkeypatch):
     """Each frame is uploaded once; what was encoded goes with its turn, or a reset."""
     uploaded = []
-    upload = ahead.upload
-    monkeypatch.setattr(ahead, 'upload',
+    upload = encoder_cache.upload
+    monkeypatch.setattr(encoder_cache, 'upload',
                         lambda image, *args: uploaded.append(1) or upload(image, *args))
     many = workers(3)
     for index, worker in enumerate(many):

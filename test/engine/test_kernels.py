@@ -5,16 +5,17 @@
 from __future__ import annotations
 
 import interpreted  # before anything that imports kernels
-from interpreted import attention, matmul, operations, pointwise, widening
+from interpreted import dequantize, operations, pointwise, segments
+from interpreted import rows as matmul
 import pytest
 import torch
 
 from benchmark.random_trees import random_tree
-from streamvlm_ros.engine.kv_buffer import KVBuffer
-from streamvlm_ros.engine.mrope import rotate
-from streamvlm_ros.engine.operations import TORCH
-from streamvlm_ros.engine.quantized import quantize
-from streamvlm_ros.engine.tables import BatchTable, LINE, SequenceTable
+from streamvlm_ros.engine.kvcache.buffer import KVBuffer
+from streamvlm_ros.engine.kvcache.metadata import BatchMetadata, LINE, SequenceMetadata
+from streamvlm_ros.engine.ops.operations import TORCH
+from streamvlm_ros.engine.ops.quantization import quantize
+from streamvlm_ros.engine.ops.rotary import rotate
 
 KERNELS = operations.KERNELS
 WIDTH, LAYERS = 32, 2
@@ -62,7 +63,7 @@ def test_products_with_few_bits(rows, bits, depth, columns):
 def test_weights_made_wide(bits):
     """To the last bit, for a width that fills no tile."""
     weight = quantize(torch.randn(19, 1120), bits)
-    assert torch.equal(widening.widen(weight), weight.dequantized())
+    assert torch.equal(dequantize.widen(weight), weight.dequantized())
 
 
 def test_pointwise():
@@ -109,7 +110,7 @@ def dense(query, keys, values, mask):
 def test_sequences(heads, kv_heads, n, padded, spans, tail, splits):
     """New tokens see segments, a tail, and each other causally or as a tree; padding nothing."""
     stream, own = buffer(kv_heads, 200), buffer(kv_heads, 64)
-    made = SequenceTable.of([(stream, spans), (own, ((0, tail),))], own, ((tail, tail + n),))
+    made = SequenceMetadata.of([(stream, spans), (own, ((0, tail),))], own, ((tail, tail + n),))
     query, keys, values = (torch.randn(padded, count, WIDTH)
                            for count in (heads, kv_heads, kv_heads))
     tree = random_tree(n)
@@ -122,7 +123,7 @@ def test_sequences(heads, kv_heads, n, padded, spans, tail, splits):
                                         (stream.values, own.values, values))]
         before = torch.ones(n, seen[0].shape[1] - n, dtype=torch.bool)
         for mask, given in ((causal, None), (tree.mask(0, n, 0, query.device), rows.flatten())):
-            got = attention.attend_sequence(query, keys, values, torch.tensor(made.line), layer,
+            got = segments.attend_sequence(query, keys, values, torch.tensor(made.line), layer,
                                             kv_heads, splits, given)[:n]
             expected = dense(query[:n], *seen, torch.cat([before, mask], dim=1))
             assert torch.allclose(got.double(), expected, atol=1e-5)
@@ -135,12 +136,12 @@ def test_batches(splits):
     one, other = buffer(kv_heads, 300), buffer(kv_heads, 100)
     tails, lengths = [buffer(kv_heads, 70) for _ in range(3)], (2, 69, 9)
     groups = [((one, ((0, 100), (120, 130))), [0, 2]), ((other, ((5, 99),)), [1])]
-    made = BatchTable.of(groups, list(zip(tails, lengths)))
+    made = BatchMetadata.of(groups, list(zip(tails, lengths)))
     lines, order = made.rows(batch)
     assert {len(line) for line in lines} == {LINE}
     query = torch.randn(batch, heads, WIDTH)
     for layer in range(LAYERS):
-        got = attention.attend_batch(query, torch.tensor(lines), torch.tensor(order), layer,
+        got = segments.attend_batch(query, torch.tensor(lines), torch.tensor(order), layer,
                                      kv_heads, splits)
         for (seen, spans), members in groups:
             for branch in members:

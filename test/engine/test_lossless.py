@@ -14,7 +14,7 @@ from reference import generate
 import torch
 
 from streamvlm_ros.engine import StreamSettings, VideoStreamingInference
-from streamvlm_ros.engine.frames import to_patches
+from streamvlm_ros.engine.models.preprocessing import to_patches
 
 SIZES = ((56, 56), (84, 56), (56, 112), (120, 90), (64, 200), (240, 320))
 QUESTION = 'What happened?'

@@ -11,7 +11,6 @@ from random_models import processor, random_clip, random_model
 from test_worker import NO_STOP
 
 from streamvlm_ros.engine import (
-    allocation,
     ErrorCode,
     open_streams,
     StreamError,
@@ -19,9 +18,10 @@ from streamvlm_ros.engine import (
     StreamWorker,
     VideoStreamingInference,
 )
-from streamvlm_ros.engine.desk import MAX_BATCH, MAX_OPEN
-from streamvlm_ros.engine.policy import Rota
-from streamvlm_ros.engine.questions import Questions
+from streamvlm_ros.engine.kvcache import allocation
+from streamvlm_ros.engine.questions.questions import Questions
+from streamvlm_ros.engine.serving.request_queue import MAX_BATCH, MAX_OPEN
+from streamvlm_ros.engine.serving.scheduler import RoundRobin
 
 SECOND = 10**9
 PATIENCE = 60.0
@@ -140,7 +140,7 @@ def test_frames_are_taken_in_turns(monkeypatch):
 
 
 def test_rota():
-    rota: Rota[str] = Rota()
+    rota: RoundRobin[str] = RoundRobin()
     for name in 'abc':
         rota.join(name)
     wanting = ['abc', 'abc', 'a', 'abc', 'ab', '', 'ab']

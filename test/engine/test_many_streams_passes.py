@@ -9,11 +9,12 @@ from random_models import PIXELS, processor, random_clip, random_model
 from test_passes import kernels, QUESTIONS
 import torch
 
-from streamvlm_ros.engine import open_streams, StreamSettings, StreamWorker, warming
-from streamvlm_ros.engine.ahead import encode_together
-from streamvlm_ros.engine.frame_queue import WaitingFrame
-from streamvlm_ros.engine.frames import to_patches
+from streamvlm_ros.engine import open_streams, StreamSettings, StreamWorker
+from streamvlm_ros.engine.models.preprocessing import to_patches
 from streamvlm_ros.engine.positions import Grid
+from streamvlm_ros.engine.serving import warmup
+from streamvlm_ros.engine.serving.frame_queue import WaitingFrame
+from streamvlm_ros.engine.stream.encoder_cache import encode_batch
 
 __all__ = ['kernels']
 SECOND = 10**9
@@ -59,13 +60,13 @@ def test_chunks_of_several_streams_are_warm(kernels, monkeypatch):
     clips = [random_clip(10 + number, 2, 56, 56) for number in range(3)]
     expected = [model.encode_video(*to_patches(clip, PIXELS, model.device)) for clip in clips]
     works = kernels(model).passes.recorder
-    monkeypatch.setattr(warming, 'TIMES', 2)
-    warming.encode_joined(engines)
+    monkeypatch.setattr(warmup, 'TIMES', 2)
+    warmup.encode_joined(engines)
     assert list(works._works) == [('vision', Grid(number, 2, 2)) for number in (2, 3)]
     assert works.recorded == 2
     chunks = [engine.ahead.chunk([WaitingFrame(frame, 0, '', 0.0) for frame in clip])
               for engine, clip in zip(engines, clips)]
-    assert encode_together(chunks) == chunks
+    assert encode_batch(chunks) == chunks
     for chunk, other in zip(chunks, expected):
         assert torch.allclose(chunk.video, other, atol=1e-4)
     assert works.recorded == len(works._works) == 2

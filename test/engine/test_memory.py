@@ -17,7 +17,7 @@ from streamvlm_ros.engine import (
     StreamSettings,
     VideoStreamingInference,
 )
-from streamvlm_ros.engine.units import Kind
+from streamvlm_ros.engine.kvcache.entries import EntryKind
 
 SIZES = ((56, 56), (84, 56), (56, 112))
 
@@ -141,6 +141,6 @@ def test_only_the_newest_turns_are_kept():
         engine.append_video_chunk(clip(i, 4), stamps=[4.0 * i + j for j in range(4)])
         engine.ask(f'Question {i}?', 2, update_state=True)
     turns = [unit.label.group for unit in engine._stream.cache.units
-             if unit.label.kind is Kind.TURN]
+             if unit.label.kind is EntryKind.TURN]
     assert sorted(set(turns)) == [2, 3]
     assert engine.get_cache_info().frames == 16

@@ -12,19 +12,21 @@ import pytest
 from random_models import processor, random_clip, random_model
 import torch
 
-from streamvlm_ros.engine import passes, pieces, StreamSettings, VideoStreamingInference
-from streamvlm_ros.engine.branch import Branch
-from streamvlm_ros.engine.decoding import Decoding
-from streamvlm_ros.engine.device_passes import DevicePasses
-from streamvlm_ros.engine.frames import Frame
-from streamvlm_ros.engine.graphs import Recorder
-from streamvlm_ros.engine.pieces import BranchPrompt, ChoicePrompt, finish
+from streamvlm_ros.engine import StreamSettings, VideoStreamingInference
+from streamvlm_ros.engine.models.preprocessing import Frame
 from streamvlm_ros.engine.positions import Grid
+from streamvlm_ros.engine.questions import pieces
+from streamvlm_ros.engine.questions.branch import Branch
+from streamvlm_ros.engine.questions.decoder import Decoding
+from streamvlm_ros.engine.questions.pieces import BranchPrompt, ChoicePrompt, finish
+from streamvlm_ros.engine.runner import passes
+from streamvlm_ros.engine.runner.cuda_graphs import GraphRunner
+from streamvlm_ros.engine.runner.model_runner import ModelRunner
 
 QUESTIONS = ('What?', 'Is there a box?', 'And now, where does the red one go, which came first?')
 
 
-class Replayed(Recorder):
+class Replayed(GraphRunner):
     """Replays by running again: without a GPU there is nothing to record."""
 
     def _record(self, work):
@@ -37,7 +39,7 @@ class Calls:
     """Counts what goes through kernels, and fails where it should have."""
 
     def __init__(self, model):
-        self.passes = DevicePasses(model)
+        self.passes = ModelRunner(model)
         self.passes.recorder = Replayed()
         self.done: list[bool] = []
         sequence = self.passes.sequence
@@ -191,7 +193,7 @@ def test_passes_are_run_on_the_gpu_of_the_model(kernels, monkeypatch):
 
     def run(key):
         seen[key[0]] = current[-1]
-        Recorder.run(recorder, key)
+        GraphRunner.run(recorder, key)
 
     monkeypatch.setattr(torch.cuda, 'device_of', device_of)
     monkeypatch.setattr(recorder, 'run', run)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from streamvlm_ros.engine.positions import Grid, PositionRule, StreamState, video_steps, VideoPart
+from streamvlm_ros.engine.positions import Grid, PositionRule, StreamState, video_steps, VideoSpan
 
 PAD, TEXT = 9, 1
 SECOND = 10**9
@@ -14,10 +14,10 @@ RULE = PositionRule(PAD, 2)
 PREFIX = [TEXT] * 4
 
 
-def chunk(*seconds: float, h: int = 4, w: int = 4) -> tuple[list[int], VideoPart]:
+def chunk(*seconds: float, h: int = 4, w: int = 4) -> tuple[list[int], VideoSpan]:
     """Return a chunk's pads and part."""
     grid = Grid(len(seconds), h, w)
-    return [PAD] * grid.tokens, VideoPart(grid, tuple(round(s * SECOND) for s in seconds))
+    return [PAD] * grid.tokens, VideoSpan(grid, tuple(round(s * SECOND) for s in seconds))
 
 
 def axes(positions):
@@ -111,7 +111,7 @@ def test_bad_grids_are_refused():
     with pytest.raises(ValueError, match='no video tokens'):
         RULE.place(StreamState(), PREFIX, [part])
     with pytest.raises(ValueError, match='as many times'):
-        RULE.place(StreamState(), ids, [VideoPart(part.grid, (0,))])
+        RULE.place(StreamState(), ids, [VideoSpan(part.grid, (0,))])
     _, state = RULE.place(StreamState(), ids, [part])
     with pytest.raises(ValueError, match='backwards'):
         RULE.place(state, *(lambda c: (c[0], [c[1]]))(chunk(0.5)))

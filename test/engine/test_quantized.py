@@ -13,8 +13,13 @@ from torchao.quantization import IntxWeightOnlyConfig, PerAxis, PerGroup, quanti
 from torchao.quantization.quantize_.workflows import IntxChooseQParamsAlgorithm
 
 from streamvlm_ros.engine import ErrorCode, StreamError, StreamSettings, VideoStreamingInference
-from streamvlm_ros.engine.fingerprint import weights_hash
-from streamvlm_ros.engine.quantized import PROJECTIONS, quantize, QuantizedLinear, weight_bytes
+from streamvlm_ros.engine.ops.quantization import (
+    PROJECTIONS,
+    quantize,
+    QuantizedLinear,
+    weight_bytes,
+)
+from streamvlm_ros.engine.stream.saving.fingerprint import weights_hash
 
 SETTINGS = StreamSettings(sample_rate=2.0, capacity=600, chunk_frames=2)
 QUESTIONS = ('What is there?', 'And before?')

@@ -11,14 +11,9 @@ from random_models import PIXELS, processor, random_clip, random_model, SHAPES
 from reference import generate
 import torch
 
-from streamvlm_ros.engine import (
-    ErrorCode,
-    questions,
-    StreamError,
-    StreamSettings,
-    VideoStreamingInference,
-)
-from streamvlm_ros.engine.frames import to_patches
+from streamvlm_ros.engine import ErrorCode, StreamError, StreamSettings, VideoStreamingInference
+from streamvlm_ros.engine.models.preprocessing import to_patches
+from streamvlm_ros.engine.questions import questions
 
 QUESTIONS = [f'Question number {i}?' for i in range(20)]
 CHOICES = ('red', 'red box', 'a', 'left of the door')

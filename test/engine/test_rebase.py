@@ -11,7 +11,7 @@ import torch
 
 from streamvlm_ros.engine import ErrorCode
 from streamvlm_ros.engine.errors import StillReadError
-from streamvlm_ros.engine.rebase import settle
+from streamvlm_ros.engine.kvcache.rebase import settle
 
 
 @pytest.mark.parametrize('seed', range(100, 140))

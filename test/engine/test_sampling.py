@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from streamvlm_ros.engine import ErrorCode, StreamError, StreamSettings
-from streamvlm_ros.engine.sampling import check_sample_rate, StampSampler
+from streamvlm_ros.engine.stream.sampling import check_sample_rate, StampSampler
 
 SECOND = 10**9
 START = 1_700_000_000 * SECOND

@@ -17,13 +17,8 @@ import pytest
 from random_models import processor, random_clip, random_model
 from saved_bytes import SavedBytes
 
-from streamvlm_ros.engine import (
-    atomic_file,
-    ErrorCode,
-    StreamError,
-    StreamSettings,
-    VideoStreamingInference,
-)
+from streamvlm_ros.engine import ErrorCode, StreamError, StreamSettings, VideoStreamingInference
+from streamvlm_ros.engine.store import atomic_file
 
 
 @pytest.fixture(scope='module')
@@ -131,7 +126,7 @@ def test_too_little_space_is_known_before(engine: VideoStreamingInference,
     class Full:
         f_blocks, f_bavail, f_frsize = space.f_blocks, 1, 512
 
-    monkeypatch.setattr('streamvlm_ros.engine.saved_file.os.fstatvfs', lambda _: Full)
+    monkeypatch.setattr('streamvlm_ros.engine.store.file.os.fstatvfs', lambda _: Full)
     assert 'bytes, and 512 are free' in refused(engine, 'save', tmp_path / 'a')
     assert not list(tmp_path.iterdir())
 
@@ -200,5 +195,5 @@ def test_a_file_that_is_cut_while_it_is_read(engine: VideoStreamingInference,
             os.truncate(path, offset + 1)
         return read(descriptor, buffers, offset)
 
-    monkeypatch.setattr('streamvlm_ros.engine.saved_file.os.preadv', cut)
+    monkeypatch.setattr('streamvlm_ros.engine.store.file.os.preadv', cut)
     assert 'it ends too early' in refused(engine, 'load', path)

@@ -28,9 +28,9 @@ from streamvlm_ros.engine import (
     StreamWorker,
     VideoStreamingInference,
 )
-from streamvlm_ros.engine.file_place import open_place
-from streamvlm_ros.engine.saved_file import Entry, open_file, write_file
-from streamvlm_ros.engine.units import Kind
+from streamvlm_ros.engine.kvcache.entries import EntryKind
+from streamvlm_ros.engine.store.file import Entry, open_file, write_file
+from streamvlm_ros.engine.store.place import open_place
 
 HERE = pathlib.Path(__file__).parent
 
@@ -320,7 +320,7 @@ def test_into_a_cache_of_another_size(capacity: int, tmp_path: pathlib.Path):
     feed(engine, 30, 34)
     # Down to what the smaller cache keeps, at slots that go up to the larger one's end.
     engine._stream.memory.let_go([unit for unit in engine._stream.cache.units
-                                  if unit.label.kind is Kind.PATCH][:-3])
+                                  if unit.label.kind is EntryKind.PATCH][:-3])
     engine._stream.state = dataclasses.replace(engine._stream.state,
                                                length=engine._stream.cache.length)
     assert max(end for _, end in engine._stream.cache.spans) > 120
@@ -464,7 +464,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: pathlib.Path,
             return write(descriptor, data)
         raise OSError(28, 'No space left on device')
 
-    monkeypatch.setattr('streamvlm_ros.engine.atomic_file.os.write', full)
+    monkeypatch.setattr('streamvlm_ros.engine.store.atomic_file.os.write', full)
     with pytest.raises(StreamError, match='No space left on device'):
         engine.save(tmp_path / 'a')
     monkeypatch.undo()

@@ -14,14 +14,13 @@ import pytest
 from random_models import processor, random_clip, random_model
 
 from streamvlm_ros.engine import (
-    atomic_file,
     ErrorCode,
-    saved_file,
     StreamError,
     StreamSettings,
     StreamWorker,
     VideoStreamingInference,
 )
+from streamvlm_ros.engine.store import atomic_file, file
 
 PATIENCE = 60.0
 
@@ -159,7 +158,7 @@ def test_cancelled(verb: str, worker: StreamWorker, tmp_path: pathlib.Path,
     worker.submit_frame(random_clip(3, 1, 56, 84)[0], 20 * 10**9)
     worker.ask('What?', max_new_tokens=1, after_ns=20 * 10**9).result(PATIENCE)
     before, epoch = (tmp_path / 'a').read_bytes(), worker.status().epoch
-    module, name = (atomic_file, 'write') if verb == 'save' else (saved_file, 'preadv')
+    module, name = (atomic_file, 'write') if verb == 'save' else (file, 'preadv')
     held = HeldOs(name)
     monkeypatch.setattr(module, 'os', held)
     future = getattr(worker, verb)(tmp_path / 'a')

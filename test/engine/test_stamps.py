@@ -9,8 +9,8 @@ import pytest
 from random_models import processor, random_clip, random_model
 
 from streamvlm_ros.engine import ErrorCode, StreamError, StreamSettings, VideoStreamingInference
-from streamvlm_ros.engine.frames import to_nanoseconds
-from streamvlm_ros.engine.stamp_rule import StampRule, Verdict
+from streamvlm_ros.engine.models.preprocessing import to_nanoseconds
+from streamvlm_ros.engine.stream.stamps import StampRule, Verdict
 
 SECOND = 10**9
 MILLISECOND = 10**6

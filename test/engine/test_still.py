@@ -11,8 +11,8 @@ from reference import generate
 import torch
 
 from streamvlm_ros.engine import StreamError, StreamSettings, VideoStreamingInference
-from streamvlm_ros.engine.frames import Frame, PixelSettings, to_patches
-from streamvlm_ros.engine.still import difference, signature
+from streamvlm_ros.engine.models.preprocessing import Frame, ImageProcessorConfig, to_patches
+from streamvlm_ros.engine.stream.static_filter import difference, signature
 
 LEVELS = 4.0
 CPU = torch.device('cpu')
@@ -36,7 +36,7 @@ def with_square(image: np.ndarray, x: int, side: int, levels: int = 60) -> np.nd
     return changed.astype(np.uint8)
 
 
-def between(one: np.ndarray, other: np.ndarray, pixels: PixelSettings = PIXELS) -> float:
+def between(one: np.ndarray, other: np.ndarray, pixels: ImageProcessorConfig = PIXELS) -> float:
     """Return the difference of two patches that show one image each."""
     patches = [signature([Frame(image, 0, 0)] * 2, pixels, CPU) for image in (one, other)]
     return difference(*patches)
@@ -64,7 +64,7 @@ def kept_patches(engine: VideoStreamingInference) -> int:
 def test_noise_is_a_third_of_its_level():
     """A camera's noise stays under the threshold, up to a tenth of the whole range of levels."""
     image = np.full((224, 224, 3), 128, np.uint8)
-    pixels = PixelSettings(max_pixels=224 * 224)
+    pixels = ImageProcessorConfig(max_pixels=224 * 224)
     for sigma in (1, 3, 5, 10):
         measured = between(noisy(image, sigma, 1), noisy(image, sigma, 2), pixels)
         assert 0.2 * sigma < measured < 0.4 * sigma

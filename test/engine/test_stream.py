@@ -11,7 +11,7 @@ from reference import generate
 import torch
 
 from streamvlm_ros.engine import ErrorCode, StreamError, StreamSettings, VideoStreamingInference
-from streamvlm_ros.engine.frames import to_patches
+from streamvlm_ros.engine.models.preprocessing import to_patches
 
 
 def stream(**settings) -> VideoStreamingInference:

@@ -7,8 +7,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from streamvlm_ros.engine import turn_clock
-from streamvlm_ros.engine.policy import Turn
+from streamvlm_ros.engine.serving import turn_clock
+from streamvlm_ros.engine.serving.scheduler import Turn
 
 
 class Device:

@@ -19,8 +19,8 @@ from streamvlm_ros.engine import (
     Watch,
     WatchEvent,
 )
-from streamvlm_ros.engine.questions import Questions
-from streamvlm_ros.engine.watch import Hysteresis, MAX_WATCHES
+from streamvlm_ros.engine.questions.questions import Questions
+from streamvlm_ros.engine.questions.watch import Hysteresis, MAX_WATCHES
 
 SECOND = 10**9
 PATIENCE = 60.0

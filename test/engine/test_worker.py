@@ -18,8 +18,8 @@ from streamvlm_ros.engine import (
     StreamWorker,
     VideoStreamingInference,
 )
-from streamvlm_ros.engine.desk import MAX_OPEN
-from streamvlm_ros.engine.questions import Questions
+from streamvlm_ros.engine.questions.questions import Questions
+from streamvlm_ros.engine.serving.request_queue import MAX_OPEN
 
 SECOND = 10**9
 PATIENCE = 60.0
@@ -290,7 +290,7 @@ def test_whatever_ends_an_answer_frees_its_branch(worker, monkeypatch, how, keep
     future = worker.ask('What?', max_new_tokens=1000, update_state=keep)
     if how == 'timeout':
         # The time is over once the first token is there.
-        monkeypatch.setattr('streamvlm_ros.engine.requests.Request.deadline', property(
+        monkeypatch.setattr('streamvlm_ros.engine.serving.request.Request.deadline', property(
             lambda request: 0.0 if halted.decoded.is_set() else float('inf')))
     assert halted.decoded.wait(PATIENCE)
     assert not halted.freed()

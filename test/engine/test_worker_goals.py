@@ -9,12 +9,12 @@ from random_models import processor, random_clip, random_model
 
 from streamvlm_ros.engine import (
     ErrorCode,
-    requests,
     StreamError,
     StreamSettings,
     StreamWorker,
     VideoStreamingInference,
 )
+from streamvlm_ros.engine.serving import request
 
 SECOND = 10**9
 PATIENCE = 60.0
@@ -53,7 +53,7 @@ def error_of(future) -> StreamError:
 
 
 def test_every_token_is_told(worker, monkeypatch):
-    monkeypatch.setattr(requests, 'PROGRESS_PERIOD', 0.0)
+    monkeypatch.setattr(request, 'PROGRESS_PERIOD', 0.0)
     told = []
     answer = worker.ask('What?', max_new_tokens=12, on_progress=told.append).result(PATIENCE)
     assert answer.completion_tokens > 3
@@ -66,7 +66,7 @@ def test_every_token_is_told(worker, monkeypatch):
 
 
 def test_no_oftener_than_the_period(worker, monkeypatch):
-    monkeypatch.setattr(requests, 'PROGRESS_PERIOD', 1e9)
+    monkeypatch.setattr(request, 'PROGRESS_PERIOD', 1e9)
     told = []
     worker.ask('What?', max_new_tokens=12, on_progress=told.append).result(PATIENCE)
     assert [each.completion_tokens for each in told] == [1]
@@ -85,7 +85,7 @@ def test_a_listener_that_raises_ends_no_answer(worker):
 
 @pytest.mark.parametrize('max_goals', [1, 2])
 def test_only_so_many_goals_at_once(worker, monkeypatch, max_goals):
-    monkeypatch.setattr(requests, 'PROGRESS_PERIOD', 0.0)
+    monkeypatch.setattr(request, 'PROGRESS_PERIOD', 0.0)
     worker.set_max_goals(max_goals)
     order = []
     # Both wait for a frame, so that both are there when the first is opened.

@@ -19,8 +19,8 @@ from streamvlm_ros.engine import (
     StreamWorker,
     VideoStreamingInference,
 )
-from streamvlm_ros.engine.intake import append_next, FrameIntake
-from streamvlm_ros.engine.worker_status import Counters
+from streamvlm_ros.engine.serving.intake import append_next, FrameIntake
+from streamvlm_ros.engine.serving.metrics import Counters
 
 SECOND = 10**9
 PATIENCE = 60.0
@@ -304,7 +304,7 @@ def test_two_publishers_with_clocks_apart_cost_no_memory():
 
 
 def test_a_jump_back_begins_a_series_and_says_so():
-    """Sampling begins anew with it, and what is late is measured by it."""
+    """SamplingParams begins anew with it, and what is late is measured by it."""
     made, counters = intake(9, sample_rate=1.0)
     stamped(made, 20 * SECOND, 21 * SECOND, 21 * SECOND + SECOND // 2, 9_200_000_000)
     assert counters.stamp_jumps == 1

@@ -18,9 +18,9 @@ from streamvlm_ros.engine import (
     StreamWorker,
     VideoStreamingInference,
 )
-from streamvlm_ros.engine.policy import Policy, Turn, Turns
-from streamvlm_ros.engine.questions import Questions
-from streamvlm_ros.engine.turn_clock import HostClock
+from streamvlm_ros.engine.questions.questions import Questions
+from streamvlm_ros.engine.serving.scheduler import Policy, Scheduler, Turn
+from streamvlm_ros.engine.serving.turn_clock import HostClock
 
 SECOND = 10**9
 PATIENCE = 60.0
@@ -59,11 +59,11 @@ class Clock:
         self.running.clear()
 
 
-def with_policy(policy: Policy, **clock) -> Turns:
-    return Turns(policy, Clock(**clock))
+def with_policy(policy: Policy, **clock) -> Scheduler:
+    return Scheduler(policy, Clock(**clock))
 
 
-def deal(turns: Turns, waiting: str) -> str:
+def deal(turns: Scheduler, waiting: str) -> str:
     """Return the turns dealt while there wait ``f``rames, ``a``nswers, ``b``oth or none."""
     dealt = []
     for who in waiting:
@@ -187,7 +187,7 @@ def test_the_threads_clock_is_that_of_the_models_device(monkeypatch):
         made.append(devices)
         return Watched()
 
-    monkeypatch.setattr('streamvlm_ros.engine.model_thread.clock_for', clock_for)
+    monkeypatch.setattr('streamvlm_ros.engine.serving.engine_loop.clock_for', clock_for)
     first, second = open_streams(random_model('grouped'), processor(), [
         StreamSettings(sample_rate=0.0, chunk_frames=2)] * 2)
     worker = StreamWorker(first, policy='balanced')

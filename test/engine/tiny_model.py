@@ -8,8 +8,8 @@ import functools
 from typing import Any
 
 from streamvlm_ros.engine import StreamQwenModel
-from streamvlm_ros.engine.checkpoint import resolve_model
-from streamvlm_ros.engine.processor import load_processor
+from streamvlm_ros.engine.models.folder.checkpoint import resolve_model
+from streamvlm_ros.engine.models.processor import load_processor
 
 
 @functools.cache

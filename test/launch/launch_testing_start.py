@@ -15,8 +15,8 @@ import launch_testing
 from launch_testing.actions import ReadyToTest
 import launch_testing.asserts
 
-from streamvlm_ros.cli.client import Client
-from streamvlm_ros.cli.ready import wait
+from streamvlm_ros.client.client import Client
+from streamvlm_ros.client.ready import wait
 
 FILE = pathlib.Path(__file__).parents[2] / 'launch' / 'cpu.launch.py'
 

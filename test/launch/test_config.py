@@ -9,7 +9,7 @@ import pathlib
 import pytest
 import yaml
 
-from streamvlm_ros.nodes.parameters import check_values, stream_settings
+from streamvlm_ros.nodes.parameters.parameters import check_values, stream_settings
 
 CONFIG = pathlib.Path(__file__).parents[2] / 'config'
 

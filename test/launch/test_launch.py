@@ -133,7 +133,7 @@ def test_is_installed() -> None:
 
 
 def write_bag(folder: pathlib.Path) -> str:
-    from streamvlm_ros.cli.bags import write_bag
+    from streamvlm_ros.bags.bags import write_bag
 
     frames = [np.full((56, 84, 3), 30 * i, np.uint8) for i in range(4)]
     write_bag(folder / 'bag', frames, [(1000 + i) * 10**9 for i in range(4)], '/front/image')

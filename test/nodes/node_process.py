@@ -17,7 +17,7 @@ import numpy as np
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
-from streamvlm_ros.cli.client import Client
+from streamvlm_ros.client.client import Client
 from streamvlm_ros.msg import StreamStatus
 
 START_TIME = 90.0  # seconds: importing torch on a busy machine

@@ -20,7 +20,7 @@ from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 
 from streamvlm_ros.msg import StreamStatus
-from streamvlm_ros.nodes.gate import MAX_PENDING
+from streamvlm_ros.nodes.interfaces.gate import MAX_PENDING
 from streamvlm_ros.srv import Ask
 
 START = 1000 * SECOND

@@ -24,7 +24,7 @@ from rclpy.qos import QoSProfile
 from std_srvs.srv import SetBool, Trigger
 
 from streamvlm_ros.action import AnswerQuestion
-from streamvlm_ros.nodes.gate import MAX_PENDING
+from streamvlm_ros.nodes.interfaces.gate import MAX_PENDING
 from streamvlm_ros.srv import AddWatch, Ask, ListWatches, RemoveWatch, SaveStream
 
 START = 1000 * SECOND

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 import pytest
 
-from streamvlm_ros.nodes.compressed import decode_compressed
-from streamvlm_ros.nodes.images import ImageError
+from streamvlm_ros.nodes.images.compressed import decode_compressed
+from streamvlm_ros.nodes.images.images import ImageError
 
 RGB = np.random.default_rng(7).integers(0, 256, (6, 5, 3), np.uint8)
 RED = np.full((16, 16, 3), [255, 0, 0], np.uint8)

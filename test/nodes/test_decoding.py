@@ -15,9 +15,9 @@ import pytest
 
 pytest.importorskip('builtin_interfaces', reason='ROS is not installed: run make test')
 
-from streamvlm_ros.nodes.decoding import Decoder, OVERHEAD, TOO_FAST
 from streamvlm_ros.nodes.faults import Faults
-from streamvlm_ros.nodes.images import ImageError
+from streamvlm_ros.nodes.images.image_decoder import Decoder, OVERHEAD, TOO_FAST
+from streamvlm_ros.nodes.images.images import ImageError
 
 SECOND = 1_000_000_000
 TIME = 20.0

@@ -32,9 +32,9 @@ from std_srvs.srv import Trigger
 
 from streamvlm_ros import srv
 from streamvlm_ros.action import AnswerQuestion
-from streamvlm_ros.cli.goals import Goal, Goals
-from streamvlm_ros.nodes.parameter import Value
-from streamvlm_ros.nodes.parameter_table import PARAMETERS
+from streamvlm_ros.client.goals import Goal, Goals
+from streamvlm_ros.nodes.parameters.parameter import Value
+from streamvlm_ros.nodes.parameters.table import PARAMETERS
 from streamvlm_ros.nodes.texts import MOST_FRAME_ID, MOST_SENTENCE
 
 QUESTION = 'What happened?'

@@ -23,11 +23,11 @@ import pytest
 
 pytest.importorskip('builtin_interfaces', reason='ROS is not installed: run make test')
 
-from streamvlm_ros.nodes.compressed import decode_compressed
-from streamvlm_ros.nodes.decoding import Decoder
-from streamvlm_ros.nodes.encodings import ENCODINGS
 from streamvlm_ros.nodes.faults import Faults
-from streamvlm_ros.nodes.images import decode_image
+from streamvlm_ros.nodes.images.compressed import decode_compressed
+from streamvlm_ros.nodes.images.encodings import ENCODINGS
+from streamvlm_ros.nodes.images.image_decoder import Decoder
+from streamvlm_ros.nodes.images.images import decode_image
 
 MESSAGES = 10_000
 TIME = 300.0

@@ -13,8 +13,8 @@ from image_vectors import RawImage
 import numpy as np
 import pytest
 
-from streamvlm_ros.nodes import images
-from streamvlm_ros.nodes.encodings import ENCODINGS
+from streamvlm_ros.nodes.images import images
+from streamvlm_ros.nodes.images.encodings import ENCODINGS
 
 ROOT = pathlib.Path(__file__).parents[2]
 NAN = np.float32('nan').tobytes()

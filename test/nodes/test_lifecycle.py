@@ -23,7 +23,7 @@ from rclpy.parameter import Parameter as RosParameter
 from std_srvs.srv import SetBool, Trigger
 
 from streamvlm_ros.action import AnswerQuestion
-from streamvlm_ros.cli.goals import Goals
+from streamvlm_ros.client.goals import Goals
 from streamvlm_ros.msg import StreamStatus
 from streamvlm_ros.srv import AddWatch, Ask, SaveStream
 

@@ -13,7 +13,7 @@ import torch
 
 from streamvlm_ros.engine import StreamError, StreamQwenModel
 from streamvlm_ros.nodes.loading import load_engine, pick_device, pick_dtype
-from streamvlm_ros.nodes.parameters import check_values
+from streamvlm_ros.nodes.parameters.parameters import check_values
 
 
 def load(model: str, **values: object) -> list[str]:

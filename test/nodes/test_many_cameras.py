@@ -33,7 +33,7 @@ from streamvlm_ros.engine import (
     VideoStreamingInference,
 )
 from streamvlm_ros.msg import StreamStatus
-from streamvlm_ros.nodes.parameter_table import PARAMETERS
+from streamvlm_ros.nodes.parameters.table import PARAMETERS
 from streamvlm_ros.srv import Ask, AskChoice, ListWatches
 from training.plan import HELD_OUT_SEED
 from training.questions import Question, questions_for

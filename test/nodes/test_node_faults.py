@@ -30,9 +30,9 @@ from test_diagnostics import worker_status
 from streamvlm_ros.action import AnswerQuestion
 from streamvlm_ros.engine import ErrorCode, StreamError
 from streamvlm_ros.msg import StreamStatus
-from streamvlm_ros.nodes import answer_action, messages
-from streamvlm_ros.nodes.answered import answered
 from streamvlm_ros.nodes.faults import Faults
+from streamvlm_ros.nodes.interfaces import answer_action, messages
+from streamvlm_ros.nodes.interfaces.answered import answered
 from streamvlm_ros.nodes.texts import quoted, sentence
 from streamvlm_ros.srv import Ask, RemoveWatch, SaveStream
 

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 
 from streamvlm_ros.engine import StreamSettings
-from streamvlm_ros.nodes.camera_names import parse_names
-from streamvlm_ros.nodes.parameter import ParameterError
-from streamvlm_ros.nodes.parameter_table import PARAMETERS
-from streamvlm_ros.nodes.parameters import (
+from streamvlm_ros.nodes.parameters.camera_names import parse_names
+from streamvlm_ros.nodes.parameters.parameter import ParameterError
+from streamvlm_ros.nodes.parameters.parameters import (
     check_changes,
     check_values,
     markdown_table,
     stream_settings,
 )
+from streamvlm_ros.nodes.parameters.table import PARAMETERS
 
 
 def test_defaults_are_the_engines() -> None:

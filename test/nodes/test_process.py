@@ -21,9 +21,9 @@ from rclpy.parameter import Parameter as RosParameter
 from std_srvs.srv import Trigger
 
 from streamvlm_ros.action import AnswerQuestion
-from streamvlm_ros.cli.goals import Goals
+from streamvlm_ros.client.goals import Goals
 from streamvlm_ros.msg import Answer, StreamStatus
-from streamvlm_ros.nodes.parameter_table import PARAMETERS
+from streamvlm_ros.nodes.parameters.table import PARAMETERS
 from streamvlm_ros.srv import Ask
 
 LONG = 8000  # tokens: an answer that is not over when the signal comes

@@ -11,7 +11,7 @@ import stat
 import pytest
 
 from streamvlm_ros.engine import ErrorCode, StreamError
-from streamvlm_ros.nodes.save_paths import save_path, SaveFolder, stream_folder
+from streamvlm_ros.nodes.parameters.save_paths import save_path, SaveFolder, stream_folder
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_a_link_put_there_meanwhile_is_not_followed(
         (home / 'sub').symlink_to(outside)
         return path
 
-    monkeypatch.setattr('streamvlm_ros.nodes.save_paths.save_path', swapped)
+    monkeypatch.setattr('streamvlm_ros.nodes.parameters.save_paths.save_path', swapped)
     assert refusal(SaveFolder(str(home), '/'), 'sub/a') == ErrorCode.FILE_ERROR
 
 

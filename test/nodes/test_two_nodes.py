@@ -30,7 +30,7 @@ from sensor_msgs.msg import CompressedImage
 from std_srvs.srv import SetBool, Trigger
 
 from streamvlm_ros.action import AnswerQuestion
-from streamvlm_ros.cli.goals import Goals
+from streamvlm_ros.client.goals import Goals
 from streamvlm_ros.msg import StreamStatus
 from streamvlm_ros.srv import Ask
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import pytest
 
-from streamvlm_ros.nodes.parameter import ParameterError
-from streamvlm_ros.nodes.watch_lines import parse_watches
+from streamvlm_ros.nodes.parameters.parameter import ParameterError
+from streamvlm_ros.nodes.parameters.watch_lines import parse_watches
 
 
 def test_lines() -> None:

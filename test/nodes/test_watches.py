@@ -18,7 +18,8 @@ from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter as RosParameter
 from std_srvs.srv import Trigger
 
-from streamvlm_ros.cli import graph, main
+from streamvlm_ros import environment
+from streamvlm_ros.cli import main
 from streamvlm_ros.msg import WatchEvent
 from streamvlm_ros.srv import AddWatch, ListWatches
 
@@ -147,7 +148,7 @@ def test_from_the_parameter_and_the_command_line(
         command += ['--threshold', '0.5', '--hold', '1', '--count', '1', '--json']
         with (
             open(tmp_path / 'out', 'wb') as out,
-            graph.child(command, stdout=out, stderr=out) as shell,
+            environment.child(command, stdout=out, stderr=out) as shell,
         ):
             names = ['light', 'watch_1']
             assert camera.wait_until(lambda: listed(camera) == names, 60.0)

@@ -13,11 +13,11 @@ from bag_files import compressed_image, raw_image, write_messages
 import numpy as np
 import pytest
 
+from streamvlm_ros.bags.bags import image_topic, ImageTopic, is_compressed, read_images, write_bag
 from streamvlm_ros.cli import main
-from streamvlm_ros.cli.bags import image_topic, ImageTopic, is_compressed, read_images, write_bag
-from streamvlm_ros.cli.errors import CommandError
-from streamvlm_ros.nodes.compressed import decode_compressed
-from streamvlm_ros.nodes.images import decode_image
+from streamvlm_ros.client.errors import CommandError
+from streamvlm_ros.nodes.images.compressed import decode_compressed
+from streamvlm_ros.nodes.images.images import decode_image
 
 FRAMES = list(np.random.default_rng(4).integers(0, 256, (6, 56, 84, 3), np.uint8))
 RAW = [raw_image(frame, 1000.5 + i) for i, frame in enumerate(FRAMES)]
@@ -121,7 +121,7 @@ def test_player_plays_compressed_images(
     write_messages(tmp_path / 'bag', {'/usb/jpeg': PNG}, 'sqlite3')
     settings = {'sample_rate': 0.0, 'capacity': 512, 'image_transport': 'compressed'}
     with NodeProcess(tmp_path, model=model_folder, **settings) as node, Camera() as client:
-        player = [sys.executable, '-m', 'streamvlm_ros.cli.player', str(tmp_path / 'bag')]
+        player = [sys.executable, '-m', 'streamvlm_ros.bags.player', str(tmp_path / 'bag')]
         done = subprocess.run([*player, '/image/compressed', '1', '/usb/jpeg'], timeout=90)
         assert done.returncode == 0
         status = client.wait_status(lambda s: s.frames_received == 6 and not s.frames_waiting)

@@ -14,10 +14,11 @@ import pytest
 
 pytest.importorskip('rosbags', reason='rosbags is not installed: run make test')
 
-from streamvlm_ros.cli import bags, main, replay
-from streamvlm_ros.cli.errors import CommandError
+from streamvlm_ros.bags import bags
+from streamvlm_ros.cli import main, replay
+from streamvlm_ros.client.errors import CommandError
 from streamvlm_ros.nodes.loading import load_engine
-from streamvlm_ros.nodes.parameters import check_values
+from streamvlm_ros.nodes.parameters.parameters import check_values
 from streamvlm_ros.nodes.stamps import to_nanoseconds
 
 FRAMES, RATE = 45, 10.0
@@ -51,7 +52,7 @@ def test_node_answers_as_the_engine(
     assert counts['frames_sampled_out'] > 15
     with NodeProcess(tmp_path, model=model_folder, **SETTINGS) as node, Camera(node) as client:
         client.wait_ready()
-        player = [sys.executable, '-m', 'streamvlm_ros.cli.player', str(bag), '/image']
+        player = [sys.executable, '-m', 'streamvlm_ros.bags.player', str(bag), '/image']
         assert subprocess.run(player, timeout=60, check=False).returncode == 0
         status = client.wait_status(lambda s: s.frames_received == FRAMES and not s.frames_waiting)
         assert status.frames_ingested == counts['frames_ingested']

@@ -12,7 +12,7 @@ import pytest
 
 from scripts.docs import page, reference
 from scripts.docs.interface_file import InterfaceFile, read_interface
-from streamvlm_ros.nodes.parameter import Parameter
+from streamvlm_ros.nodes.parameters.parameter import Parameter
 
 PARTS = {'msg': [''], 'srv': ['Request', 'Response'], 'action': ['Goal', 'Result', 'Feedback']}
 FILES = page.interface_files()

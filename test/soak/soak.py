@@ -35,8 +35,8 @@ from soak_calm import check_calm
 from soak_ledger import Resources, slowness, StatusLedger
 from soak_operations import MAX_REQUEST_TIMEOUT, Operations, REQUEST_TIMEOUT
 
-from streamvlm_ros.cli import graph
-from streamvlm_ros.cli.goals import Goals
+from streamvlm_ros import environment
+from streamvlm_ros.client.goals import Goals
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -231,9 +231,9 @@ def main() -> int:
     given = parser.parse_args()
     # A TERM must end the children as a Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    os.environ.update(graph.private_graph())
+    os.environ.update(environment.private_graph())
     os.environ.setdefault('OMP_NUM_THREADS', '1')
-    graph.use_camera_profile(os.environ)
+    environment.use_camera_profile(os.environ)
     report = soak(given.minutes, given.seed, given.folder.resolve())
     _print_table(report)
     print(json.dumps(report))

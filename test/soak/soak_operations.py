@@ -19,8 +19,8 @@ from rclpy.parameter import Parameter
 from soak_files import GOOD, HOSTILE_NAMES, put_hostile, STRANGE_NAMES
 from std_srvs.srv import SetBool, Trigger
 
-from streamvlm_ros.cli.client import Client
-from streamvlm_ros.cli.goals import Goals
+from streamvlm_ros.client.client import Client
+from streamvlm_ros.client.goals import Goals
 from streamvlm_ros.srv import (
     AddWatch,
     Ask,

@@ -9,12 +9,12 @@ import pytest
 import torch
 from transformers import AutoTokenizer, Qwen2_5_VLForConditionalGeneration
 
-from streamvlm_ros.engine.frames import PixelSettings, to_patches
+from streamvlm_ros.engine.models.preprocessing import ImageProcessorConfig, to_patches
 from training.batches import collate
 from training.build import build
 from training.data import ClipSpec, Packer
 from training.layout import IGNORED
-from training.network import cut_patches, packed_mask, run_model
+from training.network import packed_mask, patchify, run_model
 
 
 @pytest.fixture(scope='module')
@@ -36,10 +36,10 @@ def test_any_text_survives_the_tokenizer(folder: pathlib.Path, text: str) -> Non
 
 
 def test_patches_are_cut_as_the_engine_cuts_them() -> None:
-    settings = PixelSettings(max_pixels=16 * 784)
+    settings = ImageProcessorConfig(max_pixels=16 * 784)
     frames = np.random.default_rng(0).integers(0, 256, (4, 84, 112, 3), np.uint8)
     expected, _ = to_patches(list(frames), settings, torch.device('cpu'))
-    assert torch.equal(cut_patches(torch.from_numpy(frames), settings), expected)
+    assert torch.equal(patchify(torch.from_numpy(frames), settings), expected)
 
 
 @pytest.mark.parametrize('append', [False, True])
@@ -66,7 +66,7 @@ def test_a_packed_answer_equals_the_question_asked_alone(packer: Packer,
     batch = collate([clip], spec.grid)
     model = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
     with torch.no_grad():
-        outputs = run_model(model, batch, PixelSettings())
+        outputs = run_model(model, batch, ImageProcessorConfig())
         packed, video = outputs.hidden, outputs.video
         keep = (clip.owner == 2) | ((clip.owner == 0) & (
             clip.when <= clip.when[clip.owner == 2][0]))

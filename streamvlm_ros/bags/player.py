@@ -1,0 +1,108 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Plays a bag's images, raw or compressed as they are, into a topic in real time.
+
+`python -m streamvlm_ros.bags.player BAG TOPIC [SUBSCRIBERS [BAG_TOPIC]]`
+
+For machines without `ros2 bag play`. It waits for subscribers, one if not told otherwise,
+follows the header stamps, and ends with the bag. BAG_TOPIC is needed where the bag has several
+image topics.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+import time
+from typing import Any
+
+import numpy as np
+import rclpy
+from rclpy.duration import Duration
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from rclpy.signals import SignalHandlerOptions
+from sensor_msgs.msg import CompressedImage, Image
+
+from streamvlm_ros.bags.bags import is_compressed, read_images
+from streamvlm_ros.client.errors import CommandError
+from streamvlm_ros.nodes.stamps import to_nanoseconds
+
+SUBSCRIBER_TIME = 60.0  # seconds to wait for the node, which loads its model first
+# The subscriber learns of the publisher a moment after the publisher of the subscriber, and nobody
+# here can see when; what is published before, a best-effort subscriber loses.
+SETTLE_TIME = 0.5  # seconds
+QUEUE = 100
+
+
+def main() -> int:
+    """Play; return the exit code."""
+    given = sys.argv[1:]
+    bag, topic, subscribers, bag_topic = [*given, *('1', '')[len(given) - 2 :]]
+    # Python's own handling of SIGINT: the context stays valid until the player leaves it.
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    node = rclpy.create_node('streamvlm_player')
+    try:
+        play(node, pathlib.Path(bag), topic, int(subscribers), bag_topic)
+    except CommandError as error:
+        print(f'player: {error}', file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+def play(
+    node: Node, bag: pathlib.Path, topic: str, subscribers: int, bag_topic: str = ''
+) -> None:
+    """Publish every image of a bag's topic, each as long behind the first as its stamp says.
+
+    Raises:
+        CommandError: the bag cannot be read, or too few subscribe.
+
+    """
+    messages = [to_ros(message) for message in read_images(bag, bag_topic)]
+    kind = type(messages[0]) if messages else Image
+    publisher = node.create_publisher(kind, topic, QoSProfile(depth=QUEUE))
+    deadline = time.monotonic() + SUBSCRIBER_TIME
+    while publisher.get_subscription_count() < subscribers:
+        if time.monotonic() > deadline:
+            raise CommandError(
+                f'{topic} has fewer than {subscribers} subscribers after {SUBSCRIBER_TIME:g} s.'
+            )
+        time.sleep(0.02)
+    time.sleep(SETTLE_TIME)
+    first = to_nanoseconds(messages[0].header.stamp) if messages else 0
+    began = time.monotonic()
+    for message in messages:
+        due = (to_nanoseconds(message.header.stamp) - first) / 1e9
+        time.sleep(max(0.0, began + due - time.monotonic()))
+        publisher.publish(message)
+    # What was published last must reach the subscriber before the publisher goes.
+    publisher.wait_for_all_acked(Duration(seconds=5.0))
+
+
+def to_ros(message: Any) -> Image | CompressedImage:
+    """Return a bag's image as rclpy's."""
+    if is_compressed(message):
+        image: Any = CompressedImage(format=message.format)
+    else:
+        image = Image(
+            height=message.height,
+            width=message.width,
+            encoding=message.encoding,
+            is_bigendian=message.is_bigendian,
+            step=message.step,
+        )
+    image.header.frame_id = message.header.frame_id
+    image.header.stamp.sec = int(message.header.stamp.sec)
+    image.header.stamp.nanosec = int(message.header.stamp.nanosec)
+    image.data.frombytes(np.asarray(message.data).tobytes())
+    return image
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,130 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What one stream is set to; fixed for its life."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+from streamvlm_ros.engine.errors import ErrorCode, StreamError
+from streamvlm_ros.engine.stream.sampling import check_sample_rate
+
+CHUNK_FRAMES = (2, 4, 6, 8)
+POSITION_MODES = ('continuous', 'append')
+TIME_SOURCES = ('stamp', 'uniform')
+
+
+@dataclasses.dataclass(frozen=True)
+class StreamSettings:
+    """Settings of one stream.
+
+    Attributes:
+        chunk_frames: frames that are encoded and prefilled together: 2, 4, 6 or 8.
+        position_mode: ``continuous`` (all chunks are one video, lossless) or ``append``
+            (every chunk is a video of its own).
+        time_source: ``stamp`` (time from the frames' stamps) or ``uniform`` (from sample_rate).
+        sample_rate: frames per second of stream time, or of arrival where time_source is uniform:
+            at least 0.001, or 0, which takes every frame.
+        min_pixels: lower bound of height x width after resizing; 0: the model's own.
+        max_pixels: upper bound of height x width after resizing; 0: the model's own.
+        system_prompt: system turn; empty: the chat template's default.
+        capacity: tokens that the KV cache has room for, unless memory_tokens or memory_bytes says
+            it.  What is full lets the oldest temporal patches go.
+        memory_seconds: keep no more than the newest so many seconds, by the frames' times, of what
+            there is room for; 0: all.
+        memory_tokens: make room to keep so many tokens; 0: see capacity.
+        memory_bytes: make the cache so large, all layers together; 0: see capacity.
+        slack: one slot in so many is not for keeping: new frames go there while open answers still
+            read what was dropped.  2 doubles the memory for a stream that never waits for an
+            answer that is no longer than what is kept.
+        kept_turns: newest questions and answers kept by update_state that stay when frames go.
+        rebase_position: largest position before positions are counted anew from what is kept; 0:
+            three quarters of what the model was trained on.
+        late_tolerance: a frame whose stamp is older than the newest by less than these seconds is
+            left out and counted as late; an older one begins a new epoch.
+        max_gap: a stamp that is further ahead of the newest than these seconds (and than 10 sample
+            periods) waits until a second one confirms it.
+        every_frame: where time_source is uniform, take every frame that arrives; False samples
+            them by arrival.
+        max_question_tokens: most tokens of a question, its choices included.
+        max_watch_tokens: most tokens of all watches together, which every chunk pays for.
+        max_system_tokens: most tokens of the system prompt.
+        max_frame_id: most characters of a frame_id.
+        max_image_pixels: most pixels of a frame before it is resized.
+        skip_static: temporal patches that differ from the last kept one by no more than this are
+            not taken into the cache; in grey levels, as ``still.difference`` measures it.  0 keeps
+            every patch.
+
+    Raises:
+        StreamError: INVALID_REQUEST when a value is out of range.
+
+    """
+
+    chunk_frames: int = 4
+    position_mode: str = 'continuous'
+    time_source: str = 'stamp'
+    sample_rate: float = 2.0
+    min_pixels: int = 0
+    max_pixels: int = 0
+    system_prompt: str = ''
+    capacity: int = 16384
+    memory_seconds: float = 0.0
+    memory_tokens: int = 0
+    memory_bytes: int = 0
+    slack: int = 8
+    kept_turns: int = 8
+    rebase_position: int = 0
+    late_tolerance: float = 1.0
+    max_gap: float = 3600.0
+    every_frame: bool = False
+    max_question_tokens: int = 2048
+    max_watch_tokens: int = 2048
+    max_system_tokens: int = 2048
+    max_frame_id: int = 255
+    max_image_pixels: int = 1 << 26
+    skip_static: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse values that the stream cannot work with."""
+        self._one_of('chunk_frames', CHUNK_FRAMES)
+        self._one_of('position_mode', POSITION_MODES)
+        self._one_of('time_source', TIME_SOURCES)
+        check_sample_rate(self.sample_rate, self.time_source)
+        if not 0 <= self.late_tolerance < math.inf:
+            self._refuse(f'late_tolerance is {self.late_tolerance} s; give 0 or more.')
+        if not 0 < self.max_gap < math.inf:
+            self._refuse(f'max_gap is {self.max_gap} s; give more than 0.')
+        for name in ('max_frame_id', 'max_image_pixels'):
+            if getattr(self, name) < 1:
+                self._refuse(f'{name} is {getattr(self, name)}; give at least 1.')
+        for name in (
+            'min_pixels',
+            'max_pixels',
+            'skip_static',
+            'memory_seconds',
+            'memory_tokens',
+            'memory_bytes',
+            'rebase_position',
+        ):
+            if not getattr(self, name) >= 0:
+                self._refuse(f'{name} is {getattr(self, name)}; give 0 or more.')
+        if self.capacity < 1:
+            self._refuse(f'capacity is {self.capacity} tokens; give at least 1.')
+        budgets = ('memory_seconds', 'memory_tokens', 'memory_bytes')
+        if sum(getattr(self, name) > 0 for name in budgets) > 1:
+            self._refuse(f'Only one of {", ".join(budgets)} can be set; leave the others 0.')
+        if self.slack < 2:
+            self._refuse(f'slack is {self.slack}; give at least 2, one slot in two.')
+        if self.kept_turns < 1:
+            self._refuse(f'kept_turns is {self.kept_turns}; give at least 1.')
+        if self.max_pixels and self.min_pixels > self.max_pixels:
+            self._refuse(f'min_pixels {self.min_pixels} is above max_pixels {self.max_pixels}.')
+
+    def _one_of(self, name: str, allowed: tuple) -> None:
+        if getattr(self, name) not in allowed:
+            choices = ', '.join(map(str, allowed))
+            self._refuse(f'{name} is {getattr(self, name)!r}; choose one of {choices}.')
+
+    def _refuse(self, message: str) -> None:
+        raise StreamError(ErrorCode.INVALID_REQUEST, message)

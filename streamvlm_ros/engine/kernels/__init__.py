@@ -1,7 +1,0 @@
-# Copyright 2026 The streamvlm_ros authors
-# SPDX-License-Identifier: Apache-2.0
-"""Triton kernels of the GPU path.  Only ``operations.py`` and ``passes.py`` import them.
-
-Each has a reference in plain PyTorch that it is held to: ``operations.TorchOperations`` and
-``attention.py``.
-"""

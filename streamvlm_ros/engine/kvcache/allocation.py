@@ -1,0 +1,97 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Whether the KV cache fits its devices, asked before anything is allocated."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Sequence
+import pathlib
+
+import torch
+
+from streamvlm_ros.engine.errors import ErrorCode, StreamError
+
+# What the system and the model's own work need besides; a share of what is available.
+SPARE = 0.1
+MEMINFO = pathlib.Path('/proc/meminfo')
+# Limit and use of this control group, in its second version and its first.
+CGROUPS = (
+    (pathlib.Path('/sys/fs/cgroup/memory.max'), pathlib.Path('/sys/fs/cgroup/memory.current')),
+    (
+        pathlib.Path('/sys/fs/cgroup/memory/memory.limit_in_bytes'),
+        pathlib.Path('/sys/fs/cgroup/memory/memory.usage_in_bytes'),
+    ),
+)
+
+
+def available_bytes(device: torch.device) -> int | None:
+    """Return how much memory a device has left; None where nobody says."""
+    if device.type == 'cuda':
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + unused
+    if device.type != 'cpu':
+        return None
+    left = []
+    for line in _text(MEMINFO).splitlines():
+        if line.startswith('MemAvailable:'):
+            left.append(int(line.split()[1]) * 1024)
+    for limit, used in CGROUPS:
+        bounds = _text(limit).strip(), _text(used).strip()
+        if all(bound.isdecimal() for bound in bounds):
+            left.append(max(0, int(bounds[0]) - int(bounds[1])))
+    return min(left, default=None)
+
+
+def check_fits(
+    caches: Sequence[int],
+    layer_bytes: int,
+    devices: Sequence[torch.device],
+    tokens_per_second: float = 0.0,
+) -> None:
+    """Refuse caches that do not fit together.
+
+    Args:
+        caches: tokens that each of them is to hold.
+        layer_bytes: bytes of one token's keys and values in one layer.
+        devices: one for each layer.
+        tokens_per_second: of the stream at its largest frame size; 0: not known.
+
+    Raises:
+        StreamError: OUT_OF_MEMORY, saying how many tokens and seconds would fit.
+
+    """
+    fit = slots = sum(caches)
+    where = 'the device'
+    layers_on = collections.Counter(devices)
+    for device, layers in layers_on.items():
+        left = available_bytes(device)
+        room = slots if left is None else int(left * (1 - SPARE)) // (layers * layer_bytes)
+        if room < fit:
+            fit = room
+            if len(layers_on) > 1:
+                where = f'{device}, where {layers} of {len(devices)} layers are'
+    if fit < slots:
+        gigabytes = slots * layer_bytes * len(devices) / 1e9
+        what = (
+            f'A KV cache of {slots} tokens takes {gigabytes:.2f} GB and does not fit {where}'
+            if len(caches) == 1
+            else f'The KV caches of {len(caches)} streams, {slots} tokens together, take '
+            f'{gigabytes:.2f} GB and do not fit {where}'
+        )
+        seconds = (
+            f', which is {fit / tokens_per_second:.0f} s of the largest frames'
+            if tokens_per_second
+            else ''
+        )
+        raise StreamError(
+            ErrorCode.OUT_OF_MEMORY,
+            f'{what}; {fit} tokens would fit{seconds}. Lower the capacity or the memory budget.',
+        )
+
+
+def _text(path: pathlib.Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ''

@@ -1,0 +1,318 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Keys and values in buffers that are allocated once; what is cached are units with slots.
+
+New tokens take the slots that follow the newest token, round and round, and what is cached never
+moves.  Keys carry their rotation, so a reader needs no order: it sees a short list of contiguous
+spans.  Which slots are taken does not depend on who reads: where a reader still holds one of them,
+the stream waits.  So a stream about which questions are asked has every byte where it would be
+without them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+import weakref
+
+import torch
+
+from streamvlm_ros.engine.errors import ErrorCode, StillReadError, StreamError
+from streamvlm_ros.engine.kvcache.allocator import (
+    complement,
+    count,
+    cut,
+    overlap,
+    SlotAllocator,
+    Spans,
+)
+from streamvlm_ros.engine.kvcache.buffer import KVBuffer
+from streamvlm_ros.engine.kvcache.entries import CacheEntry, EntryInfo
+from streamvlm_ros.engine.kvcache.metadata import BatchMetadata, SequenceMetadata
+from streamvlm_ros.engine.kvcache.pin import Pin
+from streamvlm_ros.engine.ops.attention import attend, join_heads, KeysValues, Tree
+from streamvlm_ros.engine.ops.rotary import Rotation
+
+
+class KVContext(Protocol):
+    """Where a decoder pass writes its keys and values, and what its queries see."""
+
+    def reserve(self, tokens: int) -> None:
+        """Refuse with StreamError when so many tokens do not fit."""
+
+    def attend(self, layer: int, qkv: torch.Tensor, rotation: Rotation) -> torch.Tensor:
+        """Store new keys and values, and attend; see ``decoder.Attends``."""
+
+    def table(self, tokens: int) -> SequenceMetadata | BatchMetadata | None:
+        """Say for kernels where all of it is, once it is reserved; None: only ``attend`` can."""
+
+    def advance(self, tokens: int) -> None:
+        """Make what was written part of the context."""
+
+
+class StreamCache:
+    """One stream's keys and values: a buffer [kv_heads, capacity, head_dim] a layer.
+
+    Attributes:
+        units: what is cached, in the order in which it came.
+        spans: the slots of all units, disjoint and ascending.
+        length: tokens cached.
+        rebased: how often keys were rotated to new positions.
+
+    """
+
+    def __init__(
+        self,
+        kv_heads: int,
+        head_dim: int,
+        capacity: int,
+        dtype: torch.dtype,
+        devices: Sequence[torch.device],
+    ) -> None:
+        """Allocate buffers for ``capacity`` tokens; ``devices`` has one entry a layer."""
+        # Plain tensors even when a first forward allocates them inside inference mode.
+        with torch.inference_mode(False):
+            self.buffer = KVBuffer(kv_heads, head_dim, capacity, dtype, devices)
+        self.keys, self.values = self.buffer.keys, self.buffer.values
+        self._pins: weakref.WeakSet[Pin] = weakref.WeakSet()
+        self._clock = 0
+        self._taken = 0  # tokens that ever came
+        self.rebased = 0
+        self.clear()
+
+    def clear(self) -> None:
+        """Empty the cache; the buffers stay, open pins are revoked."""
+        for pin in list(self._pins):
+            pin.revoke()
+        self._pins.clear()
+        self._ring = SlotAllocator(self.capacity)
+        self._held: list[tuple[CacheEntry, int]] = []  # dropped, but under a pin; and when dropped
+        self._next: Spans = ()
+        self._set([])
+
+    @property
+    def capacity(self) -> int:
+        """Tokens that fit."""
+        return self.keys[0].shape[1]
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes that the buffers take, full or not."""
+        return self.buffer.nbytes
+
+    @property
+    def free(self) -> int:
+        """Slots that nothing is cached in; readers may still hold some of them."""
+        return len(self._ring)
+
+    @property
+    def pinned(self) -> bool:
+        """Whether anybody reads what was cached."""
+        return bool(self.readers)
+
+    @property
+    def readers(self) -> frozenset[Pin]:
+        """The pins that are open."""
+        return frozenset(pin for pin in self._pins if pin.open)
+
+    def get_seq_length(self, layer: int = 0) -> int:
+        """Return the tokens cached, under the name that transformers' caches use."""
+        return self.length
+
+    def reserve(self, tokens: int) -> None:
+        """Choose the slots of the next tokens, before anything is computed.
+
+        Raises:
+            StreamError: OUT_OF_MEMORY when there are too few; a StillReadError when readers hold
+                some of them.  Nothing was changed.
+
+        """
+        if tokens > self.free:
+            raise StreamError(
+                ErrorCode.OUT_OF_MEMORY,
+                f'The KV cache is full: {self.length} of {self.capacity} tokens are taken and '
+                f'{tokens} more were to come; reset the stream or raise the capacity.',
+            )
+        if not self.has_room(tokens):
+            raise self.still_read()
+        self._next = self._ring.following(_end_of(self.units), tokens)
+
+    def has_room(self, tokens: int, gone: Iterable[CacheEntry] = ()) -> bool:
+        """Tell whether so many tokens could be taken at once if some units were dropped."""
+        dropped = set(gone)
+        newest = max((pin.opened for pin in self.readers), default=0)
+        self._reclaim()
+        held = [span for unit, _ in self._held for span in unit.spans]
+        held += [span for unit in dropped if unit.born < newest for span in unit.spans]
+        spans = self._following(tokens, dropped)
+        return count(spans) == tokens and not overlap(spans, held)
+
+    def takes_from(self, tokens: int, gone: Iterable[CacheEntry]) -> bool:
+        """Tell whether the next tokens take slots that these units have, which are cached still.
+
+        A reader that comes now holds them too.
+        """
+        dropped = set(gone)
+        return overlap(
+            self._following(tokens, dropped), [span for unit in dropped for span in unit.spans]
+        )
+
+    @staticmethod
+    def still_read() -> StillReadError:
+        """Return what is told where readers hold the slots of the next tokens."""
+        return StillReadError(
+            ErrorCode.OUT_OF_MEMORY,
+            'Open answers still read what the stream has dropped, and the KV cache is full; new '
+            'frames are taken again when an answer has ended. Ask for shorter answers, or raise '
+            'the capacity.',
+        )
+
+    def store(self, layer: int, keys: torch.Tensor, values: torch.Tensor) -> None:
+        """Write [kv_heads, n, head_dim] into the slots that ``reserve`` chose."""
+        start = 0
+        for first, end in self._next:
+            part = slice(start, start + end - first)
+            self.keys[layer][:, first:end] = keys[:, part]
+            self.values[layer][:, first:end] = values[:, part]
+            start = part.stop
+
+    def attend(self, layer: int, qkv: torch.Tensor, rotation: Rotation) -> torch.Tensor:
+        """Store, and attend to all that is cached and causally to the new tokens."""
+        query, keys, values = rotation.split(qkv, self.keys[0].shape[0])
+        self.store(layer, keys, values)
+        n = keys.shape[1]
+        tree = None if n == 1 else Tree.causal(n)
+        return join_heads(
+            attend(
+                query,
+                [
+                    *((*piece, None) for piece in self.views(layer, self.spans)),
+                    (keys, values, tree),
+                ],
+            )
+        )
+
+    def table(self, tokens: int) -> SequenceMetadata | None:
+        """See ``KVContext.table``."""
+        return SequenceMetadata.of([(self.buffer, self.spans)], self.buffer, self._next)
+
+    def advance(self, tokens: int) -> None:
+        """Make the tokens that were written a unit."""
+        self._clock += 1
+        unit = CacheEntry(self._next, self._clock, self._taken)
+        self._ring.take(self._next)
+        self._taken += tokens
+        self._next = ()
+        self._set([*self.units, unit])
+
+    def label(self, labels: Sequence[tuple[int, EntryInfo]], positions: torch.Tensor) -> None:
+        """Cut the newest unit into what its tokens are.
+
+        Args:
+            labels: one after the other, how many tokens are what; together, the unit.
+            positions: int64 [3, tokens].
+
+        """
+        whole = self.units[-1]
+        spans, start, units = whole.spans, 0, []
+        for size, label in labels:
+            own, spans = cut(spans, size)
+            # Copied, so that no unit holds the positions of all that came with it.
+            units.append(
+                CacheEntry(
+                    own,
+                    whole.born,
+                    whole.first + start,
+                    label,
+                    positions[:, start : start + size].clone(),
+                )
+            )
+            start += size
+        self._set([*self.units[:-1], *units])
+
+    def drop(self, units: Iterable[CacheEntry]) -> None:
+        """Forget units; their slots are taken again once no pin that saw them is open."""
+        self._clock += 1
+        gone = set(units)
+        self._held.extend((unit, self._clock) for unit in self.units if unit in gone)
+        self._ring.put(span for unit in self.units if unit in gone for span in unit.spans)
+        self._set([unit for unit in self.units if unit not in gone])
+
+    def pin(self) -> Pin:
+        """Hold what is cached now for a reader."""
+        self._clock += 1
+        pin = Pin(self, self._clock)
+        self._pins.add(pin)
+        return pin
+
+    def views(self, layer: int, spans: Spans) -> list[KeysValues]:
+        """Return keys and values [kv_heads, s, head_dim], span by span, not copied."""
+        keys, values = self.keys[layer], self.values[layer]
+        return [(keys[:, start:end], values[:, start:end]) for start, end in spans]
+
+    def content(self, layer: int) -> KeysValues:
+        """Return keys and values [kv_heads, length, head_dim] in the order of the units."""
+        views = self.views(layer, tuple(span for unit in self.units for span in unit.spans))
+        if not views:
+            return self.keys[layer][:, :0], self.values[layer][:, :0]
+        keys, values = zip(*views)
+        return torch.cat(keys, dim=1), torch.cat(values, dim=1)
+
+    def fill(self, content: Sequence[KeysValues], units: Sequence[CacheEntry]) -> None:
+        """Put a copy of another cache's content into this one, which is empty.
+
+        The slots stay the same where this cache has them, so that sums over them are rounded the
+        same; otherwise the first are taken.
+
+        Args:
+            content: for every layer, keys and values in the order of the units.
+            units: what they are.
+
+        Raises:
+            StreamError: OUT_OF_MEMORY; nothing was changed.
+
+        """
+        tokens = sum(unit.tokens for unit in units)
+        self.reserve(tokens)
+        spans = tuple(span for unit in units for span in unit.spans)
+        if any(end > self.capacity for _, end in spans):
+            spans = self._next
+        self._next = spans
+        for layer, (keys, values) in enumerate(content):
+            self.store(layer, keys, values)
+        self._next = ()
+        self._ring.take(spans)
+        copies = []
+        for unit in units:
+            own, spans = cut(spans, unit.tokens)
+            self._clock += 1
+            copies.append(CacheEntry(own, self._clock, unit.first, unit.label, unit.positions))
+            self._taken = unit.first + unit.tokens
+        self._set(copies)
+
+    def _set(self, units: list[CacheEntry]) -> None:
+        self.units = tuple(units)
+        self.spans = complement(self._ring.free, self.capacity)
+        self.length = count(self.spans)
+
+    def _following(self, tokens: int, dropped: set[CacheEntry]) -> Spans:
+        """Return the slots of the next tokens if some units were dropped."""
+        left = [unit for unit in self.units if unit not in dropped] if dropped else self.units
+        return self._ring.following(
+            _end_of(left), tokens, tuple(span for unit in dropped for span in unit.spans)
+        )
+
+    def _reclaim(self) -> None:
+        """Forget what was dropped and is under no open pin any more."""
+        if self._held:
+            opened = [pin.opened for pin in self.readers]
+            self._held = [
+                (unit, dropped)
+                for unit, dropped in self._held
+                if any(unit.born < moment < dropped for moment in opened)
+            ]
+
+
+def _end_of(units: Sequence[CacheEntry]) -> int:
+    """Return the slot that follows the newest token's; 0 where there is none."""
+    return units[-1].spans[-1][1] if units else 0

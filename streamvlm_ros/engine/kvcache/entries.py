@@ -1,0 +1,66 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a cache is made of: the smallest things that are kept or dropped whole."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+
+import torch
+
+from streamvlm_ros.engine.kvcache.allocator import count, Spans
+
+
+class EntryKind(enum.Enum):
+    """What a unit is."""
+
+    TEXT = enum.auto()  # nobody has said what it is
+    PREFIX = enum.auto()  # the system turn, up to the first vision segment
+    MARK = enum.auto()  # opens or closes a vision segment
+    PATCH = enum.auto()  # a temporal patch
+    TURN = enum.auto()  # part of a kept question and answer
+
+
+@dataclasses.dataclass(frozen=True)
+class EntryInfo:
+    """What is known of a unit.
+
+    Attributes:
+        kind: what it is.
+        group: number of its vision segment (MARK, PATCH) or of its turn (TURN).
+        time_ns: a patch's time in the video.
+        stamp_ns: the stamp of a patch's first frame.
+        frame: number of a patch's first frame, counted from the stream's first.
+
+    """
+
+    kind: EntryKind = EntryKind.TEXT
+    group: int = 0
+    time_ns: int = 0
+    stamp_ns: int = 0
+    frame: int = 0
+
+
+@dataclasses.dataclass(eq=False)
+class CacheEntry:
+    """Tokens that are kept or dropped together.
+
+    Attributes:
+        spans: their slots, in the tokens' order.
+        born: the cache's clock when they came.
+        first: number of the first of them, counted from the first that the cache ever took.
+        label: what is known of them.
+        positions: int64 [3, tokens], on the CPU; None where nobody has given them.
+
+    """
+
+    spans: Spans
+    born: int
+    first: int
+    label: EntryInfo = EntryInfo()
+    positions: torch.Tensor | None = None
+
+    def __post_init__(self) -> None:
+        """Count once."""
+        self.tokens = count(self.spans)

@@ -1,0 +1,67 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The language model's layers, run over a KV context."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+
+from streamvlm_ros.engine.ops.operations import Operations
+from streamvlm_ros.engine.ops.rotary import Rotation
+from streamvlm_ros.engine.ops.weights import LayerWeights
+
+
+class Attends(Protocol):
+    """What layers need of a KV context."""
+
+    def attend(self, layer: int, qkv: torch.Tensor, rotation: Rotation) -> torch.Tensor:
+        """Rotate and store a layer's new keys and values, and attend.
+
+        Args:
+            layer: its index.
+            qkv: [n, (heads + 2 kv_heads) head_dim]: queries, keys, values, not rotated.
+            rotation: of the n tokens.
+
+        Returns:
+            [n, heads * head_dim].
+
+        """
+
+
+def run_layers(
+    weights: Sequence[LayerWeights],
+    hidden: torch.Tensor,
+    rotation: Rotation,
+    context: Attends,
+    operations: Operations,
+) -> torch.Tensor:
+    """Run all decoder layers on new tokens.
+
+    Args:
+        weights: of the layers, on any devices.
+        hidden: embeddings [n, hidden_size], which may be overwritten.
+        rotation: of the new tokens.
+        context: takes the new keys and values.
+        operations: what the layers are made of.
+
+    Returns:
+        [n, hidden_size], before the final norm.
+
+    """
+    for index, layer in enumerate(weights):
+        device = layer.norm.device
+        # Only does anything where a model is spread over several devices.
+        hidden, rotation = hidden.to(device), rotation.to(device)
+        # Triton launches on the current GPU, wherever the tensors are.
+        with torch.cuda.device_of(layer.norm):
+            qkv = operations.norm_linear(
+                hidden, layer.norm, layer.epsilon, layer.qkv, layer.qkv_bias
+            )
+            attended = context.attend(index, qkv, rotation)
+            hidden = operations.add_linear(hidden, attended, layer.out)
+            gated = operations.norm_gated(hidden, layer.mlp_norm, layer.epsilon, layer.gate_up)
+            hidden = operations.add_linear(hidden, gated, layer.down)
+    return hidden

@@ -1,0 +1,65 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Which model folders are opened, and the sentence for those that are not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+import os
+import pathlib
+from typing import Any
+
+import torch
+
+from streamvlm_ros.engine.models.folder.files import expand
+
+
+def resolve_model(name: str) -> str:
+    """Return the folder of the embedded model for ``tiny``; other names with ``~`` replaced."""
+    if name == 'tiny':
+        return str(pathlib.Path(__file__).parents[3] / 'models' / 'tiny')
+    return expand(name)
+
+
+def check_checkpoint(path: str | os.PathLike[str]) -> None:
+    """Refuse a local path that holds no model, before anything is loaded.
+
+    Hub ids (``owner/name``) are left to transformers.
+
+    Raises:
+        FileNotFoundError: the folder does not exist or holds no model.
+
+    """
+    folder = pathlib.Path(expand(path))
+    if not folder.exists():
+        if folder.is_absolute() or str(path).startswith(('.', '~')) or len(folder.parts) != 2:
+            raise FileNotFoundError(
+                f'The model folder {path} does not exist; give tiny, an existing folder, or a '
+                'hub id like Qwen/Qwen2.5-VL-3B-Instruct.'
+            )
+    elif not (folder / 'config.json').is_file():
+        raise FileNotFoundError(f'{path} is not a model folder: it has no config.json.')
+
+
+def check_loaded(
+    path: str | os.PathLike[str], model: torch.nn.Module, info: Mapping[str, Any]
+) -> None:
+    """Refuse a model whose weights did not all come from the checkpoint.
+
+    Raises:
+        ValueError: weights are missing, of other shapes, or did not fit the devices.
+
+    """
+    mismatched = [each if isinstance(each, str) else each[0] for each in info['mismatched_keys']]
+    wrong = sorted((*info['missing_keys'], *mismatched))
+    if wrong:
+        raise ValueError(
+            f'The weights in {path} are of another architecture: {len(wrong)} '
+            f'tensors are missing or of another shape, {wrong[0]} among them.'
+        )
+    offloaded = [name for name, p in model.named_parameters() if p.device.type == 'meta']
+    if offloaded:
+        raise ValueError(
+            f'{path} does not fit the devices: {len(offloaded)} tensors were '
+            'offloaded; use more or larger GPUs, or a smaller model.'
+        )

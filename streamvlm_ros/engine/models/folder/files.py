@@ -1,0 +1,101 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""A model's small files: found in a folder or on the hub, and read without trust in them."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+from typing import Any
+
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+MAX_BYTES = 1 << 26  # of one of these files; Qwen's tokenizer.json has 11 MB
+READ_WHOLE = ('*.json', '*.jinja', '*.txt', 'additional_chat_templates/*')
+
+
+def expand(path: str | os.PathLike[str]) -> str:
+    """Return a folder or hub id with ``~`` replaced by the home folder."""
+    return os.path.expanduser(os.fspath(path))
+
+
+def find_file(path: str | os.PathLike[str], name: str) -> pathlib.Path | None:
+    """Return where a file of a model lies on this machine; None where the model has none.
+
+    Raises:
+        OSError: the hub id does not exist, or neither the hub nor a copy of it can be reached.
+        ValueError: it is neither a folder nor a possible hub id.
+
+    """
+    folder = pathlib.Path(expand(path))
+    if folder.is_dir():
+        return folder / name if (folder / name).is_file() else None
+    try:
+        return pathlib.Path(hf_hub_download(str(path), name))
+    except LocalEntryNotFoundError as error:
+        raise OSError(
+            f'{name} of {path} is not on this machine, and the hub cannot be reached; '
+            'give a folder, or connect the machine once.'
+        ) from error
+    except EntryNotFoundError:
+        return None
+
+
+def check_sizes(path: str | os.PathLike[str]) -> None:
+    """Refuse a folder with a file that transformers would read whole, and that is too large.
+
+    Raises:
+        ValueError: there is one.
+
+    """
+    folder = pathlib.Path(expand(path))
+    for pattern in READ_WHOLE if folder.is_dir() else ():
+        for file in folder.glob(pattern):
+            if file.is_file() and file.stat().st_size > MAX_BYTES:
+                raise ValueError(_too_large(file))
+
+
+def read_json(path: str | os.PathLike[str], name: str) -> dict[str, Any]:
+    """Return a JSON file of a model; {} where it has none.
+
+    Raises:
+        OSError: as ``find_file``; it cannot be read.
+        ValueError: it is too large, or not one JSON object.
+
+    """
+    file = find_file(path, name)
+    if file is None:
+        return {}
+    try:
+        content = json.loads(read_text(file))
+    except RecursionError as error:
+        raise ValueError(f'{file} is nested too deeply to be read.') from error
+    except json.JSONDecodeError as error:
+        raise ValueError(f'{file} is not JSON: {error}.') from error
+    if not isinstance(content, dict):
+        raise ValueError(f'{file} holds a {type(content).__name__}, not a JSON object.')
+    return content
+
+
+def read_text(file: pathlib.Path) -> str:
+    """Return a text file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is too large, or not UTF-8.
+
+    """
+    with open(file, 'rb') as opened:
+        data = opened.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise ValueError(_too_large(file))
+    try:
+        return data.decode('utf-8')
+    except UnicodeDecodeError as error:
+        raise ValueError(f'{file} is not UTF-8 text: {error}.') from error
+
+
+def _too_large(file: pathlib.Path) -> str:
+    return f'{file} is larger than {MAX_BYTES} bytes, which no model needs.'

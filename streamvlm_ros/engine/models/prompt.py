@@ -1,0 +1,267 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The prompt, cut so that nothing is ever prefilled twice.
+
+The pieces are cut out of what the model's own chat template renders, so that joined they are
+that rendering.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import enum
+from typing import Any
+
+from streamvlm_ros.engine.errors import ErrorCode, StreamError
+from streamvlm_ros.engine.models.chat_template import render
+from streamvlm_ros.engine.models.processor import StreamProcessor
+
+MAX_CHOICES = 26
+# Of a text so many characters a token are taken before it is tokenised; the rest of the bound is
+# its tokens.  English has about 4, and only runs of one character have more than this.
+CHARACTERS_PER_TOKEN = 16
+_QUESTION = 'QUESTION-GOES-HERE'
+_ANSWER = 'ANSWER-GOES-HERE'
+
+
+class Place(enum.Enum):
+    """What the last cached token belongs to."""
+
+    NOTHING = enum.auto()
+    VIDEO = enum.auto()
+    USER_TURN = enum.auto()
+    TURN_END = enum.auto()
+
+
+class Prompt:
+    """Token ids of everything around frames, questions and answers.
+
+    Attributes:
+        pad: id of ``<|video_pad|>``.
+        stop: ids that end an answer.
+
+    """
+
+    def __init__(
+        self,
+        processor: StreamProcessor,
+        system_prompt: str,
+        stop: Sequence[int],
+        max_question_tokens: int = 2048,
+        max_system_tokens: int = 2048,
+    ) -> None:
+        """Render the chat template once, and cut it.
+
+        Args:
+            processor: knows the tokenizer and the template.
+            system_prompt: the system turn's text; empty: the template's own.
+            stop: ids that end an answer.
+            max_question_tokens: most tokens of a question, its choices included.
+            max_system_tokens: most tokens of ``system_prompt``.
+
+        Raises:
+            StreamError: INVALID_REQUEST; the system prompt is too long, or has a control token.
+            ValueError: the template cannot be rendered, or is not one of a Qwen2.5-VL.
+
+        """
+        self._tokenizer = tokenizer = processor.tokenizer
+        self._control = sorted(tokenizer.get_added_vocab())
+        self._max_tokens = max_question_tokens
+        self._check_length('system prompt', len(system_prompt), max_system_tokens)
+        if system_prompt:
+            self._refuse_control_tokens('system prompt', system_prompt)
+            self._check_tokens('system prompt', len(self._ids(system_prompt)), max_system_tokens)
+        system = (
+            [{'role': 'system', 'content': [{'type': 'text', 'text': system_prompt}]}]
+            if system_prompt
+            else []
+        )
+        turn: list[dict[str, Any]] = [
+            *system,
+            {
+                'role': 'user',
+                'content': [{'type': 'video', 'video': ''}, {'type': 'text', 'text': _QUESTION}],
+            },
+        ]
+        more = [
+            *turn,
+            {'role': 'assistant', 'content': [{'type': 'text', 'text': _ANSWER}]},
+            {'role': 'user', 'content': [{'type': 'text', 'text': _QUESTION}]},
+        ]
+
+        name = processor.template_name
+
+        def rendered(messages: list[dict[str, Any]]) -> str:
+            # What apply_chat_template gives to a template besides: these, and nothing of tools.
+            return render(
+                processor.chat_template,
+                name,
+                {
+                    **tokenizer.special_tokens_map,
+                    'messages': messages,
+                    'tools': None,
+                    'documents': None,
+                    'add_generation_prompt': True,
+                },
+            )
+
+        def after(text: str, mark: str) -> str:
+            if mark not in text:
+                raise ValueError(
+                    f'The chat template {name} leaves out what is said or seen; it '
+                    'is not a Qwen2.5-VL template.'
+                )
+            return text.split(mark, 1)[1]
+
+        first, _, rest = rendered(turn).partition('<|video_pad|>')
+        start, end = '<|vision_start|>', '<|vision_end|>'
+        if not first.endswith(start) or not rest.startswith(end):
+            raise ValueError(
+                f'The chat template {name} does not put <|vision_start|> and '
+                '<|vision_end|> around one video; it is not a Qwen2.5-VL template.'
+            )
+        self._vision_start, self._vision_end = self._ids(start), self._ids(end)
+        self._after_question = self._ids(after(rest, _QUESTION))
+        between = after(rendered(more), _ANSWER).split(_QUESTION)[0]
+        turn_end, separator, user = between.partition('<|im_start|>')
+        self.turn_end = self._ids(turn_end)
+        if not self.turn_end:
+            raise ValueError(
+                f'The chat template {name} does not end a turn; it is not a Qwen2.5-VL template.'
+            )
+        # What leads from each place to one in a user turn, outside of any vision segment.
+        self._into_user_turn: dict[Place, list[int]] = {
+            Place.NOTHING: self._ids(first.removesuffix(start)),
+            Place.VIDEO: self._vision_end,
+            Place.USER_TURN: [],
+            Place.TURN_END: self._ids(separator + user),
+        }
+        self.pad = tokenizer.convert_tokens_to_ids('<|video_pad|>')
+        self.stop = frozenset((*stop, self.turn_end[0]))
+
+    def open_segment(self, place: Place) -> list[int]:
+        """Return what is prefilled before a new vision segment's first video token."""
+        return [*self._into_user_turn[place], *self._vision_start]
+
+    def close_segment(self) -> list[int]:
+        """Return what is prefilled behind a vision segment's last video token."""
+        return list(self._vision_end)
+
+    def ask(self, place: Place, question: str) -> list[int]:
+        """Return the question's piece behind a place, down to where the answer begins.
+
+        Raises:
+            StreamError: as ``question``.
+
+        """
+        return [*self.enter_user_turn(place), *self.question(question)]
+
+    def enter_user_turn(self, place: Place) -> list[int]:
+        """Return what leads from a place to where a question may stand."""
+        return list(self._into_user_turn[place])
+
+    def question(self, question: str) -> list[int]:
+        """Return a question's own ids, down to where the answer begins.
+
+        Raises:
+            StreamError: INVALID_REQUEST for an empty question, one that is too long, or one with
+                control tokens.
+
+        """
+        self._check_length('question', len(question), self._max_tokens)
+        text = question.strip()
+        if not text:
+            raise StreamError(ErrorCode.INVALID_REQUEST, 'The question is empty; ask something.')
+        self._refuse_control_tokens('question', text)
+        ids = [*self._ids(text), *self._after_question]
+        self._check_tokens('question', len(ids), self._max_tokens)
+        return ids
+
+    def choice_question(
+        self,
+        question: str,
+        choices: Sequence[str],
+    ) -> tuple[list[int], list[list[int]]]:
+        """Return the question's own ids and every choice's, each with its end of turn.
+
+        The choices are listed in sorted order, so that the caller's order cannot matter.
+
+        Raises:
+            StreamError: INVALID_REQUEST for too few, too many, empty or equal choices, or where
+                question and choices together are too long.
+
+        """
+        wrong, texts = '', []
+        if len(choices) < 2:
+            wrong = f'{len(choices)} choices were given; give at least two.'
+        elif len(choices) > MAX_CHOICES:
+            wrong = f'{len(choices)} choices were given; give at most {MAX_CHOICES}.'
+        else:
+            self._check_length(
+                'question with its choices',
+                len(question) + sum(map(len, choices)),
+                self._max_tokens,
+            )
+            texts = [choice.strip() for choice in choices]
+            if not all(texts):
+                wrong = 'A choice is empty; give every choice a text.'
+            elif len(set(texts)) < len(texts):
+                wrong = 'The same choice was given twice; give different ones.'
+        if wrong:
+            raise StreamError(ErrorCode.INVALID_REQUEST, wrong)
+        for text in texts:
+            self._refuse_control_tokens('choice', text)
+        if question.strip():
+            question = f'{question.strip()}\nAnswer with one of: {", ".join(sorted(texts))}.'
+        asked = self.question(question)
+        scored = [[*self._ids(text), self.turn_end[0]] for text in texts]
+        self._check_tokens(
+            'question with its choices', tree_tokens(asked, scored), self._max_tokens
+        )
+        return asked, scored
+
+    def text(self, tokens: Sequence[int]) -> str:
+        """Return the words of answer tokens, without control tokens."""
+        return self._tokenizer.decode(list(tokens), skip_special_tokens=True).strip()
+
+    def _ids(self, text: str) -> list[int]:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise StreamError(
+                ErrorCode.INVALID_REQUEST,
+                'The text has half of a surrogate pair, which is not text; leave it out.',
+            ) from error
+        return self._tokenizer.encode(text, add_special_tokens=False)
+
+    @staticmethod
+    def _check_length(what: str, characters: int, tokens: int) -> None:
+        """Refuse a text by its length alone, before anything is done with it."""
+        if characters > tokens * CHARACTERS_PER_TOKEN:
+            raise StreamError(
+                ErrorCode.INVALID_REQUEST,
+                f'The {what} has {characters:,} characters; give at most '
+                f'{tokens * CHARACTERS_PER_TOKEN:,} ({CHARACTERS_PER_TOKEN} for each of '
+                f'{tokens:,} tokens).',
+            )
+
+    @staticmethod
+    def _check_tokens(what: str, tokens: int, most: int) -> None:
+        if tokens > most:
+            raise StreamError(
+                ErrorCode.INVALID_REQUEST,
+                f'The {what} has {tokens:,} tokens; give at most {most:,}.',
+            )
+
+    def _refuse_control_tokens(self, what: str, text: str) -> None:
+        for token in self._control:
+            if token in text:
+                raise StreamError(
+                    ErrorCode.INVALID_REQUEST,
+                    f'The {what} contains the control token {token}; leave it out.',
+                )
+
+
+def tree_tokens(asked: Sequence[int], scored: Sequence[Sequence[int]]) -> int:
+    """Return how many tokens are prefilled to score choices: all but each choice's last one."""
+    return len(asked) + sum(len(choice) - 1 for choice in scored)

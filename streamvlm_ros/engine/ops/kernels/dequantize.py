@@ -1,0 +1,76 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Weights in few bits made wide again, for products of many rows."""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+
+from streamvlm_ros.engine.ops.kernels.launch import launch_options, PDL
+from streamvlm_ros.engine.ops.quantization import QuantizedWeight
+
+COLUMNS, BLOCK = 8, 512  # numbers that one program makes wide
+
+
+@triton.jit
+def _store(numbers, scale, out, group, at, mask):
+    factor = tl.load(scale + group, mask=mask, other=0.0).to(tl.float32)
+    wide = numbers.to(tl.float32) * factor
+    tl.store(out + at, wide.to(out.dtype.element_ty), mask=mask)
+
+
+@triton.jit
+def _widen(
+    numbers,
+    scale,
+    out,
+    columns,
+    stored,
+    groups,
+    COLUMNS: tl.constexpr,
+    BLOCK: tl.constexpr,
+    GROUP: tl.constexpr,
+    PACKED: tl.constexpr,
+    PDL: tl.constexpr,
+):
+    """Write out[columns, depth] = numbers times scales."""
+    if PDL:
+        tl.extra.cuda.gdc_launch_dependents()
+    column = (tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)).to(tl.int64)[:, None]
+    inner = (tl.program_id(1) * BLOCK + tl.arange(0, BLOCK))[None, :]
+    mask = (column < columns) & (inner < stored)
+    tile = tl.load(numbers + column * stored + inner, mask=mask, other=0)
+    if PDL:
+        # Who reads what is written over here has to be through.
+        tl.extra.cuda.gdc_wait()
+    if PACKED:
+        at, group = column * 2 * stored + inner, column * groups + inner // GROUP
+        _store(tile << 4 >> 4, scale, out, group, at, mask)
+        _store(tile >> 4, scale, out, group + groups // 2, at + stored, mask)
+    else:
+        _store(tile, scale, out, column, column * stored + inner, mask)
+
+
+def widen(weight: QuantizedWeight) -> torch.Tensor:
+    """Return the matrix [columns, depth] in the scale's dtype."""
+    columns, depth = weight.shape
+    groups, stored = weight.scale.shape[1], weight.numbers.shape[1]
+    out = weight.scale.new_empty(columns, depth)
+    _widen[(triton.cdiv(columns, COLUMNS), triton.cdiv(stored, BLOCK))](
+        weight.numbers,
+        weight.scale,
+        out,
+        columns,
+        stored,
+        groups,
+        COLUMNS=COLUMNS,
+        BLOCK=BLOCK,
+        GROUP=depth // groups,
+        PACKED=weight.bits == 4,
+        PDL=PDL,
+        num_warps=4,
+        **launch_options(),
+    )
+    return out

@@ -1,0 +1,93 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What decoder layers and ViT blocks are made of, as kernels."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional
+
+from streamvlm_ros.engine.ops.kernels.dequantize import widen
+from streamvlm_ros.engine.ops.kernels.matmul.rows import MOST_ROWS, skinny_matmul
+from streamvlm_ros.engine.ops.kernels.pointwise import gate, rms_norm, turn_vision
+from streamvlm_ros.engine.ops.kernels.windows import attend_windows, MOST_PATCHES
+from streamvlm_ros.engine.ops.quantization import QuantizedWeight
+from streamvlm_ros.engine.ops.weights import Weight
+from streamvlm_ros.engine.ops.window_attention import attend_inside, Groups
+
+
+class KernelOperations:
+    """See ``operations.Operations``.  Few rows go through kernels that read the weights once."""
+
+    def norm_linear(
+        self,
+        x: torch.Tensor,
+        norm: torch.Tensor,
+        epsilon: float,
+        weight: Weight,
+        bias: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """See ``Operations``."""
+        if len(x) == 1:
+            return skinny_matmul(x, weight, bias=bias, norm=norm, epsilon=epsilon)
+        # Several rows: each program would do the norm of all of them again.
+        normed = rms_norm(x, norm, epsilon)
+        if len(x) <= MOST_ROWS:
+            return skinny_matmul(normed, weight, bias=bias)
+        return functional.linear(normed, _wide(weight), bias)
+
+    def norm_gated(
+        self, x: torch.Tensor, norm: torch.Tensor, epsilon: float, gate_up: Weight
+    ) -> torch.Tensor:
+        """See ``Operations``."""
+        if len(x) == 1:
+            return skinny_matmul(x, gate_up, norm=norm, epsilon=epsilon, gated=True)
+        if len(x) <= MOST_ROWS:
+            return skinny_matmul(rms_norm(x, norm, epsilon), gate_up, gated=True)
+        return gate(self.norm_linear(x, norm, epsilon, gate_up))
+
+    def add_linear(
+        self,
+        hidden: torch.Tensor,
+        x: torch.Tensor,
+        weight: Weight,
+    ) -> torch.Tensor:
+        """See ``Operations``."""
+        if len(x) <= MOST_ROWS:
+            return skinny_matmul(x, weight, residual=hidden)
+        return hidden.addmm_(x, _wide(weight).T)
+
+    def add(
+        self,
+        hidden: torch.Tensor,
+        delta: torch.Tensor,
+        norm: torch.Tensor,
+        epsilon: float,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """See ``Operations``."""
+        return hidden, rms_norm(hidden, norm, epsilon, delta)
+
+    def gate(self, x: torch.Tensor) -> torch.Tensor:
+        """See ``Operations``."""
+        return gate(x)
+
+    def attend_windows(
+        self,
+        qkv: torch.Tensor,
+        cos: torch.Tensor,
+        sin: torch.Tensor,
+        heads: int,
+        t: int,
+        groups: Groups,
+    ) -> torch.Tensor:
+        """See ``Operations``."""
+        if max(size for _, size in groups) <= MOST_PATCHES:
+            return attend_windows(qkv, cos, sin, heads, t, groups)
+        return attend_inside(*turn_vision(qkv, cos, sin, heads), t, groups)
+
+
+def _wide(weight: Weight) -> torch.Tensor:
+    return widen(weight) if isinstance(weight, QuantizedWeight) else weight
+
+
+KERNELS = KernelOperations()

@@ -1,0 +1,33 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""How probable single tokens are, without memory for what all others are after every token."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+# Rows of [rows, vocabulary] that there are at once.
+ROWS = 64
+
+
+def log_probabilities(
+    logits: Callable[[torch.Tensor], torch.Tensor], hidden: torch.Tensor, wanted: torch.Tensor
+) -> torch.Tensor:
+    """Return the log-probability of one token after each hidden state.
+
+    Args:
+        logits: gives float32 [rows, vocabulary] for hidden states [rows, hidden_size].
+        hidden: [n, hidden_size], n above 0.
+        wanted: int64 [n], the tokens.
+
+    Returns:
+        Float32 [n], where the logits are.
+
+    """
+    parts = []
+    for rows, tokens in zip(hidden.split(ROWS), wanted.split(ROWS), strict=True):
+        every = logits(rows).log_softmax(-1)
+        parts.append(every.gather(1, tokens.to(every.device)[:, None])[:, 0])
+    return torch.cat(parts)

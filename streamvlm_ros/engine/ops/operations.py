@@ -1,0 +1,171 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What decoder layers and ViT blocks are made of.
+
+``TorchOperations`` runs everywhere and is the reference; ``kernels.operations.KernelOperations``
+does the same with fewer passes over memory.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+from typing import Protocol
+
+import torch
+from torch.nn import functional
+
+from streamvlm_ros.engine.ops.quantization import QuantizedWeight
+from streamvlm_ros.engine.ops.rotary import rotate
+from streamvlm_ros.engine.ops.weights import Weight
+from streamvlm_ros.engine.ops.window_attention import attend_inside, Groups
+
+
+class Operations(Protocol):
+    """x is [rows, depth], a weight [columns, depth]; results have the dtype of x."""
+
+    def norm_linear(
+        self,
+        x: torch.Tensor,
+        norm: torch.Tensor,
+        epsilon: float,
+        weight: Weight,
+        bias: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Return RMSNorm(x) @ weight.T + bias."""
+
+    def norm_gated(
+        self, x: torch.Tensor, norm: torch.Tensor, epsilon: float, gate_up: Weight
+    ) -> torch.Tensor:
+        """Return silu(n @ gate.T) * (n @ up.T) for n = RMSNorm(x)."""
+
+    def add_linear(
+        self,
+        hidden: torch.Tensor,
+        x: torch.Tensor,
+        weight: Weight,
+    ) -> torch.Tensor:
+        """Return hidden + x @ weight.T; hidden itself may be overwritten."""
+
+    def add(
+        self,
+        hidden: torch.Tensor,
+        delta: torch.Tensor,
+        norm: torch.Tensor,
+        epsilon: float,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return hidden + delta and its RMSNorm; hidden itself may be overwritten."""
+
+    def gate(self, x: torch.Tensor) -> torch.Tensor:
+        """Return silu(first half of the columns) * second half."""
+
+    def attend_windows(
+        self,
+        qkv: torch.Tensor,
+        cos: torch.Tensor,
+        sin: torch.Tensor,
+        heads: int,
+        t: int,
+        groups: Groups,
+    ) -> torch.Tensor:
+        """Rotate queries and keys, and attend inside windows; see ``windows.attend_inside``.
+
+        ``qkv`` is [rows, 3 heads width], cosine and sine float32 [rows, width / 2].
+        """
+
+
+class TorchOperations:
+    """See ``Operations``."""
+
+    def norm_linear(
+        self,
+        x: torch.Tensor,
+        norm: torch.Tensor,
+        epsilon: float,
+        weight: Weight,
+        bias: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """See ``Operations``."""
+        return _linear(_norm(x, norm, epsilon), weight, bias)
+
+    def norm_gated(
+        self, x: torch.Tensor, norm: torch.Tensor, epsilon: float, gate_up: Weight
+    ) -> torch.Tensor:
+        """See ``Operations``."""
+        return self.gate(self.norm_linear(x, norm, epsilon, gate_up))
+
+    def add_linear(
+        self,
+        hidden: torch.Tensor,
+        x: torch.Tensor,
+        weight: Weight,
+    ) -> torch.Tensor:
+        """See ``Operations``."""
+        return hidden + _linear(x, weight)
+
+    def add(
+        self,
+        hidden: torch.Tensor,
+        delta: torch.Tensor,
+        norm: torch.Tensor,
+        epsilon: float,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """See ``Operations``."""
+        hidden = hidden + delta
+        return hidden, _norm(hidden, norm, epsilon)
+
+    def gate(self, x: torch.Tensor) -> torch.Tensor:
+        """See ``Operations``."""
+        first, second = x.chunk(2, dim=-1)
+        return functional.silu(first) * second
+
+    def attend_windows(
+        self,
+        qkv: torch.Tensor,
+        cos: torch.Tensor,
+        sin: torch.Tensor,
+        heads: int,
+        t: int,
+        groups: Groups,
+    ) -> torch.Tensor:
+        """See ``Operations``."""
+        query, key, value = qkv.view(len(qkv), 3, heads, -1).unbind(1)
+        return attend_inside(
+            rotate(query, cos[:, None], sin[:, None]),
+            rotate(key, cos[:, None], sin[:, None]),
+            value,
+            t,
+            groups,
+        )
+
+
+TORCH = TorchOperations()
+
+
+@functools.cache
+def has_triton() -> bool:
+    """Tell whether kernels can be compiled here."""
+    return importlib.util.find_spec('triton') is not None
+
+
+def operations_for(tensor: torch.Tensor) -> Operations:
+    """Return what is fastest for a device and a dtype: kernels are for half precision."""
+    half = tensor.dtype in (torch.bfloat16, torch.float16)
+    if tensor.is_cuda and half and has_triton():
+        from streamvlm_ros.engine.ops.kernels.operations import KERNELS
+
+        return KERNELS
+    return TORCH
+
+
+def _linear(x: torch.Tensor, weight: Weight, bias: torch.Tensor | None = None) -> torch.Tensor:
+    if isinstance(weight, QuantizedWeight):
+        weight = weight.dequantized()
+    return functional.linear(x, weight, bias)
+
+
+def _norm(x: torch.Tensor, weight: torch.Tensor, epsilon: float) -> torch.Tensor:
+    """Return RMSNorm (arXiv 1910.07467) in the rounding of stock Qwen2.5-VL."""
+    wide = x.float()
+    normed = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + epsilon)
+    return weight * normed.to(x.dtype)

@@ -1,0 +1,169 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Matrices of the decoder in 8 or 4 bits, for cards with less memory and bandwidth.
+
+torchao does the rounding: symmetric, with a scale for every row (8 bits) or for every 128 values
+of a row (4 bits).  Activations stay as they are, and so do the ViT, the norms, the token table and
+the vocabulary's matrix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+import dataclasses
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from streamvlm_ros.engine.compat import check_versions, OPTIONAL
+from streamvlm_ros.engine.errors import ErrorCode, StreamError
+
+GROUPS = (128, 64, 32, 16)  # values that share a scale in 4 bits: the first that fits
+PROJECTIONS = {
+    'self_attn': ('q_proj', 'k_proj', 'v_proj', 'o_proj'),
+    'mlp': ('gate_proj', 'up_proj', 'down_proj'),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class QuantizedWeight:
+    """A matrix [columns, depth] of numbers times scales.
+
+    Attributes:
+        numbers: int8 [columns, depth]; in 4 bits int8 [columns, depth / 2], where a byte's lower
+            half is of the row's first half and its upper half of the row's second.
+        scale: [columns, groups], each for depth / groups values that lie side by side.
+        bits: 8 or 4.
+
+    """
+
+    numbers: torch.Tensor
+    scale: torch.Tensor
+    bits: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """[columns, depth]."""
+        columns, stored = self.numbers.shape
+        return columns, stored * 8 // self.bits
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is."""
+        return self.numbers.device
+
+    def dequantized(self) -> torch.Tensor:
+        """Return the matrix in the scale's dtype: what every kernel is held to."""
+        numbers = self.numbers
+        if self.bits == 4:
+            numbers = torch.cat([numbers << 4 >> 4, numbers >> 4], dim=1)
+        grouped = numbers.unflatten(1, (self.scale.shape[1], -1)).to(self.scale.dtype)
+        return (grouped * self.scale[:, :, None]).flatten(1)
+
+
+class QuantizedLinear(torch.nn.Module):
+    """What stands in the place of a ``torch.nn.Linear``; its numbers are buffers."""
+
+    def __init__(self, linear: torch.nn.Linear, bits: int) -> None:
+        """Round a layer's weights, where they are.
+
+        Raises:
+            StreamError: INVALID_REQUEST for a depth that 4 bits do not group.
+
+        """
+        super().__init__()
+        made = quantize(linear.weight.detach(), bits)
+        self.bits = bits
+        self.register_buffer('numbers', made.numbers)
+        self.register_buffer('scale', made.scale)
+        self.bias = linear.bias
+
+    @property
+    def weight(self) -> QuantizedWeight:
+        """The matrix."""
+        numbers: Any = self.numbers
+        scale: Any = self.scale
+        return QuantizedWeight(numbers, scale, self.bits)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return x [..., depth] times the matrix; the plain way, which the engine does not go."""
+        return functional.linear(x, self.weight.dequantized(), self.bias)
+
+
+def quantize(weight: torch.Tensor, bits: int) -> QuantizedWeight:
+    """Round a matrix [columns, depth].
+
+    Raises:
+        ImportError: torchao is not there.
+        StreamError: INVALID_REQUEST for a depth that 4 bits do not group.
+
+    """
+    from torchao import quantization as torchao
+
+    rounded = torch.nn.Linear(weight.shape[1], weight.shape[0], False, 'meta')
+    rounded.weight = torch.nn.Parameter(weight, requires_grad=False)
+    if bits == 8:
+        config = torchao.IntxWeightOnlyConfig(torch.int8, torchao.PerAxis(0))
+    else:
+        config = torchao.IntxWeightOnlyConfig(
+            torch.int4,
+            torchao.PerGroup(_group(weight.shape[1])),  # type: ignore[attr-defined]
+            # A twelfth less of an error than with the scale of the largest value.
+            intx_choose_qparams_algorithm='hqq_scale_only',
+        )
+    torchao.quantize_(rounded, config)
+    made: Any = rounded.weight
+    numbers = made.qdata
+    if bits == 4:
+        first, second = numbers.chunk(2, dim=1)
+        numbers = (first & 15) | (second << 4)
+    return QuantizedWeight(numbers.contiguous(), made.scale.to(weight.dtype), bits)
+
+
+def quantize_layers(layers: Any, bits: int, device: str | None) -> None:
+    """Round the matrices of a model's decoder layers, one after another.
+
+    Args:
+        layers: stock ``Qwen2_5_VLDecoderLayer``s; they hold ``QuantizedLinear``s afterwards.
+        bits: 8 or 4.
+        device: where the work is done, and the matrices are from then on; None: where they are.
+
+    Raises:
+        ImportError: torchao is not there, or not in the tested range.
+        StreamError: INVALID_REQUEST for a depth that 4 bits do not group.
+
+    """
+    check_versions(OPTIONAL)
+    for layer in layers:
+        for part, names in PROJECTIONS.items():
+            module = getattr(layer, part)
+            for name in names:
+                linear = getattr(module, name)
+                if device is not None:
+                    linear = linear.to(device)
+                setattr(module, name, QuantizedLinear(linear, bits))
+
+
+def stored_weights(model: torch.nn.Module) -> Iterator[torch.Tensor]:
+    """Yield a model's parameters, and its numbers and scales in few bits."""
+    yield from model.parameters()
+    for module in model.modules():
+        if isinstance(module, QuantizedLinear):
+            yield from module.buffers()
+
+
+def weight_bytes(model: torch.nn.Module) -> int:
+    """Return what a model's weights take."""
+    return sum(weights.nbytes for weights in stored_weights(model))
+
+
+def _group(depth: int) -> int:
+    for group in GROUPS:
+        if depth % (2 * group) == 0:
+            return group
+    raise StreamError(
+        ErrorCode.INVALID_REQUEST,
+        f'The model has matrices of depth {depth}, which 4 bits do not group: that '
+        f'takes a multiple of {2 * GROUPS[-1]}. Use int8.',
+    )

@@ -1,0 +1,114 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Rotation by three position axes (Qwen2-VL, arXiv 2409.12191, section 2.1)."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+
+
+@dataclasses.dataclass(frozen=True)
+class Rotation:
+    """What n tokens' queries and keys are rotated by.
+
+    Attributes:
+        cos: float32 [n, head_dim / 2]; sin likewise.
+        sin: see cos.
+
+    """
+
+    cos: torch.Tensor
+    sin: torch.Tensor
+
+    def to(self, device: torch.device) -> Rotation:
+        """Return it on a device."""
+        if self.cos.device == device:
+            return self
+        return Rotation(self.cos.to(device), self.sin.to(device))
+
+    def split(
+        self,
+        qkv: torch.Tensor,
+        kv_heads: int,
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Cut what a layer projects, and rotate what is to be.
+
+        Args:
+            qkv: [n, (heads + 2 kv_heads) head_dim].
+            kv_heads: heads of keys and of values.
+
+        Returns:
+            Queries [heads, n, head_dim], keys and values [kv_heads, n, head_dim].
+
+        """
+        heads = qkv.view(len(qkv), -1, 2 * self.cos.shape[1]).transpose(0, 1)
+        query, key, value = heads.split([len(heads) - 2 * kv_heads, kv_heads, kv_heads])
+        return rotate(query, self.cos, self.sin), rotate(key, self.cos, self.sin), value
+
+
+class MRope:
+    """Frequencies, dealt out to T, H and W in the sections of ``mrope_section``."""
+
+    def __init__(self, inv_freq: torch.Tensor, sections: list[int]) -> None:
+        """Take frequencies [head_dim / 2] and the share of each axis, which sum to that."""
+        self._inv_freq = inv_freq.float()
+        self._axis = torch.repeat_interleave(torch.arange(3), torch.tensor(sections)).to(
+            inv_freq.device
+        )
+
+    def __call__(self, positions: torch.Tensor) -> Rotation:
+        """Return the rotation of n tokens at int64 positions [3, n]."""
+        angles = self._angles(positions)
+        return Rotation(angles.cos(), angles.sin())
+
+    def turn(self, old: torch.Tensor, new: torch.Tensor) -> KeyRotation:
+        """Return what takes keys from old to new positions, int64 [3, n] each.
+
+        The angle is the difference of the two float32 angles that ``__call__`` has, so that a key
+        that is turned equals one that was rotated to its new position at once; the product of the
+        frequency and the distance would be off by what float32 rounds at large positions.
+        """
+        moved = (old != new).any(dim=1)
+        bands = moved.to(self._axis.device)[self._axis].nonzero()[:, 0]
+        angles = (self._angles(new).double() - self._angles(old).double())[:, bands]
+        return KeyRotation(
+            torch.cat([bands, bands + len(self._axis)]), angles.cos().float(), angles.sin().float()
+        )
+
+    def _angles(self, positions: torch.Tensor) -> torch.Tensor:
+        """Return float32 [n, head_dim / 2]."""
+        device = self._inv_freq.device
+        # Kernels read it row by row.
+        return positions.to(device)[self._axis].T.contiguous().float() * self._inv_freq
+
+
+@dataclasses.dataclass(frozen=True)
+class KeyRotation:
+    """A rotation of some bands of keys.
+
+    Attributes:
+        bands: where they are in head_dim, [2 b]: the first halves, then the second.
+        cos: [n, b]; sin likewise.
+        sin: see cos.
+
+    """
+
+    bands: torch.Tensor
+    cos: torch.Tensor
+    sin: torch.Tensor
+
+    def __call__(self, keys: torch.Tensor) -> None:
+        """Turn [kv_heads, n, head_dim] in place; the arithmetic is float32."""
+        bands, cos, sin = (x.to(keys.device) for x in (self.bands, self.cos, self.sin))
+        first, second = keys[..., bands].float().chunk(2, dim=-1)
+        keys[..., bands] = torch.cat(
+            [first * cos - second * sin, second * cos + first * sin], dim=-1
+        ).to(keys.dtype)
+
+
+def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+    """Rotate [..., n, width] by float32 cosine and sine [n, width / 2]; in float32."""
+    first, second = x.float().chunk(2, dim=-1)
+    return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1).to(x.dtype)

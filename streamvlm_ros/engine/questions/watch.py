@@ -1,0 +1,240 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Standing questions: what each one's answer is by its scores so far, and when it changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import dataclasses
+
+from streamvlm_ros.engine.errors import ErrorCode, StreamError
+
+# Every watch is scored after every chunk; this and their tokens bound what they may cost.
+MAX_WATCHES = 64
+MAX_NAME = 255  # characters
+
+
+@dataclasses.dataclass(frozen=True)
+class Watch:
+    """A standing question as it stands.
+
+    Attributes:
+        name: what its events are called.
+        question: what is asked after every chunk.
+        choices: the answers to choose from.
+        threshold: probability that a new answer needs, above 0 and at most 1.
+        hold: scored chunks in a row for which it needs it.
+        choice_index: the answer that holds; -1: none yet in this epoch.
+        since_ns: stamp of the newest frame that the first score of this answer saw; 0: none.
+        probabilities: the newest score of every choice; empty: not scored yet in this epoch.
+        stamp_ns: stamp of the newest frame that it saw; 0: not scored yet.
+        tokens: what it costs: so many are prefilled after every chunk.
+
+    """
+
+    name: str
+    question: str
+    choices: tuple[str, ...]
+    threshold: float = 0.7
+    hold: int = 2
+    choice_index: int = -1
+    since_ns: int = 0
+    probabilities: tuple[float, ...] = ()
+    stamp_ns: int = 0
+    tokens: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse long names, and a threshold or a hold under which no answer could be told."""
+        if len(self.name) > MAX_NAME:
+            raise StreamError(
+                ErrorCode.INVALID_REQUEST,
+                f'The name of the watch has '
+                f'{len(self.name):,} characters; give at most {MAX_NAME}.',
+            )
+        if not 0 < self.threshold <= 1:
+            raise StreamError(
+                ErrorCode.INVALID_REQUEST,
+                f'The threshold is {self.threshold}; give a probability above 0 and at most 1.',
+            )
+        if self.hold < 1:
+            raise StreamError(
+                ErrorCode.INVALID_REQUEST, f'hold is {self.hold} chunks; give 1 or more.'
+            )
+
+    @property
+    def choice(self) -> str:
+        """Text of the answer that holds; empty: none yet."""
+        return self.choices[self.choice_index] if self.choice_index >= 0 else ''
+
+
+@dataclasses.dataclass(frozen=True)
+class WatchEvent:
+    """The answer of a watch has changed.
+
+    Attributes:
+        name, question, choices: of the watch.
+        choice, choice_index: the new answer.
+        previous: the answer before; empty: this is the first one in this epoch.
+        probabilities: of every choice, as scored when the change was found.
+        stamp_ns, frame_id: of the newest frame seen then.
+        epoch: number of the stream.
+        since_ns: stamp of the newest frame that the first score of the new answer saw.
+
+    """
+
+    name: str
+    question: str
+    choices: tuple[str, ...]
+    choice: str
+    choice_index: int
+    previous: str
+    probabilities: tuple[float, ...]
+    stamp_ns: int
+    frame_id: str
+    epoch: int
+    since_ns: int
+
+
+class Hysteresis:
+    """Scheduler the scores of one watch into an answer that does not flicker.
+
+    The answer changes when another choice has a probability of at least the threshold on
+    ``hold`` scores in a row; one score below it, or one for the answer that holds, starts the
+    count afresh.  Where a threshold of a half or less lets several choices pass, the most
+    probable one counts.
+
+    Attributes:
+        watch: the watch as it stands.
+
+    """
+
+    def __init__(self, watch: Watch) -> None:
+        """Begin with no answer."""
+        self.watch = watch
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget the answer and the scores."""
+        self.watch = dataclasses.replace(
+            self.watch, choice_index=-1, since_ns=0, probabilities=(), stamp_ns=0
+        )
+        self._candidate, self._count, self._began_ns = -1, 0, 0
+
+    def take(self, probabilities: Sequence[float], stamp_ns: int) -> bool:
+        """Take the next score; return whether the answer has changed."""
+        watch = self.watch = dataclasses.replace(
+            self.watch, probabilities=tuple(probabilities), stamp_ns=stamp_ns
+        )
+        best = max(range(len(probabilities)), key=probabilities.__getitem__)
+        if best == watch.choice_index or probabilities[best] < watch.threshold:
+            self._candidate, self._count = -1, 0
+            return False
+        if best != self._candidate:
+            self._candidate, self._count, self._began_ns = best, 0, stamp_ns
+        self._count += 1
+        if self._count < watch.hold:
+            return False
+        self._candidate, self._count = -1, 0
+        self.watch = dataclasses.replace(watch, choice_index=best, since_ns=self._began_ns)
+        return True
+
+
+class WatchList:
+    """The standing questions of one stream, in the order in which they were added."""
+
+    def __init__(self, most_tokens: int) -> None:
+        """Take watches that have at most so many tokens together."""
+        self._most_tokens = most_tokens
+        self._all: dict[str, Hysteresis] = {}
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all watches together."""
+        return sum(each.watch.tokens for each in self._all.values())
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._all)
+
+    def all(self) -> tuple[Watch, ...]:
+        """Return every watch as it stands."""
+        return tuple(each.watch for each in self._all.values())
+
+    def add(self, watch: Watch) -> Watch:
+        """Add a watch; one without a name gets the first free of ``watch_1``, ``watch_2``.
+
+        Raises:
+            StreamError: INVALID_REQUEST for a name that is taken, or too many watches or tokens.
+
+        """
+        if self.tokens + watch.tokens > self._most_tokens:
+            raise StreamError(
+                ErrorCode.INVALID_REQUEST,
+                f'The watch has {watch.tokens:,} tokens and the others {self.tokens:,}; all '
+                f'together may have at most {self._most_tokens:,}, as they are computed after '
+                'every chunk. Ask it shorter, or remove another one.',
+            )
+        if len(self) >= MAX_WATCHES:
+            raise StreamError(
+                ErrorCode.INVALID_REQUEST,
+                f'There are {MAX_WATCHES} watches already; remove one first.',
+            )
+        if watch.name in self._all:
+            raise StreamError(
+                ErrorCode.INVALID_REQUEST,
+                f'There is a watch named {watch.name!r} '
+                'already; remove it first, or give another name.',
+            )
+        name = watch.name or next(
+            free
+            for free in (f'watch_{i + 1}' for i in range(len(self) + 1))
+            if free not in self._all
+        )
+        watch = dataclasses.replace(watch, name=name)
+        self._all[name] = Hysteresis(watch)
+        return watch
+
+    def remove(self, name: str) -> None:
+        """Remove a watch.
+
+        Raises:
+            StreamError: INVALID_REQUEST when there is none of that name.
+
+        """
+        if name not in self._all:
+            there = ', '.join(self._all) or 'none'
+            raise StreamError(
+                ErrorCode.INVALID_REQUEST, f'There is no watch named {name!r}; there are: {there}.'
+            )
+        del self._all[name]
+
+    def restart(self) -> None:
+        """Forget all answers: a new epoch has begun."""
+        for each in self._all.values():
+            each.restart()
+
+    def take(
+        self, scores: Sequence[Sequence[float]], stamp_ns: int, frame_id: str, epoch: int
+    ) -> list[WatchEvent]:
+        """Take one score of every watch, in their order; return what has changed."""
+        events = []
+        for each, probabilities in zip(self._all.values(), scores, strict=True):
+            previous = each.watch.choice
+            if each.take(probabilities, stamp_ns):
+                watch = each.watch
+                events.append(
+                    WatchEvent(
+                        watch.name,
+                        watch.question,
+                        watch.choices,
+                        watch.choice,
+                        watch.choice_index,
+                        previous,
+                        watch.probabilities,
+                        stamp_ns,
+                        frame_id,
+                        epoch,
+                        watch.since_ns,
+                    )
+                )
+        return events

@@ -1,0 +1,445 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The application's face: frames in, questions answered from the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import functools
+from typing import Any
+
+import numpy as np
+import torch
+
+from streamvlm_ros.engine.config import StreamSettings
+from streamvlm_ros.engine.errors import ErrorCode, StreamError
+from streamvlm_ros.engine.kvcache.pin import Pin
+from streamvlm_ros.engine.models.devices import move_model
+from streamvlm_ros.engine.models.preprocessing import (
+    check_frame_id,
+    check_image,
+    Frame,
+    Stamp,
+    to_nanoseconds,
+)
+from streamvlm_ros.engine.models.processor import as_stream_processor
+from streamvlm_ros.engine.models.prompt import Prompt
+from streamvlm_ros.engine.models.qwen2_5_vl.model import StreamQwenModel
+from streamvlm_ros.engine.outputs import CacheInfo, Choice, Metrics
+from streamvlm_ros.engine.positions import NANOSECONDS
+from streamvlm_ros.engine.questions.answering import SamplingParams
+from streamvlm_ros.engine.questions.questions import Questions
+from streamvlm_ros.engine.questions.watching import Watching
+from streamvlm_ros.engine.store.place import Where
+from streamvlm_ros.engine.stream.clock import FrameClock
+from streamvlm_ros.engine.stream.sampling import LOWEST_RATE
+from streamvlm_ros.engine.stream.saving.bounds import SavedBounds
+from streamvlm_ros.engine.stream.saving.fingerprint import fingerprint
+from streamvlm_ros.engine.stream.saving.saved_stream import (
+    copy_stream,
+    LoadedStream,
+    put_in_place,
+    read_stream,
+    SavedStream,
+    StreamCopy,
+    write_stream,
+)
+from streamvlm_ros.engine.stream.stamps import StampRule, Verdict
+from streamvlm_ros.engine.stream.stream import FrameStream
+
+
+class VideoStreamingInference(Watching):
+    """Streams video into the KV cache and answers questions about it.
+
+    Not thread-safe: one thread owns it (``StreamWorker`` in the node).
+
+    Attributes:
+        settings: what the stream was begun with.
+        questions: opens several questions at once and decodes them together.
+        ahead: what of its next chunk can be encoded together with other streams'.
+        frames_taken: frames that were ever appended, in all epochs.
+
+    """
+
+    def __init__(
+        self,
+        model: StreamQwenModel,
+        processor: Any,
+        device: str | None = None,
+        settings: StreamSettings | None = None,
+    ) -> None:
+        """Take a model and its processor.
+
+        Args:
+            model: the streaming model.
+            processor: ``load_processor``'s result, or a stock ``AutoProcessor``.
+            device: where to move the model; None leaves it where it is.
+            settings: the stream's settings; None takes the defaults.
+
+        Raises:
+            StreamError: OUT_OF_MEMORY when the cache does not fit the device;
+                INVALID_REQUEST when the device does not exist.
+
+        """
+        self.settings = settings or StreamSettings()
+        own = as_stream_processor(processor)
+        stop = model.generation_config.eos_token_id if model.generation_config else None
+        stops = [] if stop is None else [stop] if isinstance(stop, int) else list(stop)
+        self._model = move_model(model, device)
+        prompt = Prompt(
+            own,
+            self.settings.system_prompt,
+            stops,
+            self.settings.max_question_tokens,
+            self.settings.max_system_tokens,
+        )
+        try:
+            stream = FrameStream(model, prompt, own.pixels, self.settings)
+        except RuntimeError as error:
+            raise StreamError(
+                ErrorCode.OUT_OF_MEMORY,
+                f'A KV cache of {self.settings.capacity} tokens does not fit the '
+                f'device; lower the capacity ({error}).',
+            ) from error
+        super().__init__(
+            prompt, stream, Questions(self._model, prompt, stream), self.settings.max_watch_tokens
+        )
+        self.ahead = stream.ahead
+        self._clock = FrameClock(self.settings)
+        self.frames_taken = 0
+        self._doubtful: int | None = None  # the last stamp, if it was too far ahead
+        self._late_frames = 0
+
+    @property
+    def model(self) -> StreamQwenModel:
+        """The model that it runs on."""
+        return self._model
+
+    @property
+    def largest_pixels(self) -> int:
+        """Upper bound of height x width of a frame as the model sees it."""
+        return self._stream.pixels.max_pixels
+
+    @property
+    def epoch(self) -> int:
+        """Number of the stream: a reset, or stamps that jump back, begin the next one."""
+        return self._stream.epoch
+
+    @property
+    def newest_stamp_ns(self) -> int | None:
+        """Stamp of the newest frame, by which the next one's is judged; None: there is none."""
+        return self._stream.newest.stamp_ns if self._stream.newest else None
+
+    @property
+    def frames_must_wait(self) -> bool:
+        """Whether the next chunk has no room until an open answer has ended.
+
+        Open answers hold what they see of the stream, also what has been dropped since.
+        """
+        return self._stream.must_wait
+
+    @property
+    def readers(self) -> frozenset[Pin]:
+        """What open answers hold of the stream."""
+        return self._stream.cache.readers
+
+    @property
+    def is_consistent(self) -> bool:
+        """Whether the stream can go on; false only after a fault of the program."""
+        return self._stream.is_consistent
+
+    def append_frame(
+        self,
+        frame: np.ndarray,
+        stamp: Stamp | None = None,
+        frame_id: str = '',
+        *,
+        admitted: bool = False,
+    ) -> None:
+        """Append one frame; it is prefilled when its chunk is full.
+
+        Where time_source is stamp, a frame that is older than the newest by up to late_tolerance
+        is left out and counted (``CacheInfo.late_frames``), and an older one begins a new epoch.
+
+        Args:
+            frame: RGB uint8 [h, w, 3].
+            stamp: its time, integer nanoseconds or float seconds.  None: at the uniform rate
+                behind the last one.
+            frame_id: passed through to the answers.
+            admitted: the stamp was judged before, and goes on from the last one.
+
+        Raises:
+            StreamError: INVALID_REQUEST for what is no image, frame_id or stamp, and for a stamp
+                that is ahead of the newest by more than max_gap, and 10 periods of sample_rate,
+                unless the last one was near it: so the frame is taken when it is given again.
+                OUT_OF_MEMORY when the cache is full.  The stream is then as it was.
+
+        """
+        image = check_image(frame, self.settings.max_image_pixels)
+        check_frame_id(frame_id, self.settings.max_frame_id)
+        stamp_ns = self._stamp_ns(self._next_stamp() if stamp is None else stamp)
+        if stamp is not None and not admitted:
+            [verdict] = self._judge([stamp_ns])
+            if not self._follow(verdict):
+                return
+        self._append(image, stamp_ns, frame_id)
+
+    def append_video_chunk(
+        self,
+        frames: Sequence[np.ndarray],
+        fps: float | None = None,
+        stamps: Sequence[Stamp] | None = None,
+    ) -> None:
+        """Append frames and prefill them all; an odd last one is completed by repeating it.
+
+        Args:
+            frames: RGB uint8 [h, w, 3] each.
+            fps: their rate when there are no stamps; default: the stream's sample_rate.
+            stamps: their times, as in ``append_frame``; one that is too far ahead is taken if the
+                next one of them is near it.
+
+        Raises:
+            StreamError: as ``append_frame``; INVALID_REQUEST also for no frames, a rate below
+                0.001, or as many stamps as there are not frames.  Where an image or a stamp is
+                refused, none of the frames is taken.
+
+        """
+        if not len(frames) or (fps is not None and not LOWEST_RATE <= fps < float('inf')):
+            raise StreamError(
+                ErrorCode.INVALID_REQUEST,
+                f'A chunk needs at least one frame and an fps above 0: {LOWEST_RATE} or more.',
+            )
+        if stamps is not None and len(stamps) != len(frames):
+            raise StreamError(
+                ErrorCode.INVALID_REQUEST, f'{len(frames)} frames came with {len(stamps)} stamps.'
+            )
+        images = [check_image(frame, self.settings.max_image_pixels) for frame in frames]
+        if stamps is None:
+            first = self._next_stamp(fps)
+            rate = fps or self._clock.rate()
+            times = [
+                self._stamp_ns(first + round(i * NANOSECONDS / rate)) for i in range(len(images))
+            ]
+            verdicts = [Verdict.GOES_ON] * len(times)
+        else:
+            times = [self._stamp_ns(stamp) for stamp in stamps]
+            verdicts = self._judge(times)
+        for image, time_ns, verdict in zip(images, times, verdicts):
+            if self._follow(verdict):
+                self._append(image, time_ns)
+        with torch.inference_mode():
+            self._stream.flush(complete=True)
+
+    def ask(
+        self,
+        question: str,
+        max_new_tokens: int = 128,
+        update_state: bool = False,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+    ) -> tuple[str, Metrics]:
+        """Answer a question about everything seen so far.
+
+        Args:
+            question: what to ask.
+            max_new_tokens: longest answer.
+            update_state: keep question and answer in the stream; False leaves it as it was.
+            temperature: 0 is greedy.
+            top_p: nucleus of the sampling.
+
+        Returns:
+            The answer and its metrics.
+
+        Raises:
+            StreamError: INVALID_REQUEST, NO_FRAMES, or OUT_OF_MEMORY.
+
+        """
+        opened = self.questions.open(
+            question, max_new_tokens, update_state, SamplingParams(temperature, top_p)
+        )
+        try:
+            while not opened.ended:
+                self.questions.decode([opened])
+            answer = self.questions.close(opened)
+        finally:
+            self.questions.abandon(opened)
+        return answer.text, answer.metrics
+
+    def ask_choice(self, question: str, choices: Sequence[str]) -> Choice:
+        """Choose the most probable of 2 to 26 choices; nothing is decoded.
+
+        Raises:
+            StreamError: INVALID_REQUEST, NO_FRAMES, or OUT_OF_MEMORY.
+
+        """
+        answer = self.questions.choose(question, choices)
+        return Choice(answer.text, answer.choice_index, answer.choice_probabilities)
+
+    def get_cache_info(self) -> CacheInfo:
+        """Return what the stream's memory holds."""
+        stream, state = self._stream, self._stream.state
+        return CacheInfo(
+            tokens=stream.cache.length,
+            capacity=stream.cache.capacity,
+            memory_bytes=stream.cache.memory_bytes,
+            evicted_tokens=stream.memory.evicted_tokens,
+            last_cache_position=state.last_cache_position,
+            frames=stream.frames_held,
+            pending_frames=len(stream.pending),
+            skipped_patches=stream.still.skipped,
+            late_frames=self._late_frames,
+            epoch=self.epoch,
+            stamp_ns=self.newest_stamp_ns or 0,
+            oldest_stamp_ns=stream.oldest_stamp_ns,
+            frame_id=stream.newest.frame_id if stream.newest else '',
+        )
+
+    @torch.inference_mode()
+    def save(self, where: Where) -> SavedStream:
+        """Write the stream to a file, which is replaced as a whole or not at all.
+
+        Watches are not part of it.
+
+        Args:
+            where: the file's path, or what opens its place.
+
+        Raises:
+            StreamError: NO_FRAMES; there is nothing to save.  FILE_ERROR; it cannot be written,
+                or what lies there is no saved stream.
+
+        """
+        return write_stream(where, self._copy())
+
+    @torch.inference_mode()
+    def copy(self) -> StreamCopy:
+        """Return a copy of all that ``save`` writes, in the host's memory.
+
+        Raises:
+            StreamError: NO_FRAMES; there is nothing to save.  OUT_OF_MEMORY.
+
+        """
+        return self._copy().held()
+
+    def load(self, where: Where) -> SavedStream:
+        """Go on with a saved stream in the place of this one; watches begin anew.
+
+        Open questions must be abandoned.  A stamp before the saved stream's newest then begins a
+        new epoch, as always.
+
+        Args:
+            where: the file's path, or what opens its place.
+
+        Raises:
+            StreamError: FILE_ERROR; the file is not there, damaged, of another model or with
+                other settings.  OUT_OF_MEMORY; the cache is too small for it.  The stream is then
+                as it was.
+
+        """
+        return self.go_on_with(read_stream(where, self.saved_bounds))
+
+    @functools.cached_property
+    def saved_bounds(self) -> SavedBounds:
+        """What of a saved stream this one can take; any thread may read it once it is there."""
+        return SavedBounds.of(
+            self._stream,
+            self._prompt,
+            self.settings,
+            self._model.config.vision_config.tokens_per_second,
+            fingerprint(self._model, self._prompt, self._stream.pixels, self.settings),
+        )
+
+    @torch.inference_mode()
+    def go_on_with(self, loaded: LoadedStream) -> SavedStream:
+        """Put a stream that was read and checked in the place of this one; see ``load``.
+
+        Raises:
+            StreamError: the device fails; the stream is then empty, in a new epoch.
+
+        """
+        try:
+            saved = put_in_place(loaded, self._stream)
+        except BaseException:
+            self.forget()
+            raise
+        self._clock.resume(self._stream.frames, saved.next_ns)
+        self._doubtful = None
+        self.restart_watches()
+        return saved
+
+    def reset(self) -> None:
+        """Forget the stream and begin a new epoch; the watches stay, and start afresh."""
+        self.forget()
+        self._stream.epoch += 1
+
+    def forget(self) -> None:
+        """Forget the stream as if it had never begun."""
+        self._stream.clear()
+        self._clock.start_over()
+        self.restart_watches()
+        self._doubtful = None
+
+    def set_sample_rate(self, hz: float) -> None:
+        """Change the uniform rate; time goes on from where it is.
+
+        Raises:
+            StreamError: INVALID_REQUEST for a rate that ``check_sample_rate`` refuses.
+
+        """
+        self._clock.set_rate(hz, self._stream.frames)
+
+    def _copy(self) -> StreamCopy:
+        return copy_stream(
+            self._stream, self._clock.time_ns(0, self._stream.frames), self.saved_bounds
+        )
+
+    def _stamp_ns(self, stamp: Stamp) -> int:
+        """Return a stamp as integer nanoseconds; where it is for answers only, the nearest."""
+        return to_nanoseconds(stamp, clip=self.settings.time_source == 'uniform')
+
+    def _judge(self, stamps: Sequence[int]) -> list[Verdict]:
+        """Return what stamps say that come one after the other.
+
+        Raises:
+            StreamError: INVALID_REQUEST; one is too far ahead, and the next one is not near it.
+
+        """
+        if self.settings.time_source == 'uniform':
+            return [Verdict.GOES_ON] * len(stamps)
+        rule = StampRule.of(self.settings, self._clock.sample_rate)
+        newest, doubtful = self.newest_stamp_ns, self._doubtful
+        verdicts = []
+        for i, stamp in enumerate(stamps):
+            verdict = rule.judge(stamp, newest, doubtful)
+            if verdict is Verdict.AHEAD:
+                assert newest is not None
+                self._doubtful = stamp
+                if not any(
+                    rule.judge(following, newest, stamp) is Verdict.CONFIRMS
+                    for following in stamps[i + 1 : i + 2]
+                ):
+                    raise rule.ahead(stamp, newest)
+            if verdict is not Verdict.LATE:
+                newest = stamp
+            doubtful = None
+            verdicts.append(verdict)
+        self._doubtful = None
+        return verdicts
+
+    def _follow(self, verdict: Verdict) -> bool:
+        """Do what a verdict says before its frame is taken; return whether it is taken."""
+        self._late_frames += verdict is Verdict.LATE
+        if verdict is Verdict.BACK:
+            self.reset()
+        return verdict is not Verdict.LATE
+
+    def _append(self, image: np.ndarray, stamp_ns: int, frame_id: str = '') -> None:
+        time_ns = self._clock.time_ns(stamp_ns, self._stream.frames)
+        with torch.inference_mode():
+            self._stream.append(Frame(image, stamp_ns, time_ns, frame_id))
+        self.frames_taken += 1
+
+    def _next_stamp(self, fps: float | None = None) -> int:
+        newest = self._stream.newest
+        if newest is None:
+            return 0
+        return newest.stamp_ns + round(NANOSECONDS / (fps or self._clock.rate()))

@@ -1,0 +1,262 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The worker's questions: those that wait, and those that are being answered."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Callable, Sequence
+import time
+
+from streamvlm_ros.engine.errors import ErrorCode, StillReadError, StreamError
+from streamvlm_ros.engine.questions.questions import Questions
+from streamvlm_ros.engine.questions.sequence import OpenQuestion
+from streamvlm_ros.engine.serving.request import Request
+
+# Answers that one stream has open at once; the next ones wait for a place.  Its own places: what
+# is asked about one stream keeps no question about another waiting.
+MAX_OPEN = 16
+# Answers in one pass, whatever streams they are about; GPUs have graphs of no larger ones.
+MAX_BATCH = 16
+
+
+class RequestQueue:
+    """Opens the requests about one stream in the order in which they came.
+
+    The worker's thread alone may call what touches the engine; ``add``, ``next_to_prefill``,
+    ``expire`` and the properties are for whoever holds the worker's lock.
+
+    Attributes:
+        questions: the stream's.
+        active: requests whose answer is being given.
+        max_goals: how many of them may be goals.
+
+    """
+
+    def __init__(self, questions: Questions, on_fault: Callable[[BaseException], None]) -> None:
+        """Begin with no requests; ``on_fault`` is told of every error."""
+        self.questions = questions
+        self.on_fault = on_fault
+        self._waiting: collections.deque[Request] = collections.deque()
+        self.active: list[Request] = []
+        self.max_goals = MAX_OPEN
+
+    @property
+    def pending(self) -> int:
+        """Requests that have no answer yet."""
+        return sum(not request.future.done() for request in [*self._waiting, *self.active])
+
+    @property
+    def keeps_a_turn(self) -> bool:
+        """Whether an answer is being decoded that will be kept in the stream."""
+        return any(request.update_state for request in self.active)
+
+    @property
+    def deadline(self) -> float:
+        """When the first of the waiting requests times out, on ``time.perf_counter``'s clock."""
+        return min((request.deadline for request in self._waiting), default=float('inf'))
+
+    def add(self, request: Request) -> None:
+        """Take a request in."""
+        self._waiting.append(request)
+
+    def due(self, newest_stamp: int) -> bool:
+        """Tell whether a token can be decoded, or a question prefilled."""
+        return bool(self.active) or self.is_ready(newest_stamp)
+
+    def is_ready(self, newest_stamp: int) -> bool:
+        """Tell whether a question can be prefilled: one that is begun, or a new one."""
+        return self._begun() is not None or self._ready(newest_stamp) is not None
+
+    def next_to_prefill(self, newest_stamp: int) -> Request | None:
+        """Return the request whose prefill is begun, or make the first that is ready active.
+
+        A second answer that is to be kept waits until the first is: it then sees its turn.
+        """
+        request = self._begun()
+        if request is None:
+            request = self._ready(newest_stamp)
+            if request is not None:
+                self._waiting.remove(request)
+                self.active.append(request)
+        return request
+
+    def expire(self, stale: bool = False) -> None:
+        """Take out requests that nobody waits for any more, and those whose time is over.
+
+        Args:
+            stale: frames have stopped coming, which is why a request for a newer one had to wait.
+
+        """
+        now = time.perf_counter()
+        for request in [*self.active, *self._waiting]:
+            if now >= request.deadline:
+                request.fail(_too_late(request, stale))
+        self._sweep()
+        waiting = [request for request in self._waiting if not request.future.done()]
+        self._waiting.clear()
+        self._waiting.extend(waiting)
+
+    def prefill(self, request: Request) -> None:
+        """Prefill a request's question, or the next piece of it; answer a choice after the last.
+
+        Between two pieces the scheduler has its turn, and a time-out or a cancel is seen.
+        """
+        try:
+            if request.opened is None:
+                request.opened = self._begin(request)
+            self.questions.advance(request.opened)
+            if request.opened.pieces is None and request.is_choice:
+                request.finish(self.questions.close(request.opened))
+        except BaseException as error:
+            self._fail(request, error)
+        else:
+            self._tell(request)
+
+    def decoding(self) -> list[Request]:
+        """Return the requests whose answer is to get another token."""
+        return [
+            request
+            for request in self.active
+            if request.opened is not None
+            and request.opened.answering is not None
+            and not request.opened.ended
+            and not request.future.done()
+        ]
+
+    def hand_over(self) -> None:
+        """Hand over the answers that have ended, and tell how far the others are."""
+        for request in self.active:
+            opened = request.opened
+            if request.future.done() or opened is None or opened.answering is None:
+                continue
+            if opened.ended:
+                try:
+                    request.finish(self.questions.close(opened))
+                except StillReadError:
+                    continue  # its turn is kept when another answer has ended
+                except BaseException as error:
+                    self._fail(request, error)
+            else:
+                self._tell(request)
+        self._sweep()
+
+    def end_active(self, error: StreamError) -> None:
+        """End all answers that are being given."""
+        for request in self.active:
+            request.fail(error)
+        self._sweep()
+
+    def end_all(self, error: BaseException) -> None:
+        """End every request."""
+        for request in [*self.active, *self._waiting]:
+            request.fail(error)
+        self._sweep()
+        self._waiting.clear()
+
+    def _begin(self, request: Request) -> OpenQuestion:
+        if request.is_choice:
+            return self.questions.begin_choice(
+                request.question, request.choices, began=request.ready
+            )
+        return self.questions.begin(
+            request.question, request.max_new_tokens, request.update_state, began=request.ready
+        )
+
+    def _begun(self) -> Request | None:
+        """Return the request whose question is to be prefilled, and is active already."""
+        return next(
+            (
+                request
+                for request in self.active
+                if not request.future.done()
+                and (request.opened is None or request.opened.pieces is not None)
+            ),
+            None,
+        )
+
+    def _ready(self, newest_stamp: int) -> Request | None:
+        if len(self.active) >= MAX_OPEN or self.questions.must_wait:
+            return None
+        halted = self.keeps_a_turn
+        goals = sum(request.is_goal and not request.future.done() for request in self.active)
+        for request in self._waiting:
+            if newest_stamp >= request.after_ns:
+                if request.ready is None:
+                    request.ready = time.perf_counter()
+                if not (halted and request.update_state) and not (
+                    request.is_goal and goals >= self.max_goals
+                ):
+                    return request
+        return None
+
+    def _fail(self, request: Request, error: BaseException) -> None:
+        """End a request with an error, which may be more than the request's."""
+        request.fail(error)
+        self.on_fault(error)
+
+    def _tell(self, request: Request) -> None:
+        """Tell who wants to know the answer so far; a fault of theirs does not end it."""
+        try:
+            request.tell_progress()
+        except BaseException as error:
+            self.on_fault(error)
+
+    def _sweep(self) -> None:
+        """Free what is held by answers that have ended, whatever ended them."""
+        ended = [request for request in self.active if request.future.done()]
+        self.active = [request for request in self.active if not request.future.done()]
+        for request in ended:
+            opened, request.opened = request.opened, None
+            if opened is not None:
+                try:
+                    self.questions.abandon(opened)
+                except BaseException as error:
+                    # Nobody has it any more: what it holds is freed with it.
+                    self.on_fault(error)
+
+
+def decode_open(desks: Sequence[RequestQueue]) -> None:
+    """Decode one token of every open answer of some desks; ``hand_over`` must follow.
+
+    All go through the model, which is one, in as few passes as can be.
+    """
+    rows = [(desk, request) for desk in desks for request in desk.decoding()]
+    for start in range(0, len(rows), MAX_BATCH):
+        _decode(rows[start : start + MAX_BATCH])
+
+
+def _decode(rows: Sequence[tuple[RequestQueue, Request]]) -> None:
+    """Decode one token of some answers in one pass.
+
+    If that fails, those of each desk go in a pass of their own, so that only those end whose own
+    pass fails.
+    """
+    try:
+        rows[0][0].questions.decode(
+            [request.opened for _, request in rows if request.opened is not None]
+        )
+    except BaseException as error:
+        desks = list(dict.fromkeys(desk for desk, _ in rows))
+        if len(desks) > 1:
+            for desk in desks:
+                _decode([row for row in rows if row[0] is desk])
+        else:
+            for _, request in rows:
+                request.fail(error)
+            desks[0].on_fault(error)
+
+
+def _too_late(request: Request, stale: bool) -> StreamError:
+    """Return why a request has no answer in time."""
+    if stale and request.after_ns and request.ready is None:
+        return StreamError(
+            ErrorCode.STALE_STREAM,
+            f'Frames have stopped coming: none as new as the request '
+            f'wants came within {request.timeout:g} s; check the camera.',
+        )
+    return StreamError(
+        ErrorCode.TIMEOUT,
+        f'No answer within {request.timeout:g} s; give it more time, or look '
+        'at ~/status for what keeps the stream.',
+    )

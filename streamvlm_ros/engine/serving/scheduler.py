@@ -1,0 +1,173 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Whose turn it is on the accelerator: frames' or answers', and of several streams, whose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+import contextlib
+import enum
+from typing import Generic, Protocol, TypeVar
+
+from streamvlm_ros.engine.errors import ErrorCode, StreamError
+
+T = TypeVar('T')
+# What goes first may go so many times in a row while the other waits.
+FRAME_TURNS_IN_A_ROW = 4
+ANSWER_TURNS_IN_A_ROW = 32
+
+
+class Policy(enum.Enum):
+    """Who goes first when frames and answers both wait.
+
+    A frame turn is at most one chunk of one stream's waiting frames, with the watches' scores
+    behind it; other streams' chunks may be encoded with it, which makes their turns shorter.  An
+    answer turn opens at most one question and decodes one token of every open answer, whatever
+    stream it is about.  Whoever waits alone goes at once.  While both wait:
+
+    - ``frames_first``: frames, but every fifth turn is the answers': a decode step waits for at
+      most 4 frame turns, so that an answer of n tokens takes at most 4 n frame turns and n of its
+      own, however many frames come.
+    - ``answers_first``: answers, but every 33rd turn is the frames': a chunk waits for at most
+      32 answer turns, however many questions come.
+    - ``balanced``: whoever has had less of the device since both began to wait.  Their shares
+      then differ by no more than the longest turn either has had, so a decode step waits for at
+      most one frame turn more than the time of the answer turn before it, and the same the other
+      way round.  A turn that a GPU is not done with counts as much as the last one of its kind.
+    """
+
+    FRAMES_FIRST = 'frames_first'
+    ANSWERS_FIRST = 'answers_first'
+    BALANCED = 'balanced'
+
+    @classmethod
+    def named(cls, name: str) -> Policy:
+        """Return the policy of that name.
+
+        Raises:
+            StreamError: INVALID_REQUEST; there is none.
+
+        """
+        try:
+            return cls(name)
+        except ValueError:
+            names = ', '.join(policy.value for policy in cls)
+            raise StreamError(
+                ErrorCode.INVALID_REQUEST, f'policy is {name!r}; choose one of {names}.'
+            ) from None
+
+
+class Turn(enum.Enum):
+    """What the worker does next."""
+
+    FRAMES = enum.auto()
+    ANSWERS = enum.auto()
+
+
+class Clock(Protocol):
+    """Times turns; one may still run on the device when the next begins."""
+
+    def begin(self) -> None:
+        """Begin a turn."""
+
+    def end(self, turn: Turn) -> None:
+        """End it: nothing more is launched for it."""
+
+    def finished(self) -> Iterator[tuple[Turn, float]]:
+        """Return the turns that are done and were not returned before, and their seconds."""
+
+    def forget(self) -> None:
+        """Forget all turns that have ended, whether they are done or not."""
+
+
+class Scheduler:
+    """Deals out turns by a policy, which may be changed at any time.
+
+    Attributes:
+        policy: who goes first.
+        clock: what times them.
+
+    """
+
+    def __init__(self, policy: Policy, clock: Clock) -> None:
+        """Begin with nobody having waited."""
+        self.policy, self.clock = policy, clock
+        self._both = False  # wait
+        self._in_a_row = 0
+        self._seconds = dict.fromkeys(Turn, 0.0)
+        self._running = dict.fromkeys(Turn, 0)
+        self._last = dict.fromkeys(Turn, 0.0)  # seconds of the last turn that is done
+
+    def next(self, frames: bool, answers: bool) -> Turn | None:
+        """Return whose turn it is, given who waits; None when nobody does."""
+        had_both, self._both = self._both, frames and answers
+        if not self._both:
+            self._count()
+            return Turn.FRAMES if frames else Turn.ANSWERS if answers else None
+        if not had_both:
+            self._start_over()
+        self._count()
+        if self.policy is Policy.BALANCED:
+            ahead = self._share(Turn.FRAMES) > self._share(Turn.ANSWERS)
+            return Turn.ANSWERS if ahead else Turn.FRAMES
+        first, second, most = Turn.FRAMES, Turn.ANSWERS, FRAME_TURNS_IN_A_ROW
+        if self.policy is Policy.ANSWERS_FIRST:
+            first, second, most = second, first, ANSWER_TURNS_IN_A_ROW
+        turn = first if self._in_a_row < most else second
+        self._in_a_row = self._in_a_row + 1 if turn is first else 0
+        return turn
+
+    @contextlib.contextmanager
+    def timed(self, turn: Turn) -> Iterator[None]:
+        """Count the time that a turn takes."""
+        self.clock.begin()
+        try:
+            yield
+        finally:
+            self.clock.end(turn)
+            self._running[turn] += 1
+
+    def _count(self) -> None:
+        """Count the turns that are done by now."""
+        for turn, seconds in self.clock.finished():
+            self._seconds[turn] += seconds
+            self._last[turn] = seconds
+            self._running[turn] -= 1
+
+    def _share(self, turn: Turn) -> float:
+        """Return the seconds that were had, and those that probably still run."""
+        return self._seconds[turn] + self._running[turn] * self._last[turn]
+
+    def _start_over(self) -> None:
+        self.clock.forget()
+        self._in_a_row = 0
+        self._seconds = dict.fromkeys(Turn, 0.0)
+        self._running = dict.fromkeys(Turn, 0)
+
+
+class RoundRobin(Generic[T]):
+    """Deals what only one of several can have, in turns.
+
+    Whoever wants it has it before any of the others has it twice.
+    """
+
+    def __init__(self) -> None:
+        """Begin with nobody."""
+        self._order: list[T] = []
+
+    def join(self, member: T) -> None:
+        """Let one more take part, behind those who are there."""
+        self._order.append(member)
+
+    def line(self, wants: Callable[[T], bool]) -> list[T]:
+        """Return those who want it, and first who had it longest ago."""
+        return [member for member in self._order if wants(member)]
+
+    def next(self, wants: Callable[[T], bool]) -> T | None:
+        """Return the first in line, who is the last from now on; None when there is none."""
+        line = self.line(wants)
+        if not line:
+            return None
+        self._order.remove(line[0])
+        self._order.append(line[0])
+        return line[0]

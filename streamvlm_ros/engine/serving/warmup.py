@@ -1,0 +1,146 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Before the first frame: what a GPU has to compile and record, so that nobody waits later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+import itertools
+import math
+import time
+
+import numpy as np
+import torch
+
+from streamvlm_ros.engine.errors import StreamError
+from streamvlm_ros.engine.models.devices import gpus_of
+from streamvlm_ros.engine.ops.operations import operations_for, TORCH
+from streamvlm_ros.engine.ops.quantization import weight_bytes
+from streamvlm_ros.engine.serving.frame_queue import WaitingFrame
+from streamvlm_ros.engine.serving.inference import VideoStreamingInference
+from streamvlm_ros.engine.stream.encoder_cache import encode_batch
+
+# A work is run once as it is, once to be recorded, once from its recording.
+TIMES = 3
+QUESTIONS = ('?', 'What is there to be seen now?', 'What has happened here? ' * 10)
+
+
+def warm_up(engines: Sequence[VideoStreamingInference], log: Callable[[str], object]) -> None:
+    """Run a stream of noise through a model before anything real, and forget it.
+
+    It takes chunks of square frames of the settings' largest size, for all numbers of streams at
+    once, questions of several lengths, choices, and batches of every size.  Frames of another size
+    are recorded when they first come.  On several GPUs nothing is recorded, but there are kernels
+    to compile all the same.
+
+    Args:
+        engines: fresh ones over one model, on GPUs; elsewhere there is nothing to prepare.
+        log: is told what happens, one sentence a call.
+
+    """
+    engine = engines[0]
+    passes = engine.model.passes
+    if operations_for(engine.model.get_input_embeddings().weight) is TORCH:
+        return
+    began = time.perf_counter()
+    log(
+        'Compiling kernels and recording passes; a first start takes a minute, later ones use '
+        "Triton's cache."
+    )
+    try:
+        if passes:
+            encode_joined(engines)
+        # Without recordings only one row and several make a difference.
+        _run(engine, passes.batches if passes else (1, 2), log)
+    except StreamError as error:
+        # A memory too small for all of this is large enough for what it is made for.
+        log(f'Part of it is left for later: {error}')
+    for each in engines:
+        each.forget()
+    for gpu in gpus_of(engine.model):
+        torch.cuda.synchronize(gpu)
+    recorded = (
+        f'{passes.recorder.recorded} passes recorded in {passes.recorder.seconds:.1f} s'
+        if passes
+        else 'the passes of this model are not recorded'
+    )
+    log(f'Warm after {time.perf_counter() - began:.1f} s: {recorded}.')
+    log(memory_report(engines))
+
+
+def memory_report(engines: Sequence[VideoStreamingInference]) -> str:
+    """Return a sentence on what the GPUs' memory is taken by; nothing grows from here on."""
+    # Not of the state: that names tied weights twice.
+    weights = weight_bytes(engines[0].model)
+    cache = sum(engine.get_cache_info().memory_bytes for engine in engines)
+    held = {gpu: torch.cuda.memory_reserved(gpu) for gpu in gpus_of(engines[0].model)}
+    reserved = sum(held.values())
+    return (
+        f'GPU memory: {reserved / 1e9:.2f} GB, of which {weights / 1e9:.2f} GB weights, '
+        f'{cache / 1e9:.2f} GB caches, '
+        f'{max(0, reserved - weights - cache) / 1e9:.2f} GB passes and their room to work'
+        f'{_spread(engines[0].model.layer_devices, held)}.'
+    )
+
+
+def _spread(layers: Sequence[torch.device], held: Mapping[torch.device, int]) -> str:
+    """Say what is where, if that is not one GPU."""
+    if len(held) < 2:
+        return ''
+    return '; ' + ', '.join(
+        f'{gpu} has {layers.count(gpu)} layers in {size / 1e9:.2f} GB'
+        for gpu, size in held.items()
+    )
+
+
+def encode_joined(engines: Sequence[VideoStreamingInference]) -> None:
+    """Run chunks of two streams through the ViT at once, of three, and so on, on fresh engines."""
+    chunks = []
+    for engine in engines:
+        chunk = engine.ahead.chunk(
+            [
+                WaitingFrame(frame, 0, '', 0.0)
+                for frame in _noise(engine, engine.settings.chunk_frames)
+            ]
+        )
+        assert chunk is not None
+        chunks.append(chunk)
+    for number in range(2, len(chunks) + 1):
+        for _ in range(TIMES):
+            encode_batch(chunks[:number])
+
+
+def _noise(engine: VideoStreamingInference, frames: int) -> list[np.ndarray]:
+    """Return square frames of the largest size; none is so like another that it is left out."""
+    side = math.isqrt(engine.largest_pixels)
+    rng = np.random.default_rng(0)
+    return [rng.integers(0, 256, (side, side, 3), np.uint8) for _ in range(frames)]
+
+
+def _run(
+    engine: VideoStreamingInference, batches: Sequence[int], log: Callable[[str], object]
+) -> None:
+    noise, chunk = itertools.cycle(_noise(engine, 8)), engine.settings.chunk_frames
+    stamp = 0
+    for frame in itertools.islice(noise, (TIMES + 1) * chunk):
+        stamp += 250_000_000
+        engine.append_frame(frame, stamp)
+    # Also in the midst of a chunk: whole pairs are prefilled then, an odd frame in the branch.
+    for frame in itertools.islice(noise, TIMES * chunk):
+        stamp += 250_000_000
+        engine.append_frame(frame, stamp)
+        engine.ask(QUESTIONS[0], 1)
+    log('Chunks of frames are ready.')
+    for question in QUESTIONS:
+        for _ in range(TIMES):
+            engine.ask(question, 1)
+            engine.ask_choice(question, ['yes', 'no'])
+    log('Questions are ready.')
+    for batch in batches:
+        opened = [engine.questions.open(QUESTIONS[0], 8) for _ in range(batch)]
+        try:
+            for _ in range(TIMES):
+                engine.questions.decode([each for each in opened if not each.ended])
+        finally:
+            for each in opened:
+                engine.questions.abandon(each)

@@ -1,0 +1,143 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a cache is made of, as tensors and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+import functools
+
+import torch
+
+from streamvlm_ros.engine.kvcache.cache import StreamCache
+from streamvlm_ros.engine.kvcache.entries import CacheEntry, EntryInfo, EntryKind
+from streamvlm_ros.engine.ops.attention import KeysValues
+from streamvlm_ros.engine.store.fields import LARGEST, LAST_POSITION, LAST_TIME, UnfitError
+from streamvlm_ros.engine.store.file import Entry
+
+# A unit's row in the file: tokens, first, kind (its place here), group, time_ns, stamp_ns, frame.
+KINDS = (EntryKind.TEXT, EntryKind.PREFIX, EntryKind.MARK, EntryKind.PATCH, EntryKind.TURN)
+HIGHEST = (LARGEST, LARGEST, len(KINDS) - 1, LARGEST, LAST_TIME, LAST_TIME, LARGEST)
+COLUMNS = len(HIGHEST)
+
+
+def cache_entries(cache: StreamCache) -> dict[str, Entry]:
+    """Return what is cached: the table of units, positions, and every layer's keys and values.
+
+    Free slots are not written: a token's place in the file is its place in the stream.
+    """
+    table = torch.tensor(
+        [
+            [
+                unit.tokens,
+                unit.first,
+                KINDS.index(unit.label.kind),
+                unit.label.group,
+                unit.label.time_ns,
+                unit.label.stamp_ns,
+                unit.label.frame,
+            ]
+            for unit in cache.units
+        ],
+        dtype=torch.int64,
+    ).view(-1, COLUMNS)
+    slots = torch.tensor(
+        [
+            [index, start, end]
+            for index, unit in enumerate(cache.units)
+            for start, end in unit.spans
+        ],
+        dtype=torch.int64,
+    ).view(-1, 3)
+    positions = [_positions(unit) for unit in cache.units]
+    entries = {
+        'units': Entry.of(table),
+        'slots': Entry.of(slots),
+        'positions': Entry.of(
+            torch.cat([torch.empty(3, 0, dtype=torch.int64), *positions], dim=1)
+        ),
+    }
+    heads, _, width = cache.keys[0].shape
+    for layer in range(len(cache.keys)):
+        for which, name in enumerate(('keys', 'values')):
+            entries[f'{name}.{layer}'] = Entry(
+                cache.keys[0].dtype,
+                (heads, cache.length, width),
+                functools.partial(_content, cache, layer, which),
+            )
+    return entries
+
+
+def read_units(tensors: Mapping[str, torch.Tensor]) -> list[CacheEntry]:
+    """Return the units of a file, with the slots that they had.
+
+    Args:
+        tensors: ``units`` int64 [n, COLUMNS], ``slots`` int64 [m, 3] and ``positions`` int64
+            [3, tokens].
+
+    Raises:
+        UnfitError: they are not such as a cache has, or do not fit each other.
+
+    """
+    table, positions = tensors['units'], tensors['positions']
+    _check_range('units', table, 0, torch.tensor(HIGHEST))
+    _check_range('positions', positions, 0, torch.tensor(LAST_POSITION))
+    _check_range('slots', tensors['slots'], 0, torch.tensor(LAST_POSITION))
+    spans = _read_slots(tensors['slots'], len(table))
+    units, start = [], 0
+    for row, own in zip(table.tolist(), spans):
+        tokens, first, kind, group, time_ns, stamp_ns, frame = row
+        # Copied, so that no unit holds the positions of all.
+        units.append(
+            CacheEntry(
+                own,
+                0,
+                first,
+                EntryInfo(KINDS[kind], group, time_ns, stamp_ns, frame),
+                positions[:, start : start + tokens].clone(),
+            )
+        )
+        start += tokens
+        if not tokens or units[-1].tokens != tokens:
+            raise UnfitError(f'{tokens} tokens are in {units[-1].tokens} slots')
+    if start != positions.shape[1]:
+        raise UnfitError(f'{start} tokens have {positions.shape[1]} positions')
+    return units
+
+
+def read_content(tensors: Mapping[str, torch.Tensor], layers: int) -> Sequence[KeysValues]:
+    """Return keys and values of every layer."""
+    return [(tensors[f'keys.{layer}'], tensors[f'values.{layer}']) for layer in range(layers)]
+
+
+def _read_slots(slots: torch.Tensor, units: int) -> list[tuple[tuple[int, int], ...]]:
+    """Return the slots of every unit; none is taken twice."""
+    spans: list[list[tuple[int, int]]] = [[] for _ in range(units)]
+    before = 0
+    for unit, start, end in slots.tolist():
+        if not before <= unit < units or start >= end:
+            raise UnfitError('its slots are not those of its units, one after the other')
+        spans[unit].append((start, end))
+        before = unit
+    taken, last = sorted(span for own in spans for span in own), 0
+    for start, end in taken:
+        if start < last:
+            raise UnfitError('slots are taken twice')
+        last = end
+    return [tuple(own) for own in spans]
+
+
+def _check_range(name: str, tensor: torch.Tensor, low: int, high: torch.Tensor) -> None:
+    if bool((tensor < low).any() | (tensor > high).any()):
+        raise UnfitError(f'{name} have numbers that no stream has')
+
+
+def _content(cache: StreamCache, layer: int, which: int) -> torch.Tensor:
+    """Return a layer's keys (0) or values (1) in the order of the units."""
+    return cache.content(layer)[which]
+
+
+def _positions(unit: CacheEntry) -> torch.Tensor:
+    """Return a unit's positions; whatever a stream has cached has some."""
+    assert unit.positions is not None
+    return unit.positions

@@ -1,0 +1,126 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a file says, taken only where it has the type and the range that it must have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import json
+from typing import Any, NoReturn
+
+from streamvlm_ros.engine.positions import NANOSECONDS
+
+# Counters go on from what is loaded, and must fit int64 when they are saved again.
+LARGEST = (1 << 62) - 1
+# What fits a ROS time, in nanoseconds.
+LAST_TIME = (1 << 31) * NANOSECONDS
+# Far beyond any stream's; what is reckoned with it stays in int64.
+LAST_POSITION = 1 << 40
+
+
+class UnfitError(ValueError):
+    """What a file says cannot be; ``str(error)`` is a clause that says why."""
+
+
+def integer(value: Any, name: str, low: int = 0, high: int = LARGEST) -> int:
+    """Return a whole number in a range.
+
+    Raises:
+        UnfitError: it is none; a bool is none.
+
+    """
+    if type(value) is not int:
+        raise UnfitError(f'{name} is {shown(value)} and not a whole number')
+    if not low <= value <= high:
+        raise UnfitError(f'{name} is {shown(value)}, but must be from {low} to {high}')
+    return value
+
+
+def time(value: Any, name: str) -> int:
+    """Return nanoseconds that fit a ROS time; raises as ``integer``."""
+    return integer(value, name, 0, LAST_TIME)
+
+
+def text(value: Any, name: str, longest: int) -> str:
+    """Return a text that can be written as UTF-8.
+
+    Raises:
+        UnfitError: it is none, too long, or has lone surrogates.
+
+    """
+    if type(value) is not str:
+        raise UnfitError(f'{name} is {shown(value)} and not a text')
+    if len(value) > longest:
+        raise UnfitError(f'{name} has {len(value)} characters, but may have {longest}')
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise UnfitError(f'{name} has characters that do not exist') from None
+    return value
+
+
+def record(value: Any, name: str, fields: Sequence[str]) -> list[Any]:
+    """Return the values of an object that has these fields and no others, in their order.
+
+    Raises:
+        UnfitError: it has others, or is no object.
+
+    """
+    if type(value) is not dict or value.keys() != set(fields):
+        raise UnfitError(f'{name} does not have the fields {", ".join(fields)}, and no others')
+    return [value[field] for field in fields]
+
+
+def items(value: Any, name: str, number: int | None = None) -> list[Any]:
+    """Return the items of a list, of so many where a number is given.
+
+    Raises:
+        UnfitError: it is no such list.
+
+    """
+    if type(value) is not list or (number is not None and len(value) != number):
+        raise UnfitError(f'{name} is not a list' + (f' of {number}' if number is not None else ''))
+    return value
+
+
+def parse_json(data: bytes | str) -> Any:
+    """Return what JSON says.
+
+    Raises:
+        UnfitError: it is no JSON in UTF-8, is nested too deeply, names a field twice, or has
+            numbers that JSON does not have.
+
+    """
+    try:
+        return json.loads(
+            data if isinstance(data, str) else data.decode(),
+            object_pairs_hook=_unique,
+            parse_constant=_no_number,
+        )
+    except RecursionError:
+        raise UnfitError('its header is nested too deeply') from None
+    except ValueError as error:
+        raise UnfitError('its header cannot be read') from error
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise ValueError('a field is named twice')
+    return fields
+
+
+def _no_number(value: str) -> NoReturn:
+    raise ValueError(f'{value} is no number')
+
+
+def shown(value: Any) -> str:
+    """Return a value as a short text that can be printed, whatever and however large it is."""
+    if type(value) is int and value.bit_length() > 64:
+        return f'a number of {value.bit_length()} bits'
+    return printable(str(value)[:60])
+
+
+def printable(value: str) -> str:
+    """Return a text with ? in the place of what cannot be printed."""
+    return ''.join(character if character.isprintable() else '?' for character in value)

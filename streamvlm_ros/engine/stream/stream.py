@@ -1,0 +1,349 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""One stream: frames in, chunks prefilled; what is cached and where the prompt stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+import contextlib
+import dataclasses
+
+import torch
+
+from streamvlm_ros.engine.config import StreamSettings
+from streamvlm_ros.engine.errors import ErrorCode, StillReadError
+from streamvlm_ros.engine.kvcache.capacity import cache_slots, rebase_position
+from streamvlm_ros.engine.kvcache.eviction import EvictionPolicy
+from streamvlm_ros.engine.kvcache.rebase import settle
+from streamvlm_ros.engine.kvcache.tail import Tail
+from streamvlm_ros.engine.models.preprocessing import Frame, ImageProcessorConfig
+from streamvlm_ros.engine.models.prompt import Place, Prompt
+from streamvlm_ros.engine.models.qwen2_5_vl.model import StreamQwenModel
+from streamvlm_ros.engine.positions import StreamState
+from streamvlm_ros.engine.stream.chunks import ChunkEncoder, EncodedChunk
+from streamvlm_ros.engine.stream.encoder_cache import EncoderCache
+from streamvlm_ros.engine.stream.layout import turn_labels
+from streamvlm_ros.engine.stream.static_filter import StaticFilter
+
+
+class FrameStream:
+    """The frames' way into the cache.
+
+    Attributes:
+        cache: the stream's keys and values.
+        state: its position state; the stream's own, so that streams can share a model.
+        pending: frames that do not fill a chunk yet; what is left out as still is not among them.
+        place: what the last cached token belongs to.
+        memory: what decides which of the cached is kept.
+        frames: frames that came since the stream began.
+        newest: the last of them; None before any.
+        epoch: number of the stream.
+        seen: the newest frame that is done with: in the cache, or left out as still.
+        still: what leaves out temporal patches that show nothing new.
+        pixels: the preprocessing, with the settings' bounds.
+        paired: the newest frame that completed a pair.
+        size: height and width of the frames that are newest in the cache.
+        left_out: frames left out as still since ``flush``; a chunk fills with them too.
+        skipped_ns: time of the newest patch left out since ``flush``.
+        ahead: what is known of the next chunk while its frames still wait.
+        put_off: positions are to be counted anew, which waits until no answer is open.
+
+    """
+
+    def __init__(
+        self,
+        model: StreamQwenModel,
+        prompt: Prompt,
+        pixels: ImageProcessorConfig,
+        settings: StreamSettings,
+    ) -> None:
+        """Allocate the cache."""
+        self._model = model
+        self._prompt = prompt
+        self.pixels = dataclasses.replace(
+            pixels,
+            min_pixels=settings.min_pixels
+            or min(pixels.min_pixels, settings.max_pixels or pixels.min_pixels),
+            max_pixels=settings.max_pixels or pixels.max_pixels,
+        )
+        self._settings = settings
+        self.cache = model.new_cache(cache_slots(model, self.pixels, settings))
+        self.memory = EvictionPolicy(
+            self.cache, settings.memory_seconds, settings.kept_turns, settings.slack
+        )
+        self.ahead = EncoderCache(self, model, settings.chunk_frames)
+        self._chunks = ChunkEncoder(
+            model, prompt, self.pixels, self.memory, append=settings.position_mode == 'append'
+        )
+        self._largest = rebase_position(model, settings)
+        self.epoch = 0
+        self.still = StaticFilter(self.pixels, settings.skip_static, model.device)
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything; the buffers stay."""
+        self.cache.clear()
+        self.memory.clear()
+        self.state = StreamState()
+        self.pending: list[Frame] = []
+        self.place = Place.NOTHING
+        self.frames = 0
+        self.newest: Frame | None = None
+        self.seen: Frame | None = None
+        self.paired: Frame | None = None
+        self.still.kept = None
+        self.ahead.forget()
+        self.size: tuple[int, int] | None = None
+        self.left_out = 0
+        self.skipped_ns: int | None = None
+        self._waiting: tuple[list[Frame], EncodedChunk] | None = None
+        self._rotating = False
+        self.put_off = False
+
+    def append(self, frame: Frame) -> None:
+        """Buffer a frame; prefill when a chunk is full or the image size changes.
+
+        Raises:
+            StreamError: OUT_OF_MEMORY when a chunk can never fit; a StillReadError when it cannot
+                while open answers read what would go for it.  The frame was not taken, the stream
+                is as it was.  The same holds for whatever else the device raises in the prefill,
+                except that what had to go for the chunk may be gone.
+
+        """
+        self.memory.held_up = False
+        if self.pending and frame.size != self.pending[-1].size:
+            self.flush(complete=True)
+        temporal = self.pixels.temporal_patch_size
+        frame = dataclasses.replace(
+            frame, number=self.frames, levels=self.ahead.levels(frame.image)
+        )
+        before, self.pending = self.pending, [*self.pending, frame]
+        left_out, skipped_ns, look = self.left_out, self.skipped_ns, None
+        paired = self.paired
+        try:
+            if len(self.pending) % temporal == 0:
+                self.paired = frame
+                look = self.still.look(self.pending[-temporal:])
+            if look is not None and look.still:
+                self.skipped_ns = self.pending[-temporal].time_ns
+                self.left_out += temporal
+                del self.pending[-temporal:]
+            elif look is not None or not self._settings.skip_static:
+                # Half a patch may turn out to be still; then it needs no room.
+                self.memory.check(
+                    self._chunks.tokens(frame.size, len(self.pending), self.place, self.size)
+                )
+            if len(self.pending) + self.left_out >= self._settings.chunk_frames:
+                self.flush()
+        except BaseException:
+            self.pending, self.left_out, self.skipped_ns = before, left_out, skipped_ns
+            self.paired = paired
+            raise
+        if look is not None:
+            self.still.commit(look)
+        self.frames += 1
+        self.newest = frame
+
+    def flush(self, complete: bool = False) -> None:
+        """Prefill the pending whole pairs; ``complete`` repeats a last odd frame and takes it.
+
+        Only here and in ``keep_turn`` does the stream change: a chunk is prefilled at its own
+        boundaries, and counts positions anew first where they have passed the limit.
+
+        Raises:
+            StreamError: as ``append``; the stream is then as it was.
+
+        """
+        temporal = self.pixels.temporal_patch_size
+        frames = self.pending[: len(self.pending) // temporal * temporal]
+        left, look, skipped_ns = self.pending[len(frames) :], None, self.skipped_ns
+        paired = self.paired
+        if complete and left:
+            look = self.still.look([left[-1], left[-1]])
+            if look.still:
+                skipped_ns = left[-1].time_ns
+            else:
+                frames = [*self.pending, left[-1]]
+            paired = left[-1]
+            left = []
+        if self.put_off or (frames and self.state.last_cache_position > self._largest):
+            # What was put off comes first: time that passes without a chunk counts from there.
+            self._count_anew()
+        if frames:
+            self._prefill(frames)
+        if skipped_ns is not None:
+            self.state = self._model.position_rule.pass_time(self.state, skipped_ns)
+        if look is not None:
+            self.still.commit(look)
+        self.skipped_ns = None
+        self.pending = left
+        self.seen = self.paired = paired
+        self.left_out = 0
+        self.keep_in_range()
+
+    def catch_up(self) -> None:
+        """Count positions anew where a chunk had to put it off, as open answers read the keys.
+
+        Raises:
+            StillReadError: BUSY; they still do.
+
+        """
+        if self.put_off:
+            self._count_anew()
+
+    def waiting_chunk(self) -> EncodedChunk | None:
+        """Encode the frames that wait for their chunk to fill, an odd last one completed.
+
+        They are for a question's own branch; the stream will encode its chunk by itself, as if
+        nobody had asked.  Questions about the same frames share what was encoded.
+        """
+        if not self.pending:
+            return None
+        if self._waiting is None or self._waiting[0] is not self.pending:
+            odd = len(self.pending) % self.pixels.temporal_patch_size
+            frames = [*self.pending, *self.pending[-1:] * odd]
+            self._waiting = self.pending, self._chunks.encode(frames, self.place, self.size)
+        return self._waiting[1]
+
+    @property
+    def oldest_stamp_ns(self) -> int:
+        """Stamp of the oldest frame that is in memory or pending; 0 before any."""
+        oldest = self.memory.oldest or next(iter(self.pending), self.newest)
+        return oldest.stamp_ns if oldest else 0
+
+    @property
+    def frames_held(self) -> int:
+        """Frames in memory or pending; those left out as still count with what they equal."""
+        oldest = self.memory.oldest
+        first = oldest.frame if oldest else self.pending[0].number if self.pending else self.frames
+        return self.frames - first
+
+    @property
+    def must_wait(self) -> bool:
+        """Whether the next chunk has no room until an open answer has ended."""
+        size = self.pending[-1].size if self.pending else self.size
+        if not self.cache.pinned or size is None:
+            return False
+        return self.state.last_cache_position > self._largest or self.memory.lacks(
+            self._chunks.tokens(size, self._settings.chunk_frames, self.place, self.size)
+        )
+
+    @property
+    def is_consistent(self) -> bool:
+        """Whether what is known of the stream fits together; false only after a fault."""
+        units, state = self.cache.units, self.state
+        newest = units[-1].positions if units else None
+        return (
+            not self._rotating
+            and self.cache.length == state.length == sum(unit.tokens for unit in units)
+            and (newest is None or int(newest.max()) <= state.last_cache_position)
+            and all(unit.positions is not None for unit in units)
+            and len(self.pending) + self.left_out < self._settings.chunk_frames
+            and bool(self.frames) == (self.newest is not None)
+            and (self.place is Place.NOTHING) == (not units)
+        )
+
+    def keep_turn(self, chunk: EncodedChunk | None, ids: Sequence[int], tail: Tail) -> None:
+        """Make an answered branch part of the stream, and let turns go that are too many.
+
+        Args:
+            chunk: the waiting frames that the branch began with, if there were any.
+            ids: all of the branch's tokens.
+            tail: their keys and values.
+
+        Raises:
+            StreamError: OUT_OF_MEMORY; nothing was kept.  A StillReadError: nothing was kept yet.
+
+        """
+        place, segment = self.place, self.memory.segment
+        with self._undone_by_a_fault():
+            self._make_room(
+                len(ids),
+                chunk.part.times_ns if chunk else (),
+                chunk is not None and chunk.segment == segment,
+            )
+            if chunk:
+                place, segment = chunk.place, chunk.segment
+            rule, before = self._model.position_rule, len(chunk.ids) if chunk else 0
+            positions, state = rule.place(self.state, ids[:before], [chunk.part] if chunk else [])
+            if self.skipped_ns is not None:
+                state = rule.pass_time(state, self.skipped_ns)
+            more, state = rule.place(state, ids[before:])
+            positions = torch.cat([positions, more], dim=1)
+            labels = turn_labels(
+                self.memory, self._prompt, place, segment, chunk.labels if chunk else [], len(ids)
+            )
+            self.cache.reserve(len(ids))
+            for layer in range(len(self.cache.keys)):
+                self.cache.store(layer, *tail.view(layer, 0, len(ids)))
+            self.cache.advance(len(ids))
+            self.cache.label(labels, positions)
+            self.memory.segment, self.memory.turn = segment, self.memory.turn + 1
+            self.memory.forget_turns()
+            self.state = dataclasses.replace(state, length=self.cache.length)
+            self.place = Place.TURN_END
+        if chunk:
+            self.size = self.pending[-1].size
+        # The waiting frames were completed in the branch, which is now the stream.
+        self.pending, self.left_out, self.skipped_ns = [], 0, None
+        self.seen = self.paired = self.newest
+        # What the answer was given on is seen anew after it.
+        self.still.kept = None
+        self.keep_in_range()
+
+    def _prefill(self, frames: Sequence[Frame]) -> None:
+        """Prefill an even number of frames of one size."""
+        tokens = self._chunks.tokens(frames[0].size, len(frames), self.place, self.size)
+        opens = self._chunks.opens_segment(frames[0].size, self.place, self.size)
+        with self._undone_by_a_fault():
+            self._make_room(tokens, self._chunks.times(frames), goes_on=not opens)
+            chunk = self._chunks.encode(frames, self.place, self.size, self.ahead)
+            positions, state = self._model.position_rule.place(self.state, chunk.ids, [chunk.part])
+            self._model.extend(chunk.ids, positions, self.cache, chunk.video)
+            self.cache.label(chunk.labels, positions)
+            self.memory.segment = chunk.segment
+            self.state = state
+            self.place = chunk.place
+            self.size = frames[-1].size
+
+    def _count_anew(self) -> None:
+        """Count positions anew; what is put off until nobody reads is remembered."""
+        self.put_off = self.cache.pinned
+        if self.put_off:
+            raise StillReadError(
+                ErrorCode.BUSY,
+                'Positions are to be counted anew, which waits until the open '
+                'answers have ended; new frames are taken then. Ask for shorter answers.',
+            )
+        # Keys are rotated in place: a fault in the midst of it leaves nothing to go on with.
+        damaged, self._rotating = self._rotating, True
+        self.state = settle(self.memory, self.state, self._model.rotation, self._largest)
+        self._rotating = damaged  # a second time mends nothing
+
+    def keep_in_range(self) -> None:
+        """Count positions anew at once where what is left for questions is used up.
+
+        The next chunk does it else.  After a long pause that would be too late for a question.
+        """
+        if self.state.last_cache_position > self._largest * 4 // 3:
+            with contextlib.suppress(StillReadError):
+                self._count_anew()
+
+    def _make_room(self, tokens: int, times_ns: Sequence[int], goes_on: bool) -> None:
+        """Let go what has to for new tokens; see ``EvictionPolicy.make_room``."""
+        self.memory.make_room(tokens, times_ns, goes_on)
+        self.state = dataclasses.replace(self.state, length=self.cache.length)
+
+    @contextlib.contextmanager
+    def _undone_by_a_fault(self) -> Iterator[None]:
+        """Take back what a fault leaves half done; what had to go for it may stay gone."""
+        units, state, place, size = set(self.cache.units), self.state, self.place, self.size
+        segment, turn = self.memory.segment, self.memory.turn
+        try:
+            yield
+        except BaseException:
+            self.cache.drop([unit for unit in self.cache.units if unit not in units])
+            self.state = dataclasses.replace(state, length=self.cache.length)
+            self.place, self.size = place, size
+            self.memory.segment, self.memory.turn = segment, turn
+            raise

@@ -1,0 +1,83 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The process's surroundings in the ROS graph: domain, discovery, Fast DDS profile, children."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, MutableMapping
+import contextlib
+import os
+import pathlib
+import random
+import signal
+import subprocess
+
+PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
+# Above 101 a domain's UDP ports reach into the range that Linux gives to outgoing connections.
+DOMAINS = range(1, 102)
+STOP_TIME = 12.0  # seconds; a node waits up to 10 for its worker
+
+
+def use_camera_profile(environment: MutableMapping[str, str]) -> None:
+    """Give Fast DDS room for camera images, unless the user has a profile of their own.
+
+    Humble's Fast DDS knows the older name of the variable only; Kilted's, given both, reads the
+    file twice and refuses its contents the second time.
+    """
+    if any(environment.get(variable) for variable in PROFILE_VARIABLES):
+        return
+    new, old = PROFILE_VARIABLES
+    profile = find_share('config/fastdds_shm.xml')
+    if profile is not None:
+        environment[old if environment.get('ROS_DISTRO') == 'humble' else new] = str(profile)
+
+
+def find_share(path: str) -> pathlib.Path | None:
+    """Return a file of the package, from the source tree or the install space, or None."""
+    folders = [pathlib.Path(__file__).parents[1]]
+    for prefix in os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep):
+        folders.append(pathlib.Path(prefix) / 'share' / 'streamvlm_ros')
+    return next((folder / path for folder in folders if (folder / path).is_file()), None)
+
+
+def private_graph() -> dict[str, str]:
+    """Return the variables of a ROS graph that nobody else on this machine or network sees."""
+    return {
+        'ROS_DOMAIN_ID': str(free_domain_id()),
+        'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
+        'ROS_LOCALHOST_ONLY': '1',  # the same, in Humble
+    }
+
+
+def free_domain_id() -> int:
+    """Return a random domain in which no process of this machine is."""
+    taken = set()
+    for table in ('/proc/net/udp', '/proc/net/udp6'):
+        with contextlib.suppress(OSError):
+            lines = pathlib.Path(table).read_text(encoding='ascii').splitlines()[1:]
+            taken |= {int(line.split()[1].rpartition(':')[2], 16) for line in lines}
+    # A domain's participants listen on 250 ports from 7400 + 250 * domain on.
+    free = [d for d in DOMAINS if not taken & set(range(7400 + 250 * d, 7650 + 250 * d))]
+    return random.SystemRandom().choice(free or DOMAINS)
+
+
+@contextlib.contextmanager
+def child(command: list[str], **options: object) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a process that ends with the block: by SIGINT, and by SIGKILL if that takes too long."""
+    # Of its own session: a Ctrl-C in the terminal is for the parent, which then ends the child.
+    process = subprocess.Popen(command, start_new_session=True, **options)  # type: ignore[call-overload]
+    try:
+        yield process
+    finally:
+        stop(process)
+
+
+def stop(process: subprocess.Popen[bytes]) -> int:
+    """End a child and return its exit code."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(STOP_TIME)
+        except subprocess.TimeoutExpired:
+            process.kill()
+    return process.wait()

@@ -1,0 +1,67 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The parameter `watches`: standing questions as lines of text. No ROS here.
+
+    watches: |
+      door | Is the door open? | yes, no
+      lift | Which way does the lift go? | up, down, nowhere | threshold 0.8 | hold 3
+
+One text and not a list, because ROS parameters know no empty list, and because YAML would turn
+`[yes, no]` into true and false.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streamvlm_ros.nodes.parameters.parameter import ParameterError
+from streamvlm_ros.nodes.texts import quoted
+
+
+def parse_watches(text: str) -> list[dict[str, Any]]:
+    """Return the keyword arguments of the engine's `watch` for every line.
+
+    Empty lines and those that begin with # are left out. The values are checked where the watch
+    is added; here only the form is.
+
+    Raises:
+        ParameterError: a line has another form, or two have one name.
+
+    """
+    watches: list[dict[str, Any]] = []
+    for line in map(str.strip, text.splitlines()):
+        if line and not line.startswith('#'):
+            watches.append(_parse_line(line))
+    names: set[str] = set()
+    for watch in watches:
+        name = watch['name']
+        if name in names:
+            raise ParameterError(
+                f'The watch {quoted(name)} is there twice; give every one its own name.'
+            )
+        names.add(name)
+    return watches
+
+
+def _parse_line(line: str) -> dict[str, Any]:
+    fields = [field.strip() for field in line.split('|')]
+    if len(fields) < 3 or not all(fields):
+        raise ParameterError(
+            f"The watch {quoted(line)} has another form than 'name | question | choice, choice'."
+        )
+    name, question, choices, *options = fields
+    watch: dict[str, Any] = {
+        'name': name,
+        'question': question,
+        'choices': tuple(choice.strip() for choice in choices.split(',')),
+    }
+    for option in options:
+        key, _, value = option.partition(' ')
+        try:
+            watch[key] = {'threshold': float, 'hold': int}[key](value)
+        except (KeyError, ValueError):
+            raise ParameterError(
+                f'The watch {quoted(name)} has {quoted(option)} behind its choices; there may be '
+                "'threshold 0.7' and 'hold 2'."
+            ) from None
+    return watch
