@@ -107,8 +107,8 @@ def quantize(weight: torch.Tensor, bits: int) -> QuantizedWeight:
         config = torchao.IntxWeightOnlyConfig(torch.int8, torchao.PerAxis(0))
     else:
         config = torchao.IntxWeightOnlyConfig(
-            torch.int4,
-            torchao.PerGroup(_group(weight.shape[1])),  # type: ignore[attr-defined]
+            torch.int4,  # type: ignore[attr-defined]
+            torchao.PerGroup(_group(weight.shape[1])),
             # A twelfth less of an error than with the scale of the largest value.
             intx_choose_qparams_algorithm='hqq_scale_only',
         )
