@@ -22,10 +22,10 @@ from streamvlm_ros.engine.kvcache.cache import StreamCache
 from streamvlm_ros.engine.kvcache.capacity import slots_to_keep
 from streamvlm_ros.engine.kvcache.eviction import EvictionPolicy
 from streamvlm_ros.engine.kvcache.rebase import settle
-from streamvlm_ros.engine.models.preprocessing import Frame
 from streamvlm_ros.engine.models.prompt import Place, Prompt
 from streamvlm_ros.engine.ops.rotary import MRope
 from streamvlm_ros.engine.positions import Grid, PositionRule, StreamState, VideoSpan
+from streamvlm_ros.engine.stream.frames import Frame
 from streamvlm_ros.engine.stream.layout import chunk_labels
 
 # More than any clip has.

@@ -14,11 +14,11 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 
 from streamvlm_ros.engine import ErrorCode, StreamError
 from streamvlm_ros.engine.models.preprocessing import (
-    check_image,
     ImageProcessorConfig,
     smart_resize,
     to_patches,
 )
+from streamvlm_ros.engine.stream.frames import check_image
 
 SETTINGS = ImageProcessorConfig(min_pixels=56 * 56, max_pixels=40 * 28 * 28)
 # One grey level, in the model's normalised units.

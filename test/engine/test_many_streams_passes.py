@@ -13,8 +13,8 @@ from streamvlm_ros.engine import open_streams, StreamSettings, StreamWorker
 from streamvlm_ros.engine.models.preprocessing import to_patches
 from streamvlm_ros.engine.positions import Grid
 from streamvlm_ros.engine.serving import warmup
-from streamvlm_ros.engine.serving.frame_queue import WaitingFrame
 from streamvlm_ros.engine.stream.encoder_cache import encode_batch
+from streamvlm_ros.engine.stream.frames import WaitingFrame
 
 __all__ = ['kernels']
 SECOND = 10**9

@@ -13,7 +13,6 @@ from random_models import processor, random_clip, random_model
 import torch
 
 from streamvlm_ros.engine import StreamSettings, VideoStreamingInference
-from streamvlm_ros.engine.models.preprocessing import Frame
 from streamvlm_ros.engine.positions import Grid
 from streamvlm_ros.engine.questions import pieces
 from streamvlm_ros.engine.questions.branch import Branch
@@ -22,6 +21,7 @@ from streamvlm_ros.engine.questions.pieces import BranchPrompt, ChoicePrompt, fi
 from streamvlm_ros.engine.runner import passes
 from streamvlm_ros.engine.runner.cuda_graphs import GraphRunner
 from streamvlm_ros.engine.runner.model_runner import ModelRunner
+from streamvlm_ros.engine.stream.frames import Frame
 
 QUESTIONS = ('What?', 'Is there a box?', 'And now, where does the red one go, which came first?')
 

@@ -16,12 +16,13 @@ from reference_memory import encode, SYSTEM
 import torch
 
 from streamvlm_ros.engine import StreamSettings, VideoStreamingInference
-from streamvlm_ros.engine.models.preprocessing import Frame, to_patches
+from streamvlm_ros.engine.models.preprocessing import to_patches
 from streamvlm_ros.engine.ops.likelihood import log_probabilities
 from streamvlm_ros.engine.questions import pieces
 from streamvlm_ros.engine.questions.branch import Branch
 from streamvlm_ros.engine.questions.pieces import BranchPrompt, ChoicePrompt, finish, PIECE
 from streamvlm_ros.engine.stream.chunks import EncodedChunk
+from streamvlm_ros.engine.stream.frames import Frame
 
 SECOND = 10**9
 SEEN = 8

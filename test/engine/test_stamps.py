@@ -9,8 +9,7 @@ import pytest
 from random_models import processor, random_clip, random_model
 
 from streamvlm_ros.engine import ErrorCode, StreamError, StreamSettings, VideoStreamingInference
-from streamvlm_ros.engine.models.preprocessing import to_nanoseconds
-from streamvlm_ros.engine.stream.stamps import StampRule, Verdict
+from streamvlm_ros.engine.stream.stamps import StampRule, to_nanoseconds, Verdict
 
 SECOND = 10**9
 MILLISECOND = 10**6

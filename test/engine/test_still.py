@@ -11,7 +11,8 @@ from reference import generate
 import torch
 
 from streamvlm_ros.engine import StreamError, StreamSettings, VideoStreamingInference
-from streamvlm_ros.engine.models.preprocessing import Frame, ImageProcessorConfig, to_patches
+from streamvlm_ros.engine.models.preprocessing import ImageProcessorConfig, to_patches
+from streamvlm_ros.engine.stream.frames import Frame
 from streamvlm_ros.engine.stream.static_filter import difference, signature
 
 LEVELS = 4.0

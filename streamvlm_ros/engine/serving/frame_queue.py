@@ -6,39 +6,12 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Sequence
-import dataclasses
 import itertools
 import time
 
-import numpy as np
-
 from streamvlm_ros.engine.errors import StreamError
 from streamvlm_ros.engine.serving.metrics import Counters
-
-
-@dataclasses.dataclass(frozen=True)
-class WaitingFrame:
-    """A frame that is not in the stream yet.
-
-    Attributes:
-        image: RGB uint8 [h, w, 3].
-        stamp_ns: its header stamp.
-        frame_id: whose eye it was.
-        arrived: when it came, on ``time.perf_counter``.
-        series: number of the run of stamps that it belongs to; the next one begins where stamps
-            have gone back.
-
-    """
-
-    image: np.ndarray
-    stamp_ns: int
-    frame_id: str
-    arrived: float
-    series: int = 0
-
-    def pairs_with(self, other: WaitingFrame) -> bool:
-        """Tell whether this frame and the next one form a temporal patch."""
-        return self.image.shape == other.image.shape and self.series == other.series
+from streamvlm_ros.engine.stream.frames import WaitingFrame
 
 
 class FrameQueue:

@@ -15,13 +15,6 @@ from streamvlm_ros.engine.config import StreamSettings
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
 from streamvlm_ros.engine.kvcache.pin import Pin
 from streamvlm_ros.engine.models.devices import move_model
-from streamvlm_ros.engine.models.preprocessing import (
-    check_frame_id,
-    check_image,
-    Frame,
-    Stamp,
-    to_nanoseconds,
-)
 from streamvlm_ros.engine.models.processor import as_stream_processor
 from streamvlm_ros.engine.models.prompt import Prompt
 from streamvlm_ros.engine.models.qwen2_5_vl.model import StreamQwenModel
@@ -32,6 +25,7 @@ from streamvlm_ros.engine.questions.questions import Questions
 from streamvlm_ros.engine.questions.watching import Watching
 from streamvlm_ros.engine.store.place import Where
 from streamvlm_ros.engine.stream.clock import FrameClock
+from streamvlm_ros.engine.stream.frames import check_frame_id, check_image, Frame
 from streamvlm_ros.engine.stream.sampling import LOWEST_RATE
 from streamvlm_ros.engine.stream.saving.bounds import SavedBounds
 from streamvlm_ros.engine.stream.saving.fingerprint import fingerprint
@@ -44,7 +38,7 @@ from streamvlm_ros.engine.stream.saving.saved_stream import (
     StreamCopy,
     write_stream,
 )
-from streamvlm_ros.engine.stream.stamps import StampRule, Verdict
+from streamvlm_ros.engine.stream.stamps import Stamp, StampRule, to_nanoseconds, Verdict
 from streamvlm_ros.engine.stream.stream import FrameStream
 
 

@@ -13,16 +13,11 @@ import numpy as np
 
 from streamvlm_ros.engine.config import StreamSettings
 from streamvlm_ros.engine.errors import as_stream_error, ErrorCode, StreamError
-from streamvlm_ros.engine.models.preprocessing import (
-    check_frame_id,
-    check_image,
-    Stamp,
-    to_nanoseconds,
-)
-from streamvlm_ros.engine.serving.frame_queue import FrameQueue, WaitingFrame
+from streamvlm_ros.engine.serving.frame_queue import FrameQueue
 from streamvlm_ros.engine.serving.metrics import Counters
+from streamvlm_ros.engine.stream.frames import check_frame_id, check_image, WaitingFrame
 from streamvlm_ros.engine.stream.sampling import check_sample_rate, StampSampler
-from streamvlm_ros.engine.stream.stamps import seconds, StampRule, Verdict
+from streamvlm_ros.engine.stream.stamps import seconds, Stamp, StampRule, to_nanoseconds, Verdict
 
 if TYPE_CHECKING:
     from streamvlm_ros.engine.serving.inference import VideoStreamingInference

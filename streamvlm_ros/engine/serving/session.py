@@ -19,13 +19,13 @@ from streamvlm_ros.engine.errors import (
 )
 from streamvlm_ros.engine.kvcache.pin import Pin
 from streamvlm_ros.engine.questions.watch import WatchEvent
-from streamvlm_ros.engine.serving.frame_queue import WaitingFrame
 from streamvlm_ros.engine.serving.inference import VideoStreamingInference
 from streamvlm_ros.engine.serving.intake import enter, FrameIntake
 from streamvlm_ros.engine.serving.metrics import Counters, Pulse, WorkerStatus
 from streamvlm_ros.engine.serving.request import Call, Request
 from streamvlm_ros.engine.serving.request_queue import RequestQueue
 from streamvlm_ros.engine.stream.encoder_cache import PendingChunk
+from streamvlm_ros.engine.stream.frames import WaitingFrame
 
 # Faults of the program in a row, with nothing between them that succeeds, until the memory is
 # emptied: what comes of it again and again may lie in it.

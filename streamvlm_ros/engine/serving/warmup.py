@@ -16,9 +16,9 @@ from streamvlm_ros.engine.errors import StreamError
 from streamvlm_ros.engine.models.devices import gpus_of
 from streamvlm_ros.engine.ops.operations import operations_for, TORCH
 from streamvlm_ros.engine.ops.quantization import weight_bytes
-from streamvlm_ros.engine.serving.frame_queue import WaitingFrame
 from streamvlm_ros.engine.serving.inference import VideoStreamingInference
 from streamvlm_ros.engine.stream.encoder_cache import encode_batch
+from streamvlm_ros.engine.stream.frames import WaitingFrame
 
 # A work is run once as it is, once to be recorded, once from its recording.
 TIMES = 3

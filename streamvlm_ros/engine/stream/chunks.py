@@ -10,17 +10,12 @@ import dataclasses
 import torch
 
 from streamvlm_ros.engine.kvcache.eviction import EvictionPolicy
-from streamvlm_ros.engine.models.preprocessing import (
-    Frame,
-    grey_levels,
-    grid_of,
-    ImageProcessorConfig,
-    patchify,
-)
+from streamvlm_ros.engine.models.preprocessing import grid_of, ImageProcessorConfig, patchify
 from streamvlm_ros.engine.models.prompt import Place, Prompt
 from streamvlm_ros.engine.models.qwen2_5_vl.model import StreamQwenModel
 from streamvlm_ros.engine.positions import VideoSpan
 from streamvlm_ros.engine.stream.encoder_cache import EncoderCache
+from streamvlm_ros.engine.stream.frames import Frame, pixel_values
 from streamvlm_ros.engine.stream.layout import chunk_labels, Labels
 
 
@@ -88,7 +83,7 @@ class ChunkEncoder:
         video = ahead.take(frames) if ahead else None
         if video is None:
             video = self._model.encode_video(
-                *patchify(grey_levels(frames, self._pixels, self._device), self._pixels)
+                *patchify(pixel_values(frames, self._pixels, self._device), self._pixels)
             )
         return EncodedChunk(
             ids,

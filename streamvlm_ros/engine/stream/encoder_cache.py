@@ -17,18 +17,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from streamvlm_ros.engine.models.preprocessing import (
-    Frame,
-    grey_levels,
-    grid_of,
-    patchify,
-    upload,
-)
+from streamvlm_ros.engine.models.preprocessing import grid_of, patchify, upload
 from streamvlm_ros.engine.positions import Grid
+from streamvlm_ros.engine.stream.frames import Frame, pixel_values, WaitingFrame
 
 if TYPE_CHECKING:
     from streamvlm_ros.engine.models.qwen2_5_vl.model import StreamQwenModel
-    from streamvlm_ros.engine.serving.frame_queue import WaitingFrame
     from streamvlm_ros.engine.stream.stream import FrameStream
 
 # Tokens of one call.  The more there are, the better a GPU is filled, until it is full; and they
@@ -118,20 +112,20 @@ class EncoderCache:
         self._due, pixels = chunk, self._stream.pixels
         chunk.frames = [
             frame
-            if frame.levels is not None
-            else dataclasses.replace(frame, levels=upload(frame.image, pixels, self._device))
+            if frame.pixel_values is not None
+            else dataclasses.replace(frame, pixel_values=upload(frame.image, pixels, self._device))
             for frame in chunk.frames
         ]
         begun = (len(chunk.frames) - len(chunk.waiting)) // pixels.temporal_patch_size
         if self._stream.still.any_still(chunk.frames[begun * pixels.temporal_patch_size :]):
             return None
-        return patchify(grey_levels(chunk.frames, pixels, self._device), pixels)[0]
+        return patchify(pixel_values(chunk.frames, pixels, self._device), pixels)[0]
 
-    def levels(self, image: np.ndarray) -> torch.Tensor:
-        """Return an image as ``frames.upload`` does, which may have been done before."""
+    def pixel_values(self, image: np.ndarray) -> torch.Tensor:
+        """Return an image as ``preprocessing.upload`` does, which may have been done before."""
         for frame in self._due.frames if self._due else ():
-            if frame.image is image and frame.levels is not None:
-                return frame.levels
+            if frame.image is image and frame.pixel_values is not None:
+                return frame.pixel_values
         return upload(image, self._stream.pixels, self._device)
 
     def take(self, frames: Sequence[Frame]) -> torch.Tensor | None:

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 from streamvlm_ros.engine.kvcache.entries import EntryInfo, EntryKind
 from streamvlm_ros.engine.kvcache.eviction import EvictionPolicy
-from streamvlm_ros.engine.models.preprocessing import Frame
 from streamvlm_ros.engine.models.prompt import Place, Prompt
 from streamvlm_ros.engine.positions import Grid
+from streamvlm_ros.engine.stream.frames import Frame
 
 Labels = list[tuple[int, EntryInfo]]
 

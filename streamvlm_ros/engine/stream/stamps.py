@@ -9,12 +9,18 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import math
+
+import numpy as np
 
 from streamvlm_ros.engine.config import StreamSettings
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
 from streamvlm_ros.engine.positions import NANOSECONDS
 
+LAST_STAMP = 2**31 * NANOSECONDS - 1  # the seconds of a ROS time are an int32
 GAP_PERIODS = 10  # of the sample rate, that a gap may always have
+
+Stamp = int | float
 
 
 class Verdict(enum.Enum):
@@ -94,3 +100,42 @@ def seconds(time_ns: int) -> str:
     if abs(time_ns) > 10**27:  # beyond what Python turns into a float, or a text
         return 'less than -10**18 s' if time_ns < 0 else 'more than 10**18 s'
     return f'{time_ns / NANOSECONDS:.10g} s'
+
+
+def to_nanoseconds(stamp: Stamp, *, clip: bool = False) -> int:
+    """Return integer nanoseconds for integer nanoseconds or float seconds.
+
+    Args:
+        stamp: NumPy's numbers are taken too.
+        clip: make the nearest time that a ROS stamp can have of what it cannot have.
+
+    Raises:
+        StreamError: INVALID_REQUEST for what is not a finite number, and without ``clip`` for a
+            time below 0, or from 2**31 s on.
+
+    """
+    if isinstance(stamp, (float, np.floating)):
+        nanoseconds = float(stamp) * NANOSECONDS
+        if not math.isfinite(nanoseconds):
+            raise StreamError(
+                ErrorCode.INVALID_REQUEST,
+                f'The stamp {stamp} is not a time; give a finite number.',
+            )
+        time_ns = round(nanoseconds)
+    elif isinstance(stamp, (int, np.integer)) and not isinstance(stamp, bool):
+        time_ns = int(stamp)
+    else:
+        raise StreamError(
+            ErrorCode.INVALID_REQUEST,
+            f'A stamp of type {type(stamp).__name__} is not a time; give integer '
+            'nanoseconds or float seconds.',
+        )
+    if clip:
+        return min(max(time_ns, 0), LAST_STAMP)
+    if not 0 <= time_ns <= LAST_STAMP:
+        raise StreamError(
+            ErrorCode.INVALID_REQUEST,
+            f'A stamp of {seconds(time_ns)} is not a time that ROS can tell: '
+            'give one from 0 to 2**31 s (the year 2038).',
+        )
+    return time_ns

@@ -26,8 +26,9 @@ import dataclasses
 import torch
 from torch.nn import functional
 
-from streamvlm_ros.engine.models.preprocessing import Frame, grey_levels, ImageProcessorConfig
+from streamvlm_ros.engine.models.preprocessing import ImageProcessorConfig
 from streamvlm_ros.engine.positions import NANOSECONDS
+from streamvlm_ros.engine.stream.frames import Frame, pixel_values
 
 LONGEST = 600 * NANOSECONDS  # ten minutes: of the patch's time, not of the clock
 
@@ -52,10 +53,8 @@ def signature(
     frames: Sequence[Frame], pixels: ImageProcessorConfig, device: torch.device
 ) -> Signature:
     """Return the signature of a temporal patch's frames, all of one size."""
-    levels = grey_levels(frames, pixels, device)
-    return Signature(
-        frames[0].time_ns, frames[0].size, functional.avg_pool2d(levels, pixels.patch_size // 2)
-    )
+    means = functional.avg_pool2d(pixel_values(frames, pixels, device), pixels.patch_size // 2)
+    return Signature(frames[0].time_ns, frames[0].size, means)
 
 
 def difference(one: Signature, other: Signature) -> float:

@@ -16,12 +16,13 @@ from streamvlm_ros.engine.kvcache.capacity import cache_slots, rebase_position
 from streamvlm_ros.engine.kvcache.eviction import EvictionPolicy
 from streamvlm_ros.engine.kvcache.rebase import settle
 from streamvlm_ros.engine.kvcache.tail import Tail
-from streamvlm_ros.engine.models.preprocessing import Frame, ImageProcessorConfig
+from streamvlm_ros.engine.models.preprocessing import ImageProcessorConfig
 from streamvlm_ros.engine.models.prompt import Place, Prompt
 from streamvlm_ros.engine.models.qwen2_5_vl.model import StreamQwenModel
 from streamvlm_ros.engine.positions import StreamState
 from streamvlm_ros.engine.stream.chunks import ChunkEncoder, EncodedChunk
 from streamvlm_ros.engine.stream.encoder_cache import EncoderCache
+from streamvlm_ros.engine.stream.frames import Frame
 from streamvlm_ros.engine.stream.layout import turn_labels
 from streamvlm_ros.engine.stream.static_filter import StaticFilter
 
@@ -115,7 +116,7 @@ class FrameStream:
             self.flush(complete=True)
         temporal = self.pixels.temporal_patch_size
         frame = dataclasses.replace(
-            frame, number=self.frames, levels=self.ahead.levels(frame.image)
+            frame, number=self.frames, pixel_values=self.ahead.pixel_values(frame.image)
         )
         before, self.pending = self.pending, [*self.pending, frame]
         left_out, skipped_ns, look = self.left_out, self.skipped_ns, None

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from streamvlm_ros.engine.models.preprocessing import Frame, MAX_ASPECT
 from streamvlm_ros.engine.models.prompt import Place
 from streamvlm_ros.engine.positions import Segment, StreamState
 from streamvlm_ros.engine.store.fields import (
@@ -26,6 +25,7 @@ from streamvlm_ros.engine.store.fields import (
     time,
     UnfitError,
 )
+from streamvlm_ros.engine.stream.frames import Frame, MAX_ASPECT
 from streamvlm_ros.engine.stream.saving.bounds import SavedBounds
 from streamvlm_ros.engine.stream.stream import FrameStream
 

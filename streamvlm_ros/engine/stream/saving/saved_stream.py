@@ -24,13 +24,14 @@ import torch
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
 from streamvlm_ros.engine.kvcache.allocation import available_bytes
 from streamvlm_ros.engine.kvcache.entries import CacheEntry
-from streamvlm_ros.engine.models.preprocessing import Frame, grid_of, smart_resize
+from streamvlm_ros.engine.models.preprocessing import grid_of, smart_resize
 from streamvlm_ros.engine.ops.attention import KeysValues
 from streamvlm_ros.engine.store.atomic_file import nothing
 from streamvlm_ros.engine.store.entries import cache_entries, COLUMNS, read_content, read_units
 from streamvlm_ros.engine.store.fields import integer, parse_json, printable, UnfitError
 from streamvlm_ros.engine.store.file import Entry, open_file, SavedFile, write_file
 from streamvlm_ros.engine.store.place import open_place, Where
+from streamvlm_ros.engine.stream.frames import Frame
 from streamvlm_ros.engine.stream.saving.about import (
     About,
     describe,

@@ -1,0 +1,150 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Frames: one image each with its stamp; checked, and brought to the device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import dataclasses
+
+import numpy as np
+import torch
+
+from streamvlm_ros.engine.config import StreamSettings
+from streamvlm_ros.engine.errors import ErrorCode, StreamError
+from streamvlm_ros.engine.models.preprocessing import ImageProcessorConfig, upload
+
+MAX_ASPECT = 200  # the longer side of an image over its shorter one
+
+
+@dataclasses.dataclass(frozen=True)
+class Frame:
+    """One image of the stream.
+
+    Attributes:
+        image: RGB uint8 [h, w, 3].
+        stamp_ns: its header stamp in nanoseconds.
+        time_ns: its time in the video; the stamp, or from the uniform rate.
+        frame_id: of the camera, from the message's header.
+        number: counted from the stream's first frame.
+        pixel_values: the image on the device as ``upload`` returns it; None: not there yet.
+
+    """
+
+    image: np.ndarray
+    stamp_ns: int
+    time_ns: int
+    frame_id: str = ''
+    number: int = 0
+    pixel_values: torch.Tensor | None = dataclasses.field(default=None, compare=False, repr=False)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.image.shape[0], self.image.shape[1]
+
+
+@dataclasses.dataclass(frozen=True)
+class WaitingFrame:
+    """A frame that is not in the stream yet.
+
+    Attributes:
+        image: RGB uint8 [h, w, 3].
+        stamp_ns: its header stamp.
+        frame_id: of the camera, from the message's header.
+        arrived: when it came, on ``time.perf_counter``.
+        series: number of the run of stamps that it belongs to; the next one begins where stamps
+            have gone back.
+
+    """
+
+    image: np.ndarray
+    stamp_ns: int
+    frame_id: str
+    arrived: float
+    series: int = 0
+
+    def pairs_with(self, other: WaitingFrame) -> bool:
+        """Tell whether this frame and the next one form a temporal patch."""
+        return self.image.shape == other.image.shape and self.series == other.series
+
+
+def check_image(
+    image: np.ndarray,
+    max_pixels: int = StreamSettings.max_image_pixels,
+) -> np.ndarray:
+    """Return the image when it is one, of at most ``max_pixels`` = height x width.
+
+    Raises:
+        StreamError: INVALID_REQUEST, saying what is wrong with it.
+
+    """
+    try:
+        array = np.asarray(image)
+    except Exception as error:  # whatever the object's own conversion raises
+        raise StreamError(
+            ErrorCode.INVALID_REQUEST,
+            f'A frame must be an RGB uint8 array [height, width, 3], not {type(image).__name__}.',
+        ) from error
+    if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8:
+        raise StreamError(
+            ErrorCode.INVALID_REQUEST,
+            'A frame must be an RGB uint8 array [height, width, 3], not '
+            f'{array.dtype} {list(array.shape)}.',
+        )
+    if not array.size:
+        raise StreamError(ErrorCode.INVALID_REQUEST, 'The frame has no pixels.')
+    height, width = array.shape[:2]
+    if height * width > max_pixels:
+        raise StreamError(
+            ErrorCode.INVALID_REQUEST,
+            f'The frame is {width}x{height}, {height * width} pixels; at most '
+            f'{max_pixels} are taken (max_image_pixels).',
+        )
+    if max(height, width) > MAX_ASPECT * min(height, width):
+        raise StreamError(
+            ErrorCode.INVALID_REQUEST,
+            f'The frame is {width}x{height}; one side may be at most '
+            f'{MAX_ASPECT} times the other.',
+        )
+    return array
+
+
+def check_frame_id(frame_id: str, max_length: int) -> None:
+    """Refuse a frame_id that no message could carry, or that is too long to be kept.
+
+    Raises:
+        StreamError: INVALID_REQUEST.
+
+    """
+    if not isinstance(frame_id, str):
+        raise StreamError(
+            ErrorCode.INVALID_REQUEST, f'A frame_id must be a text, not {type(frame_id).__name__}.'
+        )
+    if len(frame_id) > max_length:
+        raise StreamError(
+            ErrorCode.INVALID_REQUEST,
+            f'The frame_id has {len(frame_id)} characters; at most {max_length} '
+            'are taken (max_frame_id).',
+        )
+    try:
+        frame_id.encode()
+    except UnicodeEncodeError as error:
+        raise StreamError(
+            ErrorCode.INVALID_REQUEST,
+            f'The frame_id has half of a surrogate pair, which is not text: {frame_id!a}.',
+        ) from error
+
+
+def pixel_values(
+    frames: Sequence[Frame], settings: ImageProcessorConfig, device: torch.device
+) -> torch.Tensor:
+    """Return frames of one size as ``upload`` does, float32 [n, 3, height, width]."""
+    return torch.stack(
+        [
+            upload(frame.image, settings, device)
+            if frame.pixel_values is None
+            else frame.pixel_values
+            for frame in frames
+        ]
+    )
