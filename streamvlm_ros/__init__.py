@@ -4,7 +4,10 @@
 
 import pkgutil
 
+from streamvlm_ros.moved import serve_old_names
+
 # The interfaces (streamvlm_ros.msg, .srv, .action) are generated into the install space, in a
 # package of this same name. Joining every folder of this name on sys.path makes them importable
 # also where Python finds the source folder first, as it does in the root of the repository.
 __path__ = pkgutil.extend_path(__path__, __name__)
+serve_old_names()

@@ -1,3 +1,7 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """Questions: branches over the stream, decoded together, and watches."""
+
+from streamvlm_ros.moved import old_names
+
+__getattr__ = old_names(__name__, f'{__name__}.questions')
