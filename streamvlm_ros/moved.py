@@ -49,7 +49,7 @@ MODULES = {
     'engine.fingerprint': 'engine.stream.saving.fingerprint',
     'engine.frame_clock': 'engine.stream.clock',
     'engine.frame_queue': 'engine.serving.frame_queue',
-    'engine.frames': 'engine.models.preprocessing',
+    'engine.frames': 'engine.models.preprocessing engine.stream.frames',
     'engine.graphs': 'engine.runner.cuda_graphs',
     'engine.inference': 'engine.serving.inference',
     'engine.intake': 'engine.serving.intake',
