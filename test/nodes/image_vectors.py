@@ -93,11 +93,6 @@ VECTORS: list[tuple[str, RawImage, list[list[list[int]]]]] = [
     ('8UC3', RawImage(1, 1, '8UC3', 3, bytes(A[::-1])), [[A]]),
     ('8UC4', RawImage(1, 1, '8UC4', 4, bytes(A[::-1] + [0])), [[A]]),
     (
-        '32FC1',
-        RawImage(3, 1, '32FC1', 12, _pack('<f', 0.0, 200 / 255, 1.0)),
-        [[[0] * 3, HIGH, [255] * 3]],
-    ),
-    (
         '32FC3, big endian',
         RawImage(1, 1, '32FC3', 12, _pack('>f', 3 / 255, 2 / 255, 1 / 255), 1),
         [[A]],
@@ -168,11 +163,34 @@ VECTORS: list[tuple[str, RawImage, list[list[list[int]]]]] = [
         RawImage(4, 4, 'bayer_rggb16', 9, (_pack('>H', *[90 * 257] * 4) + b'x') * 4, 1),
         _GREY,
     ),
-    ('32FC1, padded rows', RawImage(1, 2, '32FC1', 7, _pack('<f', 0) + bytes(3) + _pack('<f', 1)),
-     [[[0] * 3], [[255] * 3]]),
+    (
+        '32FC3, padded rows',
+        RawImage(1, 2, '32FC3', 15, _pack('<f', 0, 0, 0) + bytes(3) + _pack('<f', 1, 1, 1)),
+        [[[0] * 3], [[255] * 3]],
+    ),
     (
         'rgb16, big endian, padded rows',
         RawImage(1, 2, 'rgb16', 8, _pack('>H', 257, 514, 771, 9, 10280, 12850, 15420, 9), 1),
         [[A], [B]],
+    ),
+]
+
+DEPTH_RANGE = 4.0  # metres
+# Nothing was measured at 0, at infinity, and where there is no number (REP 118).
+DEPTH_VECTORS: list[tuple[str, RawImage, list[list[int]]]] = [
+    (
+        '16UC1',
+        RawImage(5, 1, '16UC1', 10, _pack('<H', 0, 1, 2000, 4000, 65535)),
+        [[0, 255, 128, 0, 0]],
+    ),
+    (
+        '16UC1, big endian',
+        RawImage(1, 2, '16UC1', 3, _pack('>H', 1000) + b'x' + _pack('>H', 3000), 1),
+        [[191], [64]],
+    ),
+    (
+        '32FC1',
+        RawImage(6, 1, '32FC1', 24, _pack('<f', 1.0, 3.0, 9.0, 0.0, float('nan'), float('inf'))),
+        [[191, 64, 0, 0, 0, 0]],
     ),
 ]

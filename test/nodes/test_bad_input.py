@@ -131,13 +131,13 @@ def bad_images() -> list[tuple[str, Image, str]]:
     unknown.encoding = 'rgb9'
     empty.width = empty.height = 0
     cut.data = cut.data[:100]
-    nan.encoding, nan.step, nan.width = '32FC1', 4, 1
-    nan.data = np.full(nan.height, np.nan, np.float32).tobytes()
+    nan.encoding, nan.step, nan.width = '32FC3', 12, 1
+    nan.data = np.full(3 * nan.height, np.nan, np.float32).tobytes()
     return [
         ('unknown encoding', unknown, "The encoding 'rgb9' is unknown"),
         ('zero-sized', empty, 'The image is empty (0x0 pixels)'),
         ('truncated', cut, 'The image is truncated: 100 bytes came, 14112 are needed'),
-        ('NaN', nan, 'The 32FC1 image has NaN or infinite values'),
+        ('NaN', nan, 'The 32FC3 image has NaN or infinite values'),
         ('no stamp', make_image(0), 'The frame has no header stamp'),
     ]
 

@@ -4,9 +4,13 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import pathlib
 import re
+import sys
+import types
+from typing import Any, ClassVar
 
 import image_vectors
 from image_vectors import RawImage
@@ -14,7 +18,8 @@ import numpy as np
 import pytest
 
 from streamvlm_ros.nodes.images import images
-from streamvlm_ros.nodes.images.encodings import ENCODINGS
+from streamvlm_ros.nodes.images.cv_bridge_back_end import bridge_for
+from streamvlm_ros.nodes.images.encodings import ENCODINGS, LAYOUTS
 
 ROOT = pathlib.Path(__file__).parents[2]
 NAN = np.float32('nan').tobytes()
@@ -37,17 +42,99 @@ def test_own_decoder(message: RawImage, pixels: list[list[list[int]]]) -> None:
     [v[1:] for v in image_vectors.VECTORS],
     ids=[v[0] for v in image_vectors.VECTORS],
 )
-def test_cv_bridge(message: RawImage, pixels: list[list[list[int]]]) -> None:
-    if images._working_cv_bridge() is None:
-        pytest.skip('no working cv_bridge: it comes with a ROS distribution, not with PyPI')
-    from sensor_msgs.msg import Image
-
-    frame = images.decode_image(Image(**dataclasses.asdict(message)))
+def test_decoder_of_this_machine(message: RawImage, pixels: list[list[list[int]]]) -> None:
+    """Through cv_bridge, where a distribution provides one, and the own decoder elsewhere."""
+    message_type = pytest.importorskip('sensor_msgs.msg', reason='ROS is not here').Image
+    frame = images.decode_image(message_type(**dataclasses.asdict(message)))
     np.testing.assert_array_equal(frame, np.array(pixels, np.uint8))
 
 
+class RightBridge:
+    """Converts as cv_bridge does, and shares the message's memory where nothing changes."""
+
+    used: ClassVar[list[str]] = []
+
+    def imgmsg_to_cv2(self, message: Any, wanted: str) -> np.ndarray:
+        assert wanted == 'rgb8'
+        self.used.append(message.encoding)
+        return images.decode_without_cv_bridge(message)
+
+
+class WithoutYuv(RightBridge):
+    """Humble's knows fewer encodings."""
+
+    def imgmsg_to_cv2(self, message: Any, wanted: str) -> np.ndarray:
+        if message.encoding.startswith('yuv'):
+            raise RuntimeError('Unrecognized image encoding')
+        return super().imgmsg_to_cv2(message, wanted)
+
+
+class IgnoresStep(RightBridge):
+    """PyPI's misreads padded rows."""
+
+    def imgmsg_to_cv2(self, message: Any, wanted: str) -> np.ndarray:
+        pixels = super().imgmsg_to_cv2(message, wanted)
+        return np.roll(pixels, 1)
+
+
+class IgnoresByteOrder(RightBridge):
+    """Reads what is big endian as if it were not."""
+
+    def imgmsg_to_cv2(self, message: Any, wanted: str) -> np.ndarray:
+        message = copy.deepcopy(message)
+        message.is_bigendian = 0
+        return super().imgmsg_to_cv2(message, wanted)
+
+
+BRIDGED = {name for name, layout in LAYOUTS.items() if layout.cv_bridge}
+DEEP = {name for name in BRIDGED if name.endswith('16')}
+YUV = {name for name in BRIDGED if name.startswith('yuv')}
+
+
+@pytest.mark.parametrize(
+    ('bridge', 'trusted'),
+    [
+        (RightBridge, BRIDGED),
+        (WithoutYuv, BRIDGED - YUV),
+        (IgnoresStep, set()),
+        (IgnoresByteOrder, BRIDGED - DEEP),
+        (None, set()),
+    ],
+)
+def test_which_back_end(
+    monkeypatch: pytest.MonkeyPatch, bridge: type[RightBridge] | None, trusted: set[str]
+) -> None:
+    """An encoding goes to cv_bridge where that converts it rightly; the pixels are the same."""
+    pytest.importorskip('sensor_msgs.msg', reason='ROS is not here')
+    module = None if bridge is None else types.SimpleNamespace(CvBridge=bridge)
+    monkeypatch.setitem(sys.modules, 'cv_bridge', module)
+    bridge_for.cache_clear()
+    monkeypatch.setattr(RightBridge, 'used', [])
+    for message, _ in [v[1:] for v in image_vectors.VECTORS]:
+        bridge_for(message.encoding, images.decode_without_cv_bridge)
+    RightBridge.used.clear()
+    for _, message, pixels in image_vectors.VECTORS:
+        frame = images.decode_image(message)
+        np.testing.assert_array_equal(frame, np.array(pixels, np.uint8))
+    assert set(RightBridge.used) == trusted
+    bridge_for.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ('message', 'grey'),
+    [v[1:] for v in image_vectors.DEPTH_VECTORS],
+    ids=[v[0] for v in image_vectors.DEPTH_VECTORS],
+)
+def test_depth_that_is_asked_for(message: RawImage, grey: list[list[int]]) -> None:
+    frame = images.decode_image(message, depth_range=image_vectors.DEPTH_RANGE)
+    np.testing.assert_array_equal(frame, np.repeat(np.array(grey, np.uint8)[..., None], 3, axis=2))
+    with pytest.raises(images.ImageError, match='or set depth_range to see depth as grey'):
+        images.decode_image(message)
+
+
 def test_every_encoding_has_a_vector() -> None:
-    assert {vector[1].encoding for vector in image_vectors.VECTORS} == set(ENCODINGS)
+    vectors = [*image_vectors.VECTORS, *image_vectors.DEPTH_VECTORS]
+    assert {vector[1].encoding for vector in vectors} == set(ENCODINGS)
 
 
 def test_every_encoding_is_in_the_docs() -> None:
@@ -89,12 +176,10 @@ def test_frame_does_not_share_memory_with_the_message() -> None:
         (RawImage(3, 2, 'yuyv', 6, bytes(12)), 'needs even sizes'),
         (RawImage(2, 3, 'nv21', 2, bytes(9)), 'needs even sizes'),
         (RawImage(2, 2, 'bayer_rggb8', 2, bytes(4)), 'too small .* needs at least 3x3'),
-        (RawImage(1, 1, '32FC1', 4, NAN), 'has NaN or infinite values'),
-        (
-            RawImage(1, 1, '32FC1', 4, np.float32(2.5).tobytes()),
-            'values from 2.5 to 2.5, .* depth',
-        ),
-        (RawImage(1, 1, '32FC1', 4, np.float32(-1).tobytes()), 'values from -1 to -1'),
+        (RawImage(1, 1, '32FC1', 4, np.float32(0.5).tobytes()), "'32FC1' holds depth in metres"),
+        (RawImage(1, 1, '32FC3', 12, 3 * NAN), 'has NaN or infinite values'),
+        (RawImage(1, 1, '32FC3', 12, np.float32([0, 0, 2.5]).tobytes()), 'values from 0 to 2.5'),
+        (RawImage(1, 1, '32FC3', 12, np.float32([0, 0, -1]).tobytes()), 'values from -1 to 0'),
     ],
 )
 def test_refused_with_a_sentence(message: RawImage, sentence: str) -> None:

@@ -52,7 +52,6 @@ LAYOUTS: dict[str, Layout] = {
     '8UC1': Layout('u1', 1, _GRAY),
     '8UC3': Layout('u1', 3, _BGR),
     '8UC4': Layout('u1', 4, _BGRA),
-    '32FC1': Layout('f4', 1, _GRAY),
     '32FC3': Layout('f4', 3, _BGR),
     'uyvy': Layout('u1', 2, _UYVY, even=True),
     'yuv422': Layout('u1', 2, _UYVY, even=True, cv_bridge=True),
@@ -62,6 +61,9 @@ LAYOUTS: dict[str, Layout] = {
     'nv21': Layout('u1', 1, cv2.COLOR_YUV2RGB_NV21, chroma_rows=0.5, even=True),
     # A row of colour takes two steps: a sample of each kind for every pixel.
     'nv24': Layout('u1', 1, _YUYV, chroma_rows=2.0),
+    # Depth (REP 118), which is a picture only where a `depth_range` asks for it.
+    '16UC1': Layout('u2', 1, _GRAY),
+    '32FC1': Layout('f4', 1, _GRAY),
 }
 for _pattern, _code in _BAYER.items():
     LAYOUTS[f'bayer_{_pattern}8'] = Layout('u1', 1, _code, least=3, cv_bridge=True)
@@ -70,8 +72,9 @@ for _pattern, _code in _BAYER.items():
 ENCODINGS = tuple(LAYOUTS)
 """Every encoding that `decode_image` understands."""
 
+DEPTH = {'16UC1': 'depth in millimetres', '32FC1': 'depth in metres'}
+
 NO_PICTURE = {
-    '16UC1': 'depth in millimetres',
     '16SC1': 'disparity or depth',
     '64FC1': 'depth or disparity',
 }

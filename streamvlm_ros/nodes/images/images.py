@@ -6,22 +6,22 @@
 encoding, row padding and byte order. A message that cannot be turned into one raises `ImageError`,
 and nothing else, ever: its text is one sentence that says what is wrong and what to do about it.
 
-cv_bridge does the conversion where it is installed and passes a self-check; the decoder below does
-it elsewhere. One table of test vectors (test/nodes/image_vectors.py) holds both to the same
-pixels.
+cv_bridge does the conversion where it is installed and passes its check (`cv_bridge_back_end.py`);
+the decoder below does it elsewhere, and for what cv_bridge does not turn into colour. One table of
+test vectors (test/nodes/image_vectors.py) holds both to the same pixels.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
 from typing import Any, Protocol
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from streamvlm_ros.nodes.images.encodings import Layout, LAYOUTS, NO_PICTURE
+from streamvlm_ros.nodes.images.cv_bridge_back_end import bridge_for
+from streamvlm_ros.nodes.images.encodings import DEPTH, Layout, LAYOUTS, NO_PICTURE
 from streamvlm_ros.nodes.texts import MOST_QUOTED, quoted, sentence
 
 Frame = npt.NDArray[np.uint8]
@@ -43,12 +43,16 @@ class ImageMessage(Protocol):
     data: Any
 
 
-def decode_image(msg: ImageMessage, max_pixels: int = MOST_PIXELS) -> Frame:
+def decode_image(
+    msg: ImageMessage, max_pixels: int = MOST_PIXELS, depth_range: float = 0.0
+) -> Frame:
     """Turn one image message into an RGB frame.
 
     Args:
         msg: a sensor_msgs/Image, of rclpy or of rosbags.
         max_pixels: most pixels (height x width) of an image; a larger one is not looked at.
+        depth_range: metres that a depth image is grey over, white at the camera, and black from
+            there on and where no depth was measured; 0: depth is refused.
 
     Returns:
         RGB uint8 [height, width, 3], contiguous, not sharing memory with the message.
@@ -56,20 +60,26 @@ def decode_image(msg: ImageMessage, max_pixels: int = MOST_PIXELS) -> Frame:
     Raises:
         ImageError: the message holds no usable picture.
     """
-    layout = _check_header(msg, max_pixels)
-    bridge = _working_cv_bridge() if layout.cv_bridge else None
+    layout = _check_header(msg, max_pixels, depth_range)
+    bridge = bridge_for(msg.encoding, decode_without_cv_bridge) if layout.cv_bridge else None
     _samples(msg, layout)  # bounds are checked here, before anybody's C++ reads the buffer
     if bridge is not None:
         # What cv_bridge refuses in its own words, the decoder below does or refuses in ours.
         with contextlib.suppress(Exception):
-            return np.ascontiguousarray(bridge.imgmsg_to_cv2(msg, 'rgb8'))
-    return decode_without_cv_bridge(msg, max_pixels)
+            return np.array(bridge.imgmsg_to_cv2(msg, 'rgb8'), order='C')
+    return decode_without_cv_bridge(msg, max_pixels, depth_range)
 
 
-def decode_without_cv_bridge(msg: ImageMessage, max_pixels: int = MOST_PIXELS) -> Frame:
+def decode_without_cv_bridge(
+    msg: ImageMessage, max_pixels: int = MOST_PIXELS, depth_range: float = 0.0
+) -> Frame:
     """Do what `decode_image` does with this module's own decoder only."""
-    layout = _check_header(msg, max_pixels)
-    pixels = _to_uint8(_samples(msg, layout), msg.encoding)
+    layout = _check_header(msg, max_pixels, depth_range)
+    samples = _samples(msg, layout)
+    if msg.encoding in DEPTH:
+        pixels = _depth_to_grey(samples, depth_range)
+    else:
+        pixels = _to_uint8(samples, msg.encoding)
     if layout.code is None:
         return np.array(pixels)
     if msg.encoding == 'nv24':
@@ -123,12 +133,17 @@ def check_pixels(height: int, width: int, most: int) -> None:
         )
 
 
-def _check_header(msg: ImageMessage, max_pixels: int) -> Layout:
+def _check_header(msg: ImageMessage, max_pixels: int, depth_range: float) -> Layout:
     """Return the layout of a message whose size suits its encoding."""
     if msg.encoding in NO_PICTURE:
         raise ImageError(
             f"The encoding '{msg.encoding}' holds {NO_PICTURE[msg.encoding]}, not a picture; "
             'subscribe to the colour topic of the camera.'
+        )
+    if msg.encoding in DEPTH and not depth_range > 0.0:
+        raise ImageError(
+            f"The encoding '{msg.encoding}' holds {DEPTH[msg.encoding]}, not a picture; subscribe "
+            'to the colour topic of the camera, or set depth_range to see depth as grey.'
         )
     layout = LAYOUTS.get(msg.encoding)
     if layout is None:
@@ -188,6 +203,18 @@ def _samples(msg: ImageMessage, layout: Layout) -> npt.NDArray[Any]:
     )
 
 
+def _depth_to_grey(samples: npt.NDArray[Any], depth_range: float) -> Frame:
+    """Return depth in millimetres (integers) or metres (floats) as grey: the nearer, the whiter.
+
+    0, a negative number, NaN and infinity all say that nothing was measured (REP 118): black.
+    """
+    metres = samples.astype(np.float32)
+    if samples.dtype.kind == 'u':
+        metres *= np.float32(0.001)
+    metres[~(metres > 0.0)] = np.inf
+    return np.rint(255.0 * np.clip(1.0 - metres / depth_range, 0.0, 1.0)).astype(np.uint8)
+
+
 def _to_uint8(samples: npt.NDArray[Any], encoding: str) -> Frame:
     """Bring samples of any type to 0..255, the way cv_bridge scales them."""
     if samples.dtype.kind == 'f':
@@ -207,29 +234,3 @@ def _to_uint8(samples: npt.NDArray[Any], encoding: str) -> Frame:
         # round(x * 255 / 65535) in integers: 65535 / 255 is 257, so no value lies half-way.
         return ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
     return samples
-
-
-@functools.cache
-def _working_cv_bridge() -> Any | None:
-    """Return a CvBridge that reads colour, row padding and byte order rightly, or None.
-
-    PyPI's build fails on colour images with OpenCV 5 and misreads padded rows, and one from a
-    distribution can meet a NumPy that it was not built for: importing is no proof, so two small
-    images are converted before it is trusted.
-    """
-    try:
-        from cv_bridge import CvBridge
-        from sensor_msgs.msg import Image
-
-        bridge = CvBridge()
-        colour = Image(height=2, width=2, encoding='bgr8', step=8, data=bytes(range(16)))
-        deep = Image(
-            height=1, width=2, encoding='mono16', step=4, is_bigendian=1, data=b'\xff\xff\x01\x00'
-        )
-        works = all(
-            np.array_equal(bridge.imgmsg_to_cv2(msg, 'rgb8'), decode_without_cv_bridge(msg))
-            for msg in (colour, deep)
-        )
-    except Exception:  # whatever a broken build raises, the own decoder is there
-        return None
-    return bridge if works else None

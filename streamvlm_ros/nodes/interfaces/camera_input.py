@@ -74,7 +74,11 @@ class CameraInput:
         )
         self._decoder = Decoder(
             worker,
-            functools.partial(decode, max_pixels=parameter('max_image_pixels')),
+            functools.partial(
+                decode,
+                max_pixels=parameter('max_image_pixels'),
+                depth_range=parameter('depth_range'),
+            ),
             self._warn,
             self._faults,
             parameter('queue_bytes'),

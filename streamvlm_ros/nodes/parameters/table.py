@@ -143,6 +143,14 @@ PARAMETERS = (
         maximum=1 << 28,
     ),
     Parameter(
+        'depth_range',
+        0.0,
+        'Metres. Depth images (16UC1, 32FC1) become grey, white at the camera, black from there '
+        'on; 0: they are refused.',
+        minimum=0.0,
+        maximum=1000.0,
+    ),
+    Parameter(
         'max_frame_id',
         _STREAM.max_frame_id,
         "Longest frame_id of an image's header, in characters; an image with a longer one is "
