@@ -21,6 +21,7 @@ from streamvlm_ros.engine.kvcache.contexts import BranchContext
 from streamvlm_ros.engine.models.processor import StreamProcessor
 from streamvlm_ros.engine.ops.rotary import Rotation
 from streamvlm_ros.engine.questions.branch import Branch
+from streamvlm_ros.engine.runner.model_runner import ModelRunner
 
 SIDE, FRAMES, TOKENS = 224, 24, 64
 
@@ -60,8 +61,8 @@ class Asked:
             branch = Branch(self._model, self._stream.cache, self._stream.state)
             ids = [*question, *answer[:-1]]
             positions, _ = self._model.position_rule.place(branch.state, ids, [])
-            logits = self._model.extend(ids, positions, branch.context,
-                                        keep=range(len(question) - 1, len(ids)))
+            logits = ModelRunner.of(self._model).prefill(
+                ids, positions, branch.context, keep=range(len(question) - 1, len(ids)))
             branch.close()
             assert logits is not None
             found.append(logits)

@@ -27,6 +27,7 @@ from benchmark.timing import quartiles, Timer
 from streamvlm_ros.engine import open_streams, StreamSettings, StreamWorker
 from streamvlm_ros.engine.models.preprocessing import to_patches
 from streamvlm_ros.engine.positions import Grid
+from streamvlm_ros.engine.runner.model_runner import ModelRunner
 from streamvlm_ros.engine.stream import encoder_cache
 
 FRAMES, NANOSECONDS = 4, 10**9
@@ -66,7 +67,7 @@ class Cameras:
     @torch.inference_mode()
     def encode(self, cameras: int) -> dict[str, Any]:
         """Return a chunk's time in the ViT, and how far its embeddings are from those alone."""
-        encode = self._model.encode_video
+        encode = ModelRunner.of(self._model).encode
         patches, grids = zip(*(to_patches(images, self._pixels, self._model.device)
                                for images in self._images[:cameras]))
         grid, joined = grids[0], torch.cat(patches)

@@ -18,6 +18,7 @@ from typing import Any
 
 from benchmark import setup
 from streamvlm_ros.engine import StreamQwenModel
+from streamvlm_ros.engine.runner.model_runner import ModelRunner
 from training.questions import Question, questions_for
 from training.scenes import HELD_OUT_SEED, make_scene, Scene
 
@@ -45,15 +46,16 @@ class CountedModel:
     """Counts the temporal patches that go through a model's ViT."""
 
     def __init__(self, model: StreamQwenModel) -> None:
-        """Put the counter in front of ``encode_video``."""
+        """Count what the model's runner encodes."""
         self.patches = 0
-        encode = model.encode_video
+        runner = ModelRunner.of(model)
+        encode = runner.encode
 
         def counted(patches: Any, grid: Any) -> Any:
             self.patches += grid.t
             return encode(patches, grid)
 
-        model.encode_video = counted  # type: ignore[method-assign]
+        runner.encode = counted  # type: ignore[method-assign]
 
 
 def stream(arguments: Any, scene: Scene, moments: list[float], skip_static: float,

@@ -38,6 +38,7 @@ from streamvlm_ros.engine import (
     StreamQwenModel,
 )
 from streamvlm_ros.engine.models.processor import StreamProcessor
+from streamvlm_ros.engine.runner.model_runner import ModelRunner
 from streamvlm_ros.nodes.loading import load_engine
 from streamvlm_ros.nodes.parameters.parameters import check_values
 
@@ -54,8 +55,8 @@ def save(model: StreamQwenModel, folder: pathlib.Path) -> None:
 
 
 def plainly(model: StreamQwenModel) -> StreamQwenModel:
-    """Make one GPU go the way that several go: no pass is recorded."""
-    model.__dict__.update(passes=None, decoding=None)
+    """Run a model on one GPU as on several: directly, with no pass recorded."""
+    ModelRunner.of(model).passes = None
     return model
 
 

@@ -66,16 +66,14 @@ def rounded(weight: torch.Tensor, bits: int) -> quantization.QuantizedWeight:
 
 
 def passes(model: Any) -> Iterator[tuple[str, Any]]:
-    """Yield what it is called and a pass, as ``ModelRunner`` and ``warm_up`` make them."""
+    """Yield what it is called and a pass, as ``DevicePasses`` and ``warm_up`` make them."""
     from streamvlm_ros.engine.positions import Grid
-    from streamvlm_ros.engine.runner.encoder_pass import EncoderPass
-    from streamvlm_ros.engine.runner.model_runner import BATCHES
-    from streamvlm_ros.engine.runner.passes import DecodePass, padded, PrefillPass
+    from streamvlm_ros.engine.runner.device_passes import BATCHES
+    from streamvlm_ros.engine.runner.passes import DecodePass, EncoderPass, padded, PrefillPass
 
     # A chunk of four frames of 448 x 448.
     grid = Grid(2, 16, 16)
-    patches = torch.empty(4 * grid.tokens, 1176, dtype=model.dtype, device='meta')
-    yield 'ViT', EncoderPass(model, patches, grid)
+    yield 'ViT', EncoderPass(model, (4 * grid.tokens, 1176), grid)
     yield 'chunk', PrefillPass(model, grid.tokens, keep=0, video=True, tree=False,
                                 scored=False)
     for tokens in LENGTHS:
@@ -93,8 +91,8 @@ def kernels() -> set[str]:
 
     from streamvlm_ros.engine.ops import kernels
 
-    modules = [importlib.import_module(f'{kernels.__name__}.{info.name}')
-               for info in pkgutil.iter_modules(kernels.__path__)]
+    modules = [importlib.import_module(info.name)
+               for info in pkgutil.walk_packages(kernels.__path__, f'{kernels.__name__}.')]
     functions = [function for module in modules for _, function in
                  inspect.getmembers(module, lambda each: isinstance(each, triton.JITFunction))]
     return {name_of(function) for function in functions

@@ -17,6 +17,7 @@ from streamvlm_ros.engine import (
 )
 from streamvlm_ros.engine.models.processor import StreamProcessor
 from streamvlm_ros.engine.models.prompt import tree_tokens
+from streamvlm_ros.engine.runner.model_runner import ModelRunner
 
 MEGABYTE = 'What happened? ' * (1_000_000 // 15)
 
@@ -140,19 +141,20 @@ def test_a_system_prompt_has_a_bound(text, sentence):
     stream(system_prompt='x' * 200, max_system_tokens=200)
 
 
-def test_a_long_question_lets_others_have_their_turn():
+def test_a_long_question_lets_others_have_their_turn(monkeypatch):
     """It is prefilled in pieces; between two of them frames are taken and others are answered."""
     engine = stream(chunk_frames=2, max_question_tokens=8192)
     worker = StreamWorker(engine)
     passes: list[str] = []
-    extend, model = type(engine.model).extend, engine.model
+    runner = ModelRunner.of(engine.model)
+    prefill = runner.prefill
 
     def watched(ids, positions, context, *args, **kwargs):
         passes.append('frames' if context is engine._stream.cache else 'question')
         assert len(ids) <= 512
-        return extend(model, ids, positions, context, *args, **kwargs)
+        return prefill(ids, positions, context, *args, **kwargs)
 
-    model.extend = watched
+    monkeypatch.setattr(runner, 'prefill', watched)
     try:
         for i, frame in enumerate(random_clip(1, 24, 56, 56)):
             worker.submit_frame(frame, (1 + i) * 10**9)
@@ -161,7 +163,6 @@ def test_a_long_question_lets_others_have_their_turn():
         long.result(120)
     finally:
         worker.stop()
-        del model.extend
     asked = [i for i, what in enumerate(passes) if what == 'question']
     assert len(asked) >= 12
     between = passes[asked[0]:asked[-1]].count('frames')

@@ -59,14 +59,14 @@ def test_chunks_of_several_streams_are_warm(kernels, monkeypatch):
     engines = open_streams(model, processor(), [StreamSettings(chunk_frames=2, capacity=64)] * 3)
     clips = [random_clip(10 + number, 2, 56, 56) for number in range(3)]
     expected = [model.encode_video(*to_patches(clip, PIXELS, model.device)) for clip in clips]
-    works = kernels(model).passes.recorder
+    works = kernels(model).passes.graphs
     monkeypatch.setattr(warmup, 'TIMES', 2)
     warmup.encode_joined(engines)
     assert list(works._works) == [('vision', Grid(number, 2, 2)) for number in (2, 3)]
-    assert works.recorded == 2
+    assert works.captured == 2
     chunks = [engine.ahead.chunk([WaitingFrame(frame, 0, '', 0.0) for frame in clip])
               for engine, clip in zip(engines, clips)]
     assert encode_batch(chunks) == chunks
     for chunk, other in zip(chunks, expected):
         assert torch.allclose(chunk.video, other, atol=1e-4)
-    assert works.recorded == len(works._works) == 2
+    assert works.captured == len(works._works) == 2

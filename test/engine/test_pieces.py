@@ -21,6 +21,7 @@ from streamvlm_ros.engine.ops.likelihood import log_probabilities
 from streamvlm_ros.engine.questions import pieces
 from streamvlm_ros.engine.questions.branch import Branch
 from streamvlm_ros.engine.questions.pieces import BranchPrompt, ChoicePrompt, finish, PIECE
+from streamvlm_ros.engine.runner.model_runner import ModelRunner
 from streamvlm_ros.engine.stream.chunks import EncodedChunk
 from streamvlm_ros.engine.stream.frames import Frame
 
@@ -228,7 +229,7 @@ def test_given_up_half_way(kind, how, monkeypatch):
     if how == 'closed':
         going.close()
     else:
-        monkeypatch.setattr(type(case.model), 'extend', _failing)
+        monkeypatch.setattr(ModelRunner, 'prefill', _failing)
         with pytest.raises(RuntimeError, match='gone'):
             finish(going)
         monkeypatch.undo()

@@ -1,17 +1,14 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Answers that are decoded one token at a time, all open ones as one batch."""
+"""An answer on its way: what was drawn so far, and how the next token is drawn."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 import dataclasses
 
 import torch
 
-from streamvlm_ros.engine.kvcache.contexts import BatchContext
 from streamvlm_ros.engine.models.prompt import Prompt
-from streamvlm_ros.engine.models.qwen2_5_vl.model import StreamQwenModel
 from streamvlm_ros.engine.positions import PositionRule
 from streamvlm_ros.engine.questions.branch import Branch
 
@@ -29,7 +26,7 @@ class SamplingParams:
     temperature: float = 0.0
     top_p: float = 1.0
 
-    def draw(self, logits: torch.Tensor) -> int:
+    def sample(self, logits: torch.Tensor) -> int:
         """Return a token id for float32 logits [vocabulary]."""
         if self.temperature <= 0:
             return int(logits.argmax())
@@ -87,7 +84,7 @@ class Answering:
 
     def take(self, logits: torch.Tensor) -> None:
         """Draw the next token from float32 logits [vocabulary]."""
-        self.accept(self._sampling.draw(logits))
+        self.accept(self._sampling.sample(logits))
 
     def fed(self) -> None:
         """Count the last token as one that the branch has seen."""
@@ -101,35 +98,3 @@ class Answering:
             self.finish_reason = 'stop'
         elif len(self.tokens) >= self._max_new_tokens:
             self.finish_reason = 'length'
-
-
-def decode_together(model: StreamQwenModel, answers: Sequence[Answering]) -> None:
-    """Decode one token of every answer, none of which has ended, in one pass.
-
-    If the pass fails, no answer has changed.
-    """
-    greedy = all(answer.greedy for answer in answers)
-    if answers and not (greedy and model.decoding is not None and model.decoding.step(answers)):
-        for answer, logits in zip(answers, feed_last_tokens(model, answers)):
-            answer.take(logits)
-
-
-def feed_last_tokens(model: StreamQwenModel, answers: Sequence[Answering]) -> torch.Tensor:
-    """Prefill the last token of every answer, each on its branch, all in one pass.
-
-    Projections and MLPs run on all tokens at once, attention on each one's own branch, so that
-    an answer is what it would be alone.
-
-    Returns:
-        Float32 logits [answers, vocabulary].
-
-    """
-    placed = [model.position_rule.decode(answer.branch.state) for answer in answers]
-    hidden = model.prefill(
-        model.embed([answer.tokens[-1] for answer in answers]),
-        torch.cat([positions for positions, _ in placed], dim=1),
-        BatchContext([answer.branch.context for answer in answers]),
-    )
-    for answer, (_, state) in zip(answers, placed):
-        answer.branch.state = state
-    return model.logits(hidden)

@@ -23,6 +23,7 @@ from streamvlm_ros.engine.questions.pieces import (
     scoring_passes,
     ScoringPass,
 )
+from streamvlm_ros.engine.runner.model_runner import ModelRunner
 
 
 class Branch:
@@ -36,7 +37,7 @@ class Branch:
 
     def __init__(self, model: StreamQwenModel, stream: StreamCache, state: StreamState) -> None:
         """Open a branch; ``close`` must follow."""
-        self._model = model
+        self._runner, self._rule = ModelRunner.of(model), model.position_rule
         self.state = state
         self.context = BranchContext(stream, model.new_tail())
 
@@ -51,8 +52,8 @@ class Branch:
             Float32 logits [vocabulary] of the last one.
 
         """
-        positions, state = self._model.position_rule.place(self.state, ids)
-        logits = self._model.extend(ids, positions, self.context, keep=(-1,))
+        positions, state = self._rule.place(self.state, ids)
+        logits = self._runner.prefill(ids, positions, self.context, keep=(-1,))
         self.state = state
         assert logits is not None
         return logits[0]
@@ -71,13 +72,13 @@ class Branch:
             ValueError: the prompt has no token.
 
         """
-        run, state = Run.of(self._model.position_rule, self.state, prompt)
+        run, state = Run.of(self._rule, self.state, prompt)
         logits: torch.Tensor | None = None
         for start, piece in run.pieces():
             if start:
                 yield
             keep = (-1,) if start + len(piece) == len(run) else ()
-            logits = self._model.extend(
+            logits = self._runner.prefill(
                 piece.ids, piece.positions, self.context, piece.video, keep
             )
         if logits is None:
@@ -101,7 +102,7 @@ class Branch:
         """
         tail = self.context.tail
         length = tail.length
-        passes = scoring_passes(self._model.position_rule, self.state, prompts, length)
+        passes = scoring_passes(self._rule, self.state, prompts, length)
         scored = []
         try:
             for index, each in enumerate(passes):
@@ -123,7 +124,7 @@ class Branch:
         """Run a pass of scoring; return float32 [scores], None where nothing is scored in it."""
         self.context.tree = each.tree
         try:
-            return self._model.extend(
+            return self._runner.prefill(
                 each.run.ids,
                 each.run.positions,
                 self.context,

@@ -1,100 +1,153 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Answers decoded on a GPU: the next token is under way before the last one was looked at.
+"""The decode loop of a model: one new token of every open answer at a time.
 
-The device draws the most probable token itself and goes on from it.  The host looks at a token
-while the next one is computed; when it ends an answer, what was computed for that answer is left
-out.
+On a GPU the next token is under way before the last one was looked at: the device takes the most
+probable token itself and goes on from it.  The host looks at a token while the next one is
+computed; when the token ends an answer, what was computed for that answer is left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 import dataclasses
-from typing import TYPE_CHECKING
+import threading
+import weakref
 
 import torch
 
 from streamvlm_ros.engine.kvcache.contexts import BatchContext
+from streamvlm_ros.engine.models.qwen2_5_vl.model import StreamQwenModel
+from streamvlm_ros.engine.positions import PositionRule
+from streamvlm_ros.engine.questions.answering import Answering
 from streamvlm_ros.engine.runner.model_runner import ModelRunner
-from streamvlm_ros.engine.runner.passes import DecodePass
 
-if TYPE_CHECKING:
-    from streamvlm_ros.engine.questions.answering import Answering
-
-# Tokens that a tail is given room for at once while its answer is decoded.
-AHEAD = 64
+# Tokens for which a tail is given room at once while its answer is decoded.
+ROOM = 64
 
 
 @dataclasses.dataclass(frozen=True)
 class _Flight:
-    """A launched step: whose tokens it computes, and where these come to."""
+    """A launched step: the answers whose tokens it computes, and where the tokens arrive.
+
+    Attributes:
+        answers: in the order of the tokens.
+        tokens: int64 [answers], on the CPU.
+        arrived: when the tokens are there; None: they are.
+
+    """
 
     answers: tuple[Answering, ...]
     tokens: torch.Tensor
     arrived: torch.cuda.Event | None
 
+    @classmethod
+    def of(cls, answers: tuple[Answering, ...], tokens: torch.Tensor) -> _Flight:
+        """Begin to bring a launched step's tokens to the host."""
+        if not tokens.is_cuda:
+            return cls(answers, tokens.clone(), None)
+        arriving = tokens.to('cpu', non_blocking=True)
+        return cls(answers, arriving, torch.cuda.current_stream(tokens.device).record_event())
+
     def wait(self) -> list[int]:
+        """Return the tokens once they are there."""
         if self.arrived is not None:
             self.arrived.synchronize()
         return self.tokens.tolist()
 
 
-class Decoding:
-    """Decodes open answers together, one token a step."""
+class Decoder:
+    """Decodes the open answers of all streams over one model together."""
 
-    def __init__(self, passes: ModelRunner) -> None:
-        """Launch nothing yet."""
-        self._passes = passes
+    def __init__(self, runner: ModelRunner) -> None:
+        """Decode with a runner; ``of`` is what gives every stream the same decoder."""
+        self._runner = runner
         self._flight: _Flight | None = None
 
-    def step(self, answers: Sequence[Answering]) -> bool:
-        """Give a token to every answer; those that joined a running batch get theirs later.
+    @classmethod
+    def of(cls, model: StreamQwenModel) -> Decoder:
+        """Return the one decoder of a model."""
+        with _LOCK:
+            decoder = _DECODERS.get(model)
+            if decoder is None:
+                decoder = _DECODERS[model] = cls(ModelRunner.of(model))
+            return decoder
+
+    def step(self, answers: Sequence[Answering]) -> None:
+        """Decode one token of every answer, none of which has ended, in one pass.
+
+        On a GPU an answer that joins a running batch gets its token one step later.  If the pass
+        fails, no answer has changed.
+        """
+        if not answers:
+            return
+        flight, self._flight = self._flight, None
+        if all(answer.greedy for answer in answers):
+            if flight is None or not set(flight.answers) & set(answers):
+                flight = self._launch(answers)
+            if flight is not None:
+                self._land(flight, answers)
+                return
+        for answer, logits in zip(answers, self.feed_last_tokens(answers)):
+            answer.take(logits)
+
+    def feed_last_tokens(self, answers: Sequence[Answering]) -> torch.Tensor:
+        """Prefill the last token of every answer, each on its branch, all in one pass.
 
         Returns:
-            Whether kernels could do it; if not, nothing was done.
+            Float32 logits [answers, vocabulary].
 
         """
-        flight, self._flight = self._flight, None
-        if flight is None or not set(flight.answers) & set(answers):
-            flight = self._launch(answers)
-            if flight is None:
-                return False
-        if flight.answers == tuple(answers) and all(
-            self._passes_over(answer) for answer in answers
-        ):
-            self._flight = self._fly(flight.answers, self._passes.go_on(len(answers)))
-        for answer, token in zip(flight.answers, flight.wait()):
-            if answer in answers:
-                answer.fed()
-                answer.accept(token)
-        return True
+        placed = [PositionRule.decode(answer.branch.state) for answer in answers]
+        logits = self._runner.decode(
+            [answer.tokens[-1] for answer in answers],
+            torch.cat([positions for positions, _ in placed], dim=1),
+            BatchContext([answer.branch.context for answer in answers]),
+        )
+        for answer, (_, state) in zip(answers, placed):
+            answer.branch.state = state
+        return logits
 
     def _launch(self, answers: Sequence[Answering]) -> _Flight | None:
+        """Launch a step of some answers; None where the model has to be run directly."""
+        passes = self._runner.passes
+        if passes is None:
+            return None
         contexts = [answer.branch.context for answer in answers]
         for context in contexts:
             if context.tail.length + 2 > context.tail.capacity:
-                context.tail.reserve(AHEAD)
+                context.tail.reserve(ROOM)
         table = BatchContext(contexts).table(1)
         if table is None:
             return None
-        work = self._passes.batch(
+        tokens = passes.decode(
             [answer.tokens[-1] for answer in answers],
             [answer.branch.state.last_cache_position + 1 for answer in answers],
             table,
         )
-        return self._fly(tuple(answers), work)
+        return _Flight.of(tuple(answers), tokens)
 
-    @staticmethod
-    def _fly(answers: tuple[Answering, ...], work: DecodePass) -> _Flight:
-        if not work.tokens.is_cuda:
-            return _Flight(answers, work.tokens[: len(answers)].clone(), None)
-        tokens = work.tokens[: len(answers)].to('cpu', non_blocking=True)
-        arrived = torch.cuda.current_stream(work.tokens.device).record_event()
-        return _Flight(answers, tokens, arrived)
+    def _land(self, flight: _Flight, answers: Sequence[Answering]) -> None:
+        """Launch the step after a launched one, and give the launched one's tokens out."""
+        passes = self._runner.passes
+        if (
+            passes is not None
+            and flight.answers == tuple(answers)
+            and all(_goes_on(answer) for answer in answers)
+        ):
+            self._flight = _Flight.of(flight.answers, passes.decode_next(len(answers)))
+        for answer, token in zip(flight.answers, flight.wait()):
+            if answer in answers:
+                answer.fed()
+                answer.accept(token)
 
-    @staticmethod
-    def _passes_over(answer: Answering) -> bool:
-        """Tell whether one more token than is under way fits, and could be wanted."""
-        tail = answer.branch.context.tail
-        return tail.length + 2 <= tail.capacity and answer.left > 1
+
+def _goes_on(answer: Answering) -> bool:
+    """Tell whether one more token than is under way fits, and may be wanted."""
+    tail = answer.branch.context.tail
+    return tail.length + 2 <= tail.capacity and answer.left > 1
+
+
+# A decoder lives as long as its model; neither it nor its runner has a strong reference to it.
+_DECODERS: weakref.WeakKeyDictionary[StreamQwenModel, Decoder] = weakref.WeakKeyDictionary()
+_LOCK = threading.Lock()

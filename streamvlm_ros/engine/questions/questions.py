@@ -13,14 +13,9 @@ from streamvlm_ros.engine.errors import ErrorCode, StillReadError, StreamError
 from streamvlm_ros.engine.models.prompt import Prompt
 from streamvlm_ros.engine.models.qwen2_5_vl.model import StreamQwenModel
 from streamvlm_ros.engine.outputs import Answer, Choice
-from streamvlm_ros.engine.questions.answering import (
-    Answering,
-    decode_together,
-    feed_last_tokens,
-    GREEDY,
-    SamplingParams,
-)
+from streamvlm_ros.engine.questions.answering import Answering, GREEDY, SamplingParams
 from streamvlm_ros.engine.questions.branch import Branch
+from streamvlm_ros.engine.questions.decoder import Decoder
 from streamvlm_ros.engine.questions.pieces import BranchPrompt, ChoicePrompt, finish
 from streamvlm_ros.engine.questions.sequence import OpenQuestion
 from streamvlm_ros.engine.stream.stream import FrameStream
@@ -36,7 +31,7 @@ class Questions:
 
     def __init__(self, model: StreamQwenModel, prompt: Prompt, stream: FrameStream) -> None:
         """Ask about ``stream``."""
-        self.model = model
+        self.model, self._decoder = model, Decoder.of(model)
         self._prompt = prompt
         self._stream = stream
 
@@ -130,9 +125,8 @@ class Questions:
     @torch.inference_mode()
     def decode(self, opened: Sequence[OpenQuestion]) -> None:
         """Decode one token of every open answer that has not ended, all in one pass."""
-        decode_together(
-            self.model,
-            [each.answering for each in opened if each.answering is not None and not each.ended],
+        self._decoder.step(
+            [each.answering for each in opened if each.answering is not None and not each.ended]
         )
 
     @torch.inference_mode()
@@ -260,7 +254,7 @@ class Questions:
         if not opened.fed:  # once, however often it has to wait for room
             if answering.tokens[-1] != end[0]:
                 # The last token drawn was never fed.
-                feed_last_tokens(self.model, [answering])
+                self._decoder.feed_last_tokens([answering])
             branch.prefill(end)
             # What only this answer still read makes room for its turn.
             branch.context.let_go()

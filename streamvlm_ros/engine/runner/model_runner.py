@@ -1,116 +1,139 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""A GPU's way through the decoder: passes over static buffers, recorded and replayed.
-
-It gives what ``StreamQwenModel.prefill`` gives on the same context; where kernels cannot do
-something (several devices, a very broken-up cache) that is the way to go.
-"""
+"""How a model is run: by passes that a GPU replays where there is one, directly elsewhere."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from typing import Any, TYPE_CHECKING
+from collections.abc import Sequence
+import threading
+from typing import TYPE_CHECKING
+import weakref
 
 import torch
 
 from streamvlm_ros.engine.kvcache.cache import KVContext
-from streamvlm_ros.engine.kvcache.metadata import BatchMetadata, SequenceMetadata
+from streamvlm_ros.engine.models.qwen2_5_vl.model import StreamQwenModel
+from streamvlm_ros.engine.ops.likelihood import log_probabilities
 from streamvlm_ros.engine.positions import Grid
-from streamvlm_ros.engine.runner.cuda_graphs import GraphRunner
-from streamvlm_ros.engine.runner.encoder_pass import EncoderPass
-from streamvlm_ros.engine.runner.passes import DecodePass, padded, PrefillPass
 
 if TYPE_CHECKING:
-    from streamvlm_ros.engine.models.qwen2_5_vl.model import StreamQwenModel
-
-BATCHES = (1, 2, 4, 8, 16)
+    from streamvlm_ros.engine.runner.device_passes import DevicePasses
 
 
 class ModelRunner:
-    """The passes of one model on one GPU.
+    """Runs one model for every stream over it.
+
+    It lives as long as the model, so that streams that come later find the passes recorded.
 
     Attributes:
-        recorder: keeps them and their recordings.
-        batches: for how many branches passes are made.
+        model: the model, held weakly; whoever runs it holds it.
 
     """
 
     def __init__(self, model: StreamQwenModel) -> None:
-        """Make none yet."""
-        self._model = model
-        self.recorder = GraphRunner()
-        self.batches = BATCHES
-        self._begun: torch.cuda.Event | None = None
+        """Run ``model``; ``of`` is what gives every stream the same runner."""
+        # A strong reference would keep the model in memory forever: see ``_RUNNERS``.
+        self.model: StreamQwenModel = weakref.proxy(model)  # type: ignore[assignment]
+        self._passes: DevicePasses | None = None
+        self._weights_version = -1  # of the weights that the passes are over
+
+    @classmethod
+    def of(cls, model: StreamQwenModel) -> ModelRunner:
+        """Return the one runner of a model."""
+        with _LOCK:
+            runner = _RUNNERS.get(model)
+            if runner is None:
+                runner = _RUNNERS[model] = cls(model)
+            return runner
+
+    @property
+    def passes(self) -> DevicePasses | None:
+        """The passes that a GPU replays; None where the model is run directly."""
+        version = self.model.weights_version
+        if version != self._weights_version:
+            self._passes = None
+            if self.model.fits_kernels:
+                # Imported here because it needs Triton, which is there only with a GPU.
+                from streamvlm_ros.engine.runner.device_passes import DevicePasses
+
+                self._passes = DevicePasses(self.model)
+            self._weights_version = version
+        return self._passes
+
+    @passes.setter
+    def passes(self, passes: DevicePasses | None) -> None:
+        """Run the model by these passes, or directly, until its weights change."""
+        self._passes, self._weights_version = passes, self.model.weights_version
 
     @torch.inference_mode()
-    def encode(self, frames: torch.Tensor, grid: Grid) -> torch.Tensor:
-        """Encode frames; see ``EncoderPass``.  What is returned holds until the next call."""
-        key = 'vision', grid
-        work = self.recorder.work(key, lambda: EncoderPass(self._model, frames, grid))
-        work.frames.copy_(frames)
-        self._run(key)
-        assert work.embeddings is not None
-        return work.embeddings
+    def encode(self, patches: torch.Tensor, grid: Grid) -> torch.Tensor:
+        """Encode temporal patches; see ``StreamQwenModel.encode_video``."""
+        passes = self.passes
+        if passes is None:
+            return self.model.encode_video(patches, grid)
+        # A copy: the next run of this pass writes over it.
+        return passes.encode(patches, grid).clone()
 
-    @torch.inference_mode()
-    def sequence(
+    def prefill(
         self,
         ids: Sequence[int],
         positions: torch.Tensor,
         context: KVContext,
-        video: torch.Tensor | None,
-        keep: Sequence[int],
+        video: torch.Tensor | None = None,
+        keep: Sequence[int] = (),
         wanted: Sequence[int] = (),
-    ) -> tuple[bool, torch.Tensor | None]:
-        """Prefill one sequence's tokens; see ``StreamQwenModel.extend``.
+    ) -> torch.Tensor | None:
+        """Prefill tokens of one sequence into a context.
 
-        With video, waits until the device is where the last one with video began, so that it is
-        never more than one chunk behind the host.
+        Args:
+            ids: of the tokens.
+            positions: int64 [3, n].
+            context: where keys and values go, and what is seen; not several branches.
+            video: embeddings of the video tokens among them.
+            keep: tokens whose logits are returned; a token may be there several times.
+            wanted: for every kept token, the token whose log-probability after it is returned
+                instead of logits.
 
         Returns:
-            Whether kernels could do it, and the logits, or what was wanted of them.
+            Float32 logits [len(keep), vocabulary], with ``wanted`` log-probabilities [len(keep)];
+            None where ``keep`` is empty.
 
         """
-        if video is not None and video.is_cuda:
-            if self._begun is not None:
-                self._begun.synchronize()
-            self._begun = torch.cuda.current_stream(video.device).record_event()
-        context.reserve(len(ids))
-        table = context.table(len(ids))
-        if not isinstance(table, SequenceMetadata):
-            return False, None
-        tokens, kept = padded(len(ids)), -(-len(keep) // 8) * 8 if len(keep) > 1 else len(keep)
-        kind = video is not None, table.tree is not None, bool(wanted)
-        key = 'sequence', tokens, kept, *kind
-        work = self.recorder.work(key, lambda: PrefillPass(self._model, tokens, kept, *kind))
-        work.load(ids, positions, table, keep, video, wanted)
-        self._run(key)
-        context.advance(len(ids))
-        # A copy: the next run of this pass writes over it.
-        return True, None if work.logits is None else work.logits[: len(keep)].clone()
+        passes, model = self.passes, self.model
+        if passes is not None:
+            done, logits = passes.prefill(ids, positions, context, video, keep, wanted)
+            if done:
+                return logits
+        hidden = model.prefill(model.embed(ids, video), positions, context)
+        if not keep:
+            return None
+        kept = hidden[list(keep)]
+        if not wanted:
+            return model.logits(kept)
+        return log_probabilities(model.logits, kept, torch.tensor(wanted))
 
-    @torch.inference_mode()
-    def batch(
-        self, ids: Sequence[int], positions: Sequence[int], table: BatchMetadata
-    ) -> DecodePass:
-        """Launch one new token of every branch, and return the pass, which can go on."""
-        work = self._batch(len(ids))
-        work.load(ids, positions, table)
-        self.go_on(len(ids))
-        return work
+    def decode(
+        self, ids: Sequence[int], positions: torch.Tensor, context: KVContext
+    ) -> torch.Tensor:
+        """Run one new token of each of several branches, directly.
 
-    @torch.inference_mode()
-    def go_on(self, branches: int) -> DecodePass:
-        """Launch the next token of the same branches, from what the last launch gave."""
-        work = self._batch(branches)
-        self._run(('batch', work.batch))
-        return work
+        Projections and MLPs run on all tokens at once, attention on each one's own branch, so
+        that an answer is what it would be alone.
 
-    def _run(self, key: Hashable) -> None:
-        # Kernels are launched and recorded on the current GPU, wherever the tensors are.
-        with torch.cuda.device_of(self._model.get_input_embeddings().weight):
-            self.recorder.run(key)
+        Args:
+            ids: the new token of every branch.
+            positions: int64 [3, branches].
+            context: of the branches.
 
-    def _batch(self, branches: int) -> Any:
-        batch = next(size for size in BATCHES if branches <= size)
-        return self.recorder.work(('batch', batch), lambda: DecodePass(self._model, batch))
+        Returns:
+            Float32 logits [branches, vocabulary].
+
+        """
+        return self.model.logits(
+            self.model.prefill(self.model.embed(ids), positions, context)
+        )
+
+
+# A runner lives as long as its model and refers to it weakly, or neither would ever be freed.
+_RUNNERS: weakref.WeakKeyDictionary[StreamQwenModel, ModelRunner] = weakref.WeakKeyDictionary()
+_LOCK = threading.Lock()

@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Decoder passes over static buffers, which a GPU replays: for one sequence, and for a batch.
+"""Passes over static buffers, which a GPU replays: of frames, of one sequence, of a batch.
 
 Everything that changes from one pass to the next is a number in one int64 buffer
 (``InputBuffer``): ids, positions, where keys and values go, and the tables of what is seen.  One
@@ -10,20 +10,18 @@ copy to the device brings all of it, so that a pass does not depend on how long 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import torch
 
 from streamvlm_ros.engine.kvcache.metadata import BatchMetadata, HEAD, LINE, SequenceMetadata
 from streamvlm_ros.engine.models.decoder import run_layers
+from streamvlm_ros.engine.models.qwen2_5_vl.model import StreamQwenModel
 from streamvlm_ros.engine.ops.kernels.attention.segments import attend_batch, attend_sequence
 from streamvlm_ros.engine.ops.kernels.operations import KERNELS
 from streamvlm_ros.engine.ops.kernels.pointwise import turn_and_store
 from streamvlm_ros.engine.ops.likelihood import log_probabilities
 from streamvlm_ros.engine.ops.rotary import Rotation
-
-if TYPE_CHECKING:
-    from streamvlm_ros.engine.models.qwen2_5_vl.model import StreamQwenModel
+from streamvlm_ros.engine.positions import Grid
 
 # Programs that share the keys; twice what today's largest cards run at once.
 PROGRAMS = 256
@@ -59,6 +57,27 @@ class InputBuffer:
         """Copy to the device, behind what was launched before; the host does not wait."""
         host = self._host.pin_memory() if self._device.is_cuda else self._host
         self._device.copy_(host, non_blocking=True)
+
+
+class EncoderPass:
+    """Frames' patches to embeddings: one pass for every number and size of frames.
+
+    Attributes:
+        patches: [t * h * w * merge^2, depth], to be written before a run.
+        embeddings: [t * h * w, hidden_size] of the last run.
+
+    """
+
+    def __init__(self, model: StreamQwenModel, shape: Sequence[int], grid: Grid) -> None:
+        """Make static buffers for patches of a merged grid."""
+        self._model, self._grid = model, grid
+        self.patches = torch.empty(*shape, dtype=model.dtype, device=model.device)
+        self.embeddings: torch.Tensor | None = None
+
+    def run(self) -> None:
+        """Launch the pass."""
+        result = self._model.encode_video(self.patches, self._grid, KERNELS)
+        self.embeddings = result if self.embeddings is None else self.embeddings.copy_(result)
 
 
 class PrefillPass:

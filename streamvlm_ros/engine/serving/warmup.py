@@ -16,6 +16,7 @@ from streamvlm_ros.engine.errors import StreamError
 from streamvlm_ros.engine.models.devices import gpus_of
 from streamvlm_ros.engine.ops.operations import operations_for, TORCH
 from streamvlm_ros.engine.ops.quantization import weight_bytes
+from streamvlm_ros.engine.runner.model_runner import ModelRunner
 from streamvlm_ros.engine.serving.inference import VideoStreamingInference
 from streamvlm_ros.engine.stream.encoder_cache import encode_batch
 from streamvlm_ros.engine.stream.frames import WaitingFrame
@@ -39,7 +40,7 @@ def warm_up(engines: Sequence[VideoStreamingInference], log: Callable[[str], obj
 
     """
     engine = engines[0]
-    passes = engine.model.passes
+    passes = ModelRunner.of(engine.model).passes
     if operations_for(engine.model.get_input_embeddings().weight) is TORCH:
         return
     began = time.perf_counter()
@@ -60,7 +61,7 @@ def warm_up(engines: Sequence[VideoStreamingInference], log: Callable[[str], obj
     for gpu in gpus_of(engine.model):
         torch.cuda.synchronize(gpu)
     recorded = (
-        f'{passes.recorder.recorded} passes recorded in {passes.recorder.seconds:.1f} s'
+        f'{passes.graphs.captured} passes recorded in {passes.graphs.seconds:.1f} s'
         if passes
         else 'the passes of this model are not recorded'
     )

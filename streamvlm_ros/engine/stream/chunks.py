@@ -14,6 +14,7 @@ from streamvlm_ros.engine.models.preprocessing import grid_of, ImageProcessorCon
 from streamvlm_ros.engine.models.prompt import Place, Prompt
 from streamvlm_ros.engine.models.qwen2_5_vl.model import StreamQwenModel
 from streamvlm_ros.engine.positions import VideoSpan
+from streamvlm_ros.engine.runner.model_runner import ModelRunner
 from streamvlm_ros.engine.stream.encoder_cache import EncoderCache
 from streamvlm_ros.engine.stream.frames import Frame, pixel_values
 from streamvlm_ros.engine.stream.layout import chunk_labels, Labels
@@ -53,7 +54,7 @@ class ChunkEncoder:
         append: bool,
     ) -> None:
         """Encode with a model; ``append``: every chunk is a vision segment of its own."""
-        self._model = model
+        self._runner = ModelRunner.of(model)
         self._prompt = prompt
         self._pixels = pixels
         self._memory = memory
@@ -82,7 +83,7 @@ class ChunkEncoder:
         labels = chunk_labels(self._memory, self._prompt, place, before, frames, grid, after)
         video = ahead.take(frames) if ahead else None
         if video is None:
-            video = self._model.encode_video(
+            video = self._runner.encode(
                 *patchify(pixel_values(frames, self._pixels, self._device), self._pixels)
             )
         return EncodedChunk(

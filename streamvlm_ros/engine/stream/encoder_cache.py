@@ -19,6 +19,7 @@ import torch
 
 from streamvlm_ros.engine.models.preprocessing import grid_of, patchify, upload
 from streamvlm_ros.engine.positions import Grid
+from streamvlm_ros.engine.runner.model_runner import ModelRunner
 from streamvlm_ros.engine.stream.frames import Frame, pixel_values, WaitingFrame
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ def encode_batch(chunks: Sequence[PendingChunk]) -> list[PendingChunk]:
     if len(patches) < 2:
         return []
     with contextlib.suppress(Exception):
-        video = model.encode_video(
+        video = ModelRunner.of(model).encode(
             torch.cat(list(patches.values())), Grid(len(patches) * grid.t, grid.h, grid.w)
         )
         for chunk, embeddings in zip(patches, video.split(grid.tokens)):

@@ -20,6 +20,7 @@ from streamvlm_ros.engine.models.preprocessing import ImageProcessorConfig
 from streamvlm_ros.engine.models.prompt import Place, Prompt
 from streamvlm_ros.engine.models.qwen2_5_vl.model import StreamQwenModel
 from streamvlm_ros.engine.positions import StreamState
+from streamvlm_ros.engine.runner.model_runner import ModelRunner
 from streamvlm_ros.engine.stream.chunks import ChunkEncoder, EncodedChunk
 from streamvlm_ros.engine.stream.encoder_cache import EncoderCache
 from streamvlm_ros.engine.stream.frames import Frame
@@ -59,7 +60,7 @@ class FrameStream:
         settings: StreamSettings,
     ) -> None:
         """Allocate the cache."""
-        self._model = model
+        self._model, self._runner = model, ModelRunner.of(model)
         self._prompt = prompt
         self.pixels = dataclasses.replace(
             pixels,
@@ -300,7 +301,7 @@ class FrameStream:
             self._make_room(tokens, self._chunks.times(frames), goes_on=not opens)
             chunk = self._chunks.encode(frames, self.place, self.size, self.ahead)
             positions, state = self._model.position_rule.place(self.state, chunk.ids, [chunk.part])
-            self._model.extend(chunk.ids, positions, self.cache, chunk.video)
+            self._runner.prefill(chunk.ids, positions, self.cache, chunk.video)
             self.cache.label(chunk.labels, positions)
             self.memory.segment = chunk.segment
             self.state = state

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 import dataclasses
+import functools
 import os
 from typing import Any
 
 import torch
-from transformers import Qwen2_5_VLConfig
+from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 from transformers.utils import ModelOutput
 
 from streamvlm_ros.engine.kvcache.cache import KVContext, StreamCache
@@ -20,10 +21,11 @@ from streamvlm_ros.engine.models.folder.checkpoint import check_checkpoint, chec
 from streamvlm_ros.engine.models.folder.config import load_config
 from streamvlm_ros.engine.models.folder.files import expand
 from streamvlm_ros.engine.models.folder.weight_files import check_weights, only_safetensors
-from streamvlm_ros.engine.models.qwen2_5_vl.prepared import PreparedModel
 from streamvlm_ros.engine.models.qwen2_5_vl.vision import encode_video
-from streamvlm_ros.engine.ops.likelihood import log_probabilities
-from streamvlm_ros.engine.ops.operations import operations_for
+from streamvlm_ros.engine.ops.operations import Operations, operations_for, TORCH
+from streamvlm_ros.engine.ops.quantization import quantize_layers
+from streamvlm_ros.engine.ops.rotary import MRope
+from streamvlm_ros.engine.ops.weights import LayerWeights, VisionWeights
 from streamvlm_ros.engine.positions import Grid, NANOSECONDS, PositionRule, StreamState, VideoSpan
 
 DEFAULT_CAPACITY = 16384
@@ -59,13 +61,17 @@ class StreamOutput(ModelOutput):
     rope_deltas: torch.Tensor | None = None
 
 
-class StreamQwenModel(PreparedModel):
+class StreamQwenModel(Qwen2_5_VLForConditionalGeneration):
     """Qwen2.5-VL with the stock weights, name by name, and a position state of its own.
 
     Attributes:
         stream_state: the stream's position state; read it, set it back, or reset it.
+        weights_version: grows whenever parameters were moved, converted or quantized, so that
+            what was made of the old ones is made again.
 
     """
+
+    weights_version = 0
 
     def __init__(self, config: Qwen2_5_VLConfig) -> None:
         """Build the model with random weights; ``from_pretrained`` loads real ones."""
@@ -112,6 +118,53 @@ class StreamQwenModel(PreparedModel):
         check_loaded(path, model, info)
         return model.eval()
 
+    @functools.cached_property
+    def rotation(self) -> MRope:
+        """What queries and keys are rotated by."""
+        # Made at the first prefill: before that the weights may not be loaded yet.
+        return MRope(
+            self.model.language_model.rotary_emb.inv_freq,
+            self.config.text_config.rope_parameters['mrope_section'],
+        )
+
+    @functools.cached_property
+    def layers(self) -> list[LayerWeights]:
+        """The decoder's weights; the modules' parameters are views of them from now on."""
+        return [LayerWeights.of(layer) for layer in self.model.language_model.layers]
+
+    @functools.cached_property
+    def vision(self) -> VisionWeights:
+        """The ViT's weights; the modules' parameters are views of them from now on."""
+        return VisionWeights.owning(self.model.visual)
+
+    @functools.cached_property
+    def fits_kernels(self) -> bool:
+        """Whether all of it is on one GPU, in a shape that the attention kernels take."""
+        half = self.kv_shape[1] // 2
+        return (
+            half >= 8
+            and half & (half - 1) == 0
+            and len({parameter.device for parameter in self.parameters()}) == 1
+            and operations_for(self.get_input_embeddings().weight) is not TORCH
+        )
+
+    def quantize(self, bits: int, device: str | None = None) -> None:
+        """Hold the decoder's matrices in 8 or 4 bits; see ``quantization.quantize_layers``."""
+        self._drop_prepared()
+        with torch.no_grad():
+            quantize_layers(self.model.language_model.layers, bits, device)
+
+    def _apply(self, *args: Any, **kwargs: Any) -> StreamQwenModel:
+        """Move or convert the parameters."""
+        self._drop_prepared()
+        return super()._apply(*args, **kwargs)
+
+    def _drop_prepared(self) -> None:
+        """Drop what was made of the parameters, which are about to change."""
+        for made in ('rotation', 'layers', 'vision', 'fits_kernels'):
+            self.__dict__.pop(made, None)
+        self.weights_version += 1
+
     @property
     def layer_devices(self) -> list[torch.device]:
         """Where each layer's keys and values are."""
@@ -120,17 +173,17 @@ class StreamQwenModel(PreparedModel):
     @property
     def layer_bytes(self) -> int:
         """Bytes of one token's keys and values in one layer."""
-        heads, width = self._kv_shape
+        heads, width = self.kv_shape
         return 2 * heads * width * self.dtype.itemsize
 
     def new_cache(self, capacity: int = DEFAULT_CAPACITY) -> StreamCache:
         """Allocate a cache for ``capacity`` tokens on the layers' devices."""
-        heads, width = self._kv_shape
+        heads, width = self.kv_shape
         return StreamCache(heads, width, capacity, self.dtype, self.layer_devices)
 
     def new_tail(self) -> Tail:
         """Return an empty tail for a branch, on the layers' devices."""
-        return Tail(*self._kv_shape, self.dtype, self.layer_devices)
+        return Tail(*self.kv_shape, self.dtype, self.layer_devices)
 
     @property
     def kv_heads(self) -> int:
@@ -138,21 +191,26 @@ class StreamQwenModel(PreparedModel):
         return self.config.text_config.num_key_value_heads
 
     @property
-    def _kv_shape(self) -> tuple[int, int]:
+    def kv_shape(self) -> tuple[int, int]:
         """Heads of keys and values, and their width."""
-        return (self.kv_heads, self.model.language_model.layers[0].self_attn.head_dim)
+        return self.kv_heads, self.model.language_model.layers[0].self_attn.head_dim
 
     def reset_stream_state(self) -> None:
         """Forget the stream: the next prefill is a first one."""
         self.stream_state = StreamState()
 
-    def encode_video(self, patches: torch.Tensor, grid: Grid) -> torch.Tensor:
+    def encode_video(
+        self, patches: torch.Tensor, grid: Grid, operations: Operations | None = None
+    ) -> torch.Tensor:
         """Encode temporal patches; see ``vision.encode_video``."""
-        patches = patches.to(self.vision.visual.patch_embed.proj.weight.device)
-        if self.passes is not None:
-            # A copy: the next run of this pass writes over it.
-            return self.passes.encode(patches.to(self.dtype), grid).clone()
-        return encode_video(self.vision, patches, grid)
+        weight = self.vision.visual.patch_embed.proj.weight
+        if operations is None:
+            operations = operations_for(weight) if self.fits_kernels else TORCH
+        # Triton launches on the current GPU, wherever the tensors are.
+        with torch.cuda.device_of(weight):
+            return encode_video(
+                self.vision, patches.to(weight.device, weight.dtype), grid, operations
+            )
 
     def embed(self, ids: Sequence[int], video: torch.Tensor | None = None) -> torch.Tensor:
         """Return [len(ids), hidden_size], video tokens replaced by ``video`` [v, hidden_size]."""
@@ -187,43 +245,6 @@ class StreamQwenModel(PreparedModel):
         context.advance(len(hidden))
         norm = self.model.language_model.norm
         return norm(hidden.to(norm.weight.device))
-
-    def extend(
-        self,
-        ids: Sequence[int],
-        positions: torch.Tensor,
-        context: KVContext,
-        video: torch.Tensor | None = None,
-        keep: Sequence[int] = (),
-        wanted: Sequence[int] = (),
-    ) -> torch.Tensor | None:
-        """Prefill tokens of one sequence into a context.
-
-        Args:
-            ids: of the tokens.
-            positions: int64 [3, n].
-            context: as for ``prefill``; not several branches.
-            video: embeddings of the video tokens among them.
-            keep: tokens whose logits are wanted; one may be there several times.
-            wanted: for every kept one, the token whose log-probability after it is wanted
-                instead; empty: logits are.
-
-        Returns:
-            Float32 logits [len(keep), vocabulary], with ``wanted`` log-probabilities [len(keep)];
-            None where none are wanted.
-
-        """
-        if self.passes is not None:
-            done, logits = self.passes.sequence(ids, positions, context, video, keep, wanted)
-            if done:
-                return logits
-        hidden = self.prefill(self.embed(ids, video), positions, context)
-        if not keep:
-            return None
-        kept = hidden[list(keep)]
-        if not wanted:
-            return self.logits(kept)
-        return log_probabilities(self.logits, kept, torch.tensor(wanted))
 
     def final(self, hidden: torch.Tensor) -> torch.Tensor:
         """Return float32 logits [n, vocabulary] of hidden states before the final norm."""
