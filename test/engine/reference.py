@@ -29,7 +29,7 @@ def stock_model(shape: str) -> Qwen2_5_VLForConditionalGeneration:
 
 def reference_positions(ids: list[int], videos: list[tuple[Grid, list[float]]], pad: int,
                         tokens_per_second: float) -> torch.Tensor:
-    """Return positions [3, len(ids)] token by token, by DESIGN section 3.
+    """Return positions [3, len(ids)] token by token, by docs/design/positions.md.
 
     ``videos`` are merged grids and the seconds of their temporal patches.
     """

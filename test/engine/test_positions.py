@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The position rule, held to DESIGN's table and to the historic defects."""
+"""The position rule, held to the table of docs/design/positions.md and to the historic defects."""
 
 from __future__ import annotations
 

@@ -304,7 +304,7 @@ def test_two_publishers_with_clocks_apart_cost_no_memory():
 
 
 def test_a_jump_back_begins_a_series_and_says_so():
-    """SamplingParams begins anew with it, and what is late is measured by it."""
+    """Sampling begins anew with it, and what is late is measured by it."""
     made, counters = intake(9, sample_rate=1.0)
     stamped(made, 20 * SECOND, 21 * SECOND, 21 * SECOND + SECOND // 2, 9_200_000_000)
     assert counters.stamp_jumps == 1

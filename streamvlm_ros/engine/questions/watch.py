@@ -96,7 +96,7 @@ class WatchEvent:
 
 
 class Hysteresis:
-    """Scheduler the scores of one watch into an answer that does not flicker.
+    """Turns the scores of one watch into an answer that does not flicker.
 
     The answer changes when another choice has a probability of at least the threshold on
     ``hold`` scores in a row; one score below it, or one for the answer that holds, starts the
