@@ -18,7 +18,7 @@ import numpy as np
 
 from streamvlm_ros.engine.models.processor import load_processor
 from streamvlm_ros.engine.models.prompt import Prompt
-from streamvlm_ros.engine.positions import PositionRule
+from streamvlm_ros.engine.models.qwen2_5_vl.positions import TimePositionRule
 from training.layout import Branch, Layout, Packed
 from training.paper import ENDLESS_MEMORY, Memory, Trunk
 from training.questions import choice_prompt, FAMILIES, Question, questions_for
@@ -79,7 +79,7 @@ class Packer:
         """Load tokenizer and template from `folder`."""
         processor = load_processor(folder)
         self.prompt = Prompt(processor, '', ())
-        self.rule = PositionRule(self.prompt.pad, TOKENS_PER_SECOND)
+        self.rule = TimePositionRule(self.prompt.pad, TOKENS_PER_SECOND)
         self.encode = lambda text: processor.tokenizer.encode(text, add_special_tokens=False)
 
     def trunk(self, spec: ClipSpec, times_ns: Sequence[int]) -> Trunk:

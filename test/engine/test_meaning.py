@@ -7,11 +7,8 @@ from __future__ import annotations
 import pytest
 from tiny_model import tiny
 
-from streamvlm_ros.engine import (
-    positions,
-    StreamSettings,
-    VideoStreamingInference,
-)
+from streamvlm_ros.engine import StreamSettings, VideoStreamingInference
+from streamvlm_ros.engine.models.qwen2_5_vl import positions
 from training.questions import questions_for
 from training.scenes import HELD_OUT_SEED, make_scene
 

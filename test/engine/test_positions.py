@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import pytest
 
-from streamvlm_ros.engine.positions import Grid, PositionRule, StreamState, video_steps, VideoSpan
+from streamvlm_ros.engine.models.qwen2_5_vl.positions import TimePositionRule, video_steps
+from streamvlm_ros.engine.positions import Grid, StreamState, VideoSpan
 
 PAD, TEXT = 9, 1
 SECOND = 10**9
-RULE = PositionRule(PAD, 2)
+RULE = TimePositionRule(PAD, 2)
 PREFIX = [TEXT] * 4
 
 

@@ -61,7 +61,8 @@ def test_rebased_keys_equal_keys_rotated_afresh(shape, mode):
     before = [(layer, unit, unit.positions, keys) for layer in range(len(cache.keys))
               for unit, keys in zip(cache.units, cache.content(layer)[0].split(
                   [unit.tokens for unit in cache.units], dim=1))]
-    following = settle(engine._stream.memory, state, engine._model.rotation, 10**6)
+    following = settle(engine._stream.memory, state, engine._model.position_rule.rebase_plan,
+                       engine._model.rotation, 10**6)
     assert following.last_cache_position < state.last_cache_position
     moved = 0
     for layer, unit, old, keys in before:
@@ -70,7 +71,8 @@ def test_rebased_keys_equal_keys_rotated_afresh(shape, mode):
         assert (now - afresh).abs().max() < 1e-5
         moved += not torch.equal(old, unit.positions)
     assert moved
-    again = settle(engine._stream.memory, following, engine._model.rotation, 10**6)
+    again = settle(engine._stream.memory, following, engine._model.position_rule.rebase_plan,
+                       engine._model.rotation, 10**6)
     assert again == following and cache.rebased == 1
 
 
@@ -80,7 +82,8 @@ def test_positions_are_those_of_a_stream_that_began_at_the_window():
     for i, frame in enumerate(random_clip(1, 80, 56, 56)):
         engine.append_frame(frame, float(i))
     cache, state = engine._stream.cache, engine._stream.state
-    settle(engine._stream.memory, state, engine._model.rotation, 100)
+    settle(engine._stream.memory, state, engine._model.position_rule.rebase_plan,
+           engine._model.rotation, 100)
     patches = [unit.positions for unit in cache.units[1:]]
     # 45 tokens of prefix: the origin; two frames a second apart are four steps of T.
     assert [int(place[0, 0]) for place in patches] == [45 + 4 * i for i in range(len(patches))]

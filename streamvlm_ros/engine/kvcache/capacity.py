@@ -6,14 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
+
 from streamvlm_ros.engine.config import StreamSettings
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
 from streamvlm_ros.engine.kvcache.allocation import check_fits
-from streamvlm_ros.engine.models.preprocessing import ImageProcessorConfig
-from streamvlm_ros.engine.models.qwen2_5_vl.model import StreamQwenModel
-
-# Positions that Qwen2.5-VL was trained on; its configuration names four times as many.
-TRAINED_POSITIONS = 32768
 
 
 def tokens_kept(slots: int, slack: int) -> int:
@@ -27,54 +24,63 @@ def slots_to_keep(tokens: int, slack: int) -> int:
 
 
 def cache_slots(
-    model: StreamQwenModel, pixels: ImageProcessorConfig, settings: StreamSettings
+    settings: StreamSettings,
+    layer_bytes: int,
+    devices: Sequence[torch.device],
+    tokens_per_second: float,
 ) -> int:
     """Return how many slots the settings ask for.
 
+    Args:
+        settings: the stream's.
+        layer_bytes: bytes of one token's keys and values in one layer.
+        devices: one for each layer.
+        tokens_per_second: of the stream at its largest frame size.
+
     Raises:
-        StreamError: OUT_OF_MEMORY when they do not fit the model's devices; INVALID_REQUEST when
-            the budget in bytes is smaller than a token.
+        StreamError: OUT_OF_MEMORY when they do not fit the devices; INVALID_REQUEST when the
+            budget in bytes is smaller than a token.
 
     """
-    slots = _wanted_slots(model, settings)
-    patches = settings.sample_rate / pixels.temporal_patch_size
-    check_fits(
-        [slots],
-        model.layer_bytes,
-        model.layer_devices,
-        patches * pixels.max_pixels // pixels.factor**2,
-    )
+    slots = _wanted_slots(settings, layer_bytes * len(devices))
+    check_fits([slots], layer_bytes, devices, tokens_per_second)
     return slots
 
 
-def check_all_fit(model: StreamQwenModel, settings: Sequence[StreamSettings]) -> None:
-    """Refuse streams whose caches do not fit the model's devices together.
+def check_all_fit(
+    settings: Sequence[StreamSettings], layer_bytes: int, devices: Sequence[torch.device]
+) -> None:
+    """Refuse streams whose caches do not fit the devices together.
 
     Raises:
         StreamError: as ``cache_slots``.
 
     """
-    slots = [_wanted_slots(model, each) for each in settings]
-    check_fits(slots, model.layer_bytes, model.layer_devices)
+    slots = [_wanted_slots(each, layer_bytes * len(devices)) for each in settings]
+    check_fits(slots, layer_bytes, devices)
 
 
-def _wanted_slots(model: StreamQwenModel, settings: StreamSettings) -> int:
+def _wanted_slots(settings: StreamSettings, token_bytes: int) -> int:
     if settings.memory_tokens:
         return slots_to_keep(settings.memory_tokens, settings.slack)
     if not settings.memory_bytes:
         return settings.capacity
-    token = model.layer_bytes * len(model.layer_devices)
-    slots = settings.memory_bytes // token
+    slots = settings.memory_bytes // token_bytes
     if not slots:
         raise StreamError(
             ErrorCode.INVALID_REQUEST,
             f'memory_bytes is {settings.memory_bytes}, but a single token takes '
-            f'{token} bytes; give more.',
+            f'{token_bytes} bytes; give more.',
         )
     return slots
 
 
-def rebase_position(model: StreamQwenModel, settings: StreamSettings) -> int:
-    """Return the largest position of the stream; what is left above it is for questions."""
-    trained = min(TRAINED_POSITIONS, model.config.text_config.max_position_embeddings)
-    return settings.rebase_position or trained * 3 // 4
+def rebase_position(settings: StreamSettings, trained_positions: int) -> int:
+    """Return the largest position of a stream; what is left above it is for questions.
+
+    Args:
+        settings: the stream's.
+        trained_positions: as many as the model was trained on.
+
+    """
+    return settings.rebase_position or trained_positions * 3 // 4

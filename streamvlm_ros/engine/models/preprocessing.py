@@ -33,6 +33,11 @@ class ImageProcessorConfig:
         """Sides are multiples of this."""
         return self.patch_size * self.merge_size
 
+    @property
+    def most_tokens(self) -> int:
+        """Tokens of the largest temporal patch."""
+        return self.max_pixels // self.factor**2
+
 
 def smart_resize(height: int, width: int, settings: ImageProcessorConfig) -> tuple[int, int]:
     """Return the height and width that the model sees.

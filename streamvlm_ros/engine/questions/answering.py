@@ -8,8 +8,8 @@ import dataclasses
 
 import torch
 
+from streamvlm_ros.engine.models.position_rule import PositionRule
 from streamvlm_ros.engine.models.prompt import Prompt
-from streamvlm_ros.engine.positions import PositionRule
 from streamvlm_ros.engine.questions.branch import Branch
 
 

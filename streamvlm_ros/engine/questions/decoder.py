@@ -17,8 +17,8 @@ import weakref
 import torch
 
 from streamvlm_ros.engine.kvcache.contexts import BatchContext
+from streamvlm_ros.engine.models.position_rule import PositionRule
 from streamvlm_ros.engine.models.qwen2_5_vl.model import StreamQwenModel
-from streamvlm_ros.engine.positions import PositionRule
 from streamvlm_ros.engine.questions.answering import Answering
 from streamvlm_ros.engine.runner.model_runner import ModelRunner
 

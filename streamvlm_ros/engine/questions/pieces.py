@@ -14,8 +14,9 @@ from typing import TypeVar
 
 import torch
 
+from streamvlm_ros.engine.models.position_rule import PositionRule
 from streamvlm_ros.engine.ops.attention import Tree
-from streamvlm_ros.engine.positions import PositionRule, StreamState
+from streamvlm_ros.engine.positions import StreamState
 from streamvlm_ros.engine.stream.chunks import EncodedChunk
 
 # Tokens of a pass.

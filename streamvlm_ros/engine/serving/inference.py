@@ -338,7 +338,7 @@ class VideoStreamingInference(Watching):
             self._stream,
             self._prompt,
             self.settings,
-            self._model.config.vision_config.tokens_per_second,
+            self._model.position_rule,
             fingerprint(self._model, self._prompt, self._stream.pixels, self.settings),
         )
 

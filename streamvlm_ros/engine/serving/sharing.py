@@ -36,6 +36,6 @@ def open_streams(
     """
     model = move_model(model, device)
     if len(settings) > 1:  # a single one is checked where it is made, by the seconds it holds
-        check_all_fit(model, settings)
+        check_all_fit(settings, model.layer_bytes, model.layer_devices)
     own = as_stream_processor(processor)
     return [VideoStreamingInference(model, own, settings=each) for each in settings]

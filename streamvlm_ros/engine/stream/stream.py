@@ -69,7 +69,14 @@ class FrameStream:
             max_pixels=settings.max_pixels or pixels.max_pixels,
         )
         self._settings = settings
-        self.cache = model.new_cache(cache_slots(model, self.pixels, settings))
+        patches = settings.sample_rate / self.pixels.temporal_patch_size
+        slots = cache_slots(
+            settings,
+            model.layer_bytes,
+            model.layer_devices,
+            patches * self.pixels.most_tokens,
+        )
+        self.cache = model.new_cache(slots)
         self.memory = EvictionPolicy(
             self.cache, settings.memory_seconds, settings.kept_turns, settings.slack
         )
@@ -77,7 +84,7 @@ class FrameStream:
         self._chunks = ChunkEncoder(
             model, prompt, self.pixels, self.memory, append=settings.position_mode == 'append'
         )
-        self._largest = rebase_position(model, settings)
+        self._largest = rebase_position(settings, model.trained_positions)
         self.epoch = 0
         self.still = StaticFilter(self.pixels, settings.skip_static, model.device)
         self.clear()
@@ -319,7 +326,13 @@ class FrameStream:
             )
         # Keys are rotated in place: a fault in the midst of it leaves nothing to go on with.
         damaged, self._rotating = self._rotating, True
-        self.state = settle(self.memory, self.state, self._model.rotation, self._largest)
+        self.state = settle(
+            self.memory,
+            self.state,
+            self._model.position_rule.rebase_plan,
+            self._model.rotation,
+            self._largest,
+        )
         self._rotating = damaged  # a second time mends nothing
 
     def keep_in_range(self) -> None:

@@ -21,14 +21,17 @@ from streamvlm_ros.engine.models.folder.checkpoint import check_checkpoint, chec
 from streamvlm_ros.engine.models.folder.config import load_config
 from streamvlm_ros.engine.models.folder.files import expand
 from streamvlm_ros.engine.models.folder.weight_files import check_weights, only_safetensors
+from streamvlm_ros.engine.models.qwen2_5_vl.positions import TimePositionRule
 from streamvlm_ros.engine.models.qwen2_5_vl.vision import encode_video
 from streamvlm_ros.engine.ops.operations import Operations, operations_for, TORCH
 from streamvlm_ros.engine.ops.quantization import quantize_layers
 from streamvlm_ros.engine.ops.rotary import MRope
 from streamvlm_ros.engine.ops.weights import LayerWeights, VisionWeights
-from streamvlm_ros.engine.positions import Grid, NANOSECONDS, PositionRule, StreamState, VideoSpan
+from streamvlm_ros.engine.positions import Grid, NANOSECONDS, StreamState, VideoSpan
 
 DEFAULT_CAPACITY = 16384
+# Positions that Qwen2.5-VL was trained on; its configuration names four times as many.
+TRAINED_POSITIONS = 32768
 # Published checkpoints have the names of transformers 4; transformers maps them for its own
 # class by that class's name only.
 PUBLISHED_NAMES = {
@@ -80,7 +83,7 @@ class StreamQwenModel(Qwen2_5_VLForConditionalGeneration):
         if any(kind != 'full_attention' for kind in getattr(text, 'layer_types', None) or ()):
             raise ValueError('Models with sliding-window layers are not supported.')
         self.stream_state = StreamState()
-        self.position_rule = PositionRule(
+        self.position_rule = TimePositionRule(
             config.video_token_id, config.vision_config.tokens_per_second
         )
 
@@ -184,6 +187,11 @@ class StreamQwenModel(Qwen2_5_VLForConditionalGeneration):
     def new_tail(self) -> Tail:
         """Return an empty tail for a branch, on the layers' devices."""
         return Tail(*self.kv_shape, self.dtype, self.layer_devices)
+
+    @property
+    def trained_positions(self) -> int:
+        """Positions that the model was trained on."""
+        return min(TRAINED_POSITIONS, self.config.text_config.max_position_embeddings)
 
     @property
     def kv_heads(self) -> int:

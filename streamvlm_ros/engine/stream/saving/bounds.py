@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from streamvlm_ros.engine.config import StreamSettings
+from streamvlm_ros.engine.models.position_rule import PositionRule
 from streamvlm_ros.engine.models.preprocessing import ImageProcessorConfig
 from streamvlm_ros.engine.models.prompt import Place, Prompt
 from streamvlm_ros.engine.stream.stream import FrameStream
@@ -24,7 +25,7 @@ class SavedBounds:
         fingerprint: what must be equal, see ``fingerprint.fingerprint``.
         settings: the stream's.
         pixels: its preprocessing.
-        tokens_per_second: steps in T per second of video.
+        rule: the model's position rule.
         limit: tokens that are kept at most.
         layers, heads, width, dtype: of keys and of values.
         prefix: tokens before the first temporal patch.
@@ -35,7 +36,7 @@ class SavedBounds:
     fingerprint: Mapping[str, Any]
     settings: StreamSettings
     pixels: ImageProcessorConfig
-    tokens_per_second: float
+    rule: PositionRule
     limit: int
     layers: int
     heads: int
@@ -51,7 +52,7 @@ class SavedBounds:
         stream: FrameStream,
         prompt: Prompt,
         settings: StreamSettings,
-        tokens_per_second: float,
+        rule: PositionRule,
         fingerprint: Mapping[str, Any],
     ) -> SavedBounds:
         """Return the bounds of a stream."""
@@ -60,7 +61,7 @@ class SavedBounds:
             fingerprint,
             settings,
             stream.pixels,
-            tokens_per_second,
+            rule,
             stream.memory.limit,
             len(keys),
             keys[0].shape[0],

@@ -22,9 +22,10 @@ from typing import NoReturn
 import numpy as np
 
 from streamvlm_ros.engine.kvcache.entries import CacheEntry, EntryInfo, EntryKind
+from streamvlm_ros.engine.models.position_rule import PositionRule
 from streamvlm_ros.engine.models.preprocessing import grid_of
 from streamvlm_ros.engine.models.prompt import Place
-from streamvlm_ros.engine.positions import Grid, Segment, video_steps
+from streamvlm_ros.engine.positions import Grid, Segment
 from streamvlm_ros.engine.store.fields import UnfitError
 from streamvlm_ros.engine.stream.saving.about import About
 from streamvlm_ros.engine.stream.saving.bounds import SavedBounds
@@ -130,7 +131,7 @@ def _check_place(last: EntryInfo, about: About, bounds: SavedBounds) -> None:
         != Grid(1, segment.rows, segment.columns)
     ):
         raise UnfitError('the open vision segment does not fit the size of its frames')
-    reached = segment.origin + _steps(segment, segment.last_ns, bounds)
+    reached = segment.origin + bounds.rule.steps(segment, segment.last_ns)
     sides = segment.origin + max(segment.rows, segment.columns) - 1
     if about.state.last_cache_position != max(reached, sides):
         raise UnfitError('its largest position does not follow from the open vision segment')
@@ -188,7 +189,7 @@ def _check_positions(units: Sequence[CacheEntry], about: About, bounds: SavedBou
         if before is None:
             if place.origin != top + 1:
                 _misplaced(unit)
-        elif not place.goes_on(before, bounds.tokens_per_second):
+        elif not place.goes_on(before, bounds.rule):
             _misplaced(unit)
         if place.t < place.origin:
             _misplaced(unit)
@@ -245,14 +246,14 @@ class _PatchPlace:
         """The largest position on any axis."""
         return max(self.t, self.origin + max(self.rows, self.columns) - 1)
 
-    def goes_on(self, before: _PatchPlace, tokens_per_second: float) -> bool:
+    def goes_on(self, before: _PatchPlace, rule: PositionRule) -> bool:
         """Tell whether it can be the next patch of the same vision segment."""
-        steps = video_steps(self.time_ns - before.time_ns, tokens_per_second)
-        return (
-            (self.origin, self.rows, self.columns) == (before.origin, before.rows, before.columns)
-            # Each of the two times is rounded down by itself.
-            and self.t - before.t in (steps, steps + 1)
+        same = (self.origin, self.rows, self.columns) == (
+            before.origin,
+            before.rows,
+            before.columns,
         )
+        return same and rule.can_follow(self.time_ns - before.time_ns, self.t - before.t)
 
 
 def _check_open(
@@ -263,7 +264,7 @@ def _check_open(
         (place.origin, place.rows, place.columns)
         != (segment.origin, segment.rows, segment.columns)
         or not segment.start_ns <= place.time_ns <= segment.last_ns
-        or place.t != segment.origin + _steps(segment, place.time_ns, bounds)
+        or place.t != segment.origin + bounds.rule.steps(segment, place.time_ns)
     ):
         _misplaced(unit)
     # Its first patch, with nothing let go before it, is where its time begins.
@@ -275,10 +276,6 @@ def _check_open(
     )
     if begins and place.time_ns != segment.start_ns:
         _misplaced(unit)
-
-
-def _steps(segment: Segment, time_ns: int, bounds: SavedBounds) -> int:
-    return video_steps(time_ns - segment.start_ns, bounds.tokens_per_second) - segment.rebased
 
 
 def _misplaced(unit: CacheEntry) -> NoReturn:
