@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from streamvlm_ros.engine.models.preprocessing import ImageProcessorConfig
 from streamvlm_ros.engine.models.qwen2_5_vl.vision import encode_video
-from streamvlm_ros.engine.ops.weights import VisionWeights
+from streamvlm_ros.engine.models.qwen2_5_vl.weights import VisionWeights
 from training.batches import Batch
 from training.layout import IGNORED
 from training.targets import MARKS, MEMORY

@@ -89,10 +89,11 @@ def kernels() -> set[str]:
     """Return the names of all kernels that are launched: those that ask which program they are."""
     import triton
 
+    from streamvlm_ros.engine.models.qwen2_5_vl import kernels as family
     from streamvlm_ros.engine.ops import kernels
 
-    modules = [importlib.import_module(info.name)
-               for info in pkgutil.walk_packages(kernels.__path__, f'{kernels.__name__}.')]
+    modules = [importlib.import_module(info.name) for package in (kernels, family)
+               for info in pkgutil.walk_packages(package.__path__, f'{package.__name__}.')]
     functions = [function for module in modules for _, function in
                  inspect.getmembers(module, lambda each: isinstance(each, triton.JITFunction))]
     return {name_of(function) for function in functions

@@ -13,6 +13,7 @@ import torch
 from benchmark.random_trees import random_tree
 from streamvlm_ros.engine.kvcache.buffer import KVBuffer
 from streamvlm_ros.engine.kvcache.metadata import BatchMetadata, LINE, SequenceMetadata
+from streamvlm_ros.engine.models.qwen2_5_vl.windows import attend_windows
 from streamvlm_ros.engine.ops.operations import TORCH
 from streamvlm_ros.engine.ops.quantization import quantize
 from streamvlm_ros.engine.ops.rotary import rotate
@@ -82,7 +83,7 @@ def test_windows(groups):
     """Windows of several sizes, those that fill no tile, and those that are too large for one."""
     rows = 2 * sum(windows * size for windows, size in groups)
     qkv, angles = torch.randn(rows, 3 * 2 * 20), torch.randn(rows, 10)
-    got, expected = (each.attend_windows(qkv, angles.cos(), angles.sin(), 2, 2, groups)
+    got, expected = (attend_windows(qkv, angles.cos(), angles.sin(), 2, 2, groups, each)
                      for each in (KERNELS, TORCH))
     assert got.shape == (rows, 2 * 20)
     assert torch.allclose(got, expected, atol=1e-5)

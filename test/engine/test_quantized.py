@@ -13,12 +13,8 @@ from torchao.quantization import IntxWeightOnlyConfig, PerAxis, PerGroup, quanti
 from torchao.quantization.quantize_.workflows import IntxChooseQParamsAlgorithm
 
 from streamvlm_ros.engine import ErrorCode, StreamError, StreamSettings, VideoStreamingInference
-from streamvlm_ros.engine.ops.quantization import (
-    PROJECTIONS,
-    quantize,
-    QuantizedLinear,
-    weight_bytes,
-)
+from streamvlm_ros.engine.models.qwen2_5_vl.weights import PROJECTIONS
+from streamvlm_ros.engine.ops.quantization import quantize, QuantizedLinear, weight_bytes
 from streamvlm_ros.engine.stream.saving.fingerprint import weights_hash
 
 SETTINGS = StreamSettings(sample_rate=2.0, capacity=600, chunk_frames=2)

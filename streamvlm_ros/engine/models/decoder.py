@@ -9,9 +9,9 @@ from typing import Protocol
 
 import torch
 
+from streamvlm_ros.engine.models.weights import LayerWeights
 from streamvlm_ros.engine.ops.operations import Operations
 from streamvlm_ros.engine.ops.rotary import Rotation
-from streamvlm_ros.engine.ops.weights import LayerWeights
 
 
 class Attends(Protocol):

@@ -18,11 +18,17 @@ from torch.nn import functional
 from streamvlm_ros.engine.ops.quantization import QuantizedWeight
 from streamvlm_ros.engine.ops.rotary import rotate
 from streamvlm_ros.engine.ops.weights import Weight
-from streamvlm_ros.engine.ops.window_attention import attend_inside, Groups
 
 
 class Operations(Protocol):
-    """x is [rows, depth], a weight [columns, depth]; results have the dtype of x."""
+    """x is [rows, depth], a weight [columns, depth]; results have the dtype of x.
+
+    Attributes:
+        compiled: these are Triton kernels; other ones can run beside them.
+
+    """
+
+    compiled: bool
 
     def norm_linear(
         self,
@@ -59,16 +65,10 @@ class Operations(Protocol):
     def gate(self, x: torch.Tensor) -> torch.Tensor:
         """Return silu(first half of the columns) * second half."""
 
-    def attend_windows(
-        self,
-        qkv: torch.Tensor,
-        cos: torch.Tensor,
-        sin: torch.Tensor,
-        heads: int,
-        t: int,
-        groups: Groups,
-    ) -> torch.Tensor:
-        """Rotate queries and keys, and attend inside windows; see ``windows.attend_inside``.
+    def split_rotated(
+        self, qkv: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, heads: int
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return queries and keys, rotated, and values [rows, heads, width].
 
         ``qkv`` is [rows, 3 heads width], cosine and sine float32 [rows, width / 2].
         """
@@ -76,6 +76,8 @@ class Operations(Protocol):
 
 class TorchOperations:
     """See ``Operations``."""
+
+    compiled = False
 
     def norm_linear(
         self,
@@ -119,24 +121,13 @@ class TorchOperations:
         first, second = x.chunk(2, dim=-1)
         return functional.silu(first) * second
 
-    def attend_windows(
-        self,
-        qkv: torch.Tensor,
-        cos: torch.Tensor,
-        sin: torch.Tensor,
-        heads: int,
-        t: int,
-        groups: Groups,
-    ) -> torch.Tensor:
+    def split_rotated(
+        self, qkv: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, heads: int
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """See ``Operations``."""
         query, key, value = qkv.view(len(qkv), 3, heads, -1).unbind(1)
-        return attend_inside(
-            rotate(query, cos[:, None], sin[:, None]),
-            rotate(key, cos[:, None], sin[:, None]),
-            value,
-            t,
-            groups,
-        )
+        cos, sin = cos[:, None], sin[:, None]
+        return rotate(query, cos, sin), rotate(key, cos, sin), value
 
 
 TORCH = TorchOperations()

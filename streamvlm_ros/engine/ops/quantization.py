@@ -9,7 +9,7 @@ the vocabulary's matrix.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 import dataclasses
 from typing import Any
 
@@ -20,10 +20,6 @@ from streamvlm_ros.engine.compat import check_versions, OPTIONAL
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
 
 GROUPS = (128, 64, 32, 16)  # values that share a scale in 4 bits: the first that fits
-PROJECTIONS = {
-    'self_attn': ('q_proj', 'k_proj', 'v_proj', 'o_proj'),
-    'mlp': ('gate_proj', 'up_proj', 'down_proj'),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,11 +117,14 @@ def quantize(weight: torch.Tensor, bits: int) -> QuantizedWeight:
     return QuantizedWeight(numbers.contiguous(), made.scale.to(weight.dtype), bits)
 
 
-def quantize_layers(layers: Any, bits: int, device: str | None) -> None:
+def quantize_layers(
+    layers: Any, projections: Mapping[str, Sequence[str]], bits: int, device: str | None
+) -> None:
     """Round the matrices of a model's decoder layers, one after another.
 
     Args:
-        layers: stock ``Qwen2_5_VLDecoderLayer``s; they hold ``QuantizedLinear``s afterwards.
+        layers: the layers' modules; they hold ``QuantizedLinear``s afterwards.
+        projections: for each part of a layer, the names of its matrices.
         bits: 8 or 4.
         device: where the work is done, and the matrices are from then on; None: where they are.
 
@@ -136,7 +135,7 @@ def quantize_layers(layers: Any, bits: int, device: str | None) -> None:
     """
     check_versions(OPTIONAL)
     for layer in layers:
-        for part, names in PROJECTIONS.items():
+        for part, names in projections.items():
             module = getattr(layer, part)
             for name in names:
                 linear = getattr(module, name)

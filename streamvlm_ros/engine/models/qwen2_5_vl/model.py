@@ -23,10 +23,15 @@ from streamvlm_ros.engine.models.folder.files import expand
 from streamvlm_ros.engine.models.folder.weight_files import check_weights, only_safetensors
 from streamvlm_ros.engine.models.qwen2_5_vl.positions import TimePositionRule
 from streamvlm_ros.engine.models.qwen2_5_vl.vision import encode_video
+from streamvlm_ros.engine.models.qwen2_5_vl.weights import (
+    layer_weights,
+    PROJECTIONS,
+    VisionWeights,
+)
+from streamvlm_ros.engine.models.weights import LayerWeights
 from streamvlm_ros.engine.ops.operations import Operations, operations_for, TORCH
 from streamvlm_ros.engine.ops.quantization import quantize_layers
 from streamvlm_ros.engine.ops.rotary import MRope
-from streamvlm_ros.engine.ops.weights import LayerWeights, VisionWeights
 from streamvlm_ros.engine.positions import Grid, NANOSECONDS, StreamState, VideoSpan
 
 DEFAULT_CAPACITY = 16384
@@ -133,7 +138,7 @@ class StreamQwenModel(Qwen2_5_VLForConditionalGeneration):
     @functools.cached_property
     def layers(self) -> list[LayerWeights]:
         """The decoder's weights; the modules' parameters are views of them from now on."""
-        return [LayerWeights.of(layer) for layer in self.model.language_model.layers]
+        return [layer_weights(layer) for layer in self.model.language_model.layers]
 
     @functools.cached_property
     def vision(self) -> VisionWeights:
@@ -155,7 +160,7 @@ class StreamQwenModel(Qwen2_5_VLForConditionalGeneration):
         """Hold the decoder's matrices in 8 or 4 bits; see ``quantization.quantize_layers``."""
         self._drop_prepared()
         with torch.no_grad():
-            quantize_layers(self.model.language_model.layers, bits, device)
+            quantize_layers(self.model.language_model.layers, PROJECTIONS, bits, device)
 
     def _apply(self, *args: Any, **kwargs: Any) -> StreamQwenModel:
         """Move or convert the parameters."""

@@ -14,8 +14,9 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from streamvlm_ros.engine.models.qwen2_5_vl.weights import VisionWeights
+from streamvlm_ros.engine.models.qwen2_5_vl.windows import attend_windows
 from streamvlm_ros.engine.ops.operations import Operations, TORCH
-from streamvlm_ros.engine.ops.weights import VisionWeights
 from streamvlm_ros.engine.positions import Grid
 
 
@@ -105,13 +106,14 @@ def encode_video(
         x, delta, cos, sin = (each.to(block.norm.device) for each in (x, delta, cos, sin))
         x, normed = operations.add(x, delta, block.norm, block.epsilon)
         qkv = functional.linear(normed, block.qkv, block.qkv_bias)
-        attended = operations.attend_windows(
+        attended = attend_windows(
             qkv,
             cos,
             sin,
             block.heads,
             grid.t,
             ((1, grid.h * grid.w * merge * merge),) if block.full else plan.groups,
+            operations,
         )
         delta = functional.linear(attended, block.out, block.out_bias)
         x, normed = operations.add(x, delta, block.mlp_norm, block.epsilon)

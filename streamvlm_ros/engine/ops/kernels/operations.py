@@ -10,14 +10,14 @@ from torch.nn import functional
 from streamvlm_ros.engine.ops.kernels.dequantize import widen
 from streamvlm_ros.engine.ops.kernels.matmul.rows import MOST_ROWS, skinny_matmul
 from streamvlm_ros.engine.ops.kernels.pointwise import gate, rms_norm, turn_vision
-from streamvlm_ros.engine.ops.kernels.windows import attend_windows, MOST_PATCHES
 from streamvlm_ros.engine.ops.quantization import QuantizedWeight
 from streamvlm_ros.engine.ops.weights import Weight
-from streamvlm_ros.engine.ops.window_attention import attend_inside, Groups
 
 
 class KernelOperations:
     """See ``operations.Operations``.  Few rows go through kernels that read the weights once."""
+
+    compiled = True
 
     def norm_linear(
         self,
@@ -71,19 +71,11 @@ class KernelOperations:
         """See ``Operations``."""
         return gate(x)
 
-    def attend_windows(
-        self,
-        qkv: torch.Tensor,
-        cos: torch.Tensor,
-        sin: torch.Tensor,
-        heads: int,
-        t: int,
-        groups: Groups,
-    ) -> torch.Tensor:
+    def split_rotated(
+        self, qkv: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, heads: int
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """See ``Operations``."""
-        if max(size for _, size in groups) <= MOST_PATCHES:
-            return attend_windows(qkv, cos, sin, heads, t, groups)
-        return attend_inside(*turn_vision(qkv, cos, sin, heads), t, groups)
+        return turn_vision(qkv, cos, sin, heads)
 
 
 def _wide(weight: Weight) -> torch.Tensor:

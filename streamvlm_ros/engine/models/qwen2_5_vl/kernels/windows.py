@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import triton
 import triton.language as tl
 
 from streamvlm_ros.engine.ops.kernels.launch import launch_options, PDL
-from streamvlm_ros.engine.ops.window_attention import Groups
 
 LOG2_E = 1.4426950408889634
 MOST_PATCHES = 64  # of a window: one program has all of them
@@ -74,7 +75,12 @@ def _window(
 
 
 def attend_windows(
-    qkv: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, heads: int, t: int, groups: Groups
+    qkv: torch.Tensor,
+    cos: torch.Tensor,
+    sin: torch.Tensor,
+    heads: int,
+    t: int,
+    groups: Sequence[tuple[int, int]],
 ) -> torch.Tensor:
     """Rotate, and attend inside windows of at most MOST_PATCHES.
 
@@ -84,7 +90,7 @@ def attend_windows(
         sin: see cos.
         heads: how many.
         t: temporal patches.
-        groups: see ``windows.attend_inside``.
+        groups: see ``windows.attend_windows``.
 
     Returns:
         [t * patches, heads * width].
