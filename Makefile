@@ -15,11 +15,12 @@ MINUTES ?= 10
 SEED ?= 1
 # A few of each kind, for the time between two edits; `make test` has them all.
 QUICK := test/test_docker.py test/test_package.py test/launch/test_values.py \
-    test/launch/test_config.py test/engine/test_positions.py test/engine/test_cache.py \
-    test/engine/test_stream.py test/engine/test_questions.py test/engine/test_worker.py \
-    test/engine/test_chat_template.py test/engine/test_hostile_model.py test/nodes/test_images.py \
-    test/nodes/test_compressed.py test/nodes/test_parameters.py test/nodes/test_save_paths.py \
-    test/scripts
+    test/launch/test_config.py test/engine/test_positions.py test/engine/kvcache/test_cache.py \
+    test/engine/stream/test_stream.py test/engine/questions/test_questions.py \
+    test/engine/serving/test_worker.py test/engine/models/test_chat_template.py \
+    test/engine/models/test_hostile_model.py test/nodes/images/test_images.py \
+    test/nodes/images/test_compressed.py test/nodes/parameters/test_parameters.py \
+    test/nodes/parameters/test_save_paths.py test/scripts
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
@@ -37,7 +38,7 @@ test: lint  ## set-up, ruff, mypy and every test
 	@$(RUN) python -m pytest test
 
 soak: setup  ## a node under abuse, decided by a seed; MINUTES=10 SEED=1
-	@$(RUN) python test/soak/soak.py --minutes $(MINUTES) --seed $(SEED)
+	@$(RUN) python test/soak.py --minutes $(MINUTES) --seed $(SEED)
 
 bars: setup  ## the heavy proofs as a whole, about an hour; results in benchmark/results
 	@$(RUN) python -m benchmark.bars

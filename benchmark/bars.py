@@ -22,7 +22,7 @@ from benchmark import setup
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PROOFS: dict[str, Sequence[str]] = {
-    'soak': ('test/soak/soak.py', '--minutes', '10', '--seed', '1',
+    'soak': ('test/soak.py', '--minutes', '10', '--seed', '1',
              '--output', 'benchmark/results/soak.json'),
     'saved_mutations': ('-m', 'benchmark.saved_mutations', '--number', '5000'),
     'asking_leaves': ('-m', 'benchmark.asking_leaves'),

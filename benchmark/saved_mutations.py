@@ -4,9 +4,9 @@
 
     python -m benchmark.saved_mutations --number 5000 --seed 1
 
-The test suite runs a part of it (test/engine/test_saved_mutations.py); what is changed and what
-counts as harmless is in test/engine/saved_mutations.py.  Ends with an error at the first file that
-is neither.  Writes benchmark/results/saved_mutations.json and .md.
+The test suite runs a part of it (test/engine/stream/test_saved_mutations.py); what is changed, and
+what counts as harmless, is in test/support/saving/saved_mutations.py.  Ends with an error at the
+first file that is neither.  Writes benchmark/results/saved_mutations.json and .md.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import time
 
 import torch
 
-TESTS = pathlib.Path(__file__).parents[1] / 'test' / 'engine'
+TESTS = pathlib.Path(__file__).parents[1] / 'test'
 RESULTS = pathlib.Path(__file__).parent / 'results'
 
 
@@ -34,7 +34,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     sys.path.insert(0, str(TESTS))
-    mutated = importlib.import_module('saved_mutations')
+    mutated = importlib.import_module('support.saving.saved_mutations')
     began = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
         mutations = mutated.Mutations(pathlib.Path(folder), arguments.seed)

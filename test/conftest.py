@@ -8,14 +8,16 @@ from collections.abc import Iterator
 import contextlib
 import os
 import pathlib
-import sys
 
 import pytest
 
 HERE = pathlib.Path(__file__).parent
 # Small models need one thread; the other core is the tests' own.
 os.environ.setdefault('OMP_NUM_THREADS', '1')
-sys.path += [str(HERE / name) for name in ('nodes', 'engine', 'soak')]
+# pytest has put this folder on the path, for `support`; processes that tests start need it too.
+os.environ['PYTHONPATH'] = os.pathsep.join(
+    filter(None, [os.environ.get('PYTHONPATH'), str(HERE)])
+)
 # Triton is an interpreter only if it was asked to be when it was imported, and others import it
 # too. Processes that tests start are to compile theirs.
 os.environ['TRITON_INTERPRET'] = '1'
@@ -27,7 +29,7 @@ del os.environ['TRITON_INTERPRET']
 @pytest.fixture(scope='session')
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """Return the folder of a random Qwen2.5-VL whose answers depend strongly on what it saw."""
-    from model_folder import write_model_folder
+    from support.models.model_folder import write_model_folder
 
     return write_model_folder(tmp_path_factory.mktemp('model'))
 

@@ -8,8 +8,8 @@ import json
 import pathlib
 from typing import Any
 
-import interpreted  # noqa: F401  # before anything that imports kernels
 import pytest
+from support.kernels import interpreted  # noqa: F401  # before anything that imports kernels
 import torch
 
 from benchmark import exactness_attention

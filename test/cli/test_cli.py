@@ -19,7 +19,7 @@ def test_ask_and_choose(
     tmp_path: pathlib.Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from node_process import Camera, make_image, NodeProcess, SECOND
+    from support.nodes.node_process import Camera, make_image, NodeProcess, SECOND
 
     with NodeProcess(tmp_path, model=model_folder) as node, Camera(node) as camera:
         camera.wait_ready()

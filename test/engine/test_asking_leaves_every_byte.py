@@ -7,8 +7,8 @@ from __future__ import annotations
 import random
 
 import pytest
-from random_models import random_clip, SHAPES
-from test_memory import stream
+from support.models.random_models import random_clip, SHAPES
+from support.streams import stream
 
 from streamvlm_ros.engine import StreamError
 from streamvlm_ros.engine.errors import StillReadError

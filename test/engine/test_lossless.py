@@ -9,8 +9,8 @@ import random
 
 import numpy as np
 import pytest
-from random_models import PIXELS, processor, random_clip, random_model, SHAPES
-from reference import generate
+from support.models.random_models import PIXELS, processor, random_clip, random_model, SHAPES
+from support.reference.offline import generate
 import torch
 
 from streamvlm_ros.engine import StreamSettings, VideoStreamingInference

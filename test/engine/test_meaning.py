@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import pytest
-from tiny_model import tiny
+from support.models.tiny_model import tiny
 
 from streamvlm_ros.engine import StreamSettings, VideoStreamingInference
 from streamvlm_ros.engine.models.qwen2_5_vl import positions

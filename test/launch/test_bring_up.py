@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import pathlib
 import subprocess
 import sys
 
@@ -19,8 +18,6 @@ from launch_ros.actions import LifecycleNode  # noqa: E402
 from streamvlm_ros.launching import stream  # noqa: E402
 from streamvlm_ros.launching.lifecycle import bring_up  # noqa: E402
 
-SESSION = pathlib.Path(__file__).with_name('lifecycle_session.py')
-
 
 @pytest.mark.parametrize(
     ('outcome', 'steps'),
@@ -32,7 +29,10 @@ SESSION = pathlib.Path(__file__).with_name('lifecycle_session.py')
 )
 def test_transitions(domain: int, outcome: str, steps: list[str]) -> None:
     done = subprocess.run(
-        [sys.executable, str(SESSION), outcome], capture_output=True, text=True, timeout=90.0
+        [sys.executable, '-m', 'support.launch.lifecycle_session', outcome],
+        capture_output=True,
+        text=True,
+        timeout=90.0,
     )
     assert done.returncode == 0, done.stderr
     # The first transition may be over before launch hears the node. Which of two handlers of one

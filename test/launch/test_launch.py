@@ -24,7 +24,7 @@ from launch.actions import (  # noqa: E402
     SetEnvironmentVariable,
 )
 from launch.launch_description_sources import get_launch_description_from_python_launch_file  # noqa: E402
-from session import FOLDER, Session  # noqa: E402
+from support.launch.session import FOLDER, Session  # noqa: E402
 
 from streamvlm_ros.launching import viewers  # noqa: E402
 
@@ -144,7 +144,7 @@ def write_bag(folder: pathlib.Path) -> str:
 def test_node_answers_and_ends_with_ctrl_c(
     domain: int, model_folder: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    from node_process import Camera, make_image, SECOND
+    from support.nodes.node_process import Camera, make_image, SECOND
 
     arguments = [f'model:={model_folder}', 'namespace:=robot', 'image:=/front/image', 'rviz:=true']
     with Session(tmp_path, 'cpu.launch.py', *arguments) as session:
@@ -177,7 +177,7 @@ def test_cameras_see_their_own_images_only(
     processes: int,
 ) -> None:
     """In one process with one model, and in one with its own for each."""
-    from node_process import Camera, make_image, SECOND
+    from support.nodes.node_process import Camera, make_image, SECOND
 
     arguments = [f'model:={model_folder}', 'cameras:=front, rear=/usb/image', 'image:=raw']
     arguments.append(f'log_level:={log_level}')
@@ -212,7 +212,7 @@ def test_bag(
 ) -> None:
     bag = write_bag(tmp_path)
     if topic != '/front/image':
-        from bag_files import compressed_image, write_messages
+        from support.nodes.bag_files import compressed_image, write_messages
 
         frames = [np.full((56, 84, 3), 30 * i, np.uint8) for i in range(4)]
         messages = [compressed_image(frame, 1000 + i) for i, frame in enumerate(frames)]

@@ -9,6 +9,7 @@ import re
 from typing import Any
 
 import pytest
+from support.nodes.status import worker_status
 
 pytest.importorskip('diagnostic_msgs', reason='ROS is not here')
 
@@ -19,18 +20,6 @@ from streamvlm_ros.engine import WorkerStatus
 from streamvlm_ros.nodes import diagnostics
 
 NODE = '/robot/streamvlm'
-
-
-def worker_status(**values: Any) -> WorkerStatus:
-    """A stream that runs well, but for the given values."""
-    fields: dict[str, Any] = {}
-    for field in dataclasses.fields(WorkerStatus):
-        fields[field.name] = {'str': '', 'int': 0, 'float': 0.0}.get(str(field.type))
-    fields.update(
-        state='streaming', epoch=3, frames_received=40, frames_ingested=40, input_rate=4.0,
-        ingest_rate=2.0, frame_age=0.1254, cache_tokens=100, cache_capacity=800, memory_bytes=4096,
-    )
-    return WorkerStatus(**{**fields, **values})
 
 
 def entry(before: WorkerStatus | None = None, **values: Any) -> DiagnosticStatus:

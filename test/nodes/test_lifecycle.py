@@ -17,10 +17,10 @@ pytest.importorskip('streamvlm_ros.msg', reason='the interfaces are not built: r
 from action_msgs.msg import GoalStatus
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
-from node_process import Camera, make_image, NodeProcess, SECOND
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter as RosParameter
 from std_srvs.srv import SetBool, Trigger
+from support.nodes.node_process import Camera, make_image, NodeProcess, SECOND
 
 from streamvlm_ros.action import AnswerQuestion
 from streamvlm_ros.client.goals import Goals
@@ -168,9 +168,9 @@ def test_what_is_told_while_the_model_loads(
     domain: int, model_folder: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     """Nobody waits for the model but who has asked for it."""
-    slow, gate = pathlib.Path(__file__).with_name('slow_node.py'), tmp_path / 'gate'
+    program, gate = ['-m', 'support.nodes.slow_node'], tmp_path / 'gate'
     settings = {'model': model_folder, 'autostart': False}
-    with NodeProcess(tmp_path, program=(slow, gate), **settings) as node, Camera() as camera:
+    with NodeProcess(tmp_path, program=(*program, gate), **settings) as node, Camera() as camera:
         assert camera.wait_until(lambda: camera.status is not None, 90.0), node.log()
         request = ChangeState.Request(transition=Transition(id=CONFIGURE))
         configuring = camera.start_call(ChangeState, 'change_state', request)

@@ -19,11 +19,11 @@ pytest.importorskip('streamvlm_ros.msg', reason='the interfaces are not built: r
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
-from node_process import Camera, make_image, NodeProcess, SECOND
 from rcl_interfaces.srv import ListParameters, SetParameters
 from rclpy.parameter import Parameter as RosParameter
 from sensor_msgs.msg import Image
 from std_srvs.srv import SetBool, Trigger
+from support.nodes.node_process import Camera, make_image, NodeProcess, SECOND
 
 from streamvlm_ros.engine import (
     load_processor,
@@ -288,7 +288,7 @@ def test_the_weights_are_there_once(
     domain: int, tmp_path_factory: pytest.TempPathFactory, tmp_path: pathlib.Path
 ) -> None:
     """A process with four cameras is hardly larger than one with one."""
-    from model_folder import write_model_folder
+    from support.models.model_folder import write_model_folder
 
     folder = write_model_folder(tmp_path_factory.mktemp('large'), intermediate_size=1 << 17)
     weights = (folder / 'model.safetensors').stat().st_size

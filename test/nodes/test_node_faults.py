@@ -25,7 +25,7 @@ from rcl_interfaces.srv import (
 )
 from rclpy.action import CancelResponse, GoalResponse
 from std_srvs.srv import Trigger
-from test_diagnostics import worker_status
+from support.nodes.status import worker_status
 
 from streamvlm_ros.action import AnswerQuestion
 from streamvlm_ros.engine import ErrorCode, StreamError

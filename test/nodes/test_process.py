@@ -15,10 +15,10 @@ import pytest
 pytest.importorskip('rclpy', reason='rclpy is not installed: run make test')
 pytest.importorskip('streamvlm_ros.msg', reason='the interfaces are not built: run make test')
 
-from node_process import Camera, make_image, NodeProcess, SECOND
 from rcl_interfaces.srv import DescribeParameters, SetParameters
 from rclpy.parameter import Parameter as RosParameter
 from std_srvs.srv import Trigger
+from support.nodes.node_process import Camera, make_image, NodeProcess, SECOND
 
 from streamvlm_ros.action import AnswerQuestion
 from streamvlm_ros.client.goals import Goals
@@ -78,7 +78,7 @@ def test_signal_while_starting(
 def test_signal_that_others_see_to(
     domain: int, model_folder: pathlib.Path, tmp_path: pathlib.Path, how: str, number: int
 ) -> None:
-    program = (pathlib.Path(__file__).with_name('deaf_node.py'), how)
+    program = ('-m', 'support.nodes.deaf_node', how)
     with (
         NodeProcess(tmp_path, model=model_folder, program=program) as node,
         Camera(node) as camera,

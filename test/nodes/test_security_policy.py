@@ -12,9 +12,9 @@ import pytest
 pytest.importorskip('rclpy', reason='rclpy is not installed: run make test')
 pytest.importorskip('streamvlm_ros.msg', reason='the interfaces are not built: run make test')
 
-from node_process import Camera, NodeProcess
 from rclpy.action import get_action_server_names_and_types_by_node
 from rclpy.node import NodeNameNonExistentError
+from support.nodes.node_process import Camera, NodeProcess
 
 POLICY = pathlib.Path(__file__).parents[2] / 'config' / 'sros2' / 'streamvlm.policy.xml'
 # By sros2's schema: list, entry, attributes.

@@ -21,13 +21,13 @@ from action_msgs.msg import GoalStatus
 from builtin_interfaces.msg import Time
 import cv2
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from node_process import Camera, make_image, NodeProcess, SECOND
 import numpy as np
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter as RosParameter
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage
 from std_srvs.srv import SetBool, Trigger
+from support.nodes.node_process import Camera, make_image, NodeProcess, SECOND
 
 from streamvlm_ros.action import AnswerQuestion
 from streamvlm_ros.client.goals import Goals

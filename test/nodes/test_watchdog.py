@@ -13,8 +13,8 @@ pytest.importorskip('rclpy', reason='rclpy is not installed: run make test')
 pytest.importorskip('streamvlm_ros.msg', reason='the interfaces are not built: run make test')
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from node_process import Camera, make_image, NodeProcess, SECOND
 from sensor_msgs.msg import Image
+from support.nodes.node_process import Camera, make_image, NodeProcess, SECOND
 
 TIME = 60.0
 
@@ -23,9 +23,9 @@ def test_a_held_thread_and_two_publishers(
     domain: int, model_folder: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     """An ERROR that says what the thread is doing, and its end; both publishers by their names."""
-    program, gate = pathlib.Path(__file__).with_name('held_node.py'), tmp_path / 'gate'
+    gate = tmp_path / 'gate'
     settings = {'model': model_folder, 'watchdog': 1.0, 'sample_rate': 0.0}
-    start = NodeProcess(tmp_path, program=(program, gate), **settings)
+    start = NodeProcess(tmp_path, program=('-m', 'support.nodes.held_node', gate), **settings)
     with start as node, Camera(node) as camera:
         camera.wait_ready()
         found: list[DiagnosticStatus] = []

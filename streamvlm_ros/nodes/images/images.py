@@ -8,7 +8,7 @@ and nothing else, ever: its text is one sentence that says what is wrong and wha
 
 cv_bridge does the conversion where it is installed and passes its check (`cv_bridge_back_end.py`);
 the decoder below does it elsewhere, and for what cv_bridge does not turn into colour. One table of
-test vectors (test/nodes/image_vectors.py) holds both to the same pixels.
+test vectors (test/support/nodes/image_vectors.py) holds both to the same pixels.
 """
 
 from __future__ import annotations

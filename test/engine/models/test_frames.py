@@ -1,0 +1,107 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Preprocessing in plain torch, held to the stock processors."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import numpy as np
+import pytest
+from support.models.random_models import random_clip
+import torch
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+from streamvlm_ros.engine import ErrorCode, StreamError
+from streamvlm_ros.engine.models.preprocessing import (
+    ImageProcessorConfig,
+    smart_resize,
+    to_patches,
+)
+from streamvlm_ros.engine.stream.frames import check_image
+
+SETTINGS = ImageProcessorConfig(min_pixels=56 * 56, max_pixels=40 * 28 * 28)
+# One grey level, in the model's normalised units.
+LEVEL = 1 / 255 / min(SETTINGS.std)
+
+
+def stock_patches(images: list[np.ndarray]) -> tuple[torch.Tensor, list[int]]:
+    """Return what transformers' PIL processor makes of one temporal patch of equal frames."""
+    stock = Qwen2VLImageProcessorPil(
+        size={'shortest_edge': SETTINGS.min_pixels, 'longest_edge': SETTINGS.max_pixels})
+    out = stock(images[0], return_tensors='pt')
+    return out['pixel_values'], out['image_grid_thw'][0].tolist()
+
+
+@pytest.mark.parametrize('height, width', [
+    (56, 56), (112, 84), (480, 640), (100, 333), (720, 1280), (30, 200), (29, 29)])
+def test_patches_equal_the_stock_processors(height, width):
+    """Same grid, same order, and pixels within the rounding of two passes."""
+    # Low contrast: PIL clips what overshoots between its two passes, torch only at the end.
+    image = 64 + random_clip(height, 1, height, width)[0] // 2
+    expected, (t, h, w) = stock_patches([image])
+    patches, grid = to_patches([image, image], SETTINGS, torch.device('cpu'))
+    assert (grid.t, 2 * grid.h, 2 * grid.w) == (t, h, w)
+    resized = (h * 14, w * 14) != (height, width)
+    assert (patches - expected).abs().max() < (2.01 * LEVEL if resized else 1e-5)
+
+
+@pytest.mark.skipif(importlib.util.find_spec('torchvision') is None,
+                    reason='the stock video processor needs torchvision')
+@pytest.mark.parametrize('height, width', [(112, 84), (480, 640)])
+def test_patches_equal_the_stock_video_processors(height, width):
+    """The temporal order is the stock one as well."""
+    from transformers.models.qwen2_vl.video_processing_qwen2_vl import Qwen2VLVideoProcessor
+
+    frames = random_clip(height, 4, height, width)
+    stock = Qwen2VLVideoProcessor(
+        size={'shortest_edge': SETTINGS.min_pixels, 'longest_edge': SETTINGS.max_pixels})
+    out = stock([torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2)], return_tensors='pt',
+                do_sample_frames=False)
+    patches, grid = to_patches(frames, SETTINGS, torch.device('cpu'))
+    assert out['video_grid_thw'][0].tolist() == [grid.t, 2 * grid.h, 2 * grid.w]
+    assert (patches - out['pixel_values_videos']).abs().max() < 1.01 * LEVEL
+
+
+def test_two_different_frames_share_a_temporal_patch():
+    """A patch holds both frames' pixels, channel by channel, first frame first."""
+    frames = random_clip(0, 2, 56, 56)
+    patches, _ = to_patches(frames, SETTINGS, torch.device('cpu'))
+    inside = patches.view(-1, 3, 2, 14, 14)[0]
+    for i, frame in enumerate(frames):
+        corner = torch.from_numpy(frame[:14, :14]).permute(2, 0, 1) / 255
+        mean, std = (torch.tensor(x)[:, None, None] for x in (SETTINGS.mean, SETTINGS.std))
+        assert torch.allclose(inside[:, i], (corner - mean) / std, atol=1e-5)
+
+
+def test_sizes_stay_within_the_bounds():
+    """Whatever comes in, sides are multiples of 28 and the pixel bounds hold."""
+    rng = np.random.default_rng(0)
+    for height, width in rng.integers(1, 3000, (300, 2)).tolist():
+        if max(height, width) > 30 * min(height, width):
+            continue
+        h, w = smart_resize(height, width, SETTINGS)
+        assert h % 28 == w % 28 == 0
+        assert SETTINGS.min_pixels <= h * w <= SETTINGS.max_pixels
+
+
+@pytest.mark.parametrize('image, sentence', [
+    (np.zeros((4, 4), np.uint8), 'RGB uint8'), (np.zeros((4, 4, 4), np.uint8), 'RGB uint8'),
+    (np.full((4, 4, 3), np.nan), 'float64'), (np.zeros((0, 4, 3), np.uint8), 'no pixels'),
+    (np.zeros((1, 999, 3), np.uint8), 'one side'), (None, 'RGB uint8'), ('image', 'RGB uint8'),
+    ([[1, 2], [3]], 'RGB uint8'), (np.zeros((4, 4, 3), np.int8), 'int8'),
+    (np.broadcast_to(np.uint8(7), (1 << 20, 1 << 20, 3)), 'at most 67108864 are taken')])
+def test_what_is_no_image_is_refused(image, sentence):
+    """Each with a sentence."""
+    with pytest.raises(StreamError, match=sentence) as caught:
+        check_image(image)
+    assert caught.value.code is ErrorCode.INVALID_REQUEST
+
+
+def test_an_image_has_a_largest_size():
+    """In pixels, whatever its sides."""
+    for height, width in ((40, 50), (100, 20)):
+        image = np.zeros((height, width, 3), np.uint8)
+        assert check_image(image, 2000) is image
+        with pytest.raises(StreamError, match=f'{width}x{height}, 2000 pixels; at most 1999'):
+            check_image(image, 1999)

@@ -1,0 +1,381 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Exceptions at every call from the worker to the engine: nothing ends but what raised.
+
+The calls are found, not listed: a proxy stands before the engine and notes what the worker asks of
+it. After each fault a fresh question is answered as by an untouched twin, and the counters add up.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+import functools
+import time
+from typing import Any
+
+import pytest
+from support.models.random_models import random_clip
+from support.streams import stream
+import torch
+
+from streamvlm_ros.engine import ErrorCode, StreamError, StreamWorker
+
+CHOICES = ('yes', 'no', 'left of the door')
+FRAMES = random_clip(1, 24, 56, 56)
+TIMEOUT = 60.0
+# What hangs below the engine, and is the worker's to call too.
+BELOW = ('questions', 'ahead')
+
+
+class FaultError(Exception):
+    """Raised where the test wants it."""
+
+
+class Plan:
+    """Which call is to fail: the next one of a name, before it does anything or after it."""
+
+    def __init__(self) -> None:
+        """Fail nowhere, and note every name that is used."""
+        self.seen: set[str] = set()
+        self.name, self.after, self.times, self.raised = '', False, 0, 0
+        self.kind: type[BaseException] = FaultError
+
+    def arm(self, name: str, after: bool, times: int = 1,
+            kind: type[BaseException] = FaultError) -> None:
+        """Let the next calls of a name fail."""
+        self.name, self.after, self.times, self.kind = name, after, times, kind
+
+    def passes(self, name: str, work: Any) -> Any:
+        """Do some work under a name, or fail before or after it."""
+        self.seen.add(name)
+        fails = name == self.name and self.times > 0
+        if fails:
+            self.times -= 1
+            self.raised += 1
+        if fails and not self.after:
+            raise self.kind(name)
+        result = work()
+        if fails:
+            raise self.kind(name)
+        return result
+
+
+class Proxy:
+    """Stands before an object: every call of a method or read of a property is planned."""
+
+    def __init__(self, target: Any, plan: Plan, prefix: str) -> None:
+        """Stand before ``target``."""
+        self.__dict__.update(_target=target, _plan=plan, _prefix=prefix)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return the target's, planned."""
+        full = f'{self._prefix}.{name}'
+        if isinstance(getattr(type(self._target), name, None), property):
+            return self._plan.passes(full, lambda: getattr(self._target, name))
+        value = getattr(self._target, name)
+        if name in BELOW:
+            return Proxy(value, self._plan, name)
+        if not callable(value) or name == 'model':
+            return value
+
+        @functools.wraps(value)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return self._plan.passes(full, lambda: value(*args, **kwargs))
+
+        return call
+
+
+class Scene:
+    """A worker on a proxied engine, beside another stream in the same thread."""
+
+    def __init__(self) -> None:
+        """Begin; nothing fails yet."""
+        self.plan = Plan()
+        self.engine = stream(chunk_frames=4, capacity=140)
+        self.events: list = []
+        self.logged: list[str] = []
+        callback = self._callback
+        self.worker = StreamWorker(
+            Proxy(self.engine, self.plan, 'engine'), log=self.logged.append,
+            on_change=lambda: callback('on_change'),
+            on_watch_event=lambda event: callback('on_watch_event', event))
+        self.other = StreamWorker(stream(chunk_frames=4), beside=self.worker)
+        self.shown = 0
+        self.worker.start()
+        until(self.worker.watch('Is it?', CHOICES[:2], threshold=0.01, hold=1, name='w'))
+        self.show(8)
+
+    def _callback(self, name: str, event: Any = None) -> None:
+        self.plan.passes(f'callback.{name}', lambda: self.events.append(event))
+
+    def show(self, frames: int) -> None:
+        """Show both streams frames, and wait until they are taken."""
+        with self.worker._thread.wake:  # so that both streams are due at once
+            for image in FRAMES[self.shown:self.shown + frames]:
+                for worker in (self.worker, self.other):
+                    worker.submit_frame(image, (1 + self.shown) * 10**9)
+                self.shown += 1
+        wait(lambda: not self.worker.status().frames_waiting
+             and not self.other.status().frames_waiting)
+
+    def use(self) -> list[Future]:
+        """Do everything that a worker can be asked to."""
+        progress = functools.partial(self._callback, 'on_progress')
+        open_ = [self.worker.ask('What happened?', max_new_tokens=4, on_progress=progress),
+                 self.worker.ask_choice('Which?', CHOICES), self.worker.watches(),
+                 self.worker.ask('What is it? ' * 60, max_new_tokens=2, is_goal=True)]
+        self.show(8)
+        open_ += [self.worker.watch('Is that?', CHOICES, threshold=0.01, hold=1, name='v'),
+                  self.worker.unwatch('w'),
+                  self.worker.ask('What now?', max_new_tokens=3, timeout=TIMEOUT)]
+        canceled = self.worker.ask('Never mind', max_new_tokens=100)
+        canceled.cancel()
+        self.worker.set_sample_rate(0.0)
+        wait(lambda: all(future.done() for future in open_))
+        self.show(4)
+        return open_
+
+    def answer(self, worker: StreamWorker) -> tuple[float, ...]:
+        """Return what a stream says now."""
+        return until(worker.ask_choice('Which?', CHOICES)).choice_probabilities
+
+    def check(self, lost: int | None = None) -> None:
+        """Compare with a twin that was shown the same, and add the counters up.
+
+        Args:
+            lost: number of the frame that a fault has cost; None: none.
+
+        """
+        for worker, dropped in (self.worker, int(lost is not None)), (self.other, 0):
+            status = worker.status()
+            assert status.frames_received == self.shown == status.frames_ingested + dropped
+            assert (status.frames_dropped, status.frames_failed + status.frames_waiting) == (
+                dropped, 0)
+            assert status.state != 'error' and not status.memory_losses
+        assert not self.other.status().internal_faults
+        twin = stream(chunk_frames=4, capacity=140)
+        for index in range(self.shown):
+            if index != lost:
+                twin.append_frame(FRAMES[index], (1 + index) * 10**9)
+        assert self.answer(self.worker) == twin.ask_choice('Which?', CHOICES).probabilities
+        assert not self.engine.readers and self.engine.is_consistent
+        assert self.answer(self.other)
+
+
+def wait(condition: Any) -> None:
+    """Wait until a condition holds."""
+    end = time.monotonic() + TIMEOUT
+    while not condition():
+        assert time.monotonic() < end, 'Nothing has come of it.'
+        time.sleep(0.002)
+
+
+def until(future: Future) -> Any:
+    """Return a future's result."""
+    return future.result(TIMEOUT)
+
+
+SITES = (
+    'ahead.chunk', 'ahead.lacking', 'callback.on_change', 'callback.on_progress',
+    'callback.on_watch_event', 'engine.append_frame', 'engine.epoch', 'engine.get_cache_info',
+    'engine.score_watches', 'engine.set_sample_rate', 'engine.unwatch', 'engine.watch',
+    'engine.watch_tokens', 'engine.watches', 'questions.abandon', 'questions.advance',
+    'questions.begin', 'questions.begin_choice', 'questions.close', 'questions.decode',
+    'questions.must_wait')
+
+
+def test_the_call_sites_are_all_there_are():
+    """A worker that is used without any fault calls these, and nothing else."""
+    scene = Scene()
+    try:
+        assert not [each.exception() for each in scene.use() if each.exception()]
+        scene.check()
+        assert not scene.plan.raised and not scene.worker.status().internal_faults
+        assert sorted(scene.plan.seen) == sorted(SITES)
+    finally:
+        scene.worker.stop()
+
+
+@pytest.mark.parametrize('after, times, kind', [
+    (False, 1, FaultError), (True, 1, FaultError), (False, 1, SystemExit), (False, 2, FaultError)])
+@pytest.mark.parametrize('site', SITES)
+def test_a_fault_ends_nothing_but_what_raised(site, after, times, kind):
+    """Before the call has done anything or after it; an exit too; twice in a row."""
+    scene = Scene()
+    try:
+        scene.plan.arm(site, after, times, kind)
+        ended = [future.exception() for future in scene.use()]
+        scene.plan.arm('', False, 0)
+        assert scene.plan.raised
+        errors = [error for error in ended if error is not None]
+        assert all(isinstance(error, StreamError) for error in errors)
+        # A fault ends one request at most; those that are decoded in one pass end together.
+        assert len(errors) <= (3 if site == 'questions.decode' else times), errors
+        assert all(error.code is ErrorCode.INTERNAL for error in errors), errors
+        assert scene.worker.status().internal_faults >= 1
+        assert scene.logged and kind.__name__ in scene.logged[0]
+        # A frame is tried twice; after that it is lost, as the first one shown was.
+        twice = site == 'engine.append_frame' and times == 2 and not after
+        scene.check(lost=8 if twice else None)
+    finally:
+        scene.worker.stop()
+
+
+@pytest.mark.parametrize('site', ['engine.append_frame', 'engine.get_cache_info',
+                                  'engine.score_watches', 'questions.must_wait'])
+def test_a_fault_that_stays_ends_when_it_ends(site):
+    """While it lasts the memory may go; afterwards the stream goes on by itself."""
+    scene = Scene()
+    try:
+        scene.plan.arm(site, False, 10**9)
+        for image in FRAMES[8:16]:
+            scene.worker.submit_frame(image, 10**12 + scene.shown * 10**9)
+            scene.shown += 1
+        wait(lambda: scene.plan.raised >= 6)
+        until(scene.other.ask('What?', max_new_tokens=2))
+        scene.plan.arm('', False, 0)
+        wait(lambda: not scene.worker.status().frames_waiting)
+        first = scene.shown
+        for image in FRAMES[first:first + 4]:
+            scene.worker.submit_frame(image, 10**12 + scene.shown * 10**9)
+            scene.shown += 1
+        wait(lambda: not scene.worker.status().frames_waiting)
+        status = scene.worker.status()
+        assert status.state in ('streaming', 'answering') and status.internal_faults >= 6
+        assert status.frames_received == 20 == status.frames_ingested + status.frames_dropped
+        assert 'fault' in status.last_error.lower()
+        assert len(scene.logged) < 10, 'A traceback is logged once.'
+        assert until(scene.worker.ask('What?', max_new_tokens=2)).text is not None
+    finally:
+        scene.worker.stop()
+
+
+def test_who_is_told_can_raise_for_good_and_cost_no_memory():
+    """Several watches change after one chunk, and nobody can be told."""
+    scene = Scene()
+    try:
+        for name in 'abc':
+            until(scene.worker.watch('Is it?', CHOICES[:2], threshold=0.01, hold=1, name=name))
+        scene.plan.arm('callback.on_watch_event', False, 10**9)
+        scene.show(8)
+        assert scene.plan.raised >= 3 and scene.worker.status().internal_faults >= 3
+        scene.plan.arm('', False, 0)
+        scene.check()
+    finally:
+        scene.worker.stop()
+
+
+def test_a_memory_that_a_fault_has_damaged_is_emptied():
+    """What does not fit together is not gone on with."""
+    scene = Scene()
+    try:
+        def damage(engine: Any) -> None:
+            inner = scene.engine._stream
+            inner.cache.drop(inner.cache.units[1:2])
+            raise FaultError('half done')
+
+        with pytest.raises(StreamError, match='half done') as caught:
+            until(scene.worker.call(damage))
+        assert caught.value.code is ErrorCode.INTERNAL
+        status = scene.worker.status()
+        assert (status.memory_losses, status.epoch) == (1, 1)
+        assert 'emptied after a fault' in status.last_error and status.state != 'error'
+        scene.show(4)
+        fresh = stream(chunk_frames=4, capacity=140)
+        for index in range(8, 12):
+            fresh.append_frame(FRAMES[index], (1 + index) * 10**9)
+        assert scene.answer(scene.worker) == fresh.ask_choice('Which?', CHOICES).probabilities
+    finally:
+        scene.worker.stop()
+
+
+def test_a_device_that_fails_while_keys_are_rotated_costs_the_memory(monkeypatch):
+    """They are rotated in place: half of it is nothing to go on with, whatever the error was."""
+    engine = stream(chunk_frames=2, capacity=300, rebase_position=60)
+    worker = StreamWorker(engine)
+    turn = type(engine.model.rotation).turn
+    failing = iter([True])
+
+    def broken(self, *args):
+        rotate = turn(self, *args)
+
+        def once(keys):
+            rotate(keys)
+            for _ in failing:
+                raise torch.OutOfMemoryError('no room')
+
+        return once
+
+    monkeypatch.setattr(type(engine.model.rotation), 'turn', broken)
+    worker.start()
+    try:
+        for index in range(2 * len(FRAMES)):
+            worker.submit_frame(FRAMES[index % len(FRAMES)], (1 + index) * 10**9)
+        wait(lambda: not worker.status().frames_waiting)
+        status = worker.status()
+        assert next(failing, None) is None and status.memory_losses == status.epoch == 1
+        assert status.frames_ingested == 2 * len(FRAMES) and engine.is_consistent
+        assert until(worker.ask('What?', max_new_tokens=2)).epoch == 1
+    finally:
+        worker.stop()
+
+
+def test_not_even_an_exit_ends_the_thread(monkeypatch):
+    """A fault outside of any stream's step is counted with all of them."""
+    scene = Scene()
+    try:
+        thread = scene.worker._thread
+        take, calls = thread._take_turn, iter([SystemExit(3), MemoryError(), FaultError('turn')])
+
+        def failing() -> None:
+            for error in calls:
+                raise error
+            take()
+
+        monkeypatch.setattr(thread, '_take_turn', failing)
+        scene.show(4)
+        assert scene.worker.status().internal_faults == 3
+        assert scene.answer(scene.worker)
+    finally:
+        scene.worker.stop()
+
+
+@pytest.mark.parametrize('timeout', [1e10, 1e300, 4e9, 86400.0])
+def test_no_timeout_is_too_long_to_wait(timeout):
+    """A lock cannot wait for longer than 292 years; nobody has to."""
+    scene = Scene()
+    try:
+        waiting = scene.worker.ask('x', after_ns=10**18, timeout=timeout)
+        assert scene.answer(scene.worker)
+        scene.show(2)
+        assert scene.answer(scene.worker) and not waiting.done()
+        assert not scene.worker.status().internal_faults
+    finally:
+        scene.worker.stop()
+
+
+@pytest.mark.parametrize('timeout', [float('nan'), float('inf'), -1.0, -float('inf')])
+def test_what_is_not_a_duration_is_refused(timeout):
+    """With a sentence, before it reaches the thread."""
+    worker = StreamWorker(stream())
+    for ask in (lambda: worker.ask('x', timeout=timeout),
+                lambda: worker.ask_choice('x', CHOICES, timeout=timeout)):
+        with pytest.raises(StreamError, match='timeout') as caught:
+            ask()
+        assert caught.value.code is ErrorCode.INVALID_REQUEST
+
+
+def test_the_watchdog_can_see_what_the_thread_is_doing():
+    """For how long it has not come round, and with what; nothing while it waits for work."""
+    scene = Scene()
+    try:
+        wait(lambda: scene.worker.status().activity == '')
+        gate: Future = Future()
+        call = scene.worker.call(lambda engine: gate.result(TIMEOUT))
+        wait(lambda: scene.worker.status().activity_seconds > 0.05)
+        assert scene.worker.status().activity == 'a service other than a question'
+        gate.set_result(None)
+        until(call)
+        wait(lambda: scene.worker.status().activity == '')
+    finally:
+        scene.worker.stop()

@@ -1,0 +1,594 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""A saved stream goes on as if nothing had been; what is no whole file of it is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import copy
+import dataclasses
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.torch import save_file
+from support.models.random_models import processor, random_clip, random_model
+from support.saving.consistent import check_consistent
+import torch
+
+from streamvlm_ros.engine import (
+    ErrorCode,
+    StreamError,
+    StreamSettings,
+    StreamWorker,
+    VideoStreamingInference,
+)
+from streamvlm_ros.engine.kvcache.entries import EntryKind
+from streamvlm_ros.engine.store.file import Entry, open_file, write_file
+from streamvlm_ros.engine.store.place import open_place
+
+ROOT = pathlib.Path(__file__).parents[3]
+
+
+def stream(shape: str = 'grouped', **settings) -> VideoStreamingInference:
+    settings = {'capacity': 512, **settings}
+    return VideoStreamingInference(random_model(shape), processor(),
+                                   settings=StreamSettings(**settings))
+
+
+def feed(engine: VideoStreamingInference, first: int, last: int, seed: int = 1) -> None:
+    """Append frames by their numbers; the same number is the same frame."""
+    for i in range(first, last):
+        engine.append_frame(random_clip(1000 * seed + i, 1, 56, 84)[0], 10.0 + 0.5 * i, 'eye')
+
+
+def told(engine: VideoStreamingInference) -> tuple:
+    """Return all that the stream says of itself and of what it has seen."""
+    choice = engine.ask_choice('Which?', ['left', 'right', 'none'])
+    answer = engine.ask('What is there?', 8)[0]
+    return (answer, choice, engine.get_cache_info())
+
+
+SETTINGS = [
+    {}, {'position_mode': 'append'}, {'chunk_frames': 8}, {'skip_static': 4.0},
+    {'time_source': 'uniform', 'sample_rate': 3.0},
+    {'capacity': 128}, {'capacity': 128, 'position_mode': 'append', 'kept_turns': 1},
+    {'memory_seconds': 3.0}, {'capacity': 128, 'rebase_position': 60},
+]
+
+
+@pytest.mark.parametrize('settings', SETTINGS, ids=str)
+@pytest.mark.parametrize('frames', [1, 2, 5, 16, 31])
+def test_goes_on_as_if_nothing_had_been(settings: dict, frames: int, tmp_path: pathlib.Path):
+    """Saved with any number of frames pending; asked and fed further beside the original."""
+    engine, other = stream(**settings), stream(**settings)
+    feed(engine, 0, frames)
+    if frames > 16:
+        engine.ask('And before?', 3, update_state=True)
+        feed(engine, frames, frames + 3)
+    before = engine.get_cache_info()
+    saved = engine.save(tmp_path / 'a')
+    assert engine.get_cache_info() == before
+    assert saved.bytes == (tmp_path / 'a').stat().st_size
+    assert (saved.frames, saved.tokens) == (before.frames, before.tokens)
+    loaded = other.load(tmp_path / 'a')
+    assert loaded == saved
+    assert told(other) == told(engine)
+    for each in (engine, other):
+        feed(each, 40, 57)
+    assert told(other) == told(engine)
+    assert other.get_cache_info().epoch == 0
+
+
+def test_still_scenes_are_known_again(tmp_path: pathlib.Path):
+    """The kept patch is compared with after loading too."""
+    engine, other = stream(skip_static=4.0), stream(skip_static=4.0)
+    image = random_clip(1, 1, 56, 84)[0]
+    for i in range(6):
+        engine.append_frame(image, float(i))
+    engine.save(tmp_path / 'a')
+    other.load(tmp_path / 'a')
+    for i in range(6, 12):
+        other.append_frame(image, float(i))
+    assert other.get_cache_info().tokens == engine.get_cache_info().tokens
+    assert other.get_cache_info().skipped_patches == 3
+
+
+def test_positions_that_were_to_be_counted_anew_are(tmp_path: pathlib.Path):
+    """Saved while an open answer put that off: the next question finds it done all the same."""
+    engine, other = (stream(rebase_position=90, chunk_frames=2) for _ in range(2))
+    feed(engine, 0, 8)
+    opened = engine.questions.open('What happened?', 4)
+    for i in (0, 1):
+        engine.append_frame(random_clip(i, 1, 56, 84)[0], 60.0 + i)
+    assert engine._stream.put_off
+    engine.save(tmp_path / 'a')
+    engine.questions.abandon(opened)
+    other.load(tmp_path / 'a')
+    assert other._stream.state.last_cache_position <= 90 * 4 // 3
+    check_consistent(other)
+    assert other.ask('What is there?', 8)[0] == engine.ask('What is there?', 8)[0]
+
+
+def test_only_what_is_live_is_written(tmp_path: pathlib.Path):
+    """The capacity makes no difference to the file, which is plain safetensors."""
+    sizes = []
+    for capacity in (256, 4096):
+        engine = stream(capacity=capacity)
+        feed(engine, 0, 8)
+        sizes.append(engine.save(tmp_path / 'a').bytes)
+    assert sizes[0] == sizes[1] < 256 * 1024
+    with safe_open(tmp_path / 'a', 'pt') as file:
+        assert file.metadata()['format'] == 'streamvlm_ros stream'
+        assert file.get_tensor('keys.0').shape[1] == engine.get_cache_info().tokens
+
+
+def test_stamps_that_go_back_begin_a_new_epoch_as_usual(tmp_path: pathlib.Path):
+    engine, other = stream(), stream()
+    feed(engine, 0, 8)
+    engine.save(tmp_path / 'a')
+    other.load(tmp_path / 'a')
+    other.append_frame(random_clip(5, 1, 56, 84)[0], 11.0)
+    assert (other.get_cache_info().epoch, other.get_cache_info().frames) == (1, 1)
+
+
+def test_the_epoch_is_the_saved_one_unless_it_was_another_streams(tmp_path: pathlib.Path):
+    """Two answers of one epoch are about one stream."""
+    engine = stream()
+    for _ in range(3):
+        engine.reset()
+    feed(engine, 0, 4)
+    assert engine.save(tmp_path / 'a').epoch == 3
+    assert stream().load(tmp_path / 'a').epoch == 3
+    assert engine.load(tmp_path / 'a').epoch == 4
+    assert engine.epoch == engine.get_cache_info().epoch == 4
+
+
+def test_watches_stay_and_begin_anew(tmp_path: pathlib.Path):
+    """Without an answer, and with the next chunk: the newest one was scored before the load."""
+    engine, other = stream(chunk_frames=2), stream(chunk_frames=2)
+    for each in (engine, other):
+        each.watch('Which?', ['left', 'right'], threshold=0.1, hold=1, name='side')
+        feed(each, 0, 4)
+        each.score_watches()
+    engine.save(tmp_path / 'a')
+    engine.load(tmp_path / 'a')
+    assert engine.watches()[0].choice == '' and not engine.score_watches()
+    for each in (engine, other):
+        feed(each, 4, 6)
+    [event] = engine.score_watches()
+    other.score_watches()
+    assert (event.previous, event.epoch) == ('', 1)
+    assert event.probabilities == other.watches()[0].probabilities
+
+
+def test_open_answers_end_when_another_stream_is_loaded(tmp_path: pathlib.Path,
+                                                         monkeypatch: pytest.MonkeyPatch):
+    """As at a reset; their branch can read no more."""
+    engine = stream()
+    feed(engine, 0, 8)
+    engine.save(tmp_path / 'a')
+    opened = engine.questions.open('What is there?', 100)
+    engine.load(tmp_path / 'a')
+    with pytest.raises(StreamError, match='was reset while the answer was given'):
+        engine.questions.decode([opened])
+    # In the worker the load comes in between two tokens of an answer.
+    worker = StreamWorker(engine)
+    calls = []
+    open_question = engine.questions.begin
+
+    def open_and_load(*arguments, **options):
+        calls.append(worker.call(lambda engine: engine.load(tmp_path / 'a')))
+        return open_question(*arguments, **options)
+
+    monkeypatch.setattr(engine.questions, 'begin', open_and_load)
+    worker.start()
+    error = worker.ask('What is there?', max_new_tokens=500).exception(20.0)
+    assert calls[0].result(20.0).epoch == 2
+    worker.stop()
+    assert isinstance(error, StreamError)
+    assert error.code == ErrorCode.RESET_DURING_ANSWER
+
+
+def test_nothing_to_save(tmp_path: pathlib.Path):
+    with pytest.raises(StreamError, match='nothing to save') as caught:
+        stream().save(tmp_path / 'a')
+    assert caught.value.code == ErrorCode.NO_FRAMES
+    assert not list(tmp_path.iterdir())
+
+
+def refused(engine: VideoStreamingInference, path: pathlib.Path, sentence: str,
+            code: ErrorCode = ErrorCode.FILE_ERROR) -> None:
+    """See a load refused with a sentence, and the stream as it was."""
+    before = told(engine)
+    with pytest.raises(StreamError, match=sentence) as caught:
+        engine.load(path)
+    assert caught.value.code == code
+    assert str(caught.value).endswith('.')
+    assert told(engine) == before
+
+
+@pytest.fixture(scope='module')
+def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    engine = stream()
+    feed(engine, 0, 9)
+    path = tmp_path_factory.mktemp('whole') / 'a'
+    engine.save(path)
+    return path.read_bytes()
+
+
+@pytest.fixture(scope='module')
+def running() -> VideoStreamingInference:
+    engine = stream()
+    feed(engine, 0, 6, seed=2)
+    return engine
+
+
+def header_bytes(whole: bytes) -> int:
+    return 8 + int.from_bytes(whole[:8], 'little')
+
+
+@pytest.mark.parametrize('length', [0, 1, 7, 8, 9, 0.3, 0.999, 1.0, 'tensor', 'last'])
+def test_truncated(length: float | str, whole: bytes, running: VideoStreamingInference,
+                   tmp_path: pathlib.Path):
+    """Cut in the length, in the header (parts of it), behind it, in the data, one byte short."""
+    head = header_bytes(whole)
+    named = {'tensor': head + (len(whole) - head) // 2, 'last': len(whole) - 1}
+    cut = (named[length] if isinstance(length, str) else
+           length if isinstance(length, int) else int(head * length))
+    (tmp_path / 'a').write_bytes(whole[:cut])
+    refused(running, tmp_path / 'a', 'is damaged or no saved stream')
+
+
+def test_every_byte_counts(whole: bytes, running: VideoStreamingInference,
+                           tmp_path: pathlib.Path):
+    """One flipped bit anywhere: in the length, the header, the keys, the checksums."""
+    rng = np.random.default_rng(0)
+    head = header_bytes(whole)
+    places = [0, 3, 8, head - 1, head, len(whole) - 1, *rng.integers(8, head, 20),
+              *rng.integers(head, len(whole), 20)]
+    for place in places:
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << int(rng.integers(8))
+        (tmp_path / 'a').write_bytes(damaged)
+        with pytest.raises(StreamError, match='is damaged or no saved stream'):
+            running.load(tmp_path / 'a')
+    (tmp_path / 'a').write_bytes(whole + b'\0')
+    refused(running, tmp_path / 'a', 'is damaged or no saved stream')
+
+
+def test_other_files(running: VideoStreamingInference, tmp_path: pathlib.Path):
+    """Weights, text, a folder, nothing at all."""
+    save_file({'keys.0': torch.zeros(2, 3)}, tmp_path / 'weights')
+    refused(running, tmp_path / 'weights', r'not one that ~/save has written')
+    (tmp_path / 'text').write_text('This is a text that goes on for some time.')
+    refused(running, tmp_path / 'text', 'no safetensors header')
+    refused(running, tmp_path, 'it is a folder, a device, a pipe or a link')
+    os.mkfifo(tmp_path / 'pipe')  # to open it would wait for ever
+    refused(running, tmp_path / 'pipe', 'it is a folder, a device, a pipe or a link')
+    refused(running, tmp_path / 'none', r'cannot be read \(No such file or directory\)')
+
+
+@pytest.mark.parametrize(('other', 'sentence'), [
+    (lambda: stream('one_kv_head'), 'its model.layers is 3 and not 2'),
+    (lambda: stream(position_mode='append'), 'its position_mode is continuous and not append'),
+    (lambda: stream(time_source='uniform'), 'its time_source is stamp and not uniform'),
+    (lambda: stream(system_prompt='Be brief.'), 'its prompt is '),
+    (lambda: stream(max_pixels=56 * 56), 'its pixels is '),
+])
+def test_of_another_model_or_other_settings(
+        other: Callable[[], VideoStreamingInference], sentence: str, whole: bytes,
+        tmp_path: pathlib.Path):
+    engine = other()
+    feed(engine, 0, 4, seed=2)
+    (tmp_path / 'a').write_bytes(whole)
+    refused(engine, tmp_path / 'a', sentence)
+
+
+def test_of_other_weights(whole: bytes, tmp_path: pathlib.Path):
+    """The same architecture after one more step of training."""
+    (tmp_path / 'a').write_bytes(whole)
+    model = copy.deepcopy(random_model('grouped'))
+    with torch.no_grad():
+        model.model.language_model.layers[1].mlp.up_proj.weight.mul_(1.001)
+    engine = VideoStreamingInference(model, processor(), settings=StreamSettings(capacity=512))
+    feed(engine, 0, 4)
+    refused(engine, tmp_path / 'a', 'its model.weights is ')
+
+
+def test_a_smaller_cache_is_told_what_it_needs(whole: bytes, tmp_path: pathlib.Path):
+    (tmp_path / 'a').write_bytes(whole)
+    engine = stream(capacity=60)
+    feed(engine, 0, 2)
+    tokens = stream().load(tmp_path / 'a').tokens
+    refused(engine, tmp_path / 'a', f'set memory_tokens to {tokens} or more',
+            ErrorCode.OUT_OF_MEMORY)
+    assert stream(memory_tokens=tokens).load(tmp_path / 'a').tokens == tokens
+
+
+@pytest.mark.parametrize('capacity', [120, 256])
+def test_into_a_cache_of_another_size(capacity: int, tmp_path: pathlib.Path):
+    """What has slots beyond the smaller cache's end gets others; the answer is the same."""
+    engine, other = stream(capacity=144), stream(capacity=capacity)
+    feed(engine, 0, 30)
+    engine.ask('And before?', 3, update_state=True)
+    feed(engine, 30, 34)
+    # Down to what the smaller cache keeps, at slots that go up to the larger one's end.
+    engine._stream.memory.let_go([unit for unit in engine._stream.cache.units
+                                  if unit.label.kind is EntryKind.PATCH][:-3])
+    engine._stream.state = dataclasses.replace(engine._stream.state,
+                                               length=engine._stream.cache.length)
+    assert max(end for _, end in engine._stream.cache.spans) > 120
+    engine.save(tmp_path / 'a')
+    other.load(tmp_path / 'a')
+    for layer in range(3):
+        for mine, its in zip(engine._stream.cache.content(layer),
+                             other._stream.cache.content(layer)):
+            assert torch.equal(mine, its)
+    assert other.ask('What is there?', 8)[0] == engine.ask('What is there?', 8)[0]
+
+
+Change = Callable[[dict, dict], None]
+
+
+def _other_type(about: dict, tensors: dict) -> None:
+    tensors['keys.1'] = tensors['keys.1'].half()
+
+
+def _other_shape(about: dict, tensors: dict) -> None:
+    tensors['values.2'] = tensors['values.2'][:, 1:]
+
+
+def _layer_missing(about: dict, tensors: dict) -> None:
+    del tensors['values.2']
+
+
+def _slots_taken_twice(about: dict, tensors: dict) -> None:
+    tensors['slots'][1, 1:] = tensors['slots'][0, 1] + torch.tensor([0, 6])
+
+
+def _unknown_unit(about: dict, tensors: dict) -> None:
+    tensors['slots'][0, 0] = 99
+
+
+def _unit_of_nothing(about: dict, tensors: dict) -> None:
+    row = tensors['units'][0].clone()
+    row[:4] = torch.tensor([0, row[1] + row[0], 4, 0])  # a turn
+    tensors['units'] = torch.cat([tensors['units'][:1], row[None], tensors['units'][1:]])
+    tensors['slots'][1:, 0] += 1
+
+
+def _other_length(about: dict, tensors: dict) -> None:
+    about['state']['length'] += 1
+
+
+def _pending_missing(about: dict, tensors: dict) -> None:
+    del tensors['pending.0']
+
+
+def _unknown_place(about: dict, tensors: dict) -> None:
+    about['place'] = 'NOWHERE'
+
+
+def _newer_version(about: dict, tensors: dict) -> None:
+    about['version'] += 1
+
+
+@pytest.mark.parametrize(('change', 'sentence'), [
+    (_other_type, 'keys.1 is torch.float16'),
+    (_other_shape, 'values.2 is torch.float32'),
+    (_layer_missing, 'its tensors are not those of a stream'),
+    (_slots_taken_twice, 'slots are taken twice'),
+    (_unknown_unit, 'its slots are not those of its units'),
+    (_unit_of_nothing, '0 tokens are in 0 slots'),
+    (_other_length, 'positions is torch.int64'),
+    (_pending_missing, 'a waiting frame is not an image'),
+    (_unknown_place, 'its place in the prompt is not one that there is'),
+    (_newer_version, 'it has version 3 and not 2; save the stream anew')])
+def test_a_whole_file_that_does_not_fit_itself(change: Change, sentence: str, whole: bytes,
+                                               running: VideoStreamingInference,
+                                               tmp_path: pathlib.Path):
+    """With right checksums: what another program, or another version of this one, has written."""
+    (tmp_path / 'a').write_bytes(whole)
+    with open_place(tmp_path / 'a') as place:
+        with open_file(place) as file:
+            about, tensors = file.about, file.tensors()
+        change(about, tensors)
+        write_file(place, about, {name: Entry.of(each) for name, each in tensors.items()})
+    refused(running, tmp_path / 'a', f'is damaged or no saved stream: {sentence}')
+
+
+def test_uniform_time_goes_on_at_another_rate(tmp_path: pathlib.Path):
+    """The rate may have been changed before saving, and be another one after loading."""
+    engine = stream(time_source='uniform', sample_rate=2.0, chunk_frames=2)
+    feed(engine, 0, 4)
+    engine.set_sample_rate(1.0)
+    feed(engine, 4, 8)
+    engine.save(tmp_path / 'a')
+    other = stream(time_source='uniform', sample_rate=4.0, chunk_frames=2)
+    other.load(tmp_path / 'a')
+    feed(other, 8, 10)
+    # 2 s for the first four frames, 4 s for the next; the ninth comes at 6 s.
+    assert other._stream.newest.time_ns == 6_250_000_000
+
+
+@pytest.mark.parametrize('number', [float('nan'), float('inf'), -float('inf')])
+def test_only_finite_numbers_are_written(number: float, tmp_path: pathlib.Path):
+    """What the model has made of numbers that do not fit cannot be gone on from."""
+    engine = stream()
+    feed(engine, 0, 4)
+    engine._stream.cache.values[1][0, 5, 3] = number
+    with pytest.raises(StreamError, match=r'values\.1 has numbers that are not finite') as caught:
+        engine.save(tmp_path / 'a')
+    assert caught.value.code == ErrorCode.FILE_ERROR
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_other_file_is_overwritten(tmp_path: pathlib.Path):
+    """A saved stream, a truncated one or an empty file may be replaced; nothing else."""
+    engine = stream()
+    feed(engine, 0, 4)
+    path = tmp_path / 'a'
+    for content in (b'', None):
+        path.write_bytes(path.read_bytes()[:-5] if content is None else content)
+        engine.save(path)
+    save_file({'weight': torch.zeros(2)}, tmp_path / 'model.safetensors')
+    before = (tmp_path / 'model.safetensors').read_bytes()
+    with pytest.raises(StreamError, match='is there already and is no saved stream'):
+        engine.save(tmp_path / 'model.safetensors')
+    assert (tmp_path / 'model.safetensors').read_bytes() == before
+    os.mkfifo(tmp_path / 'pipe')
+    for path in (tmp_path, tmp_path / 'pipe'):
+        with pytest.raises(StreamError, match='it is a folder, a device, a pipe or a link'):
+            engine.save(path)
+    with pytest.raises(StreamError, match=r'cannot be written \(No such file or directory\)'):
+        engine.save(tmp_path / 'no' / 'such')
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path: pathlib.Path,
+                                         monkeypatch: pytest.MonkeyPatch):
+    engine = stream()
+    feed(engine, 0, 4)
+    engine.save(tmp_path / 'a')
+    before = (tmp_path / 'a').read_bytes()
+    write = os.write
+    feed(engine, 4, 12)
+
+    def full(descriptor: int, data: memoryview) -> int:
+        if len(data) < 1000:
+            return write(descriptor, data)
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr('streamvlm_ros.engine.store.atomic_file.os.write', full)
+    with pytest.raises(StreamError, match='No space left on device'):
+        engine.save(tmp_path / 'a')
+    monkeypatch.undo()
+    assert [file.name for file in tmp_path.iterdir()] == ['a']
+    assert (tmp_path / 'a').read_bytes() == before
+
+
+def test_killed_while_saving(tmp_path: pathlib.Path):
+    """At 50 points, the ones around the renaming among them: the old file or the new one."""
+    command = [sys.executable, '-m', 'support.saving.save_until_killed', str(tmp_path), '50', '7']
+    path = os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')])
+    run = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False,
+                         env={**os.environ, 'PYTHONPATH': path})
+    assert run.returncode == 0, run.stderr
+    found = json.loads(run.stdout)
+    assert found['old'] + found['new'] == 50
+    # Calls behind the renaming: closing the file, syncing and closing the folder.
+    assert found['new'] >= 3 and found['old'] >= 35
+    assert found['calls'] > 40
+    assert found['left'] == 0
+
+
+def respelled(change: Callable[[object], None]) -> VideoStreamingInference:
+    """Return a stream over the same weights, with the words of its configuration changed."""
+    model = copy.deepcopy(random_model('grouped'))
+    change(model.config)
+    return VideoStreamingInference(model, processor(), settings=StreamSettings(capacity=512))
+
+
+def _other_spelling(config) -> None:
+    """As other releases of transformers write it: more keys, other order, other types."""
+    text = config.text_config
+    text.rope_parameters = {
+        'original_max_position_embeddings': 1, 'type': 'mrope', 'partial_rotary_factor': 1.0,
+        **dict(reversed(text.rope_parameters.items())), 'rope_theta': 1_000_000}
+    text.rope_scaling = text.rope_parameters
+    config.torch_dtype = 'bfloat16'
+    config.something_new = True
+
+
+def test_the_same_weights_with_a_config_spelled_otherwise(whole: bytes, tmp_path: pathlib.Path):
+    (tmp_path / 'a').write_bytes(whole)
+    engine = respelled(_other_spelling)
+    other = stream()
+    for each in (engine, other):
+        each.load(tmp_path / 'a')
+    assert told(engine) == told(other)
+
+
+@pytest.mark.parametrize(('change', 'sentence'), [
+    (lambda model: model.model.language_model.rotary_emb.inv_freq.mul_(1.0001),
+     'its model.rotation is'),
+    (lambda model: setattr(model.model.language_model.rotary_emb, 'attention_scaling', 1.1),
+     'its model.rotation_scale is 1.0 and not 1.1'),
+    (lambda model: model.config.text_config.rope_parameters.update(mrope_section=[2, 3, 3]),
+     'its model.rotation_sections is'),
+    (lambda model: setattr(model.config.vision_config, 'tokens_per_second', 4),
+     'its model.tokens_per_second is 2.0 and not 4.0'),
+    (lambda model: setattr(model.model.language_model.layers[0].input_layernorm,
+                           'variance_epsilon', 1e-3), 'its model.epsilon is'),
+    (lambda model: setattr(model.model.visual.blocks[0].attn, 'num_heads', 1),
+     'its vision.heads is'),
+    (lambda model: model.model.visual.rotary_pos_emb.inv_freq.mul_(1.0001),
+     'its vision.rotation is'),
+    (lambda model: setattr(model.model.visual, 'window_size', 28), 'its vision.window is'),
+    (lambda model: setattr(model.model.visual, 'fullatt_block_indexes', []),
+     'its vision.full_attention is')])
+def test_what_changes_answers_does_not_load(change: Callable[[object], None], sentence: str,
+                                            whole: bytes, tmp_path: pathlib.Path):
+    """The values that the model works with, in a copy of it that is otherwise the same."""
+    (tmp_path / 'a').write_bytes(whole)
+    model = copy.deepcopy(random_model('grouped'))
+    change(model)
+    engine = VideoStreamingInference(model, processor(), settings=StreamSettings(capacity=512))
+    feed(engine, 0, 4)
+    refused(engine, tmp_path / 'a', sentence)
+
+
+def test_a_chunk_of_fewer_frames_is_told(tmp_path: pathlib.Path):
+    """Five frames wait; in a stream of chunks of four there is no such thing."""
+    engine, other = stream(chunk_frames=8), stream(chunk_frames=4)
+    feed(engine, 0, 13)
+    feed(other, 0, 3)
+    engine.save(tmp_path / 'a')
+    refused(other, tmp_path / 'a', 'set chunk_frames to what it was')
+
+
+def test_waiting_frames_that_never_fit_are_told(tmp_path: pathlib.Path):
+    engine, other = stream(), stream(memory_tokens=60)
+    engine.append_frame(random_clip(1, 1, 56, 84)[0], 1.0)
+    engine.save(tmp_path / 'a')
+    assert other.load(tmp_path / 'a').tokens == 0
+    smaller = stream(memory_tokens=40)
+    with pytest.raises(StreamError, match='has frames that wait and take') as caught:
+        smaller.load(tmp_path / 'a')
+    assert caught.value.code == ErrorCode.OUT_OF_MEMORY
+
+
+def test_a_device_that_fails_leaves_an_empty_stream_in_an_epoch_of_its_own(
+        tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
+    engine = stream()
+    feed(engine, 0, 9)
+    engine.save(tmp_path / 'a')
+    monkeypatch.setattr(type(engine._stream.cache), 'store', None)
+    with pytest.raises(TypeError):
+        engine.load(tmp_path / 'a')
+    monkeypatch.undo()
+    check_consistent(engine)
+    assert (engine.epoch, engine.get_cache_info().tokens) == (1, 0)
+    fresh = stream()
+    for each in (engine, fresh):
+        feed(each, 20, 27)
+    assert told(engine)[:2] == told(fresh)[:2]
+
+
+def test_frames_of_one_number_are_one_object(tmp_path: pathlib.Path):
+    """Whoever knows a frame by its object, as the watches do, knows it behind a load."""
+    for frames in (4, 5, 6, 7):
+        engine, other = stream(), stream()
+        feed(engine, 0, frames)
+        engine.save(tmp_path / 'a')
+        other.load(tmp_path / 'a')
+        check_consistent(other)
+        assert len({id(frame) for frame in (other._stream.newest, other._stream.seen,
+                                            other._stream.paired, *other._stream.pending)}) == len(
+            {frame.number for frame in (engine._stream.newest, engine._stream.seen,
+                                        engine._stream.paired, *engine._stream.pending)})

@@ -1,0 +1,134 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Compiles what the passes launch, at the published dimensions, for cards that are not there.
+
+    PYTHONPATH=.:test python -m support.kernels.compile_passes RESULT
+
+A process of its own, because Triton either compiles or interprets.  RESULT is written in JSON: for
+every card, the ``shared`` memory that kernels were made for, each pass's ``launches``, what was
+``compiled`` in which pass, and in ``left_out`` the kernels that no pass has launched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+import functools
+import importlib
+import inspect
+import json
+import multiprocessing
+import pathlib
+import pkgutil
+import re
+import sys
+from typing import Any
+from unittest import mock
+
+from support.kernels.absent_card import AbsentCard, CARDS, name_of
+import torch
+
+from benchmark.dimensions import build_model, TEXT, VISION
+from streamvlm_ros.engine.ops import quantization
+
+# Triton compiles apart for an integer that is 1, and for one that 16 divides: layers 0, 1 and 2.
+LAYERS = 3
+# What is compiled for every card: the largest tiles.
+LARGEST = {'7B in 16 bits': ('ViT', 'chunk', 'choices of 64', 'batch of 16'),
+           '7B in 4 bits': ('choices of 64',)}
+# And with all its passes: 7B and 3B for one card, 3B for one that is small.
+WHOLE = {'H100': ('7B in 16 bits', '3B in 16 bits', '7B in 8 bits', '7B in 4 bits'),
+         'Jetson Orin': ('3B in 16 bits', '3B in 4 bits')}
+# New tokens, choices among them; short questions are padded to one of a few lengths.
+LENGTHS = (8, 32, 64, 100)
+
+
+@functools.cache
+def models() -> dict[str, Any]:
+    """Return models of a few layers by size and bits, without any memory."""
+    made = {}
+    for size, bits in (('7B', 16), ('3B', 16), ('7B', 8), ('7B', 4), ('3B', 4)):
+        vision = VISION | {'depth': 2, 'fullatt_block_indexes': [1]}
+        model, _ = build_model(TEXT[size] | {'num_hidden_layers': LAYERS}, vision, 'meta',
+                               torch.bfloat16)
+        if bits < 16:
+            with mock.patch.object(quantization, 'quantize', rounded):
+                model.quantize(bits)
+        made[f'{size} in {bits} bits'] = model
+    return made
+
+
+def rounded(weight: torch.Tensor, bits: int) -> quantization.QuantizedWeight:
+    """Return a matrix like that of ``quantization.quantize``, which has to see numbers."""
+    columns, depth = weight.shape
+    return quantization.QuantizedWeight(
+        weight.new_empty(columns, depth * bits // 8, dtype=torch.int8),
+        weight.new_empty(columns, 1 if bits == 8 else depth // quantization.GROUPS[0]), bits)
+
+
+def passes(model: Any) -> Iterator[tuple[str, Any]]:
+    """Yield what it is called and a pass, as ``DevicePasses`` and ``warm_up`` make them."""
+    from streamvlm_ros.engine.positions import Grid
+    from streamvlm_ros.engine.runner.device_passes import BATCHES
+    from streamvlm_ros.engine.runner.passes import DecodePass, EncoderPass, padded, PrefillPass
+
+    # A chunk of four frames of 448 x 448.
+    grid = Grid(2, 16, 16)
+    yield 'ViT', EncoderPass(model, (4 * grid.tokens, 1176), grid)
+    yield 'chunk', PrefillPass(model, grid.tokens, keep=0, video=True, tree=False,
+                                scored=False)
+    for tokens in LENGTHS:
+        yield f'question of {tokens}', PrefillPass(model, padded(tokens), 1, False, False, False)
+    for tokens in LENGTHS:
+        keep = tokens // 8 * 8
+        yield f'choices of {tokens}', PrefillPass(model, padded(tokens), keep, False, True, True)
+    for batch in BATCHES:
+        yield f'batch of {batch}', DecodePass(model, batch)
+
+
+def kernels() -> set[str]:
+    """Return the names of all kernels that are launched: those that ask which program they are."""
+    import triton
+
+    from streamvlm_ros.engine.models.qwen2_5_vl import kernels as family
+    from streamvlm_ros.engine.ops import kernels
+
+    modules = [importlib.import_module(info.name) for package in (kernels, family)
+               for info in pkgutil.walk_packages(package.__path__, f'{package.__name__}.')]
+    functions = [function for module in modules for _, function in
+                 inspect.getmembers(module, lambda each: isinstance(each, triton.JITFunction))]
+    return {name_of(function) for function in functions
+            if re.search(r'\b[tg]l\.program_id\(', function.src)}
+
+
+def compile_for(name: str) -> dict[str, Any]:
+    """Return what RESULT says of a card, whose place this process takes."""
+    card = AbsentCard(CARDS[name])
+    launches, compiled = {}, []
+    for kind, model in models().items():
+        for what, work in passes(model):
+            if kind not in WHOLE.get(name, ()) and what not in LARGEST.get(kind, ()):
+                continue
+            title = f'{kind}, {what}'
+            launched, known = card.launches, len(card.compiled)
+            try:
+                with torch.inference_mode():
+                    work.run()
+            except Exception as error:
+                raise RuntimeError(f'{title} does not compile for {name}') from error
+            launches[title] = card.launches - launched
+            compiled += [(title, *each) for each in card.compiled[known:]]
+    from streamvlm_ros.engine.ops.kernels import launch
+    return {'shared': launch.SHARED, 'launches': launches, 'compiled': compiled,
+            'left_out': sorted(kernels() - {kernel for kernel, _ in card.compiled})}
+
+
+def main() -> None:
+    """Compile, two cards at a time."""
+    models()
+    with multiprocessing.get_context('fork').Pool(2, maxtasksperchild=1) as pool:
+        results = dict(zip(CARDS, pool.map(compile_for, CARDS, chunksize=1)))
+    pathlib.Path(sys.argv[1]).write_text(json.dumps(results))
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,58 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Workers over random models, and what is done with them."""
+
+from __future__ import annotations
+
+import pytest
+from support.models.random_models import processor, random_clip, random_model
+
+from streamvlm_ros.engine import open_streams, StreamError, StreamSettings, StreamWorker
+from streamvlm_ros.engine.questions.questions import Questions
+
+SECOND = 10**9
+PATIENCE = 60.0
+
+
+def workers(number: int, **settings) -> list[StreamWorker]:
+    """Return workers in one thread, which is not started."""
+    each = StreamSettings(**{'sample_rate': 0.0, **settings})
+    made: list[StreamWorker] = []
+    for engine in open_streams(random_model('grouped'), processor(), [each] * number):
+        made.append(StreamWorker(engine, beside=made[0] if made else None))
+    return made
+
+
+def clip(index: int, frames: int) -> list:
+    return random_clip(10 + index, frames, 56, 84)
+
+
+def feed(worker: StreamWorker, start: int, stop: int, index: int = 0) -> None:
+    """Submit frames of a clip, one a second; the first of all has the stamp of second 1."""
+    for i, frame in enumerate(clip(index, stop)[start:], start):
+        worker.submit_frame(frame, (i + 1) * SECOND, f'eye_{index}')
+
+
+def error_of(future) -> StreamError:
+    error = future.exception(PATIENCE)
+    assert isinstance(error, StreamError)
+    return error
+
+
+def broken(*args, **kwargs):
+    raise RuntimeError('out of reach')
+
+
+NO_STOP = type('NoStop', (), {'stop': (), 'text': staticmethod(lambda tokens: ''),
+                              'turn_end': [0]})()
+
+
+def never_stopping(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let answers end by their length only."""
+    original = Questions.advance
+
+    def spy(self, opened):
+        original(self, opened)
+        opened.answering._prompt, opened.answering.finish_reason = NO_STOP, ''
+
+    monkeypatch.setattr(Questions, 'advance', spy)
