@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 import contextlib
 import dataclasses
 import pathlib
@@ -12,17 +12,20 @@ import shutil
 from typing import Any
 
 import numpy as np
-from rosbags.highlevel import AnyReader, AnyReaderError
-from rosbags.rosbag2 import ReaderError, StoragePlugin, Writer
+from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import get_typestore, Stores
 
+from streamvlm_ros.bags.parts import decompressed, open_parts, Part, PartError, Parts
 from streamvlm_ros.client.errors import CommandError
 
 IMAGE = 'sensor_msgs/msg/Image'
 COMPRESSED = 'sensor_msgs/msg/CompressedImage'
-_SUFFIX = '/compressed'  # what image_transport puts behind the raw topic's name
+_SUFFIX = '/compressed'  # what image_transport appends to the raw topic's name
 _DEPTH = '/compressedDepth'  # of the same type, but no pictures
 NANOSECONDS = 1_000_000_000
+MOST_LISTED = 8  # topics of a sentence
+# Image messages are the same in all distributions; what a bag says of other types may be anything.
+_ROS2, _ROS1 = get_typestore(Stores.ROS2_HUMBLE), get_typestore(Stores.ROS1_NOETIC)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +34,7 @@ class ImageTopic:
 
     name: str
     compressed: bool = False
+    messages: int = dataclasses.field(default=0, compare=False)  # in the files that can be read
 
     @property
     def base(self) -> str:
@@ -62,10 +66,9 @@ def write_bag(
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    store = get_typestore(Stores.ROS2_HUMBLE)
-    types = store.types
+    types = _ROS2.types
     with Writer(folder, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
-        connection = writer.add_connection(topic, IMAGE, typestore=store)
+        connection = writer.add_connection(topic, IMAGE, typestore=_ROS2)
         for frame, stamp_ns in zip(frames, stamps_ns):
             seconds, rest = divmod(stamp_ns, NANOSECONDS)
             stamp = types['builtin_interfaces/msg/Time'](seconds, rest)
@@ -79,34 +82,103 @@ def write_bag(
                 step=3 * width,
                 data=np.ascontiguousarray(frame).reshape(-1),
             )
-            writer.write(connection, stamp_ns, store.serialize_cdr(message, IMAGE))
+            writer.write(connection, stamp_ns, _ROS2.serialize_cdr(message, IMAGE))
 
 
-def read_images(folder: pathlib.Path, topic: str = '') -> Iterator[Any]:
-    """Yield a bag's image messages without their times of recording; see `read_recorded`."""
-    return (message for _, message in read_recorded(folder, topic))
+@dataclasses.dataclass
+class ImageBag:
+    """The images of one topic of a bag that is open.
+
+    Attributes:
+        topic: where they were recorded.
+        faults: a sentence for each file that is missing or cannot be read, and, as the messages
+            are read, for each that ends early.
+        missing: images that were recorded and that no file has, as far as that was counted.
+        damaged: messages read so far that are no image message.
+        last_damage: what was wrong with the last of them.
+
+    """
+
+    topic: ImageTopic
+    faults: list[str]
+    missing: int
+    _parts: Parts
+    damaged: int = 0
+    last_damage: str = ''
+
+    def recorded(self) -> Iterator[tuple[int, Any]]:
+        """Yield when each message was recorded, in nanoseconds, and the message, in that order."""
+        for part in self._parts.open:
+            connections = [c for c in part.reader.connections if self._is_mine(c)]
+            left = sum(c.msgcount for c in connections)
+            if not connections:
+                continue
+            try:
+                for _, recorded_ns, raw in part.reader.messages(connections):
+                    left -= 1
+                    message = self._read(part, raw)
+                    if message is not None:
+                        yield recorded_ns, message
+            except Exception as error:
+                # Whatever a damaged chunk or page brings about inside the reader.
+                why = ' '.join(str(error).split()).rstrip('.') or type(error).__name__
+                self.faults.append(f'{part.path} cannot be read to its end: {why:.300}.')
+                self.missing += max(left, 0)
+
+    def _is_mine(self, connection: Any) -> bool:
+        kind = COMPRESSED if self.topic.compressed else IMAGE
+        return connection.topic == self.topic.name and _full_name(connection.msgtype) == kind
+
+    def _read(self, part: Part, raw: bytes | memoryview) -> Any | None:
+        """Return a message; None, and counted, where it is none."""
+        kind = COMPRESSED if self.topic.compressed else IMAGE
+        try:
+            data = decompressed(raw)
+            if part.is_ros1:
+                return _ROS1.deserialize_ros1(data, kind)
+            return _ROS2.deserialize_cdr(data, kind)
+        except Exception as error:
+            # Whatever the bytes of a damaged message bring about in the one that reads them.
+            why = ' '.join(str(error).split()).rstrip('.') or type(error).__name__
+            self.damaged += 1
+            self.last_damage = f'A message in {part.path} is damaged: {why:.300}.'
+            return None
 
 
-def read_recorded(folder: pathlib.Path, topic: str = '') -> Iterator[tuple[int, Any]]:
-    """Yield a bag's image messages, raw or compressed, in the order of recording.
+@contextlib.contextmanager
+def open_images(bag: pathlib.Path, topic: str = '') -> Iterator[ImageBag]:
+    """Open the images of a bag of ROS 2 or ROS 1, raw or compressed.
 
     Args:
-        folder: a rosbag2 folder, or a ROS 1 bag.
+        bag: its folder, or one file.
         topic: which one; '': the only one that has images. One that was recorded both raw and
             compressed counts once, as raw.
 
-    Yields:
-        When a message was recorded, in nanoseconds, and the message.
-
     Raises:
-        CommandError: there is no such bag or topic, or more than one to choose from.
+        CommandError: there is no such bag or topic, more than one to choose from, or no file of it
+            can be read.
 
     """
-    with _open(folder) as reader:
-        picked = _pick_topic(reader, folder, topic)
-        connections = [c for c in reader.connections if c.topic == picked.name]
-        for connection, recorded_ns, raw in reader.messages(connections):
-            yield recorded_ns, reader.deserialize(raw, connection.msgtype)
+    try:
+        with open_parts(bag) as parts:
+            if not parts.open:
+                raise CommandError(' '.join(parts.faults))
+            picked = _pick_topic(parts, bag, topic)
+            missing = max(0, parts.recorded.get(picked.name, 0) - picked.messages)
+            yield ImageBag(picked, parts.faults, missing, parts)
+    except PartError as error:
+        raise CommandError(str(error)) from error
+
+
+def read_images(bag: pathlib.Path, topic: str = '') -> Iterator[Any]:
+    """Yield a bag's image messages without their times of recording; see `read_recorded`."""
+    return (message for _, message in read_recorded(bag, topic))
+
+
+def read_recorded(bag: pathlib.Path, topic: str = '') -> Iterator[tuple[int, Any]]:
+    """Yield what can be read of a bag's images; see `ImageBag.recorded` and `open_images`."""
+    with open_images(bag, topic) as images:
+        yield from images.recorded()
 
 
 def is_compressed(message: Any) -> bool:
@@ -114,39 +186,50 @@ def is_compressed(message: Any) -> bool:
     return message.__msgtype__ == COMPRESSED
 
 
-def image_topic(folder: pathlib.Path, topic: str = '') -> ImageTopic:
+def image_topic(bag: pathlib.Path, topic: str = '') -> ImageTopic:
     """Return the image topic of a bag, as `read_images` picks it; raises as that."""
-    with _open(folder) as reader:
-        return _pick_topic(reader, folder, topic)
+    with open_images(bag, topic) as images:
+        return images.topic
 
 
-@contextlib.contextmanager
-def _open(folder: pathlib.Path) -> Iterator[AnyReader]:
-    if not folder.exists():
-        raise CommandError(f'There is no bag at {folder}.')
-    try:
-        with AnyReader([folder], default_typestore=get_typestore(Stores.ROS2_HUMBLE)) as reader:
-            yield reader
-    except (AnyReaderError, ReaderError, OSError, ValueError) as error:
-        raise CommandError(f'{folder} cannot be read as a bag: {error}.') from error
+def _full_name(msgtype: str) -> str:
+    """Return the name of a type with `/msg/`, which some recorders leave out."""
+    package, separator, name = msgtype.partition('/')
+    return f'{package}/msg/{name}' if separator and '/' not in name else msgtype
 
 
-def _pick_topic(reader: AnyReader, folder: pathlib.Path, topic: str) -> ImageTopic:
+def _pick_topic(parts: Parts, bag: pathlib.Path, topic: str) -> ImageTopic:
+    kinds: dict[str, str] = {}
+    counts: dict[str, int] = {}
+    for part in parts.open:
+        for c in part.reader.connections:
+            kinds[c.topic] = _full_name(c.msgtype)
+            counts[c.topic] = counts.get(c.topic, 0) + c.msgcount
     topics = {
-        c.topic: ImageTopic(c.topic, c.msgtype == COMPRESSED)
-        for c in reader.connections
-        if c.msgtype in (IMAGE, COMPRESSED) and not c.topic.endswith(_DEPTH)
+        name: ImageTopic(name, kind == COMPRESSED, counts[name])
+        for name, kind in kinds.items()
+        if kind in (IMAGE, COMPRESSED) and not name.endswith(_DEPTH)
     }
     if topic:
         if topic in topics:
             return topics[topic]
-        names = ', '.join(sorted(topics))
-        raise CommandError(f'{folder} has no images on {topic}; it has: {names or "none"}.')
+        raise CommandError(f'{bag} has no images on {topic}; it has: {_listed(kinds, counts)}.')
     # What was recorded raw too is not another camera.
     cameras = [t for t in topics.values() if t.base == t.name or t.base not in topics]
     if not cameras:
-        raise CommandError(f'{folder} has no topic of type {IMAGE} or {COMPRESSED}.')
+        raise CommandError(
+            f'{bag} has no topic of type {IMAGE} or {COMPRESSED}; it has: '
+            f'{_listed(kinds, counts)}.'
+        )
     if len(cameras) > 1:
         names = ', '.join(sorted(camera.name for camera in cameras))
-        raise CommandError(f'{folder} has several image topics, give one as topic: {names}.')
+        raise CommandError(f'{bag} has several image topics, give one as topic: {names}.')
     return cameras[0]
+
+
+def _listed(kinds: Mapping[str, str], counts: Mapping[str, int]) -> str:
+    """Return topics with their types and numbers of messages, those with images first."""
+    names = sorted(kinds, key=lambda name: (kinds[name] not in (IMAGE, COMPRESSED), name))
+    shown = [f'{name} ({counts[name]} {kinds[name]})' for name in names[:MOST_LISTED]]
+    rest = len(names) - len(shown)
+    return ', '.join(shown) + (f' and {rest} more topics' if rest else '') or 'no topic'

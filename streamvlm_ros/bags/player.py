@@ -24,7 +24,7 @@ from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CompressedImage, Image
 
-from streamvlm_ros.bags.bags import is_compressed, read_images
+from streamvlm_ros.bags.bags import is_compressed, open_images
 from streamvlm_ros.client.errors import CommandError
 from streamvlm_ros.nodes.stamps import to_nanoseconds
 
@@ -58,15 +58,20 @@ def main() -> int:
 def play(
     node: Node, bag: pathlib.Path, topic: str, subscribers: int, bag_topic: str = ''
 ) -> None:
-    """Publish every image of a bag's topic, each as long behind the first as its stamp says.
+    """Publish every image of a bag's topic, each as long after the first as its stamp says.
 
     Raises:
         CommandError: the bag cannot be read, or too few subscribe.
 
     """
-    messages = [to_ros(message) for message in read_images(bag, bag_topic)]
-    kind = type(messages[0]) if messages else Image
-    publisher = node.create_publisher(kind, topic, QoSProfile(depth=QUEUE))
+    with open_images(bag, bag_topic) as images:
+        messages = [to_ros(message) for _, message in images.recorded()]
+        faults = [*images.faults, images.last_damage] if images.damaged else images.faults
+        for fault in faults:
+            print(f'player: {fault}', file=sys.stderr)
+    if not messages:
+        raise CommandError(f'{bag} has no image on {images.topic.name} that can be read.')
+    publisher = node.create_publisher(type(messages[0]), topic, QoSProfile(depth=QUEUE))
     deadline = time.monotonic() + SUBSCRIBER_TIME
     while publisher.get_subscription_count() < subscribers:
         if time.monotonic() > deadline:
@@ -75,7 +80,7 @@ def play(
             )
         time.sleep(0.02)
     time.sleep(SETTLE_TIME)
-    first = to_nanoseconds(messages[0].header.stamp) if messages else 0
+    first = to_nanoseconds(messages[0].header.stamp)
     began = time.monotonic()
     for message in messages:
         due = (to_nanoseconds(message.header.stamp) - first) / 1e9

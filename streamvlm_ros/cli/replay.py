@@ -16,13 +16,18 @@ from streamvlm_ros.client.errors import CommandError
 from streamvlm_ros.nodes.stamps import to_nanoseconds
 
 if TYPE_CHECKING:
+    from streamvlm_ros.bags.bags import ImageBag
     from streamvlm_ros.engine import VideoStreamingInference
     from streamvlm_ros.engine.serving.intake import FrameIntake
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    parser.add_argument('bag', type=pathlib.Path, help='a rosbag2 folder (mcap or sqlite3)')
+    parser.add_argument(
+        'bag',
+        type=pathlib.Path,
+        help='the folder of a bag, or one file of it: .mcap, .db3, or .bag of ROS 1',
+    )
     parser.add_argument(
         '--ask',
         metavar='QUESTION',
@@ -41,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--until',
         metavar='SEC',
         type=float,
-        help="stop this many seconds behind the first frame's stamp",
+        help="stop this many seconds after the first frame's stamp",
     )
     parser.add_argument(
         '-p',
@@ -56,6 +61,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Feed, ask and print; needs no ROS."""
+    from streamvlm_ros.bags.bags import open_images
+
+    with open_images(arguments.bag, arguments.topic) as images:
+        # The bag is looked at before a model is loaded, which may take minutes.
+        for fault in images.faults:
+            _progress(fault)
+        topic = images.topic
+        if not topic.messages:
+            raise CommandError(f'{arguments.bag} has no message on {topic.name}.')
+        lost = f'; {images.missing} more were recorded' if images.missing else ''
+        _progress(f'{arguments.bag} has {topic.messages} images on {topic.name}{lost}.')
+        return _replay(images, arguments)
+
+
+def _replay(images: ImageBag, arguments: argparse.Namespace) -> int:
     from streamvlm_ros.engine import StreamError
     from streamvlm_ros.nodes.loading import load_engine
     from streamvlm_ros.nodes.parameters.parameters import check_values
@@ -63,8 +83,15 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         values = check_values(parse_parameters(arguments.param))
         engine = load_engine(values, _progress)
-        messages = read_until(arguments.bag, arguments.topic, arguments.until)
-        counts = feed(engine, messages)
+        known = len(images.faults)
+        messages = read_until(images.recorded(), arguments.until)
+        counts = feed(engine, messages, depth_range=float(values['depth_range']))
+        for fault in images.faults[known:]:
+            _progress(fault)
+        if images.damaged:
+            _progress(images.last_damage)
+        counts['frames_failed'] += images.damaged
+        counts['frames_missing'] = images.missing
         _progress(', '.join(f'{count} {name}' for name, count in counts.items()) + '.')
         answers = [_ask(engine, question, arguments.choice, values) for question in arguments.ask]
     except (StreamError, OSError, ValueError) as error:
@@ -81,7 +108,7 @@ def parse_parameters(given: Iterable[str]) -> dict[str, Any]:
     """Return NAME:=VALUE texts as values of the types that YAML gives them.
 
     Raises:
-        CommandError: a text is no NAME:=VALUE.
+        CommandError: a text is not NAME:=VALUE.
 
     """
     import yaml
@@ -90,22 +117,17 @@ def parse_parameters(given: Iterable[str]) -> dict[str, Any]:
     for text in given:
         name, separator, value = text.partition(':=')
         if not separator:
-            raise CommandError(f'{text!r} is no NAME:=VALUE.')
+            raise CommandError(f'{text!r} is not NAME:=VALUE.')
         values[name] = yaml.safe_load(value) if value else ''
     return values
 
 
 def read_until(
-    bag: pathlib.Path, topic: str, seconds: float | None
+    images: Iterable[tuple[int, Any]], seconds: float | None
 ) -> Iterable[tuple[int, Any]]:
-    """Yield the bag's images up to some seconds behind the first one's stamp; None: all.
-
-    Each comes with the time of its recording, as `feed` takes them.
-    """
-    from streamvlm_ros.bags.bags import read_recorded
-
+    """Yield a bag's images up to some seconds after the first one's stamp; None: all."""
     first: int | None = None
-    for recorded_ns, message in read_recorded(bag, topic):
+    for recorded_ns, message in images:
         stamp_ns = to_nanoseconds(message.header.stamp)
         first = stamp_ns if first is None else first
         if seconds is not None and stamp_ns - first > seconds * 1e9:
@@ -113,13 +135,18 @@ def read_until(
         yield recorded_ns, message
 
 
-def feed(engine: VideoStreamingInference, images: Iterable[tuple[int, Any]]) -> dict[str, int]:
+def feed(
+    engine: VideoStreamingInference,
+    images: Iterable[tuple[int, Any]],
+    depth_range: float = 0.0,
+) -> dict[str, int]:
     """Append a bag's images as the node does, one by one; return what became of them.
 
     Args:
         engine: takes them.
         images: when each was recorded, in nanoseconds, and its message. A node that heard it then
             would sample by that time where time_source is uniform.
+        depth_range: as for `decode_image`.
     """
     from streamvlm_ros.bags.bags import is_compressed
     from streamvlm_ros.engine.serving.intake import FrameIntake
@@ -135,7 +162,8 @@ def feed(engine: VideoStreamingInference, images: Iterable[tuple[int, Any]]) -> 
         stamp_ns = to_nanoseconds(message.header.stamp)
         if not intake.leave_out(stamp_ns, recorded_ns):
             try:
-                image = (decode_compressed if is_compressed(message) else decode_image)(message)
+                decode = decode_compressed if is_compressed(message) else decode_image
+                image = decode(message, engine.settings.max_image_pixels, depth_range)
             except ImageError as error:
                 counters.arrived()
                 counters.fault(str(error), failed=1)

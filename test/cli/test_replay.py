@@ -93,9 +93,9 @@ def test_replay_verb(
     ('line', 'sentence'),
     [
         (['/no/such/bag'], 'There is no bag at /no/such/bag.'),
-        (['{bag}', '--topic', '/other'], 'has no images on /other; it has: /camera.'),
+        (['{bag}', '--topic', '/other'], 'has no images on /other; it has: /camera (45 sensor_'),
         (['{bag}', '-p', 'chunk_frames:=3'], "The parameter 'chunk_frames' must be from 2 to 8"),
-        (['{bag}', '-p', 'chunk_frames'], "'chunk_frames' is no NAME:=VALUE."),
+        (['{bag}', '-p', 'chunk_frames'], "'chunk_frames' is not NAME:=VALUE."),
         (['{bag}', '-p', 'model:=/no/such'], 'The model folder /no/such does not exist'),
         (['{folder}'], 'cannot be read as a bag'),
     ],
