@@ -29,7 +29,7 @@ setup:  ## virtual environment, packages, interfaces; PYTHON=... picks another P
 	@python=$$(scripts/find_python) && "$$python" -m scripts.setup
 
 demo: setup  ## play a bag, ask questions while it plays; JSON=1: one JSON object on stdout
-	@$(RUN) python -m streamvlm_ros.cli.main demo $(if $(filter-out 0,$(JSON)),--json)
+	@$(RUN) python -m streamvlm_ros.cli.main demo --folder build/demo $(if $(filter-out 0,$(JSON)),--json)
 
 check: lint  ## ruff, mypy and a few tests of each kind: under three minutes
 	@$(RUN) python -m pytest -q -x $(QUICK)

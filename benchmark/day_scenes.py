@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from streamvlm_ros.engine import VideoStreamingInference
-from training.questions import Question, questions_for
-from training.scenes import HELD_OUT_SEED, make_scene, Scene
-from training.things import Thing
+from streamvlm_ros.scenes.questions import Question, questions_for
+from streamvlm_ros.scenes.scene import HELD_OUT_SEED, make_scene, Scene
+from streamvlm_ros.scenes.things import Thing
 
 SCENE_S = 30.0
 # What a scene alone settles: after a cut everything in view has 'just come in', and 'seen so far'

@@ -25,9 +25,9 @@ from streamvlm_ros.engine import (
     StreamSettings,
     VideoStreamingInference,
 )
+from streamvlm_ros.scenes.scene import HELD_OUT_SEED
 from training.data import Clip, Packer
 from training.evaluate import STANDARD
-from training.scenes import HELD_OUT_SEED
 
 MAX_ANSWER_TOKENS, TOGETHER = 24, 16
 FIRST = HELD_OUT_SEED + STANDARD.frames * 100_000

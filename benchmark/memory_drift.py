@@ -26,8 +26,8 @@ import torch
 
 from benchmark import setup
 from streamvlm_ros.engine import VideoStreamingInference
-from training.questions import Question, questions_for
-from training.scenes import HELD_OUT_SEED, make_scene, Scene
+from streamvlm_ros.scenes.questions import Question, questions_for
+from streamvlm_ros.scenes.scene import HELD_OUT_SEED, make_scene, Scene
 
 FPS = 2.0
 TOKENS = 16

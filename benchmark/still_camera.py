@@ -19,8 +19,8 @@ from typing import Any
 from benchmark import setup
 from streamvlm_ros.engine import StreamQwenModel
 from streamvlm_ros.engine.runner.model_runner import ModelRunner
-from training.questions import Question, questions_for
-from training.scenes import HELD_OUT_SEED, make_scene, Scene
+from streamvlm_ros.scenes.questions import Question, questions_for
+from streamvlm_ros.scenes.scene import HELD_OUT_SEED, make_scene, Scene
 
 FPS = 2.0
 ASKED_BEHIND_S = 12.0

@@ -19,9 +19,9 @@ from typing import Any
 
 from benchmark import setup
 from streamvlm_ros.engine import VideoStreamingInference
-from training.history import Chronicle
-from training.scenes import HELD_OUT_SEED, make_scene, Scene
-from training.things import LIGHT_COLOURS
+from streamvlm_ros.scenes.history import Chronicle
+from streamvlm_ros.scenes.scene import HELD_OUT_SEED, make_scene, Scene
+from streamvlm_ros.scenes.things import LIGHT_COLOURS
 
 SECONDS, FPS = 16.0, 2.0
 WITHIN_CHUNKS = 2

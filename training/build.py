@@ -13,9 +13,9 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, Regex, Tok
 import torch
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
-from training.phrases import OUTSIDE, PHRASES
-from training.questions import REFUSAL
-from training.things import COLOURS, SHAPES
+from streamvlm_ros.scenes.phrases import OUTSIDE, PHRASES
+from streamvlm_ros.scenes.questions import REFUSAL
+from streamvlm_ros.scenes.things import COLOURS, SHAPES
 
 MAX_VOCABULARY = 1024
 # What training goes to: a minute of video is 120 positions in continuous mode.  The engine counts

@@ -19,9 +19,9 @@ import numpy as np
 from streamvlm_ros.engine.models.processor import load_processor
 from streamvlm_ros.engine.models.prompt import Prompt
 from streamvlm_ros.engine.models.qwen2_5_vl.positions import TimePositionRule
+from streamvlm_ros.scenes.questions import choice_prompt, FAMILIES, Question, questions_for
 from training.layout import Branch, Layout, Packed
 from training.paper import ENDLESS_MEMORY, Memory, Trunk
-from training.questions import choice_prompt, FAMILIES, Question, questions_for
 from training.reel import Reel
 
 TOKENS_PER_SECOND = 2

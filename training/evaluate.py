@@ -24,13 +24,13 @@ from torch.utils.data import DataLoader, Dataset
 from transformers import Qwen2_5_VLForConditionalGeneration
 
 from streamvlm_ros.engine.models.processor import load_processor
+from streamvlm_ros.scenes.questions import FAMILIES, Question, REFUSAL
+from streamvlm_ros.scenes.scene import HELD_OUT_SEED
 from training.batches import collate
 from training.data import Clip, ClipSpec, Packer
 from training.layout import IGNORED
 from training.network import answer_logits, run_model
 from training.paper import Memory
-from training.questions import FAMILIES, Question, REFUSAL
-from training.scenes import HELD_OUT_SEED
 
 STANDARD = ClipSpec(0, 24, 2.0, (4, 3), False, 4, 24)
 # What is changed, one at a time, to see whether the answers stay as good.

@@ -9,8 +9,8 @@ import dataclasses
 import numpy as np
 import torch
 
+from streamvlm_ros.scenes.questions import Question
 from training.paper import NEVER, Stop, Trunk
-from training.questions import Question
 
 IGNORED = -100
 

@@ -10,10 +10,10 @@ import pathlib
 
 import numpy as np
 
+from streamvlm_ros.scenes.scene import HELD_OUT_SEED
 from training.build import TRAINED_POSITIONS
 from training.data import ClipSpec, GRIDS
 from training.paper import Memory
-from training.scenes import HELD_OUT_SEED
 
 # A question with its answer is about so many tokens: batches are sized by it.
 BRANCH_TOKENS = 42

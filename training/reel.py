@@ -9,11 +9,11 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from training.history import Chronicle, SEEN_S, STEP_S
-from training.scenes import HELD_OUT_SEED, make_scene, Scene
+from streamvlm_ros.scenes.history import Chronicle, SEEN_S, STEP_S
+from streamvlm_ros.scenes.scene import HELD_OUT_SEED, make_scene, Scene
+from streamvlm_ros.scenes.things import Thing
+from streamvlm_ros.scenes.window import Window
 from training.targets import memory_marks, token_marks
-from training.things import Thing
-from training.window import Window
 
 # From a clip's seed to those of its further scenes, far from other clips'.
 SEED_STRIDE = 250_000_007

@@ -24,11 +24,11 @@ from transformers import Qwen2_5_VLForConditionalGeneration
 
 from streamvlm_ros.engine import StreamQwenModel, StreamSettings, VideoStreamingInference
 from streamvlm_ros.engine.models.processor import load_processor
+from streamvlm_ros.scenes.scene import HELD_OUT_SEED
 from training.batches import collate
 from training.data import Clip, ClipSpec, Packer
 from training.evaluate import STANDARD
 from training.network import answer_logits, run_model
-from training.scenes import HELD_OUT_SEED
 
 MAX_ANSWER_TOKENS = 24
 PART = 12  # clips that a process checks at a time

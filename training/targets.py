@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from training.history import age, AGES, Chronicle, History
-from training.scenes import Scene
-from training.things import COLOURS, LIGHT_COLOURS, SHAPES
+from streamvlm_ros.scenes.history import age, AGES, Chronicle, History
+from streamvlm_ros.scenes.scene import Scene
+from streamvlm_ros.scenes.things import COLOURS, LIGHT_COLOURS, SHAPES
 
 MOTIONS = ('left', 'right', 'not at all')
 ZONES = ((0.0, 0.31), (0.39, 0.61), (0.69, 1.0))

@@ -29,6 +29,7 @@ from transformers import Qwen2_5_VLForConditionalGeneration
 from streamvlm_ros.engine.models.processor import load_processor
 from streamvlm_ros.engine.models.qwen2_5_vl.vision import encode_video
 from streamvlm_ros.engine.models.qwen2_5_vl.weights import VisionWeights
+from streamvlm_ros.scenes.questions import FAMILIES
 from training.batches import Batch, BatchSource, collate
 from training.build import build, PRESETS
 from training.data import Packer
@@ -40,7 +41,6 @@ from training.network import (
     run_model,
 )
 from training.plan import Plan
-from training.questions import FAMILIES
 
 LOG_STEPS = 20
 

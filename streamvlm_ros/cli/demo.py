@@ -39,9 +39,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--folder',
         type=pathlib.Path,
-        default=pathlib.Path(__file__).parents[2] / 'build' / 'demo',
+        default=default_folder(),
         help='where bag, log and contact sheet go (%(default)s)',
     )
+
+
+def default_folder() -> pathlib.Path:
+    """Return a folder of the user's cache: where the package is installed may not be writable."""
+    cache = os.environ.get('XDG_CACHE_HOME') or os.path.join('~', '.cache')
+    return pathlib.Path(cache).expanduser() / 'streamvlm_ros' / 'demo'
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -51,8 +57,11 @@ def run(arguments: argparse.Namespace) -> int:
     folder = arguments.folder.resolve()
     os.environ.update(environment.private_graph())
     environment.use_camera_profile(os.environ)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CommandError(f'The demo cannot write there: {error}; choose a --folder.') from error
     _progress(f'Starting the node with model {arguments.model} (log: {folder}/node.log) ...')
-    folder.mkdir(parents=True, exist_ok=True)
     with (
         open(folder / 'node.log', 'wb') as log,
         environment.child(node_command(arguments.model), stdout=log, stderr=log) as node,
@@ -108,13 +117,8 @@ def node_command(model: str) -> list[str]:
 
 def _prepare(folder: pathlib.Path) -> Plan:
     """Pick the scene and write its bag, while the node starts."""
-    try:
-        from streamvlm_ros.cli.demo_plan import make_plan
-    except ImportError as error:
-        raise CommandError(
-            f'The demo needs the scene generator of the repository ({error}); run it there.'
-        ) from error
     from streamvlm_ros.bags.bags import write_bag
+    from streamvlm_ros.cli.demo_plan import make_plan
 
     plan = make_plan()
     write_bag(folder / 'bag', plan.scene.frames, plan.scene.stamps_ns, TOPIC)

@@ -7,8 +7,8 @@ from __future__ import annotations
 import dataclasses
 import itertools
 
-from training.questions import Question, questions_for
-from training.scenes import make_scene, Scene
+from streamvlm_ros.scenes.questions import Question, questions_for
+from streamvlm_ros.scenes.scene import make_scene, Scene
 
 FIRST_SEED = 2_000_000_000  # training never draws seeds above 1,000,000,000
 SECONDS, FPS, SIZE = 10.0, 4.0, (192, 144)  # 3.3 MB of raw images

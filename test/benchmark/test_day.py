@@ -11,9 +11,9 @@ import pytest
 from benchmark.day import Day, Stream
 from benchmark.day_scenes import FAMILIES, fits, pick, SCENE_S, Scenes
 from benchmark.setup import load_model, make_engine, parser
-from training.questions import Question, questions_for
-from training.scenes import make_scene, Scene
-from training.things import Thing
+from streamvlm_ros.scenes.questions import Question, questions_for
+from streamvlm_ros.scenes.scene import make_scene, Scene
+from streamvlm_ros.scenes.things import Thing
 
 
 def thing(name: str) -> Thing:

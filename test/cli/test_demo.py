@@ -7,11 +7,13 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
+import streamvlm_ros
 from streamvlm_ros.cli import demo_plan
-from training.questions import questions_for
+from streamvlm_ros.scenes.questions import questions_for
 
 MOST_BYTES = 5_000_000
 
@@ -81,6 +83,35 @@ def test_demo_with_a_model_that_is_not_there(domain: int, tmp_path: pathlib.Path
     ran = subprocess.run(command, capture_output=True, text=True, timeout=150, check=False)
     assert ran.returncode == 1
     assert 'The model folder /no/such does not exist' in ran.stderr.splitlines()[-1]
+
+
+def test_works_where_the_repository_is_not(tmp_path: pathlib.Path) -> None:
+    """Nothing of it needs a module or a folder that is not installed."""
+    shutil.copytree(
+        pathlib.Path(streamvlm_ros.__path__[0]),
+        tmp_path / 'site' / 'streamvlm_ros',
+        ignore=shutil.ignore_patterns('__pycache__'),
+    )
+    code = (
+        'from streamvlm_ros.cli import demo, demo_plan\n'
+        'print(len(demo_plan.make_plan().questions), demo.default_folder())\n'
+    )
+    path = {'PYTHONPATH': str(tmp_path / 'site'), 'XDG_CACHE_HOME': str(tmp_path / 'cache')}
+    ran = subprocess.run(
+        [sys.executable, '-c', code], cwd=tmp_path, env={**os.environ, **path},
+        capture_output=True, text=True, check=False, timeout=150,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.split() == ['6', str(tmp_path / 'cache' / 'streamvlm_ros' / 'demo')]
+
+
+def test_a_folder_that_cannot_be_written(domain: int, tmp_path: pathlib.Path) -> None:
+    (tmp_path / 'file').touch()
+    command = [sys.executable, '-m', 'streamvlm_ros.cli.main', 'demo']
+    command += ['--folder', str(tmp_path / 'file' / 'demo')]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=150, check=False)
+    assert ran.returncode == 1
+    assert ran.stderr.startswith('streamvlm: The demo cannot write there: '), ran.stderr
 
 
 def test_nothing_changes_around_a_question() -> None:

@@ -9,8 +9,8 @@ from support.models.tiny_model import tiny
 
 from streamvlm_ros.engine import StreamSettings, VideoStreamingInference
 from streamvlm_ros.engine.models.qwen2_5_vl import positions
-from training.questions import questions_for
-from training.scenes import HELD_OUT_SEED, make_scene
+from streamvlm_ros.scenes.questions import questions_for
+from streamvlm_ros.scenes.scene import HELD_OUT_SEED, make_scene
 
 SEEDS = range(HELD_OUT_SEED + 500, HELD_OUT_SEED + 506)
 SECONDS = 12.0

@@ -34,10 +34,10 @@ from streamvlm_ros.engine import (
 )
 from streamvlm_ros.msg import StreamStatus
 from streamvlm_ros.nodes.parameters.table import PARAMETERS
+from streamvlm_ros.scenes.questions import Question, questions_for
+from streamvlm_ros.scenes.scene import make_scene, Scene
 from streamvlm_ros.srv import Ask, AskChoice, ListWatches
 from training.plan import HELD_OUT_SEED
-from training.questions import Question, questions_for
-from training.scenes import make_scene, Scene
 
 NAMES = ('front', 'rear', 'left', 'right')
 SECONDS = 8.0

@@ -10,8 +10,8 @@ from typing import Any
 from support.models.tiny_model import tiny
 
 from streamvlm_ros.engine import StreamSettings, VideoStreamingInference
-from training.questions import questions_for
-from training.scenes import HELD_OUT_SEED, make_scene, Scene
+from streamvlm_ros.scenes.questions import questions_for
+from streamvlm_ros.scenes.scene import HELD_OUT_SEED, make_scene, Scene
 
 SECONDS, FPS, SEEN = 60.0, 4.0, 40  # frames before the questions
 

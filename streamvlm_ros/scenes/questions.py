@@ -9,12 +9,12 @@ things that are half in the picture, events within the last moments, or places b
 
 from __future__ import annotations
 
-from training.history import age, AGES, Chronicle, SEEN_S, STEADY_S
-from training.moment import Moment, Question, REFUSAL
-from training.phrases import OUTSIDE
-from training.scenes import Scene
-from training.things import COLOURS, LIGHT_COLOURS, SHAPES
-from training.window import WHOLE, Window
+from streamvlm_ros.scenes.history import age, AGES, Chronicle, SEEN_S, STEADY_S
+from streamvlm_ros.scenes.moment import Moment, Question, REFUSAL
+from streamvlm_ros.scenes.phrases import OUTSIDE
+from streamvlm_ros.scenes.scene import Scene
+from streamvlm_ros.scenes.things import COLOURS, LIGHT_COLOURS, SHAPES
+from streamvlm_ros.scenes.window import WHOLE, Window
 
 __all__ = ['choice_prompt', 'FAMILIES', 'Question', 'questions_for', 'REFUSAL']
 

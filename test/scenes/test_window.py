@@ -10,11 +10,11 @@ import re
 
 import pytest
 
-from training.questions import Question, questions_for, REFUSAL
+from streamvlm_ros.scenes.questions import Question, questions_for, REFUSAL
+from streamvlm_ros.scenes.scene import make_scene, Scene
+from streamvlm_ros.scenes.things import COLOURS, Light, SHAPES, Thing
+from streamvlm_ros.scenes.window import WHOLE, Window
 from training.reel import Reel
-from training.scenes import make_scene, Scene
-from training.things import COLOURS, Light, SHAPES, Thing
-from training.window import WHOLE, Window
 
 # Three scenes of 12 s at 2 frames per second.
 LENGTHS = (24, 24, 24)

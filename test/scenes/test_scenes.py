@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.questions import choice_prompt, FAMILIES, questions_for, REFUSAL
-from training.render import RGB
-from training.scenes import make_scene
+from streamvlm_ros.scenes.questions import choice_prompt, FAMILIES, questions_for, REFUSAL
+from streamvlm_ros.scenes.render import RGB
+from streamvlm_ros.scenes.scene import make_scene
 
 
 def test_a_seed_gives_the_same_scene_twice() -> None:

@@ -8,11 +8,11 @@ import dataclasses
 
 import numpy as np
 
-from training.history import Chronicle, History, SEEN_S
-from training.phrases import PHRASES
-from training.scenes import Scene
-from training.things import COLOURS, SHAPES, Thing
-from training.window import Window
+from streamvlm_ros.scenes.history import Chronicle, History, SEEN_S
+from streamvlm_ros.scenes.phrases import PHRASES
+from streamvlm_ros.scenes.scene import Scene
+from streamvlm_ros.scenes.things import COLOURS, SHAPES, Thing
+from streamvlm_ros.scenes.window import Window
 
 REFUSAL = "I can't tell from what I have seen."
 

@@ -10,8 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from training.render import FrameState, Look, make_background, make_grain, render_frame, Sprite
-from training.things import COLOURS, Light, LIGHT_COLOURS, Seconds, SHAPES, Thing
+from streamvlm_ros.scenes.render import (
+    FrameState,
+    Look,
+    make_background,
+    make_grain,
+    render_frame,
+    Sprite,
+)
+from streamvlm_ros.scenes.things import COLOURS, Light, LIGHT_COLOURS, Seconds, SHAPES, Thing
 
 # Scenes from this seed on are held out for evaluation.
 HELD_OUT_SEED = 1_000_000_000

@@ -9,8 +9,8 @@ import math
 
 import numpy as np
 
-from training.scenes import Scene
-from training.things import Thing
+from streamvlm_ros.scenes.scene import Scene
+from streamvlm_ros.scenes.things import Thing
 
 # A thing or a light colour counts as seen after this long; at 2 fps that is two frames.
 SEEN_S = 1.0

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from training.things import Thing
+from streamvlm_ros.scenes.things import Thing
 
 
 @dataclasses.dataclass(frozen=True)
