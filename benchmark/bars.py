@@ -18,14 +18,14 @@ import subprocess
 import sys
 import time
 
-from benchmark import setup
+from benchmark.common import harness
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PROOFS: dict[str, Sequence[str]] = {
     'soak': ('test/soak.py', '--minutes', '10', '--seed', '1',
              '--output', 'benchmark/results/soak.json'),
-    'saved_mutations': ('-m', 'benchmark.saved_mutations', '--number', '5000'),
-    'asking_leaves': ('-m', 'benchmark.asking_leaves'),
+    'saved_mutations': ('-m', 'benchmark.exactness.saved_mutations', '--number', '5000'),
+    'asking_leaves': ('-m', 'benchmark.exactness.asking_leaves'),
 }
 
 
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         rows.append({'proof': name, 'command': ' '.join(PROOFS[name]),
                      'holds': 'yes' if code == 0 else f'no (exit code {code})',
                      'minutes': round((time.monotonic() - began) / 60, 1)})
-    setup.write('bars', {'rows': rows}, rows)
+    harness.write('bars', {'rows': rows}, rows)
     return 0 if all(row['holds'] == 'yes' for row in rows) else 1
 
 

@@ -50,7 +50,7 @@ VARIATIONS: dict[str, dict[str, Any]] = {
     'third scene': {'frames': 72, 'cuts': (24, 48), 'memory': Memory(seconds=12.0)},
     'third scene, positions counted anew': {
         'frames': 72, 'cuts': (24, 48), 'memory': Memory(seconds=12.0, largest=48)},
-    # Three minutes' worth of benchmark.day.
+    # Three minutes' worth of benchmark.memory.day.
     'third scene of 30 s at 4 fps': {'frames': 360, 'rate': 4.0, 'cuts': (120, 240),
                                      'memory': Memory(seconds=30.0)},
 }

@@ -21,7 +21,7 @@ cp "$work/model.safetensors" "$work/curve.csv" "$out"
 echo "trained: $((SECONDS - began)) s"
 
 # The engine on the processor, the packed clips on the GPU, at once.
-"$python" -m benchmark.day_check --model "$work" --out "$out/day_check.json" \
+"$python" -m benchmark.memory.day_check --model "$work" --out "$out/day_check.json" \
     --processes "${PIECES:-11}" --scenes "${SCENES:-80}" 2>&1 | tail -n 3 &
 "$python" -m training.evaluate --model "$work" --out "$out" --clips "${HELD_OUT:-200}" \
     --workers "${READERS:-5}" --variations append 'third scene' \

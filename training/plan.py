@@ -42,7 +42,7 @@ class Plan:
     seed: int = 1
     # Share of the steps whose clips are several scenes in a memory that does not hold them.
     reels: float = 0.0
-    # Share of the steps whose clips are pieces of benchmark.day.
+    # Share of the steps whose clips are pieces of benchmark.memory.day.
     days: float = 0.0
     # Families that are asked about more.
     more: tuple[str, ...] = ()
@@ -112,14 +112,14 @@ def reel_frames(rng: np.random.Generator, longest: int) -> tuple[int, float]:
 
 
 def day_frames(rng: np.random.Generator, longest: int) -> tuple[int, float]:
-    """Return frames and rate of a piece of benchmark.day, of up to three of its scenes."""
+    """Return frames and rate of a piece of benchmark.memory.day, of up to three of its scenes."""
     least = max(LEAST_FRAMES, longest * 2 // 3)
     return 2 * int(rng.integers(least // 2, longest // 2 + 1)), float(
         rng.choice([4.0, 4.0, 4.0, 4.0, 3.0, 5.0]))
 
 
 def as_day(rng: np.random.Generator, spec: ClipSpec) -> ClipSpec:
-    """Return a clip like a piece of benchmark.day: scenes as long as the memory, no pauses."""
+    """Return a clip like a piece of benchmark.memory.day: scenes as long as its memory."""
     longest = max(8, spec.frames // 3 // 2 * 2)
     length = longest if rng.random() < 0.6 else 2 * int(rng.integers(
         max(4, longest // 3), longest // 2 + 1))
@@ -147,7 +147,7 @@ def as_reel(rng: np.random.Generator, spec: ClipSpec) -> ClipSpec:
                 cuts.add(cut)
     ends = [0, *sorted(cuts), spec.frames]
     whole, last = spec.frames / spec.rate, (ends[-1] - ends[-2]) / spec.rate
-    # As long as the last scene, as benchmark.day has it, or any length.
+    # As long as the last scene, as benchmark.memory.day has it, or any length.
     seconds = last if cuts and rng.random() < 0.5 else float(rng.uniform(0.15, 0.9)) * whole
     seconds = max(seconds, 2.5 * spec.chunk_frames / spec.rate)
     columns, rows = spec.grid

@@ -204,7 +204,7 @@ def main() -> None:
     parser.add_argument('--reels', type=float, default=0.0,
                         help='share of steps with scenes that are cut and fall out of memory')
     parser.add_argument('--days', type=float, default=0.0,
-                        help='share of steps with pieces of benchmark.day')
+                        help='share of steps with pieces of benchmark.memory.day')
     parser.add_argument('--more', nargs='*', default=[], choices=FAMILIES,
                         help='families that are asked about more')
     parser.add_argument('--rate', type=float, default=1.5e-3, help='learning rate')

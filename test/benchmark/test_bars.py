@@ -10,7 +10,8 @@ import sys
 
 import pytest
 
-from benchmark import bars, setup
+from benchmark import bars
+from benchmark.common import harness
 
 
 @pytest.mark.parametrize('command', bars.PROOFS.values(), ids=bars.PROOFS)
@@ -27,8 +28,8 @@ def test_each_is_run_and_told(monkeypatch, tmp_path, code, holds):
     """One that fails does not keep the others from being run."""
     monkeypatch.setattr(bars, 'PROOFS', {
         'first': ('-c', f'raise SystemExit({code})'), 'second': ('-c', '')})
-    write = setup.write
-    monkeypatch.setattr(setup, 'write', lambda *given: write(*given, out=tmp_path))
+    write = harness.write
+    monkeypatch.setattr(harness, 'write', lambda *given: write(*given, out=tmp_path))
     assert bars.main([]) == (1 if code else 0)
     rows = json.loads((tmp_path / 'bars.json').read_text())['rows']
     assert [row['holds'] for row in rows] == [holds, 'yes']

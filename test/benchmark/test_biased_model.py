@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark import biased_model
-from benchmark.dimensions import build, build_model, TEXT, TOY_VISION
-from benchmark.kv8_random import keys_seen
+from benchmark.common.dimensions import build, build_model, TEXT, TOY_VISION
+from benchmark.quantization import biased_model
+from benchmark.quantization.kv8_random import keys_seen
 from streamvlm_ros.engine import StreamQwenModel, StreamSettings, VideoStreamingInference
 from streamvlm_ros.engine.kvcache.contexts import BranchContext
 from streamvlm_ros.engine.questions.branch import Branch

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from benchmark.day import Day, Stream
-from benchmark.day_scenes import FAMILIES, fits, pick, SCENE_S, Scenes
-from benchmark.setup import load_model, make_engine, parser
+from benchmark.common.harness import load_model, make_engine, parser
+from benchmark.memory.day import Day, Stream
+from benchmark.memory.day_scenes import FAMILIES, fits, pick, SCENE_S, Scenes
 from streamvlm_ros.scenes.questions import Question, questions_for
 from streamvlm_ros.scenes.scene import make_scene, Scene
 from streamvlm_ros.scenes.things import Thing
@@ -69,7 +69,7 @@ def test_what_is_kept_of_the_scene_before_is_its_last_moment(
     def noting(scene: Scene, number: int, others: list[Thing] | None = None) -> None:
         scenes.append((scene, others or []))
 
-    monkeypatch.setattr('benchmark.day_scenes.pick', noting)
+    monkeypatch.setattr('benchmark.memory.day_scenes.pick', noting)
     for number in range(4):
         day.show(number, engine.append_frame)
     shown = [others for _, others in scenes if others]
@@ -80,8 +80,8 @@ def test_what_is_kept_of_the_scene_before_is_its_last_moment(
 
 
 def test_hours_beside_a_young_stream(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr('benchmark.day.SCENES', 4)
-    monkeypatch.setattr('benchmark.day.BESIDE', 1)
+    monkeypatch.setattr('benchmark.memory.day.SCENES', 4)
+    monkeypatch.setattr('benchmark.memory.day.BESIDE', 1)
     model = load_model(parser('').parse_args([]))
     old, young = (make_engine(model, capacity=4096, sample_rate=0.0, memory_seconds=SCENE_S)
                   for _ in range(2))

@@ -5,9 +5,9 @@
 import pytest
 import torch
 
-from benchmark.dimensions import build
-from benchmark.floors import floors
-from benchmark.jetson import in_few_bits, measured, page
+from benchmark.common.dimensions import build
+from benchmark.common.floors import floors
+from benchmark.speed.jetson import in_few_bits, measured, page
 
 
 @pytest.mark.parametrize(('name', 'kv_bytes'), [('3B', 36_864), ('7B', 57_344)])

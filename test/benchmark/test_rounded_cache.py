@@ -7,8 +7,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmark.rounded_cache import Largest, rounded, Rounding, scale, stored
-from benchmark.setup import frames, load_model, make_engine, parser
+from benchmark.common.harness import frames, load_model, make_engine, parser
+from benchmark.quantization.rounded_cache import Largest, rounded, Rounding, scale, stored
 from streamvlm_ros.engine.kvcache.cache import StreamCache
 from streamvlm_ros.engine.kvcache.tail import Tail
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from benchmark import sustained
+from benchmark.speed import sustained
 
 
 class Bench:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from benchmark.random_trees import random_tree
+from benchmark.exactness.random_trees import random_tree
 from streamvlm_ros.engine.ops.attention import attend, reference_partial, Tree
 
 

@@ -10,7 +10,7 @@ from support.kernels.interpreted import dequantize, operations, pointwise, segme
 from support.kernels.interpreted import rows as matmul
 import torch
 
-from benchmark.random_trees import random_tree
+from benchmark.exactness.random_trees import random_tree
 from streamvlm_ros.engine.kvcache.buffer import KVBuffer
 from streamvlm_ros.engine.kvcache.metadata import BatchMetadata, LINE, SequenceMetadata
 from streamvlm_ros.engine.models.qwen2_5_vl.windows import attend_windows

@@ -8,7 +8,7 @@ import pathlib
 
 from support.saving.saved_mutations import CHANGES, CONTENT, Mutations
 
-# The whole 5,000: python -m benchmark.saved_mutations --number 5000
+# The whole 5,000: python -m benchmark.exactness.saved_mutations --number 5000
 NUMBER = 40 * len(CHANGES)
 
 

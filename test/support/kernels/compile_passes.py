@@ -27,7 +27,7 @@ from unittest import mock
 from support.kernels.absent_card import AbsentCard, CARDS, name_of
 import torch
 
-from benchmark.dimensions import build_model, TEXT, VISION
+from benchmark.common.dimensions import build_model, TEXT, VISION
 from streamvlm_ros.engine.ops import quantization
 
 # Triton compiles apart for an integer that is 1, and for one that 16 divides: layers 0, 1 and 2.

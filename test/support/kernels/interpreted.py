@@ -3,7 +3,7 @@
 """The kernels in Triton's interpreter, so that any machine can hold them to their references.
 
 Import this before anything else imports them.  Where there is a GPU they are compiled instead;
-benchmark/exactness_gpu.py is for that.
+benchmark/exactness/gpu.py is for that.
 """
 
 from __future__ import annotations

@@ -186,7 +186,8 @@ def _single(
 
 
 # (columns, depth, warps, stages) of a program, by bits and rows, found by
-# benchmark/tune_matmul.py; in 4 bits the depth is in bytes, and of several rows that of a group.
+# benchmark/quantization/tune_matmul.py; in 4 bits the depth is in bytes, and of several rows that
+# of a group.
 TILES = {
     16: {1: (4, 1024, 4, 1), 16: (32, 128, 4, 6), 32: (32, 128, 4, 6), 64: (32, 128, 4, 6)},
     8: {1: (4, 1024, 4, 1), 16: (32, 256, 4, 4), 32: (32, 128, 4, 4), 64: (32, 256, 4, 4)},
