@@ -138,9 +138,9 @@ def page(speed: dict[str, Any] | None, few: list[dict[str, Any]]) -> str:
 
 INTRODUCTION = """# What a Jetson can reach
 
-Computed, not measured: nobody here has run the engine on a Jetson. `python -m
-benchmark.speed.jetson` writes this page from the modules' published bandwidth, arithmetic and
-memory.
+Computed, not measured: nobody here has run the engine on a Jetson.
+`python -m benchmark.speed.jetson` writes this page from the modules' published bandwidth,
+arithmetic and memory.
 
 The case: 448 × 448 pixels (256 tokens for two frames), chunks of 4 frames, a window of 16,384
 cached tokens, one question at a time.
