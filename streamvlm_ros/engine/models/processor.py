@@ -36,7 +36,14 @@ CONTROL_TOKENS = {
     '<|vision_end|>',
     '<|video_pad|>',
 }
-PIXEL_FILES = ('video_preprocessor_config.json', 'preprocessor_config.json')
+# Where a model's pixel bounds stand; transformers 5 saves them in sections of the last one.
+PIXEL_FILES = (
+    'video_preprocessor_config.json',
+    'preprocessor_config.json',
+    'processor_config.json',
+)
+PIXEL_SECTIONS = ('video_processor', 'image_processor')
+PIXEL_BOUNDS = {'min_pixels', 'max_pixels', 'size'}
 # Largest numbers of a preprocessor.  A frame is enlarged to min_pixels, so that is memory.
 LARGEST = {
     'patch_size': 256,
@@ -70,10 +77,7 @@ def load_processor(path: str | os.PathLike[str]) -> StreamProcessor:
     check_sizes(path)
     config = check_config(path)
     tokenizer = _tokenizer(path, config)
-    name, settings = next(
-        ((name, found) for name in PIXEL_FILES if (found := read_json(path, name))),
-        (PIXEL_FILES[-1], {}),
-    )
+    name, settings = _pixel_settings(path)
     pixels = _pixels(settings, f'{expand(path)}/{name}')
     _check_patches(path, pixels, config)
     template, where = _chat_template(path, tokenizer)
@@ -132,8 +136,30 @@ def _tokenizer(path: str | os.PathLike[str], config: dict[str, Any]) -> Any:
     return tokenizer
 
 
+def _pixel_settings(path: str | os.PathLike[str]) -> tuple[str, dict[str, Any]]:
+    """Return the first file or section that has pixel bounds, by its name, and what is in it.
+
+    Raises:
+        ValueError: there is none. The sizes that a model was trained on cannot be guessed.
+
+    """
+    for name in PIXEL_FILES:
+        content = read_json(path, name)
+        for section in PIXEL_SECTIONS:
+            part = content.get(section)
+            if isinstance(part, dict) and PIXEL_BOUNDS & part.keys():
+                return f'{name} ({section})', part
+        if PIXEL_BOUNDS & content.keys():
+            return name, content
+    raise ValueError(
+        f'{path} has no pixel bounds (min_pixels and max_pixels, or size): they stand in '
+        f'{", ".join(PIXEL_FILES[:-1])} or {PIXEL_FILES[-1]}. Copy that file from the model that '
+        'this one was made of.'
+    )
+
+
 def _pixels(settings: dict[str, Any], name: str) -> ImageProcessorConfig:
-    """Read both spellings of the pixel bounds: min_pixels, or size.shortest_edge.
+    """Read all spellings of the pixel bounds: min_pixels, size.min_pixels, size.shortest_edge.
 
     Raises:
         ValueError: a value is of another kind, or out of its bounds.
@@ -141,9 +167,13 @@ def _pixels(settings: dict[str, Any], name: str) -> ImageProcessorConfig:
     """
     default = ImageProcessorConfig()
     size = settings.get('size') or {}
+    if not hasattr(size, 'get'):
+        raise ValueError(f'{name}: size is {size!r:.80}; it must be an object.')
 
     def number(key: str, other: str = '') -> int:
         found = settings.get(key)
+        if found is None and other:
+            found = size.get(key)
         if found is None and other:
             found = size.get(other)
         if found is None:

@@ -114,9 +114,18 @@ def check_config(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise FileNotFoundError(f'{path} is not a model folder: it has no config.json.')
     file = _file(path)
     kind = values.get('model_type')
+    if kind is None:
+        raise ValueError(
+            f'{file} names no model_type; is it the config.json of a {MODEL_TYPE} model?'
+        )
     if kind != MODEL_TYPE:
         raise ValueError(
             f'{path} holds a {kind!s:.80} model; this package runs {MODEL_TYPE} only ({file}).'
+        )
+    if values.get('vision_config') is None:
+        raise ValueError(
+            f'{file} has no vision_config, so it is that of a model without vision, or the file '
+            'is damaged. Take the config.json that the model was published with.'
         )
     if 'quantization_config' in values:
         method = values['quantization_config']

@@ -13,6 +13,7 @@ from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
 MAX_BYTES = 1 << 26  # of one of these files; Qwen's tokenizer.json has 11 MB
+LFS = b'version https://git-lfs'
 READ_WHOLE = ('*.json', '*.jinja', '*.txt', 'additional_chat_templates/*')
 
 
@@ -73,6 +74,7 @@ def read_json(path: str | os.PathLike[str], name: str) -> dict[str, Any]:
     except RecursionError as error:
         raise ValueError(f'{file} is nested too deeply to be read.') from error
     except json.JSONDecodeError as error:
+        _refuse_stand_in(file)
         raise ValueError(f'{file} is not JSON: {error}.') from error
     if not isinstance(content, dict):
         raise ValueError(f'{file} holds a {type(content).__name__}, not a JSON object.')
@@ -95,6 +97,23 @@ def read_text(file: pathlib.Path) -> str:
         return data.decode('utf-8')
     except UnicodeDecodeError as error:
         raise ValueError(f'{file} is not UTF-8 text: {error}.') from error
+
+
+def _refuse_stand_in(file: pathlib.Path) -> None:
+    """Say what stands in the place of a file, where that is known.
+
+    Raises:
+        ValueError: it is empty, a pointer of Git LFS, or a web page.
+
+    """
+    with open(file, 'rb') as opened:
+        start = opened.read(64).lstrip().lower()
+    if not start:
+        raise ValueError(f'{file} is empty; fetch it again.')
+    if start.startswith(LFS):
+        raise ValueError(f'{file} is the pointer of a file in Git LFS; run git lfs pull.')
+    if start.startswith((b'<!doctype', b'<html')):
+        raise ValueError(f'{file} is a web page and not the file itself; fetch it again.')
 
 
 def _too_large(file: pathlib.Path) -> str:

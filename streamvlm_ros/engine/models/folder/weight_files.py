@@ -17,12 +17,11 @@ from typing import Any
 from safetensors import safe_open, SafetensorError
 import torch
 
-from streamvlm_ros.engine.models.folder.files import expand, read_json
+from streamvlm_ros.engine.models.folder.files import expand, LFS, read_json
 
 SINGLE = 'model.safetensors'
 INDEX = 'model.safetensors.index.json'
 PICKLES = ('pytorch_model.bin', 'pytorch_model.bin.index.json')
-LFS = b'version https://git-lfs'
 _LAYER = re.compile(r'(?:^|\.)(layers|blocks)\.(\d+)\.mlp\.gate_proj\.weight$')
 
 
