@@ -22,6 +22,7 @@ PACKAGE = 'streamvlm_ros'
 MODULES = {
     'cli.bags': 'bags.bags',
     'cli.client': 'client.client',
+    'cli.errors': 'errors',
     'cli.goals': 'client.goals',
     'cli.graph': 'environment',
     'cli.player': 'bags.player',
@@ -136,6 +137,7 @@ MODULES = {
     'nodes.picture_size': 'nodes.images.picture_size',
     'nodes.save_paths': 'nodes.parameters.save_paths',
     'nodes.save_services': 'nodes.interfaces.save_services',
+    'nodes.stamps': 'stamps',
     'nodes.stream_interfaces': 'nodes.interfaces.stream_interfaces',
     'nodes.stream_services': 'nodes.interfaces.stream_services',
     'nodes.submit': 'nodes.interfaces.submit',

@@ -13,8 +13,8 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 
 from benchmark.common.timing import percentiles
 from streamvlm_ros.msg import StreamStatus
-from streamvlm_ros.nodes.stamps import to_nanoseconds
 from streamvlm_ros.srv import Ask
+from streamvlm_ros.stamps import to_nanoseconds
 
 
 @dataclasses.dataclass

@@ -16,13 +16,13 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import get_typestore, Stores
 
 from streamvlm_ros.bags.parts import decompressed, open_parts, Part, PartError, Parts
-from streamvlm_ros.client.errors import CommandError
+from streamvlm_ros.errors import CommandError
+from streamvlm_ros.stamps import NANOSECONDS
 
 IMAGE = 'sensor_msgs/msg/Image'
 COMPRESSED = 'sensor_msgs/msg/CompressedImage'
 _SUFFIX = '/compressed'  # what image_transport appends to the raw topic's name
 _DEPTH = '/compressedDepth'  # of the same type, but no pictures
-NANOSECONDS = 1_000_000_000
 MOST_LISTED = 8  # topics of a sentence
 # Image messages are the same in all distributions; what a bag says of other types may be anything.
 _ROS2, _ROS1 = get_typestore(Stores.ROS2_HUMBLE), get_typestore(Stores.ROS1_NOETIC)

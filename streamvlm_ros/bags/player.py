@@ -25,8 +25,8 @@ from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CompressedImage, Image
 
 from streamvlm_ros.bags.bags import is_compressed, open_images
-from streamvlm_ros.client.errors import CommandError
-from streamvlm_ros.nodes.stamps import to_nanoseconds
+from streamvlm_ros.errors import CommandError
+from streamvlm_ros.stamps import to_nanoseconds
 
 SUBSCRIBER_TIME = 60.0  # seconds to wait for the node, which loads its model first
 # The subscriber learns of the publisher a moment after the publisher of the subscriber, and nobody

@@ -5,12 +5,10 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from typing import Any
 
-from streamvlm_ros.cli.node_arguments import add_node_arguments
-from streamvlm_ros.client.errors import CommandError
+from streamvlm_ros.cli.calls import add_question_arguments, load_client_module, print_answer
+from streamvlm_ros.errors import CommandError
 
 CANCEL_TIME = 5.0  # seconds that a goal may take to end
 
@@ -18,27 +16,13 @@ CANCEL_TIME = 5.0  # seconds that a goal may take to end
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument('question')
-    add_common_arguments(parser)
+    add_question_arguments(parser)
     parser.add_argument('--max-new-tokens', type=int, default=0, help='0: the node decides')
     parser.add_argument(
         '--stream',
         action='store_true',
         help='print the answer while it is written; Ctrl-C ends it',
     )
-
-
-def add_common_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that `ask` and `choose` share."""
-    parser.add_argument(
-        '--after',
-        metavar='SEC',
-        default='0',
-        help='wait for a frame with this header stamp or newer',
-    )
-    parser.add_argument(
-        '--timeout', metavar='SEC', type=float, default=0.0, help='0: the node decides'
-    )
-    add_node_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -56,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
             response = _stream(node, arguments.question, asked, quiet=arguments.json)
         else:
             response = node.ask(arguments.question, **asked)
-    return print_response(
+    return print_answer(
         response,
         client.answer_fields,
         arguments.json,
@@ -87,44 +71,3 @@ def _stream(node: Any, question: str, asked: dict[str, Any], *, quiet: bool) -> 
         if written:
             print()
     return result
-
-
-def load_client_module() -> Any:
-    """Import the ROS client.
-
-    Raises:
-        CommandError: there is no ROS, or the package's interfaces are not built.
-
-    """
-    try:
-        from streamvlm_ros.client import client
-    except ImportError as error:
-        raise CommandError(
-            f'ROS 2 is missing here ({error}); source its setup file and that of the '
-            'workspace, or '
-            'call scripts/with_ros streamvlm in the repository.'
-        ) from error
-    return client
-
-
-def print_response(response: Any, fields: Any, as_json: bool, written: str = '') -> int:
-    """Print the answer on stdout, unless it is written there, and on what it rests on stderr.
-
-    Raises:
-        CommandError: there is no answer; with the reason.
-
-    """
-    if not response.success:
-        raise CommandError(response.error_msg)
-    values = fields(response.answer)
-    if as_json:
-        print(json.dumps(values))
-        return 0
-    if not written:
-        print(values['answer'])
-    print(
-        f'({values["frames"]} frames seen, first token after {values["ttft_ms"]:.0f} ms, '
-        f'complete after {values["total_ms"]:.0f} ms)',
-        file=sys.stderr,
-    )
-    return 0

@@ -6,14 +6,14 @@ from __future__ import annotations
 
 import argparse
 
-from streamvlm_ros.cli.ask import add_common_arguments, load_client_module, print_response
+from streamvlm_ros.cli.calls import add_question_arguments, load_client_module, print_answer
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument('question')
     parser.add_argument('choices', nargs='+', metavar='CHOICE', help='2 to 26 answers')
-    add_common_arguments(parser)
+    add_question_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -26,4 +26,4 @@ def run(arguments: argparse.Namespace) -> int:
             timeout=arguments.timeout,
             after=client.parse_stamp(arguments.after),
         )
-    return print_response(response, client.answer_fields, arguments.json)
+    return print_answer(response, client.answer_fields, arguments.json)

@@ -15,8 +15,9 @@ from types import FrameType
 from typing import Any, TYPE_CHECKING
 
 from streamvlm_ros import environment
-from streamvlm_ros.client.errors import CommandError
-from streamvlm_ros.nodes.stamps import to_nanoseconds
+from streamvlm_ros.cli.calls import load_client_module
+from streamvlm_ros.errors import CommandError
+from streamvlm_ros.stamps import to_nanoseconds
 
 if TYPE_CHECKING:
     from streamvlm_ros.cli.demo_plan import Asked, Plan
@@ -54,6 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the demo; exit code 0 says that it ran through, not that the answers are right."""
     # A TERM must end the children as a Ctrl-C does.
     signal.signal(signal.SIGTERM, _interrupt)
+    load_client_module()  # a sentence where there is no ROS, before anything is started
     folder = arguments.folder.resolve()
     os.environ.update(environment.private_graph())
     environment.use_camera_profile(os.environ)

@@ -6,8 +6,7 @@ from __future__ import annotations
 
 import argparse
 
-from streamvlm_ros.cli.ask import load_client_module
-from streamvlm_ros.cli.node_arguments import add_node_arguments
+from streamvlm_ros.cli.calls import add_node_arguments, load_client_module
 from streamvlm_ros.cli.save import PATH_HELP, print_saved
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import sys
 
 from streamvlm_ros.cli import ask, choose, demo, load, replay, run, save, watch
-from streamvlm_ros.client.errors import CommandError
+from streamvlm_ros.errors import CommandError
 
 VERBS = {
     'run': run,

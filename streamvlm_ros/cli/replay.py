@@ -12,8 +12,8 @@ import pathlib
 import sys
 from typing import Any, TYPE_CHECKING
 
-from streamvlm_ros.client.errors import CommandError
-from streamvlm_ros.nodes.stamps import to_nanoseconds
+from streamvlm_ros.errors import CommandError
+from streamvlm_ros.stamps import to_nanoseconds
 
 if TYPE_CHECKING:
     from streamvlm_ros.bags.bags import ImageBag

@@ -7,8 +7,8 @@ from __future__ import annotations
 import argparse
 import os
 
-from streamvlm_ros.client.errors import CommandError
 from streamvlm_ros.environment import use_camera_profile
+from streamvlm_ros.errors import CommandError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

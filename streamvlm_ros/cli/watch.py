@@ -8,9 +8,8 @@ import argparse
 import json
 from typing import Any
 
-from streamvlm_ros.cli.ask import load_client_module
-from streamvlm_ros.cli.node_arguments import add_node_arguments
-from streamvlm_ros.client.errors import CommandError
+from streamvlm_ros.cli.calls import add_node_arguments, load_client_module
+from streamvlm_ros.errors import CommandError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -18,7 +18,7 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.signals import SignalHandlerOptions
 
-from streamvlm_ros.client.errors import CommandError
+from streamvlm_ros.errors import CommandError
 from streamvlm_ros.msg import Answer, StreamStatus, WatchEvent
 from streamvlm_ros.srv import AddWatch, Ask, AskChoice, LoadStream, RemoveWatch, SaveStream
 

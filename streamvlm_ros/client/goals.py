@@ -13,7 +13,7 @@ from rclpy.qos import QoSProfile
 
 from streamvlm_ros.action import AnswerQuestion
 from streamvlm_ros.client.client import Client, DISCOVERY_TIME, OPEN_CALLS, REPLY_MARGIN
-from streamvlm_ros.client.errors import CommandError
+from streamvlm_ros.errors import CommandError
 
 
 class Goals:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 
 from streamvlm_ros.client.client import Client
-from streamvlm_ros.client.errors import CommandError
+from streamvlm_ros.errors import CommandError
 from streamvlm_ros.msg import StreamStatus
 
 LOAD_TIME = 900.0  # seconds; a large model from a slow disk

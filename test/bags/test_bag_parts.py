@@ -22,7 +22,7 @@ import yaml
 from streamvlm_ros.bags import parts
 from streamvlm_ros.bags.bags import image_topic, ImageBag, open_images
 from streamvlm_ros.cli import main
-from streamvlm_ros.client.errors import CommandError
+from streamvlm_ros.errors import CommandError
 from streamvlm_ros.nodes.images.images import decode_image
 
 if sys.version_info >= (3, 14):

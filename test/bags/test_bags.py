@@ -15,7 +15,7 @@ from support.nodes.bag_files import compressed_image, raw_image, write_messages
 
 from streamvlm_ros.bags.bags import image_topic, ImageTopic, is_compressed, read_images, write_bag
 from streamvlm_ros.cli import main
-from streamvlm_ros.client.errors import CommandError
+from streamvlm_ros.errors import CommandError
 from streamvlm_ros.nodes.images.compressed import decode_compressed
 from streamvlm_ros.nodes.images.images import decode_image
 

@@ -16,10 +16,10 @@ pytest.importorskip('rosbags', reason='rosbags is not installed: run make test')
 
 from streamvlm_ros.bags import bags
 from streamvlm_ros.cli import main, replay
-from streamvlm_ros.client.errors import CommandError
+from streamvlm_ros.errors import CommandError
 from streamvlm_ros.nodes.loading import load_engine
 from streamvlm_ros.nodes.parameters.parameters import check_values
-from streamvlm_ros.nodes.stamps import to_nanoseconds
+from streamvlm_ros.stamps import to_nanoseconds
 
 FRAMES, RATE = 45, 10.0
 START_NS = 1_700_000_000_000_000_000

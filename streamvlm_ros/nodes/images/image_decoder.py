@@ -16,8 +16,8 @@ from typing import Any
 from streamvlm_ros.engine import StreamWorker
 from streamvlm_ros.nodes.faults import Faults
 from streamvlm_ros.nodes.images.images import Frame, ImageError
-from streamvlm_ros.nodes.stamps import to_nanoseconds
 from streamvlm_ros.nodes.texts import sentence
+from streamvlm_ros.stamps import to_nanoseconds
 
 OVERHEAD = 1024  # bytes that a message takes besides its texts and its data
 TOO_FAST = 'Images come faster than they can be decoded; the oldest waiting ones are dropped.'

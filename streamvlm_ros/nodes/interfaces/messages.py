@@ -15,8 +15,8 @@ from streamvlm_ros.msg import Answer as AnswerMsg
 from streamvlm_ros.msg import StreamStatus
 from streamvlm_ros.msg import Watch as WatchMsg
 from streamvlm_ros.msg import WatchEvent as WatchEventMsg
-from streamvlm_ros.nodes.stamps import NANOSECONDS
 from streamvlm_ros.nodes.texts import MOST_FRAME_ID, sentence
+from streamvlm_ros.stamps import NANOSECONDS
 
 # The response of any service of the node: success, error_code, error_msg, and what it carries.
 Response = TypeVar('Response', bound=Any)

@@ -10,7 +10,7 @@ import math
 from typing import Any
 
 from streamvlm_ros.engine import Answer, ErrorCode, StreamError, StreamWorker
-from streamvlm_ros.nodes.stamps import to_nanoseconds
+from streamvlm_ros.stamps import to_nanoseconds
 
 # Hands a request to the worker and awaits its result; `gate.Places.result`.
 Submit = Callable[[Callable[[StreamWorker], 'Future[Any]']], Awaitable[Any]]

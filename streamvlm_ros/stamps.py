@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Header stamps as integers. No ROS here: a bag's stamps have the same fields as rclpy's."""
+"""Header stamps as integers. No ROS is needed: a bag's stamps have the same fields as rclpy's."""
 
 from __future__ import annotations
 
