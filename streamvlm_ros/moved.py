@@ -134,7 +134,7 @@ MODULES = {
     'nodes.messages': 'nodes.interfaces.messages',
     'nodes.parameter': 'nodes.parameters.parameter',
     'nodes.parameter_table': 'nodes.parameters.table',
-    'nodes.picture_size': 'nodes.images.picture_size',
+    'nodes.picture_size': 'nodes.images.jpeg nodes.images.png',
     'nodes.save_paths': 'nodes.parameters.save_paths',
     'nodes.save_services': 'nodes.interfaces.save_services',
     'nodes.stamps': 'stamps',
