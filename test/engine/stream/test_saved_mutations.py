@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import pathlib
 
-from support.saving.saved_mutations import CHANGES, CONTENT, Mutations
+from support.saving.changes import CHANGES, CONTENT
+from support.saving.saved_mutations import Mutations
 
 # The whole 5,000: python -m benchmark.exactness.saved_mutations --number 5000
 NUMBER = 40 * len(CHANGES)
