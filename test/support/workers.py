@@ -7,7 +7,13 @@ from __future__ import annotations
 import pytest
 from support.models.random_models import processor, random_clip, random_model
 
-from streamvlm_ros.engine import open_streams, StreamError, StreamSettings, StreamWorker
+from streamvlm_ros.engine import (
+    open_streams,
+    StreamError,
+    StreamSettings,
+    StreamWorker,
+    VideoStreamingInference,
+)
 from streamvlm_ros.engine.questions.questions import Questions
 
 SECOND = 10**9
@@ -56,3 +62,16 @@ def never_stopping(monkeypatch: pytest.MonkeyPatch) -> None:
         opened.answering._prompt, opened.answering.finish_reason = NO_STOP, ''
 
     monkeypatch.setattr(Questions, 'advance', spy)
+
+
+def engine(**settings) -> VideoStreamingInference:
+    """Return an engine for a worker."""
+    return VideoStreamingInference(random_model('grouped'), processor(),
+                                   settings=StreamSettings(**{'sample_rate': 0.0, **settings}))
+
+
+def balanced(status) -> bool:
+    """Tell whether every frame received is accounted for."""
+    return status.frames_received == (
+        status.frames_sampled_out + status.frames_ingested + status.frames_dropped
+        + status.frames_failed + status.frames_late + status.frames_waiting)
