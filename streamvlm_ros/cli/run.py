@@ -51,7 +51,7 @@ def ros_arguments(arguments: argparse.Namespace) -> list[str]:
         ros += ['-p', f"model:='{arguments.model}'"]
     for parameter in arguments.param:
         if ':=' not in parameter:
-            raise CommandError(f'{parameter!r} is no NAME:=VALUE.')
+            raise CommandError(f'{parameter!r} is not NAME:=VALUE.')
         ros += ['-p', parameter]
     if arguments.image:
         ros += ['-r', f'image:={arguments.image}']

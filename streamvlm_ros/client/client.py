@@ -170,7 +170,7 @@ def parse_stamp(text: str) -> Time:
         nanoseconds = int(Decimal(text) * 1_000_000_000)
         return Time(sec=nanoseconds // 1_000_000_000, nanosec=nanoseconds % 1_000_000_000)
     except (InvalidOperation, ValueError, OverflowError, AssertionError):
-        raise CommandError(f'{text!r} is no time stamp in seconds.') from None
+        raise CommandError(f'{text!r} is not a time stamp in seconds.') from None
 
 
 def answer_fields(answer: Answer) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def test_ask_and_choose(
         assert printed.err.startswith('(4 frames seen')
         assert main.main(['choose', 'Which?', 'left']) == 1
         assert main.main(['ask', 'What?', '--after', 'soon']) == 1
-        assert "'soon' is no time stamp in seconds." in capsys.readouterr().err
+        assert "'soon' is not a time stamp in seconds." in capsys.readouterr().err
         assert node.stop() == 0
 
 
@@ -50,7 +50,7 @@ def test_no_node(domain: int, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_run_refuses_what_is_no_parameter(domain: int, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(['run', '-p', 'capacity']) == 1
-    assert "'capacity' is no NAME:=VALUE." in capsys.readouterr().err
+    assert "'capacity' is not NAME:=VALUE." in capsys.readouterr().err
 
 
 def test_wrong_command_line() -> None:
