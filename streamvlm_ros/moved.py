@@ -72,7 +72,7 @@ MODULES = {
     'engine.layout': 'engine.stream.layout',
     'engine.likelihood': 'engine.ops.likelihood',
     'engine.memory': 'engine.kvcache.eviction',
-    'engine.model': 'engine.models.qwen2_5_vl.model',
+    'engine.model': 'engine.models.qwen2_5_vl.model engine.models.qwen2_5_vl.forward',
     'engine.model_config': 'engine.models.folder.config',
     'engine.model_files': 'engine.models.folder.files',
     'engine.model_thread': 'engine.serving.engine_loop',

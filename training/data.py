@@ -18,6 +18,7 @@ import numpy as np
 
 from streamvlm_ros.engine.models.processor import load_processor
 from streamvlm_ros.engine.models.prompt import Prompt
+from streamvlm_ros.engine.models.qwen2_5_vl.model import QWEN2_5_VL
 from streamvlm_ros.engine.models.qwen2_5_vl.positions import TimePositionRule
 from streamvlm_ros.scenes.questions import choice_prompt, FAMILIES, Question, questions_for
 from training.layout import Branch, Layout, Packed
@@ -78,7 +79,7 @@ class Packer:
     def __init__(self, folder: pathlib.Path) -> None:
         """Load tokenizer and template from `folder`."""
         processor = load_processor(folder)
-        self.prompt = Prompt(processor, '', ())
+        self.prompt = Prompt(processor, QWEN2_5_VL, '', ())
         self.rule = TimePositionRule(self.prompt.pad, TOKENS_PER_SECOND)
         self.encode = lambda text: processor.tokenizer.encode(text, add_special_tokens=False)
 

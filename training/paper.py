@@ -89,7 +89,7 @@ class Trunk:
         slots = slots_to_keep(memory.tokens, StreamSettings.slack) if memory.tokens else ENDLESS
         self._cache = StreamCache(1, 2, slots, torch.float32, [torch.device('cpu')])
         self._memory = EvictionPolicy(self._cache, memory.seconds)
-        self._rotation = MRope(torch.ones(1), [1, 0, 0])
+        self._rotation = MRope(torch.ones(1), torch.tensor([0]))
         self._clock = 0
         self._state, self._place = StreamState(), Place.NOTHING
         self._copies = 0  # tokens of the prefix' copies, which lead

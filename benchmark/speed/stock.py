@@ -28,7 +28,7 @@ class Stock:
         """Fill a cache."""
         self._text, self._visual = model.model.language_model, model.model.visual
         self._head, self._timed, self._cached = model.lm_head, timed, cached
-        self._like = dict(device=model.device, dtype=model.dtype)
+        self._like: dict[str, Any] = dict(device=model.device, dtype=model.dtype)
         config = model.config.text_config
         self._width = config.hidden_size
         heads = config.num_key_value_heads

@@ -131,7 +131,7 @@ class Run:
         model = StreamQwenModel.from_pretrained(folder, dtype=self._dtype, device_map=self._other)
         self._measure('one GPU, recorded', model, load_processor(folder))
 
-    def _load(self, folder: pathlib.Path, device: str) -> StreamQwenModel:
+    def _load(self, folder: pathlib.Path, device: str) -> Any:
         """Load the model as the node does."""
         def log(text: str) -> None:
             self._found['log'].append(text)

@@ -16,6 +16,7 @@ from streamvlm_ros.engine.errors import StreamError
 from streamvlm_ros.engine.serving.inference import VideoStreamingInference
 from streamvlm_ros.engine.models.qwen2_5_vl.model import StreamQwenModel
 from streamvlm_ros.engine.models.processor import load_processor
+from streamvlm_ros.engine.models.registry import load_model
 from streamvlm_ros.engine.outputs import Answer
 from streamvlm_ros.engine.outputs import Choice
 from streamvlm_ros.engine.stream.saving.saved_stream import SavedStream
@@ -36,6 +37,7 @@ __all__ = [
     'ErrorCode',
     'free_device_memory',
     'KVCacheManager',
+    'load_model',
     'load_processor',
     'open_streams',
     'resolve_model',

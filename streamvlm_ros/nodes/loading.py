@@ -13,10 +13,10 @@ import torch
 from streamvlm_ros.engine import (
     BALANCED,
     check_placement,
+    load_model,
     load_processor,
     open_streams,
     resolve_model,
-    StreamQwenModel,
     VideoStreamingInference,
     warm_up,
 )
@@ -58,9 +58,9 @@ def load_engines(
     where = f'over {torch.cuda.device_count()} GPUs' if spread else f'on {device}'
     log(f'Loading {sentence(path, LONGEST)} as {str(dtype).removeprefix("torch.")} {where}.')
     began = time.monotonic()
-    model = StreamQwenModel.from_pretrained(path, dtype=dtype, device_map=spread)
+    model = load_model(path, dtype=dtype, device_map=spread)
     target = None if spread else device
-    parameters = model.num_parameters()
+    parameters = sum(parameter.numel() for parameter in model.parameters())
     if each[0]['quantization'] != 'none':
         model.quantize(BITS[each[0]['quantization']], target)
         log(f'The decoder is in {each[0]["quantization"]} after '

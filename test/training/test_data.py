@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 import torch
 from transformers import AutoTokenizer, Qwen2_5_VLForConditionalGeneration
 
-from streamvlm_ros.engine.models.preprocessing import ImageProcessorConfig, to_patches
+from streamvlm_ros.engine.models.preprocessing import to_patches
+from streamvlm_ros.engine.models.qwen2_5_vl.model import QWEN2_5_VL
 from training.batches import collate
 from training.build import build
 from training.data import ClipSpec, Packer
@@ -36,7 +38,7 @@ def test_any_text_survives_the_tokenizer(folder: pathlib.Path, text: str) -> Non
 
 
 def test_patches_are_cut_as_the_engine_cuts_them() -> None:
-    settings = ImageProcessorConfig(max_pixels=16 * 784)
+    settings = dataclasses.replace(QWEN2_5_VL.pixels, max_pixels=16 * 784)
     frames = np.random.default_rng(0).integers(0, 256, (4, 84, 112, 3), np.uint8)
     expected, _ = to_patches(list(frames), settings, torch.device('cpu'))
     assert torch.equal(patchify(torch.from_numpy(frames), settings), expected)
@@ -66,7 +68,7 @@ def test_a_packed_answer_equals_the_question_asked_alone(packer: Packer,
     batch = collate([clip], spec.grid)
     model = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
     with torch.no_grad():
-        outputs = run_model(model, batch, ImageProcessorConfig())
+        outputs = run_model(model, batch, QWEN2_5_VL.pixels)
         packed, video = outputs.hidden, outputs.video
         keep = (clip.owner == 2) | ((clip.owner == 0) & (
             clip.when <= clip.when[clip.owner == 2][0]))

@@ -37,6 +37,7 @@ def run_layers(
     rotation: Rotation,
     context: Attends,
     operations: Operations,
+    side_outputs: Sequence[torch.Tensor] = (),
 ) -> torch.Tensor:
     """Run all decoder layers on new tokens.
 
@@ -46,6 +47,8 @@ def run_layers(
         rotation: of the new tokens.
         context: takes the new keys and values.
         operations: what the layers are made of.
+        side_outputs: what is added to the hidden states after each of the first layers,
+            [n, hidden_size] each.
 
     Returns:
         [n, hidden_size], before the final norm.
@@ -60,8 +63,15 @@ def run_layers(
             qkv = operations.norm_linear(
                 hidden, layer.norm, layer.epsilon, layer.qkv, layer.qkv_bias
             )
+            if layer.query_norm is not None and layer.key_norm is not None:
+                heads = layer.out.shape[1] // len(layer.query_norm)
+                qkv = operations.norm_heads(
+                    qkv, heads, layer.query_norm, layer.key_norm, layer.epsilon
+                )
             attended = context.attend(index, qkv, rotation)
             hidden = operations.add_linear(hidden, attended, layer.out)
             gated = operations.norm_gated(hidden, layer.mlp_norm, layer.epsilon, layer.gate_up)
             hidden = operations.add_linear(hidden, gated, layer.down)
+            if index < len(side_outputs):
+                hidden = hidden + side_outputs[index].to(device)
     return hidden

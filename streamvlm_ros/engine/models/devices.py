@@ -9,7 +9,7 @@ import gc
 import torch
 
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
-from streamvlm_ros.engine.models.qwen2_5_vl.model import StreamQwenModel
+from streamvlm_ros.engine.models.base import StreamingModel
 from streamvlm_ros.engine.ops.quantization import weight_bytes
 
 # accelerate's word: whole layers are spread over all GPUs, about as many bytes on each.
@@ -57,7 +57,7 @@ def check_device(name: str) -> torch.device:
     return device
 
 
-def move_model(model: StreamQwenModel, device: str | None) -> StreamQwenModel:
+def move_model(model: StreamingModel, device: str | None) -> StreamingModel:
     """Move a model to a device; one spread by accelerate stays where it is.
 
     Raises:

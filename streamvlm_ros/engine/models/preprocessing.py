@@ -20,13 +20,13 @@ from streamvlm_ros.engine.positions import Grid
 class ImageProcessorConfig:
     """A model's preprocessing, as its preprocessor config has it."""
 
-    patch_size: int = 14
-    temporal_patch_size: int = 2
-    merge_size: int = 2
-    min_pixels: int = 56 * 56
-    max_pixels: int = 28 * 28 * 1280
-    mean: tuple[float, ...] = (0.48145466, 0.4578275, 0.40821073)
-    std: tuple[float, ...] = (0.26862954, 0.26130258, 0.27577711)
+    patch_size: int
+    temporal_patch_size: int
+    merge_size: int
+    min_pixels: int
+    max_pixels: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
 
     @property
     def factor(self) -> int:
@@ -37,6 +37,10 @@ class ImageProcessorConfig:
     def most_tokens(self) -> int:
         """Tokens of the largest temporal patch."""
         return self.max_pixels // self.factor**2
+
+    def resized(self, height: int, width: int) -> tuple[int, int]:
+        """Return the height and width that the model sees; a family may have another rule."""
+        return smart_resize(height, width, self)
 
 
 def smart_resize(height: int, width: int, settings: ImageProcessorConfig) -> tuple[int, int]:
@@ -61,7 +65,7 @@ def smart_resize(height: int, width: int, settings: ImageProcessorConfig) -> tup
 
 def grid_of(size: tuple[int, int], frames: int, settings: ImageProcessorConfig) -> Grid:
     """Return the merged token grid of so many frames of this height and width."""
-    height, width = smart_resize(*size, settings)
+    height, width = settings.resized(*size)
     return Grid(
         -(-frames // settings.temporal_patch_size),
         height // settings.factor,
@@ -82,7 +86,7 @@ def upload(
     """
     height, width = image.shape[:2]
     pixels = _copy(image, device).permute(2, 0, 1)[None].float()
-    size = smart_resize(height, width, settings)
+    size = settings.resized(height, width)
     if size != (height, width):
         pixels = functional.interpolate(pixels, size, mode='bicubic', antialias=True)
         # The stock processor resizes bytes to bytes.

@@ -11,8 +11,8 @@ from typing import Any
 
 from transformers import AutoTokenizer
 
-from streamvlm_ros.engine.models.folder.checkpoint import check_checkpoint
-from streamvlm_ros.engine.models.folder.config import check_config, refuse_code
+from streamvlm_ros.engine.models.base import ModelFamily
+from streamvlm_ros.engine.models.folder.config import refuse_code
 from streamvlm_ros.engine.models.folder.files import (
     check_sizes,
     expand,
@@ -21,6 +21,7 @@ from streamvlm_ros.engine.models.folder.files import (
     read_text,
 )
 from streamvlm_ros.engine.models.preprocessing import ImageProcessorConfig
+from streamvlm_ros.engine.models.registry import family_at
 
 TOKENIZER_FILES = (
     'tokenizer_config.json',
@@ -29,13 +30,6 @@ TOKENIZER_FILES = (
     'added_tokens.json',
     'special_tokens_map.json',
 )
-CONTROL_TOKENS = {
-    '<|im_start|>',
-    '<|im_end|>',
-    '<|vision_start|>',
-    '<|vision_end|>',
-    '<|video_pad|>',
-}
 # Where a model's pixel bounds stand; transformers 5 saves them in sections of the last one.
 PIXEL_FILES = (
     'video_preprocessor_config.json',
@@ -73,19 +67,19 @@ def load_processor(path: str | os.PathLike[str]) -> StreamProcessor:
             does not fit the model's.
 
     """
-    check_checkpoint(path)
+    family = family_at(path)
     check_sizes(path)
-    config = check_config(path)
-    tokenizer = _tokenizer(path, config)
+    config = family.read_config(path)
+    tokenizer = _tokenizer(path, config, family)
     name, settings = _pixel_settings(path)
-    pixels = _pixels(settings, f'{expand(path)}/{name}')
+    pixels = _pixels(settings, f'{expand(path)}/{name}', family.pixels)
     _check_patches(path, pixels, config)
     template, where = _chat_template(path, tokenizer)
     return StreamProcessor(tokenizer, template, pixels, where)
 
 
-def as_stream_processor(processor: Any) -> StreamProcessor:
-    """Accept a stock ``AutoProcessor`` in place of ``load_processor``'s result."""
+def as_stream_processor(processor: Any, family: ModelFamily) -> StreamProcessor:
+    """Accept a stock ``AutoProcessor`` of a family in place of ``load_processor``'s result."""
     if isinstance(processor, StreamProcessor):
         return processor
     source = getattr(processor, 'video_processor', None) or processor.image_processor
@@ -103,11 +97,15 @@ def as_stream_processor(processor: Any) -> StreamProcessor:
     return StreamProcessor(
         processor.tokenizer,
         template,
-        _pixels({name: getattr(source, name, None) for name in names}, 'The processor'),
+        _pixels(
+            {name: getattr(source, name, None) for name in names}, 'The processor', family.pixels
+        ),
     )
 
 
-def _tokenizer(path: str | os.PathLike[str], config: dict[str, Any]) -> Any:
+def _tokenizer(
+    path: str | os.PathLike[str], config: dict[str, Any], family: ModelFamily
+) -> Any:
     for name in TOKENIZER_FILES:
         refuse_code(f'{expand(path)}/{name}', read_json(path, name))
     try:
@@ -121,11 +119,11 @@ def _tokenizer(path: str | os.PathLike[str], config: dict[str, Any]) -> Any:
             f'vocab.json, merges.txt) cannot be loaded: {type(error).__name__}: '
             f'{error!s:.300}'
         ) from error
-    missing = sorted(CONTROL_TOKENS - tokenizer.get_vocab().keys())
+    missing = sorted(set(dataclasses.astuple(family.tokens)) - tokenizer.get_vocab().keys())
     if missing:
         raise ValueError(
             f'The tokenizer in {path} does not know {missing[0]}; is tokenizer.json '
-            'there, and that of a Qwen2.5-VL?'
+            f'there, and that of a {family.name}?'
         )
     vocabulary = (config.get('text_config') or config).get('vocab_size')
     if vocabulary is not None and len(tokenizer) > vocabulary:
@@ -158,14 +156,15 @@ def _pixel_settings(path: str | os.PathLike[str]) -> tuple[str, dict[str, Any]]:
     )
 
 
-def _pixels(settings: dict[str, Any], name: str) -> ImageProcessorConfig:
+def _pixels(
+    settings: dict[str, Any], name: str, default: ImageProcessorConfig
+) -> ImageProcessorConfig:
     """Read all spellings of the pixel bounds: min_pixels, size.min_pixels, size.shortest_edge.
 
     Raises:
         ValueError: a value is of another kind, or out of its bounds.
 
     """
-    default = ImageProcessorConfig()
     size = settings.get('size') or {}
     if not hasattr(size, 'get'):
         raise ValueError(f'{name}: size is {size!r:.80}; it must be an object.')
@@ -202,7 +201,8 @@ def _pixels(settings: dict[str, Any], name: str) -> ImageProcessorConfig:
             )
         return tuple(found)
 
-    made = ImageProcessorConfig(
+    made = dataclasses.replace(
+        default,
         patch_size=number('patch_size'),
         temporal_patch_size=number('temporal_patch_size'),
         merge_size=number('merge_size'),

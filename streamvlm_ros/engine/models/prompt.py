@@ -13,6 +13,7 @@ import enum
 from typing import Any
 
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
+from streamvlm_ros.engine.models.base import ModelFamily
 from streamvlm_ros.engine.models.chat_template import render
 from streamvlm_ros.engine.models.processor import StreamProcessor
 
@@ -37,14 +38,17 @@ class Prompt:
     """Token ids of everything around frames, questions and answers.
 
     Attributes:
-        pad: id of ``<|video_pad|>``.
+        pad: id of the token that stands for one token of a temporal patch.
         stop: ids that end an answer.
+        patch_text: text before every temporal patch, which is then a vision segment of its own;
+            None: the patches of a chunk share a segment.
 
     """
 
     def __init__(
         self,
         processor: StreamProcessor,
+        family: ModelFamily,
         system_prompt: str,
         stop: Sequence[int],
         max_question_tokens: int = 2048,
@@ -54,6 +58,7 @@ class Prompt:
 
         Args:
             processor: knows the tokenizer and the template.
+            family: the model's.
             system_prompt: the system turn's text; empty: the template's own.
             stop: ids that end an answer.
             max_question_tokens: most tokens of a question, its choices included.
@@ -61,10 +66,12 @@ class Prompt:
 
         Raises:
             StreamError: INVALID_REQUEST; the system prompt is too long, or has a control token.
-            ValueError: the template cannot be rendered, or is not one of a Qwen2.5-VL.
+            ValueError: the template cannot be rendered, or is not one of the family.
 
         """
         self._tokenizer = tokenizer = processor.tokenizer
+        tokens, self.patch_text = family.tokens, family.patch_text
+        other = f'it is not a {family.name} template.'
         self._control = sorted(tokenizer.get_added_vocab())
         self._max_tokens = max_question_tokens
         self._check_length('system prompt', len(system_prompt), max_system_tokens)
@@ -108,26 +115,25 @@ class Prompt:
         def after(text: str, mark: str) -> str:
             if mark not in text:
                 raise ValueError(
-                    f'The chat template {name} leaves out what is said or seen; it '
-                    'is not a Qwen2.5-VL template.'
+                    f'The chat template {name} leaves out what is said or seen; {other}'
                 )
             return text.split(mark, 1)[1]
 
-        first, _, rest = rendered(turn).partition('<|video_pad|>')
-        start, end = '<|vision_start|>', '<|vision_end|>'
+        first, _, rest = rendered(turn).partition(tokens.video)
+        start, end = tokens.vision_start, tokens.vision_end
         if not first.endswith(start) or not rest.startswith(end):
             raise ValueError(
-                f'The chat template {name} does not put <|vision_start|> and '
-                '<|vision_end|> around one video; it is not a Qwen2.5-VL template.'
+                f'The chat template {name} does not put {start} and {end} around one video; '
+                f'{other}'
             )
         self._vision_start, self._vision_end = self._ids(start), self._ids(end)
         self._after_question = self._ids(after(rest, _QUESTION))
         between = after(rendered(more), _ANSWER).split(_QUESTION)[0]
-        turn_end, separator, user = between.partition('<|im_start|>')
+        turn_end, separator, user = between.partition(tokens.turn_start)
         self.turn_end = self._ids(turn_end)
         if not self.turn_end:
             raise ValueError(
-                f'The chat template {name} does not end a turn; it is not a Qwen2.5-VL template.'
+                f'The chat template {name} does not end a turn; {other}'
             )
         # What leads from each place to one in a user turn, outside of any vision segment.
         self._into_user_turn: dict[Place, list[int]] = {
@@ -136,15 +142,27 @@ class Prompt:
             Place.USER_TURN: [],
             Place.TURN_END: self._ids(separator + user),
         }
-        self.pad = tokenizer.convert_tokens_to_ids('<|video_pad|>')
+        self.pad = tokenizer.convert_tokens_to_ids(tokens.video)
         self.stop = frozenset((*stop, self.turn_end[0]))
 
-    def open_segment(self, place: Place) -> list[int]:
-        """Return what is prefilled before a new vision segment's first video token."""
-        return [*self._into_user_turn[place], *self._vision_start]
+    def open_segment(self, place: Place, time_ns: int = 0) -> list[int]:
+        """Return what is prefilled before a new vision segment's first video token.
+
+        Args:
+            place: what the last token belongs to.
+            time_ns: of the segment's first temporal patch.
+
+        """
+        text = self._ids(self.patch_text.of(time_ns)) if self.patch_text else []
+        return [*self._into_user_turn[place], *text, *self._vision_start]
+
+    def most_opening(self, place: Place) -> int:
+        """Return how many tokens ``open_segment`` gives at most, whatever the time."""
+        text = self.patch_text.most_tokens if self.patch_text else 0
+        return len(self._into_user_turn[place]) + text + len(self._vision_start)
 
     def close_segment(self) -> list[int]:
-        """Return what is prefilled behind a vision segment's last video token."""
+        """Return what is prefilled after a vision segment's last video token."""
         return list(self._vision_end)
 
     def ask(self, place: Place, question: str) -> list[int]:

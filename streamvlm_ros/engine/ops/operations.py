@@ -45,6 +45,19 @@ class Operations(Protocol):
     ) -> torch.Tensor:
         """Return silu(n @ gate.T) * (n @ up.T) for n = RMSNorm(x)."""
 
+    def norm_heads(
+        self,
+        qkv: torch.Tensor,
+        heads: int,
+        query_norm: torch.Tensor,
+        key_norm: torch.Tensor,
+        epsilon: float,
+    ) -> torch.Tensor:
+        """Return queries, keys and values with RMSNorm on every head of queries and of keys.
+
+        ``qkv`` is [n, (heads + 2 kv_heads) width], a norm [width].
+        """
+
     def add_linear(
         self,
         hidden: torch.Tensor,
@@ -88,13 +101,26 @@ class TorchOperations:
         bias: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """See ``Operations``."""
-        return _linear(_norm(x, norm, epsilon), weight, bias)
+        return _linear(rms_norm(x, norm, epsilon), weight, bias)
 
     def norm_gated(
         self, x: torch.Tensor, norm: torch.Tensor, epsilon: float, gate_up: Weight
     ) -> torch.Tensor:
         """See ``Operations``."""
         return self.gate(self.norm_linear(x, norm, epsilon, gate_up))
+
+    def norm_heads(
+        self,
+        qkv: torch.Tensor,
+        heads: int,
+        query_norm: torch.Tensor,
+        key_norm: torch.Tensor,
+        epsilon: float,
+    ) -> torch.Tensor:
+        """See ``Operations``."""
+        query, key, value = split_heads(qkv, heads, len(query_norm))
+        query, key = rms_norm(query, query_norm, epsilon), rms_norm(key, key_norm, epsilon)
+        return torch.cat([query, key, value], dim=1).flatten(1)
 
     def add_linear(
         self,
@@ -114,7 +140,7 @@ class TorchOperations:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """See ``Operations``."""
         hidden = hidden + delta
-        return hidden, _norm(hidden, norm, epsilon)
+        return hidden, rms_norm(hidden, norm, epsilon)
 
     def gate(self, x: torch.Tensor) -> torch.Tensor:
         """See ``Operations``."""
@@ -149,14 +175,24 @@ def operations_for(tensor: torch.Tensor) -> Operations:
     return TORCH
 
 
+def split_heads(
+    qkv: torch.Tensor, heads: int, width: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return queries [n, heads, width], keys and values [n, kv_heads, width] of a projection."""
+    every = qkv.view(len(qkv), -1, width)
+    kv_heads = (every.shape[1] - heads) // 2
+    query, key, value = every.split([heads, kv_heads, kv_heads], dim=1)
+    return query, key, value
+
+
 def _linear(x: torch.Tensor, weight: Weight, bias: torch.Tensor | None = None) -> torch.Tensor:
     if isinstance(weight, QuantizedWeight):
         weight = weight.dequantized()
     return functional.linear(x, weight, bias)
 
 
-def _norm(x: torch.Tensor, weight: torch.Tensor, epsilon: float) -> torch.Tensor:
-    """Return RMSNorm (arXiv 1910.07467) in the rounding of stock Qwen2.5-VL."""
+def rms_norm(x: torch.Tensor, weight: torch.Tensor, epsilon: float) -> torch.Tensor:
+    """Return RMSNorm (arXiv 1910.07467) over the last axis, in the rounding of transformers."""
     wide = x.float()
     normed = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + epsilon)
     return weight * normed.to(x.dtype)

@@ -49,14 +49,12 @@ class Rotation:
 
 
 class MRope:
-    """Frequencies, dealt out to T, H and W in the sections of ``mrope_section``."""
+    """Frequencies, each of them for one of the axes T, H and W."""
 
-    def __init__(self, inv_freq: torch.Tensor, sections: list[int]) -> None:
-        """Take frequencies [head_dim / 2] and the share of each axis, which sum to that."""
+    def __init__(self, inv_freq: torch.Tensor, axes: torch.Tensor) -> None:
+        """Take frequencies [head_dim / 2], and the axis of each: 0 for T, 1 for H, 2 for W."""
         self._inv_freq = inv_freq.float()
-        self._axis = torch.repeat_interleave(torch.arange(3), torch.tensor(sections)).to(
-            inv_freq.device
-        )
+        self._axis = axes.to(inv_freq.device)
 
     def __call__(self, positions: torch.Tensor) -> Rotation:
         """Return the rotation of n tokens at int64 positions [3, n]."""

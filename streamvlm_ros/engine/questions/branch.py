@@ -14,7 +14,7 @@ import torch
 
 from streamvlm_ros.engine.kvcache.cache import StreamCache
 from streamvlm_ros.engine.kvcache.contexts import BranchContext
-from streamvlm_ros.engine.models.qwen2_5_vl.model import StreamQwenModel
+from streamvlm_ros.engine.models.base import StreamingModel
 from streamvlm_ros.engine.positions import StreamState
 from streamvlm_ros.engine.questions.pieces import (
     BranchPrompt,
@@ -35,7 +35,7 @@ class Branch:
 
     """
 
-    def __init__(self, model: StreamQwenModel, stream: StreamCache, state: StreamState) -> None:
+    def __init__(self, model: StreamingModel, stream: StreamCache, state: StreamState) -> None:
         """Open a branch; ``close`` must follow."""
         self._runner, self._rule = ModelRunner.of(model), model.position_rule
         self.state = state

@@ -17,8 +17,8 @@ import weakref
 import torch
 
 from streamvlm_ros.engine.kvcache.contexts import BatchContext
+from streamvlm_ros.engine.models.base import StreamingModel
 from streamvlm_ros.engine.models.position_rule import PositionRule
-from streamvlm_ros.engine.models.qwen2_5_vl.model import StreamQwenModel
 from streamvlm_ros.engine.questions.answering import Answering
 from streamvlm_ros.engine.runner.model_runner import ModelRunner
 
@@ -65,7 +65,7 @@ class Decoder:
         self._flight: _Flight | None = None
 
     @classmethod
-    def of(cls, model: StreamQwenModel) -> Decoder:
+    def of(cls, model: StreamingModel) -> Decoder:
         """Return the one decoder of a model."""
         with _LOCK:
             decoder = _DECODERS.get(model)
@@ -149,5 +149,5 @@ def _goes_on(answer: Answering) -> bool:
 
 
 # A decoder lives as long as its model; neither it nor its runner has a strong reference to it.
-_DECODERS: weakref.WeakKeyDictionary[StreamQwenModel, Decoder] = weakref.WeakKeyDictionary()
+_DECODERS: weakref.WeakKeyDictionary[StreamingModel, Decoder] = weakref.WeakKeyDictionary()
 _LOCK = threading.Lock()

@@ -10,8 +10,8 @@ import time
 import torch
 
 from streamvlm_ros.engine.errors import ErrorCode, StillReadError, StreamError
+from streamvlm_ros.engine.models.base import StreamingModel
 from streamvlm_ros.engine.models.prompt import Prompt
-from streamvlm_ros.engine.models.qwen2_5_vl.model import StreamQwenModel
 from streamvlm_ros.engine.outputs import Answer, Choice
 from streamvlm_ros.engine.questions.answering import Answering, GREEDY, SamplingParams
 from streamvlm_ros.engine.questions.branch import Branch
@@ -29,7 +29,7 @@ class Questions:
 
     """
 
-    def __init__(self, model: StreamQwenModel, prompt: Prompt, stream: FrameStream) -> None:
+    def __init__(self, model: StreamingModel, prompt: Prompt, stream: FrameStream) -> None:
         """Ask about ``stream``."""
         self.model, self._decoder = model, Decoder.of(model)
         self._prompt = prompt

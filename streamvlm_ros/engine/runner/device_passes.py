@@ -14,7 +14,7 @@ import torch
 
 from streamvlm_ros.engine.kvcache.cache import KVContext
 from streamvlm_ros.engine.kvcache.metadata import BatchMetadata, SequenceMetadata
-from streamvlm_ros.engine.models.qwen2_5_vl.model import StreamQwenModel
+from streamvlm_ros.engine.models.base import StreamingModel
 from streamvlm_ros.engine.positions import Grid
 from streamvlm_ros.engine.runner.cuda_graphs import GraphRunner
 from streamvlm_ros.engine.runner.passes import DecodePass, EncoderPass, padded, PrefillPass
@@ -31,7 +31,7 @@ class DevicePasses:
 
     """
 
-    def __init__(self, model: StreamQwenModel) -> None:
+    def __init__(self, model: StreamingModel) -> None:
         """Make passes of ``model`` as they are needed; it must outlive them."""
         self._model = model
         self.graphs = GraphRunner()
@@ -108,7 +108,7 @@ class DevicePasses:
 
     def _run(self, key: Hashable) -> None:
         # Kernels are launched and recorded on the current GPU, wherever the tensors are.
-        with torch.cuda.device_of(self._model.get_input_embeddings().weight):
+        with torch.cuda.device_of(self._model.token_table):
             self.graphs.run(key)
 
     def _decode_pass(self, branches: int) -> DecodePass:

@@ -12,7 +12,7 @@ import weakref
 import torch
 
 from streamvlm_ros.engine.kvcache.cache import KVContext
-from streamvlm_ros.engine.models.qwen2_5_vl.model import StreamQwenModel
+from streamvlm_ros.engine.models.base import StreamingModel
 from streamvlm_ros.engine.ops.likelihood import log_probabilities
 from streamvlm_ros.engine.positions import Grid
 
@@ -30,15 +30,15 @@ class ModelRunner:
 
     """
 
-    def __init__(self, model: StreamQwenModel) -> None:
+    def __init__(self, model: StreamingModel) -> None:
         """Run ``model``; ``of`` is what gives every stream the same runner."""
         # A strong reference would keep the model in memory forever: see ``_RUNNERS``.
-        self.model: StreamQwenModel = weakref.proxy(model)  # type: ignore[assignment]
+        self.model: StreamingModel = weakref.proxy(model)  # type: ignore[assignment]
         self._passes: DevicePasses | None = None
         self._weights_version = -1  # of the weights that the passes are over
 
     @classmethod
-    def of(cls, model: StreamQwenModel) -> ModelRunner:
+    def of(cls, model: StreamingModel) -> ModelRunner:
         """Return the one runner of a model."""
         with _LOCK:
             runner = _RUNNERS.get(model)
@@ -67,7 +67,7 @@ class ModelRunner:
 
     @torch.inference_mode()
     def encode(self, patches: torch.Tensor, grid: Grid) -> torch.Tensor:
-        """Encode temporal patches; see ``StreamQwenModel.encode_video``."""
+        """Encode temporal patches; see ``StreamingModel.encode_video``."""
         passes = self.passes
         if passes is None:
             return self.model.encode_video(patches, grid)
@@ -135,5 +135,5 @@ class ModelRunner:
 
 
 # A runner lives as long as its model and refers to it weakly, or neither would ever be freed.
-_RUNNERS: weakref.WeakKeyDictionary[StreamQwenModel, ModelRunner] = weakref.WeakKeyDictionary()
+_RUNNERS: weakref.WeakKeyDictionary[StreamingModel, ModelRunner] = weakref.WeakKeyDictionary()
 _LOCK = threading.Lock()

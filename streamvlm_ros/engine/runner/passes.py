@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import torch
+from torch.nn import functional
 
 from streamvlm_ros.engine.kvcache.metadata import BatchMetadata, HEAD, LINE, SequenceMetadata
-from streamvlm_ros.engine.models.decoder import run_layers
-from streamvlm_ros.engine.models.qwen2_5_vl.model import StreamQwenModel
+from streamvlm_ros.engine.models.base import StreamingModel
 from streamvlm_ros.engine.ops.kernels.attention.segments import attend_batch, attend_sequence
 from streamvlm_ros.engine.ops.kernels.operations import KERNELS
 from streamvlm_ros.engine.ops.kernels.pointwise import turn_and_store
@@ -68,7 +68,7 @@ class EncoderPass:
 
     """
 
-    def __init__(self, model: StreamQwenModel, shape: Sequence[int], grid: Grid) -> None:
+    def __init__(self, model: StreamingModel, shape: Sequence[int], grid: Grid) -> None:
         """Make static buffers for patches of a merged grid."""
         self._model, self._grid = model, grid
         self.patches = torch.empty(*shape, dtype=model.dtype, device=model.device)
@@ -85,14 +85,14 @@ class PrefillPass:
 
     Attributes:
         control: what changes from pass to pass.
-        video: embeddings of video tokens [n, hidden_size], for those that ``control`` says.
+        video: rows of video tokens [n, video_width], for those that ``control`` says.
         logits: float32 [keep, vocabulary] of the kept tokens; where these are scored, [keep] the
             log-probability of the one that was wanted; None where none is kept.
 
     """
 
     def __init__(
-        self, model: StreamQwenModel, tokens: int, keep: int, video: bool, tree: bool, scored: bool
+        self, model: StreamingModel, tokens: int, keep: int, video: bool, tree: bool, scored: bool
     ) -> None:
         """Make static buffers for so many tokens, ``keep`` of them with logits, or scored."""
         self._model, self._tokens, self._keep = model, tokens, keep
@@ -113,13 +113,13 @@ class PrefillPass:
             },
             device,
         )
-        width = model.config.text_config.hidden_size
+        width = model.video_width
         self.video = (
             torch.zeros(tokens, width, dtype=model.dtype, device=device) if video else None
         )
         self._tree = self.control['tree'] if tree else None
         self.logits: torch.Tensor | None = None
-        heads = model.config.text_config.num_attention_heads
+        heads = model.heads
         tiles = model.kv_heads * -(-tokens * heads // model.kv_heads // ROWS)
         self._splits = max(1, round(PROGRAMS / 2 / tiles)) if tiles < PROGRAMS / 3 else 1
 
@@ -154,7 +154,7 @@ class PrefillPass:
         line[2] = n
         control.set('table', line)
         if self.video is not None and video is not None:
-            pad = self._model.config.video_token_id
+            pad = self._model.video_token_id
             rows = (torch.as_tensor(ids) == pad).long()
             control.set('video', torch.where(rows > 0, rows.cumsum(0) - 1, -1), fill=-1)
             self.video[: len(video)] = video
@@ -172,12 +172,14 @@ class PrefillPass:
     def run(self) -> None:
         """Launch the pass."""
         model, control = self._model, self.control
-        hidden = model.get_input_embeddings().weight[control['ids']]
+        hidden = model.token_table[control['ids']]
         if self.video is not None:
             row = control['video']
+            if model.side_outputs:
+                hidden = functional.pad(hidden, (0, model.video_width - model.hidden_size))
             hidden = torch.where((row >= 0)[:, None], self.video[row.clamp(min=0)], hidden)
-        rotation = model.rotation(control['positions'].view(3, -1))
-        hidden = run_layers(model.layers, hidden, rotation, self, KERNELS)
+        positions = control['positions'].view(3, -1)
+        hidden = model.run_decoder(hidden, positions, self, KERNELS)
         if self._keep:
             kept = hidden[control['keep']]
             logits = (
@@ -221,7 +223,7 @@ class DecodePass:
 
     """
 
-    def __init__(self, model: StreamQwenModel, batch: int) -> None:
+    def __init__(self, model: StreamingModel, batch: int) -> None:
         """Make static buffers for so many branches."""
         self._model, self.batch = model, batch
         self.control = InputBuffer(
@@ -260,9 +262,8 @@ class DecodePass:
         """Launch the pass, and set everything to the tokens that it gave."""
         model, control = self._model, self.control
         ids, position, slot = control['ids'], control['position'], control['slot']
-        hidden = model.get_input_embeddings().weight[ids]
-        rotation = model.rotation(position.expand(3, -1))
-        hidden = run_layers(model.layers, hidden, rotation, self, KERNELS)
+        hidden = model.token_table[ids]
+        hidden = model.run_decoder(hidden, position.expand(3, -1), self, KERNELS)
         logits = model.final(hidden)
         self.logits = logits if self.logits is None else self.logits.copy_(logits)
         torch.argmax(logits, dim=-1, out=self.tokens)

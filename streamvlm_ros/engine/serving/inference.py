@@ -14,10 +14,10 @@ import torch
 from streamvlm_ros.engine.config import StreamSettings
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
 from streamvlm_ros.engine.kvcache.pin import Pin
+from streamvlm_ros.engine.models.base import StreamingModel
 from streamvlm_ros.engine.models.devices import move_model
 from streamvlm_ros.engine.models.processor import as_stream_processor
 from streamvlm_ros.engine.models.prompt import Prompt
-from streamvlm_ros.engine.models.qwen2_5_vl.model import StreamQwenModel
 from streamvlm_ros.engine.outputs import CacheInfo, Choice, Metrics
 from streamvlm_ros.engine.positions import NANOSECONDS
 from streamvlm_ros.engine.questions.answering import SamplingParams
@@ -57,7 +57,7 @@ class VideoStreamingInference(Watching):
 
     def __init__(
         self,
-        model: StreamQwenModel,
+        model: StreamingModel,
         processor: Any,
         device: str | None = None,
         settings: StreamSettings | None = None,
@@ -76,14 +76,13 @@ class VideoStreamingInference(Watching):
 
         """
         self.settings = settings or StreamSettings()
-        own = as_stream_processor(processor)
-        stop = model.generation_config.eos_token_id if model.generation_config else None
-        stops = [] if stop is None else [stop] if isinstance(stop, int) else list(stop)
+        own = as_stream_processor(processor, model.family)
         self._model = move_model(model, device)
         prompt = Prompt(
             own,
+            model.family,
             self.settings.system_prompt,
-            stops,
+            model.stop_tokens,
             self.settings.max_question_tokens,
             self.settings.max_system_tokens,
         )
@@ -105,7 +104,7 @@ class VideoStreamingInference(Watching):
         self._late_frames = 0
 
     @property
-    def model(self) -> StreamQwenModel:
+    def model(self) -> StreamingModel:
         """The model that it runs on."""
         return self._model
 

@@ -9,14 +9,14 @@ from typing import Any
 
 from streamvlm_ros.engine.config import StreamSettings
 from streamvlm_ros.engine.kvcache.capacity import check_all_fit
+from streamvlm_ros.engine.models.base import StreamingModel
 from streamvlm_ros.engine.models.devices import move_model
 from streamvlm_ros.engine.models.processor import as_stream_processor
-from streamvlm_ros.engine.models.qwen2_5_vl.model import StreamQwenModel
 from streamvlm_ros.engine.serving.inference import VideoStreamingInference
 
 
 def open_streams(
-    model: StreamQwenModel,
+    model: StreamingModel,
     processor: Any,
     settings: Sequence[StreamSettings],
     device: str | None = None,
@@ -37,5 +37,5 @@ def open_streams(
     model = move_model(model, device)
     if len(settings) > 1:  # a single one is checked where it is made, by the seconds it holds
         check_all_fit(settings, model.layer_bytes, model.layer_devices)
-    own = as_stream_processor(processor)
+    own = as_stream_processor(processor, model.family)
     return [VideoStreamingInference(model, own, settings=each) for each in settings]

@@ -41,7 +41,7 @@ def warm_up(engines: Sequence[VideoStreamingInference], log: Callable[[str], obj
     """
     engine = engines[0]
     passes = ModelRunner.of(engine.model).passes
-    if operations_for(engine.model.get_input_embeddings().weight) is TORCH:
+    if operations_for(engine.model.token_table) is TORCH:
         return
     began = time.perf_counter()
     log(

@@ -10,9 +10,9 @@ import dataclasses
 import torch
 
 from streamvlm_ros.engine.kvcache.eviction import EvictionPolicy
+from streamvlm_ros.engine.models.base import StreamingModel
 from streamvlm_ros.engine.models.preprocessing import grid_of, ImageProcessorConfig, patchify
 from streamvlm_ros.engine.models.prompt import Place, Prompt
-from streamvlm_ros.engine.models.qwen2_5_vl.model import StreamQwenModel
 from streamvlm_ros.engine.positions import VideoSpan
 from streamvlm_ros.engine.runner.model_runner import ModelRunner
 from streamvlm_ros.engine.stream.encoder_cache import EncoderCache
@@ -47,7 +47,7 @@ class ChunkEncoder:
 
     def __init__(
         self,
-        model: StreamQwenModel,
+        model: StreamingModel,
         prompt: Prompt,
         pixels: ImageProcessorConfig,
         memory: EvictionPolicy,

@@ -23,7 +23,7 @@ from streamvlm_ros.engine.runner.model_runner import ModelRunner
 from streamvlm_ros.engine.stream.frames import Frame, pixel_values, WaitingFrame
 
 if TYPE_CHECKING:
-    from streamvlm_ros.engine.models.qwen2_5_vl.model import StreamQwenModel
+    from streamvlm_ros.engine.models.base import StreamingModel
     from streamvlm_ros.engine.stream.stream import FrameStream
 
 # Tokens of one call.  The more there are, the better a GPU is filled, until it is full; and they
@@ -68,7 +68,7 @@ class EncoderCache:
 
     """
 
-    def __init__(self, stream: FrameStream, model: StreamQwenModel, chunk_frames: int) -> None:
+    def __init__(self, stream: FrameStream, model: StreamingModel, chunk_frames: int) -> None:
         """Know nothing yet."""
         self.model = model
         self._stream = stream

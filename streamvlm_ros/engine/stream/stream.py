@@ -16,9 +16,9 @@ from streamvlm_ros.engine.kvcache.capacity import cache_slots, rebase_position
 from streamvlm_ros.engine.kvcache.eviction import EvictionPolicy
 from streamvlm_ros.engine.kvcache.rebase import settle
 from streamvlm_ros.engine.kvcache.tail import Tail
+from streamvlm_ros.engine.models.base import StreamingModel
 from streamvlm_ros.engine.models.preprocessing import ImageProcessorConfig
 from streamvlm_ros.engine.models.prompt import Place, Prompt
-from streamvlm_ros.engine.models.qwen2_5_vl.model import StreamQwenModel
 from streamvlm_ros.engine.positions import StreamState
 from streamvlm_ros.engine.runner.model_runner import ModelRunner
 from streamvlm_ros.engine.stream.chunks import ChunkEncoder, EncodedChunk
@@ -54,7 +54,7 @@ class FrameStream:
 
     def __init__(
         self,
-        model: StreamQwenModel,
+        model: StreamingModel,
         prompt: Prompt,
         pixels: ImageProcessorConfig,
         settings: StreamSettings,

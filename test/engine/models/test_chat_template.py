@@ -14,6 +14,7 @@ from streamvlm_ros.engine import resolve_model
 from streamvlm_ros.engine.models import chat_template
 from streamvlm_ros.engine.models.chat_template import render
 from streamvlm_ros.engine.models.prompt import Prompt
+from streamvlm_ros.engine.models.qwen2_5_vl.model import QWEN2_5_VL
 
 TINY = json.loads((pathlib.Path(resolve_model('tiny')) / 'chat_template.json').read_text())
 # What transformers offers besides plain Jinja.
@@ -96,5 +97,5 @@ def test_a_template_of_another_model(template, sentence):
 
     other = replace(processor(), chat_template=template, template_name='folder/a.jinja')
     with pytest.raises(ValueError, match=r'The chat template folder/a\.jinja ') as caught:
-        Prompt(other, '', [])
+        Prompt(other, QWEN2_5_VL, '', [])
     assert sentence in str(caught.value)

@@ -16,6 +16,7 @@ from transformers.image_utils import SizeDict
 
 from streamvlm_ros.engine import load_processor, StreamQwenModel, VideoStreamingInference
 from streamvlm_ros.engine.models.processor import as_stream_processor
+from streamvlm_ros.engine.models.qwen2_5_vl.model import QWEN2_5_VL
 
 
 @pytest.fixture(scope='module')
@@ -98,7 +99,7 @@ def test_a_stock_processor_is_accepted():
     stock = SimpleNamespace(tokenizer=own.tokenizer, chat_template=None, video_processor=video)
     own.tokenizer.chat_template = CHAT_TEMPLATE
     try:
-        assert as_stream_processor(stock) == own
+        assert as_stream_processor(stock, QWEN2_5_VL) == own
     finally:
         own.tokenizer.chat_template = None
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 
 import numpy as np
@@ -14,13 +15,13 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 
 from streamvlm_ros.engine import ErrorCode, StreamError
 from streamvlm_ros.engine.models.preprocessing import (
-    ImageProcessorConfig,
     smart_resize,
     to_patches,
 )
+from streamvlm_ros.engine.models.qwen2_5_vl.model import QWEN2_5_VL
 from streamvlm_ros.engine.stream.frames import check_image
 
-SETTINGS = ImageProcessorConfig(min_pixels=56 * 56, max_pixels=40 * 28 * 28)
+SETTINGS = dataclasses.replace(QWEN2_5_VL.pixels, min_pixels=56 * 56, max_pixels=40 * 28 * 28)
 # One grey level, in the model's normalised units.
 LEVEL = 1 / 255 / min(SETTINGS.std)
 

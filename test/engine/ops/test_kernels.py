@@ -77,6 +77,16 @@ def test_pointwise():
     assert torch.allclose(KERNELS.gate(pair), TORCH.gate(pair), atol=1e-5)
 
 
+def test_norm_of_heads():
+    """Queries and keys, head by head; values as they were."""
+    qkv = torch.randn(5, (6 + 2 * 2) * WIDTH)
+    norms = torch.rand(WIDTH), torch.rand(WIDTH)
+    got, expected = (each.norm_heads(qkv, 6, *norms, 1e-6) for each in (KERNELS, TORCH))
+    assert torch.allclose(got, expected, atol=1e-5)
+    assert torch.equal(got[:, 8 * WIDTH:], qkv[:, 8 * WIDTH:])
+    assert not torch.allclose(got[:, :8 * WIDTH], qkv[:, :8 * WIDTH], atol=1e-1)
+
+
 @pytest.mark.parametrize('groups', [
     ((3, 64),), ((2, 64), (2, 32), (1, 16)), ((2, 12), (1, 20)), ((1, 100),), ((1, 100), (2, 4))])
 def test_windows(groups):

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from support.models.random_models import PIXELS, processor, random_clip, random_model
@@ -12,6 +14,7 @@ import torch
 
 from streamvlm_ros.engine import StreamError, StreamSettings, VideoStreamingInference
 from streamvlm_ros.engine.models.preprocessing import ImageProcessorConfig, to_patches
+from streamvlm_ros.engine.models.qwen2_5_vl.model import QWEN2_5_VL
 from streamvlm_ros.engine.stream.frames import Frame
 from streamvlm_ros.engine.stream.static_filter import difference, signature
 
@@ -65,7 +68,7 @@ def kept_patches(engine: VideoStreamingInference) -> int:
 def test_noise_is_a_third_of_its_level():
     """A camera's noise stays under the threshold, up to a tenth of the whole range of levels."""
     image = np.full((224, 224, 3), 128, np.uint8)
-    pixels = ImageProcessorConfig(max_pixels=224 * 224)
+    pixels = dataclasses.replace(QWEN2_5_VL.pixels, max_pixels=224 * 224)
     for sigma in (1, 3, 5, 10):
         measured = between(noisy(image, sigma, 1), noisy(image, sigma, 2), pixels)
         assert 0.2 * sigma < measured < 0.4 * sigma

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 import numpy as np
@@ -12,14 +13,14 @@ import torch
 from transformers import PreTrainedTokenizerFast, Qwen2_5_VLConfig
 
 from streamvlm_ros.engine import StreamQwenModel
-from streamvlm_ros.engine.models.preprocessing import ImageProcessorConfig
 from streamvlm_ros.engine.models.processor import StreamProcessor
+from streamvlm_ros.engine.models.qwen2_5_vl.model import QWEN2_5_VL
 
 CONTROL = ('<|endoftext|>', '<|im_start|>', '<|im_end|>', '<|vision_start|>', '<|vision_end|>',
            '<|vision_pad|>', '<|image_pad|>', '<|video_pad|>')
 CONTROL_ID = {token: 256 + i for i, token in enumerate(CONTROL)}
 VOCABULARY = 256 + len(CONTROL)
-PIXELS = ImageProcessorConfig(min_pixels=56 * 56, max_pixels=6 * 28 * 28)
+PIXELS = dataclasses.replace(QWEN2_5_VL.pixels, min_pixels=56 * 56, max_pixels=6 * 28 * 28)
 # Qwen2.5-VL's template, as far as one user turn after another with video and text goes.
 CHAT_TEMPLATE = (
     "{% for message in messages %}{% if loop.first and message['role'] != 'system' %}"

@@ -12,11 +12,8 @@ from collections.abc import Iterator, Mapping
 import os
 from typing import Any
 
-from transformers import Qwen2_5_VLConfig
-
 from streamvlm_ros.engine.models.folder.files import expand, find_file, read_json
 
-MODEL_TYPE = 'qwen2_5_vl'
 # Which kernels run is for us to say, not for the folder.
 ATTENTION_KEYS = (
     'attn_implementation',
@@ -36,7 +33,8 @@ OWN_ATTENTION = (
     'flex_attention',
 )
 # Numbers that sizes and loops are made of, wherever they stand: what a model can have at most.
-LARGEST = {
+# One that may have a fraction has a bound that is a float.
+LARGEST: dict[str, float] = {
     'num_hidden_layers': 1024,
     'depth': 1024,
     'hidden_size': 1 << 16,
@@ -51,16 +49,40 @@ LARGEST = {
     'spatial_patch_size': 256,
     'spatial_merge_size': 16,
     'temporal_patch_size': 16,
-    'window_size': 1 << 14,
     'in_channels': 16,
     'in_chans': 16,
-    'tokens_per_second': 1 << 16,
     'max_position_embeddings': 1 << 30,
 }
 
 
-def load_config(path: str | os.PathLike[str]) -> Qwen2_5_VLConfig:
-    """Return the configuration of a hub id or a folder.
+def read_model_type(path: str | os.PathLike[str]) -> tuple[str, dict[str, Any]]:
+    """Return a config.json's model_type, and all that it says, none of which is checked.
+
+    Raises:
+        OSError: there is no config.json.
+        ValueError: it is not one JSON object, or names no model_type.
+
+    """
+    values = read_json(path, 'config.json')
+    if not values:
+        raise FileNotFoundError(f'{path} is not a model folder: it has no config.json.')
+    kind = values.get('model_type')
+    if kind is None:
+        raise ValueError(
+            f'{config_file(path)} names no model_type; is it the config.json of a model?'
+        )
+    return str(kind), values
+
+
+def check_config(
+    path: str | os.PathLike[str], model_type: str, numbers: Mapping[str, float]
+) -> dict[str, Any]:
+    """Return the content of config.json without what names kernels.
+
+    Args:
+        path: hub id or folder.
+        model_type: what the model must be.
+        numbers: bounds of this family's own numbers, as in ``LARGEST``.
 
     Raises:
         OSError: there is no config.json.
@@ -68,60 +90,10 @@ def load_config(path: str | os.PathLike[str]) -> Qwen2_5_VLConfig:
             run here, or has an impossible number.
 
     """
-    values = check_config(path)
-    file = _file(path)
-    try:
-        config = Qwen2_5_VLConfig.from_dict(values)
-        text = config.text_config
-        head = getattr(text, 'head_dim', None) or text.hidden_size // text.num_attention_heads
-        section = [int(size) for size in text.rope_parameters['mrope_section']]
-        known = 0 <= config.video_token_id < text.vocab_size
-    except Exception as error:
-        # Whatever a value of another kind brings about inside transformers.
-        raise ValueError(
-            f'{file} is not a {MODEL_TYPE} configuration: {type(error).__name__}: {error!s:.300}'
-        ) from error
-    if len(section) != 3 or min(section) < 0 or 2 * sum(section) != head:
-        raise ValueError(
-            f'{file}: mrope_section is {section}; it must be three whose sum '
-            f"is half the heads' width, {head // 2}."
-        )
-    if not known:
-        raise ValueError(
-            f'{file}: video_token_id is {config.video_token_id}; it must be below '
-            f'the vocab_size, {text.vocab_size}.'
-        )
-    vision = config.vision_config
-    if vision.window_size < vision.patch_size * vision.spatial_merge_size:
-        raise ValueError(
-            f'{file}: window_size is {vision.window_size}; it must be at least '
-            f'{vision.patch_size * vision.spatial_merge_size}, the side of a token.'
-        )
-    for section, name in ((text, 'text_config'), (vision, 'vision_config')):
-        if section.hidden_act != 'silu':
-            raise ValueError(
-                f'{file}: hidden_act of {name} is {section.hidden_act!r:.80}; only '
-                'silu is run, which every Qwen2.5-VL has.'
-            )
-    _check_stop(path)
-    return config
-
-
-def check_config(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return the content of config.json without what names kernels; raises as ``load_config``."""
-    values = read_json(path, 'config.json')
-    if not values:
-        raise FileNotFoundError(f'{path} is not a model folder: it has no config.json.')
-    file = _file(path)
-    kind = values.get('model_type')
-    if kind is None:
-        raise ValueError(
-            f'{file} names no model_type; is it the config.json of a {MODEL_TYPE} model?'
-        )
-    if kind != MODEL_TYPE:
-        raise ValueError(
-            f'{path} holds a {kind!s:.80} model; this package runs {MODEL_TYPE} only ({file}).'
-        )
+    kind, values = read_model_type(path)
+    file = config_file(path)
+    if kind != model_type:
+        raise ValueError(f'{path} holds a {kind:.80} model, and not a {model_type} ({file}).')
     if values.get('vision_config') is None:
         raise ValueError(
             f'{file} has no vision_config, so it is that of a model without vision, or the file '
@@ -150,7 +122,7 @@ def check_config(path: str | os.PathLike[str]) -> dict[str, Any]:
                     f'{file} asks for the kernel {wanted!r:.80} ({key}); the kernels are those '
                     'of this package, and nothing is fetched. Remove that entry.'
                 )
-        _check_numbers(file, section)
+        _check_numbers(file, section, {**LARGEST, **numbers})
     return values
 
 
@@ -175,8 +147,10 @@ def _sections(values: dict[str, Any]) -> Iterator[tuple[str, Any]]:
             yield name, values[name]
 
 
-def _check_numbers(file: str, section: Mapping[str, Any]) -> None:
-    for key, most in LARGEST.items():
+def _check_numbers(
+    file: str, section: Mapping[str, Any], largest: Mapping[str, float]
+) -> None:
+    for key, most in largest.items():
         value = section.get(key)
         if value is None:
             continue
@@ -184,14 +158,14 @@ def _check_numbers(file: str, section: Mapping[str, Any]) -> None:
             isinstance(value, bool)
             or not isinstance(value, (int, float))
             or not (0 < value <= most)
-            or (key != 'tokens_per_second' and value != int(value))
+            or (isinstance(most, int) and value != int(value))
         ):
             raise ValueError(
-                f'{file}: {key} is {value!r:.80}; it must be a number from 1 to {most}.'
+                f'{file}: {key} is {value!r:.80}; it must be a number from 1 to {int(most)}.'
             )
 
 
-def _check_stop(path: str | os.PathLike[str]) -> None:
+def check_stop(path: str | os.PathLike[str]) -> None:
     """Refuse a generation_config.json whose ends of an answer are not token ids."""
     stop = read_json(path, 'generation_config.json').get('eos_token_id')
     for token in stop if isinstance(stop, list) else [stop]:
@@ -202,5 +176,6 @@ def _check_stop(path: str | os.PathLike[str]) -> None:
             )
 
 
-def _file(path: str | os.PathLike[str]) -> str:
+def config_file(path: str | os.PathLike[str]) -> str:
+    """Return where config.json lies, for sentences about it."""
     return str(find_file(path, 'config.json') or os.path.join(expand(path), 'config.json'))

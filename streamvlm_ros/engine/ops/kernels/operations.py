@@ -10,6 +10,7 @@ from torch.nn import functional
 from streamvlm_ros.engine.ops.kernels.dequantize import widen
 from streamvlm_ros.engine.ops.kernels.matmul.rows import MOST_ROWS, skinny_matmul
 from streamvlm_ros.engine.ops.kernels.pointwise import gate, rms_norm, turn_vision
+from streamvlm_ros.engine.ops.operations import split_heads
 from streamvlm_ros.engine.ops.quantization import QuantizedWeight
 from streamvlm_ros.engine.ops.weights import Weight
 
@@ -45,6 +46,22 @@ class KernelOperations:
         if len(x) <= MOST_ROWS:
             return skinny_matmul(rms_norm(x, norm, epsilon), gate_up, gated=True)
         return gate(self.norm_linear(x, norm, epsilon, gate_up))
+
+    def norm_heads(
+        self,
+        qkv: torch.Tensor,
+        heads: int,
+        query_norm: torch.Tensor,
+        key_norm: torch.Tensor,
+        epsilon: float,
+    ) -> torch.Tensor:
+        """See ``Operations``."""
+        query, key, value = split_heads(qkv, heads, len(query_norm))
+        normed = [
+            rms_norm(part.flatten(0, 1), norm, epsilon).view_as(part)
+            for part, norm in ((query, query_norm), (key, key_norm))
+        ]
+        return torch.cat([*normed, value], dim=1).flatten(1)
 
     def add_linear(
         self,

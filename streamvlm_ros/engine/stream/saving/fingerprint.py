@@ -13,9 +13,9 @@ from typing import Any
 import torch
 
 from streamvlm_ros.engine.config import StreamSettings
+from streamvlm_ros.engine.models.base import StreamingModel
 from streamvlm_ros.engine.models.preprocessing import ImageProcessorConfig
 from streamvlm_ros.engine.models.prompt import Place, Prompt
-from streamvlm_ros.engine.models.qwen2_5_vl.model import StreamQwenModel
 from streamvlm_ros.engine.ops.quantization import stored_weights
 from streamvlm_ros.engine.store.fields import shown
 
@@ -24,35 +24,15 @@ SAMPLES = 16  # values of every weight that go into the hash
 
 
 def fingerprint(
-    model: StreamQwenModel, prompt: Prompt, pixels: ImageProcessorConfig, settings: StreamSettings
+    model: StreamingModel, prompt: Prompt, pixels: ImageProcessorConfig, settings: StreamSettings
 ) -> dict[str, Any]:
     """Return what must be equal for keys, positions and prompt to go on, by name.
 
-    These are the values that the model works with, not the words of its configuration, which
-    transformers releases spell differently.  The weights are there as a hash over a few values of
-    each: enough to tell one training or quantisation from another, and quick for billions of them.
+    The weights are there as a hash over a few values of each: enough to tell one training or
+    quantisation from another, and quick for billions of them.
     """
-    decoder = model.model.language_model
-    layer = decoder.layers[0]
-    width = layer.self_attn.head_dim
-    visual = model.model.visual
     return {
-        'model.layers': len(decoder.layers),
-        'model.hidden_size': layer.input_layernorm.weight.shape[0],
-        'model.heads': layer.self_attn.q_proj.weight.shape[0] // width,
-        'model.kv_heads': model.kv_heads,
-        'model.head_size': width,
-        'model.rotation': decoder.rotary_emb.inv_freq.float().tolist(),
-        'model.rotation_scale': float(decoder.rotary_emb.attention_scaling),
-        'model.rotation_sections': list(model.config.text_config.rope_parameters['mrope_section']),
-        'model.epsilon': float(layer.input_layernorm.variance_epsilon),
-        'model.tokens_per_second': float(model.config.vision_config.tokens_per_second),
-        'vision.heads': visual.blocks[0].attn.num_heads,
-        'vision.rotation': visual.rotary_pos_emb.inv_freq.float().tolist(),
-        'vision.window': visual.window_size // visual.spatial_merge_size // visual.patch_size,
-        'vision.full_attention': [
-            index for index in range(len(visual.blocks)) if index in visual.fullatt_block_indexes
-        ],
+        **model.description(),
         'model.dtype': str(model.dtype).removeprefix('torch.'),
         'model.weights': weights_hash(model),
         'prompt': _hash_ids(

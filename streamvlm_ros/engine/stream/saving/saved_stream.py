@@ -24,7 +24,7 @@ import torch
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
 from streamvlm_ros.engine.kvcache.allocation import available_bytes
 from streamvlm_ros.engine.kvcache.entries import CacheEntry
-from streamvlm_ros.engine.models.preprocessing import grid_of, smart_resize
+from streamvlm_ros.engine.models.preprocessing import grid_of
 from streamvlm_ros.engine.ops.attention import KeysValues
 from streamvlm_ros.engine.store.atomic_file import nothing
 from streamvlm_ros.engine.store.entries import cache_entries, COLUMNS, read_content, read_units
@@ -334,7 +334,7 @@ def _check_shapes(
         image_size(list(waiting[:2]), bounds)
     if about.still is not None:
         cell = bounds.pixels.patch_size // 2
-        height, width = smart_resize(*about.still[1], bounds.pixels)
+        height, width = bounds.pixels.resized(*about.still[1])
         wanted['still'] = (
             torch.float32,
             (bounds.pixels.temporal_patch_size, CHANNELS, height // cell, width // cell),
