@@ -1,0 +1,242 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Count the files that a chunk of frames and a question pass on their way through the engine.
+
+    scripts/with_ros python -m scripts.trips [--calls]
+
+Each trip goes through a `StreamWorker` with the embedded model on the CPU. Counted are the engine's
+files outside `ops/` in which a function runs, these functions, and the calls upward: from a file to
+one that imports it, directly or by way of others.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+from collections.abc import Callable, Mapping
+import dataclasses
+import functools
+import pathlib
+import sys
+import threading
+import time
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+from streamvlm_ros import engine as engine_package
+from streamvlm_ros.engine import (
+    load_processor,
+    resolve_model,
+    StreamQwenModel,
+    StreamSettings,
+    StreamWorker,
+    VideoStreamingInference,
+)
+
+ENGINE = pathlib.Path(engine_package.__file__).parent
+PACKAGE = 'streamvlm_ros.engine'
+CHUNK = 4  # frames
+SECOND = 10**9
+LONGEST = 120.0  # seconds that a step of a trip may take
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """A call from one function of the engine to another."""
+
+    caller: str
+    callee: str
+    function: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Trip:
+    """What one trip has met.
+
+    Attributes:
+        files: the engine's files outside `ops/`, relative to the engine.
+        functions: file and name of each function in them.
+        upward: the calls from a file to one that imports it.
+
+    """
+
+    files: tuple[str, ...]
+    functions: tuple[tuple[str, str], ...]
+    upward: tuple[Call, ...]
+
+
+class Tracer:
+    """Notes every function of the engine that runs while it is on, in all threads."""
+
+    def __init__(self) -> None:
+        """Trace nothing until `on` is set; threads must be started after `install`."""
+        self.on = False
+        self.calls: list[Call] = []
+
+    def install(self) -> None:
+        """Watch this thread and all that are started from now on."""
+        threading.setprofile(self._note)
+        sys.setprofile(self._note)
+
+    def remove(self) -> None:
+        """Watch this thread no more, and no new ones."""
+        sys.setprofile(None)
+        threading.setprofile(None)
+
+    def _note(self, frame: FrameType, event: str, _: Any) -> None:
+        if not self.on or event != 'call':
+            return
+        callee = _engine_file(frame.f_code.co_filename)
+        if callee is None:
+            return
+        back = frame.f_back
+        # Code that is not the engine's stands between: a library calls what the engine gave it.
+        while back is not None and _engine_file(back.f_code.co_filename) is None:
+            back = back.f_back
+        caller = _engine_file(back.f_code.co_filename) if back is not None else None
+        self.calls.append(Call(caller or '', callee, frame.f_code.co_qualname))
+
+
+@functools.cache
+def _engine_file(name: str) -> str | None:
+    path = pathlib.Path(name)
+    return path.relative_to(ENGINE).as_posix() if path.is_relative_to(ENGINE) else None
+
+
+@functools.cache
+def imported_by() -> Mapping[str, frozenset[str]]:
+    """Return for every engine file what it imports, directly or not; type checks count too."""
+    direct = {
+        path.relative_to(ENGINE).as_posix(): frozenset(_imports(path))
+        for path in ENGINE.rglob('*.py')
+    }
+    reached: dict[str, frozenset[str]] = {}
+    for file in direct:
+        seen: set[str] = set()
+        following = list(direct[file])
+        while following:
+            each = following.pop()
+            if each not in seen:
+                seen.add(each)
+                following += direct[each]
+        reached[file] = frozenset(seen)
+    return reached
+
+
+def _imports(path: pathlib.Path) -> set[str]:
+    files = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [node.module, *(f'{node.module}.{alias.name}' for alias in node.names)]
+        for name in names:
+            if name.startswith(f'{PACKAGE}.'):
+                file = name.removeprefix(f'{PACKAGE}.').replace('.', '/') + '.py'
+                if (ENGINE / file).is_file():
+                    files.add(file)
+    return files
+
+
+def trip_of(calls: list[Call]) -> Trip:
+    """Return what some calls have met."""
+    counted = [call for call in calls if not call.callee.startswith('ops/')]
+    upward = dict.fromkeys(
+        call
+        for call in calls
+        if call.caller and call.caller in imported_by()[call.callee]
+        and call.caller != call.callee
+    )
+    return Trip(
+        tuple(sorted({call.callee for call in counted})),
+        tuple(sorted({(call.callee, call.function) for call in counted})),
+        tuple(upward),
+    )
+
+
+def trace_trips() -> dict[str, Trip]:
+    """Send a chunk and a question through a worker; return what each has met."""
+    folder = resolve_model('tiny')
+    model = StreamQwenModel.from_pretrained(folder, dtype='float32')
+    engine = VideoStreamingInference(
+        model, load_processor(folder), settings=StreamSettings(chunk_frames=CHUNK)
+    )
+    worker, tracer = StreamWorker(engine), Tracer()
+    image = np.random.default_rng(0).integers(0, 256, (112, 112, 3), np.uint8)
+    frames = iter(range(1, 1000))
+
+    def feed() -> None:
+        for _ in range(CHUNK):
+            worker.submit_frame(image, next(frames) * SECOND // 2)
+
+    def traced(action: Callable[[], Any], done: Callable[[], bool]) -> Trip:
+        tracer.calls, tracer.on = [], True
+        try:
+            action()
+            sys.setprofile(None)  # what follows here only waits
+            _wait(done)
+        finally:
+            tracer.on = False
+        return trip_of(tracer.calls)
+
+    tracer.install()
+    try:
+        worker.start()
+        feed()
+        _wait(lambda: _is_idle(worker, 1))
+        chunk = traced(feed, lambda: _is_idle(worker, 2))
+        worker.ask('What is there?', max_new_tokens=6).result(LONGEST)  # what is made once
+        _wait(lambda: _is_idle(worker, 2))
+        tracer.install()
+        question = traced(
+            lambda: worker.ask('What is there?', max_new_tokens=6),
+            lambda: not worker.status().pending_requests and _is_idle(worker, 2),
+        )
+    finally:
+        tracer.remove()
+        worker.stop()
+    return {'chunk': chunk, 'question': question}
+
+
+def _is_idle(worker: StreamWorker, chunks: int) -> bool:
+    status = worker.status()
+    return status.frames_ingested == chunks * CHUNK and not status.activity
+
+
+def _wait(done: Callable[[], bool]) -> None:
+    """Wait until something is so.
+
+    Raises:
+        TimeoutError: it is not after `LONGEST` seconds.
+
+    """
+    end = time.monotonic() + LONGEST
+    while not done():
+        if time.monotonic() > end:
+            raise TimeoutError('The worker did not come to rest.')
+        time.sleep(0.01)
+
+
+def main() -> None:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--calls', action='store_true', help='list files and calls upward')
+    asked = parser.parse_args()
+    for name, trip in trace_trips().items():
+        print(
+            f'{name}: {len(trip.files)} files outside ops/, {len(trip.functions)} functions, '
+            f'{len(trip.upward)} calls upward'
+        )
+        if asked.calls:
+            for file in trip.files:
+                names = [function for where, function in trip.functions if where == file]
+                print(f'  {file}: {", ".join(names)}')
+            for call in trip.upward:
+                print(f'  upward: {call.caller} -> {call.callee} {call.function}')
+
+
+if __name__ == '__main__':
+    main()
