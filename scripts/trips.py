@@ -4,9 +4,9 @@
 
     scripts/with_ros python -m scripts.trips [--calls]
 
-Each trip goes through a `StreamWorker` with the embedded model on the CPU. Counted are the engine's
-files outside `ops/` in which a function runs, these functions, and the calls upward: from a file to
-one that imports it, directly or by way of others.
+Each trip goes through a `StreamWorker` with the embedded model on the CPU. Counted are the
+files of the engine outside `ops/` in which a function runs, these functions, and the calls upward:
+from a file to one that imports it, directly or by way of others.
 """
 
 from __future__ import annotations
@@ -96,7 +96,9 @@ class Tracer:
         while back is not None and _engine_file(back.f_code.co_filename) is None:
             back = back.f_back
         caller = _engine_file(back.f_code.co_filename) if back is not None else None
-        self.calls.append(Call(caller or '', callee, frame.f_code.co_qualname))
+        # Python 3.10 knows no qualified names of code.
+        name = getattr(frame.f_code, 'co_qualname', frame.f_code.co_name)
+        self.calls.append(Call(caller or '', callee, name))
 
 
 @functools.cache

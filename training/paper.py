@@ -26,8 +26,8 @@ from streamvlm_ros.engine.models.position_rule import PositionRule
 from streamvlm_ros.engine.models.prompt import Place, Prompt
 from streamvlm_ros.engine.ops.rotary import MRope
 from streamvlm_ros.engine.positions import Grid, StreamState, VideoSpan
+from streamvlm_ros.engine.stream.chunks import chunk_labels
 from streamvlm_ros.engine.stream.frames import Frame
-from streamvlm_ros.engine.stream.layout import chunk_labels
 
 # More than any clip has.
 ENDLESS = 1 << 13

@@ -73,10 +73,10 @@ class Asker:
 
 def differing(one: VideoStreamingInference, other: VideoStreamingInference) -> int:
     """Return how many numbers of what is cached differ; -1: what is cached is not the same."""
-    mine, theirs = one._stream.cache, other._stream.cache
+    mine, theirs = one.stream.cache, other.stream.cache
     units = [[(unit.spans, unit.first, unit.label, unit.positions.tolist())
               for unit in cache.units if unit.positions is not None] for cache in (mine, theirs)]
-    if units[0] != units[1] or one._stream.state != other._stream.state:
+    if units[0] != units[1] or one.stream.state != other.stream.state:
         return -1
     found = 0
     for layer in range(len(mine.keys)):
@@ -96,15 +96,15 @@ def run(name: str, arguments: Any) -> dict[str, Any]:
     for chunk in range(arguments.chunks):
         film.show(quiet, chunk)
         asker.show(film, chunk)
-        if not asked.readers:
-            asked._stream.catch_up()
-        if not asked._stream.put_off:
+        if not asked.stream.cache.readers:
+            asked.stream.catch_up()
+        if not asked.stream.put_off:
             found = differing(quiet, asked)
             different += found > 0
             moved += found < 0
     return {'model': name, 'chunks': arguments.chunks, **asker.counts,
             'evicted tokens': quiet.get_cache_info().evicted_tokens,
-            'counted anew': quiet._stream.cache.rebased,
+            'counted anew': quiet.stream.cache.rebased,
             'chunks with other bytes': different, 'chunks in other places': moved,
             'seconds': round(time.perf_counter() - began, 1)}
 

@@ -76,7 +76,7 @@ class Case:
     def logits(self) -> dict[str, float]:
         """Return the errors of questions' first logits, behind chunks that were streamed."""
         engine = self._streamed()
-        stream = engine._stream
+        stream = engine.stream
         errors, norms = torch.zeros(2), 0.0
         for question in QUESTIONS:
             branch = Branch(self._ours, stream.cache, stream.state)

@@ -45,7 +45,7 @@ class Sayings:
             # They cost time to draw; turned by a line they are others.
             engine.append_frame(np.roll(frames[number % CHUNK], number, axis=0),
                                 number * 250_000_000)
-        stream, encode = engine._stream, processor.tokenizer.encode
+        stream, encode = engine.stream, processor.tokenizer.encode
         choices = [encode(choice) for choice in CHOICES]
         logits, scores = [], []
         for question in QUESTIONS:

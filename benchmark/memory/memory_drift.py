@@ -84,8 +84,8 @@ class Measurement:
                     answers.update(self._asked(engine, s, waiting.pop(0)))
                 engine.append_frame(image, stamp)
             done['evicted_tokens'] += engine.get_cache_info().evicted_tokens
-            done['rebased'] += engine._stream.cache.rebased
-            done['prefix'] = engine._stream.cache.units[0].tokens
+            done['rebased'] += engine.stream.cache.rebased
+            done['prefix'] = engine.stream.cache.units[0].tokens
         return answers, done
 
     def fresh(self, window: float) -> Answers:

@@ -37,7 +37,7 @@ class Asked:
         for number in range(FRAMES):
             engine.append_frame(rng.integers(0, 256, (SIDE, SIDE, 3), np.uint8),
                                 number * 250_000_000)
-        self._model, self._stream = model, engine._stream
+        self._model, self._stream = model, engine.stream
         self._questions = [processor.tokenizer.encode(question) for question in QUESTIONS]
 
     @torch.inference_mode()

@@ -48,7 +48,7 @@ class Cameras:
         self._images = [[rng.integers(0, 256, (side, side, 3), np.uint8) for _ in range(FRAMES)]
                         for _ in range(most)]
         engines = open_streams(*model, [settings] * most)
-        self._pixels = engines[0]._stream.pixels
+        self._pixels = engines[0].stream.pixels
         self._workers: list[StreamWorker] = []
         for engine in engines:
             beside = self._workers[0] if self._workers else None

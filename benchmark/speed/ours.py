@@ -106,7 +106,7 @@ class Ours:
 
     def _snapshots(self) -> tuple[list[float], int]:
         """Return times of snapshot and restore, and the bytes that a snapshot takes."""
-        manager = KVCacheManager(self._engine._stream.cache)
+        manager = KVCacheManager(self._engine.stream.cache)
 
         def there_and_back() -> None:
             manager.snapshot(self._model)

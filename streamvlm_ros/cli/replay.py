@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable
-import contextlib
 import json
 import pathlib
 import sys
@@ -18,7 +17,7 @@ from streamvlm_ros.stamps import to_nanoseconds
 if TYPE_CHECKING:
     from streamvlm_ros.bags.bags import ImageBag
     from streamvlm_ros.engine import VideoStreamingInference
-    from streamvlm_ros.engine.serving.intake import FrameIntake
+    from streamvlm_ros.engine.serving.frame_queue import FrameQueue
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -149,18 +148,18 @@ def feed(
         depth_range: as for `decode_image`.
     """
     from streamvlm_ros.bags.bags import is_compressed
-    from streamvlm_ros.engine.serving.intake import FrameIntake
+    from streamvlm_ros.engine.serving.frame_queue import FrameQueue
     from streamvlm_ros.engine.serving.metrics import Counters
     from streamvlm_ros.nodes.images.compressed import decode_compressed
     from streamvlm_ros.nodes.images.images import decode_image, ImageError
 
     counters = Counters()
     # One image may let in another that was held back, and no more are ever waiting.
-    intake = FrameIntake(engine.settings, 2, counters)
+    queue = FrameQueue(engine.settings, 2, counters)
     said = ''
     for recorded_ns, message in images:
         stamp_ns = to_nanoseconds(message.header.stamp)
-        if not intake.leave_out(stamp_ns, recorded_ns):
+        if not queue.leave_out(stamp_ns, recorded_ns):
             try:
                 decode = decode_compressed if is_compressed(message) else decode_image
                 image = decode(message, engine.settings.max_image_pixels, depth_range)
@@ -168,14 +167,14 @@ def feed(
                 counters.arrived()
                 counters.fault(str(error), failed=1)
             else:
-                intake.put(image, stamp_ns, message.header.frame_id, recorded_ns)
-        _append_all(engine, intake)
+                queue.put(image, stamp_ns, message.header.frame_id, recorded_ns)
+        _append_all(engine, queue)
         if counters.last_error and not said:
             said = counters.last_error
             _progress(said)
     # Nothing comes any more that could contradict it.
-    intake.release()
-    _append_all(engine, intake)
+    queue.release()
+    _append_all(engine, queue)
     return {
         'frames_ingested': counters.ingested,
         'frames_sampled_out': counters.sampled_out,
@@ -185,10 +184,10 @@ def feed(
     }
 
 
-def _append_all(engine: VideoStreamingInference, intake: FrameIntake) -> None:
-    from streamvlm_ros.engine.serving.intake import append_next
+def _append_all(engine: VideoStreamingInference, queue: FrameQueue) -> None:
+    from streamvlm_ros.engine.serving.session import append_next
 
-    while append_next(engine, intake, contextlib.nullcontext()):
+    while append_next(engine, queue):
         pass
 
 

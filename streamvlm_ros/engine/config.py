@@ -8,11 +8,11 @@ import dataclasses
 import math
 
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
-from streamvlm_ros.engine.stream.sampling import check_sample_rate
 
 CHUNK_FRAMES = (2, 4, 6, 8)
 POSITION_MODES = ('continuous', 'append')
 TIME_SOURCES = ('stamp', 'uniform')
+LOWEST_RATE = 0.001  # Hz, of sample_rate unless it is 0: a frame in 17 minutes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,3 +128,24 @@ class StreamSettings:
 
     def _refuse(self, message: str) -> None:
         raise StreamError(ErrorCode.INVALID_REQUEST, message)
+
+
+def check_sample_rate(rate: float, time_source: str) -> None:
+    """Refuse a sample rate that the stream cannot work with.
+
+    Raises:
+        StreamError: INVALID_REQUEST.
+
+    """
+    if not (rate == 0 or LOWEST_RATE <= rate < float('inf')):
+        raise StreamError(
+            ErrorCode.INVALID_REQUEST,
+            f'sample_rate is {rate} Hz; give 0 (every frame) or at least {LOWEST_RATE} Hz.',
+        )
+    if time_source == 'uniform' and not rate:
+        raise StreamError(
+            ErrorCode.INVALID_REQUEST,
+            'sample_rate is 0 Hz, and time_source uniform needs it above 0: frames '
+            'are 1 / sample_rate seconds apart. To take every frame set '
+            'every_frame.',
+        )

@@ -90,13 +90,13 @@ def test_keys_that_are_all_alike_are_all_seen(monkeypatch: pytest.MonkeyPatch) -
     rng = np.random.default_rng(0)
     for number in range(4):
         engine.append_frame(rng.integers(0, 256, (56, 84, 3), np.uint8), number * 250_000_000)
-    cache, attend = engine._stream.cache, BranchContext.attend
+    cache, attend = engine.stream.cache, BranchContext.attend
     seen = []
     for sharpness in (0.0, 10.0):
         with torch.inference_mode(), keys_seen() as noted:
             attention.q_proj.weight.normal_(std=sharpness)
             attention.q_proj.bias.zero_()
-            branch = Branch(model, cache, engine._stream.state)
+            branch = Branch(model, cache, engine.stream.state)
             branch.prefill([5, 6, 7])
             branch.prefill([8])
             branch.close()

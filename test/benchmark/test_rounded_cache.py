@@ -80,7 +80,7 @@ def test_a_stream_and_its_answers_go_through_what_is_rounded() -> None:
             for number, frame in enumerate(frames(arguments, 8)):
                 engine.append_frame(frame, number * 250_000_000)
             said.append(engine.ask_choice('What colour is the box?', ('red', 'blue')))
-        content.append([engine._stream.cache.content(layer) for layer in largest.values])
+        content.append([engine.stream.cache.content(layer) for layer in largest.values])
     assert said[0].probabilities != said[1].probabilities
     assert len(content[0]) == engine.model.config.text_config.num_hidden_layers
     (keys, values), (same, held) = content[0][0], content[1][0]

@@ -19,7 +19,7 @@ SIZES = ((56, 56), (56, 84))
 
 def everything(engine) -> tuple:
     """Return all that a stream consists of, the keys and values of what is cached as bytes."""
-    inner = engine._stream
+    inner = engine.stream
     cache, memory = inner.cache, inner.memory
     units = [(unit.spans, unit.first, unit.label, unit.positions.tolist())
              for unit in cache.units]
@@ -96,9 +96,9 @@ def run_pair(seed: int, number: int, **settings) -> Asker:
         quiet.append_frame(image, second)
         asker.append(image, second)
         asker.ask()
-        if not engine.readers:
-            engine._stream.catch_up()
-        if not engine._stream.put_off:
+        if not engine.stream.cache.readers:
+            engine.stream.catch_up()
+        if not engine.stream.put_off:
             assert everything(engine) == everything(quiet)
     for each in asker.open:
         engine.questions.abandon(each)
@@ -132,8 +132,8 @@ def test_a_question_that_counts_positions_anew_does_not_exist():
         engine.ask('What happened?', 1)
         engine.ask_choice('Which?', CHOICES)
         assert everything(engine) == before
-        beyond += engine._stream.state.last_cache_position > 240
-        rebased = engine._stream.cache.rebased
+        beyond += engine.stream.state.last_cache_position > 240
+        rebased = engine.stream.cache.rebased
     assert rebased > 2 and beyond, 'A question has come right when the limit was passed.'
 
 
@@ -190,12 +190,12 @@ def test_time_that_passes_without_a_chunk_counts_after_what_was_put_off(seed):
         if i and not asker.open and rng.random() < 0.5 and not engine.questions.must_wait:
             asker.open.append(engine.questions.open('What?', 50))
         asker.append(shown, second)
-        put_off += engine._stream.put_off
+        put_off += engine.stream.put_off
         if asker.open and rng.random() < 0.15:
             engine.questions.abandon(asker.open.pop())
-        if not engine.readers:
-            engine._stream.catch_up()
-        if not engine._stream.put_off:
+        if not engine.stream.cache.readers:
+            engine.stream.catch_up()
+        if not engine.stream.put_off:
             assert everything(engine) == everything(quiet)
     assert put_off
 
@@ -218,7 +218,7 @@ def test_a_turn_is_kept_where_another_answer_reads_what_goes_for_it():
     engine.questions.abandon(other)
     assert engine.questions.close(kept).text == expected
     assert everything(engine) == everything(quiet) and not engine.questions.must_wait
-    assert not engine.readers
+    assert not engine.stream.cache.readers
 
 
 def test_a_turn_that_waits_for_room_is_not_kept_in_another_stream():

@@ -103,7 +103,7 @@ def test_packed_is_as_streamed(name: str, packer: Packer, stock: Any, model: Str
     clip = packer.pack(spec)
     streamed, (engine, free) = streamed_logits(model, clip, spec, packer, monkeypatch)
     assert len(free) >= 3 and engine.get_cache_info().evicted_tokens > 100
-    assert (engine._stream.cache.rebased > 0) == (spec.memory.largest < 100)
+    assert (engine.stream.cache.rebased > 0) == (spec.memory.largest < 100)
     packed = packed_logits(stock, clip, spec)[free]
     torch.testing.assert_close(packed, streamed, rtol=0.0, atol=2e-4)
     # And it does see that something is gone.

@@ -196,7 +196,7 @@ class EngineLoop:
             self._guard(asked, asked.prefill_question)
         self.pulse.doing('decoding answers')
         try:
-            decode_open([stream.desk for stream in self._streams])
+            decode_open([stream.requests for stream in self._streams])
         finally:
             for stream in self._streams:
                 self._guard(stream, stream.hand_over)

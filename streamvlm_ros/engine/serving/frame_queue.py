@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The frames that wait for the stream: bounded in number and bytes, dropped as whole patches."""
+"""The frames that wait for the stream: judged by their stamps, sampled, bounded, all counted."""
 
 from __future__ import annotations
 
@@ -9,39 +9,68 @@ from collections.abc import Sequence
 import itertools
 import time
 
-from streamvlm_ros.engine.errors import StreamError
+import numpy as np
+
+from streamvlm_ros.engine.config import check_sample_rate, StreamSettings
+from streamvlm_ros.engine.errors import ErrorCode, StreamError
 from streamvlm_ros.engine.serving.metrics import Counters
-from streamvlm_ros.engine.stream.frames import WaitingFrame
+from streamvlm_ros.engine.stream.frames import check_frame_id, check_image, Frame
+from streamvlm_ros.engine.stream.stamps import (
+    seconds,
+    Stamp,
+    StampRule,
+    StampSampler,
+    to_nanoseconds,
+    Verdict,
+)
 
 
 class FrameQueue:
-    """Frames in the order in which they came; in the worker, whoever holds its lock may call this.
+    """Takes frames in: checked, judged by their stamps, sampled, queued and counted.
+
+    Every frame is counted once when it arrives, and once when it is known what becomes of it;
+    ``waiting`` are those in between.  In the worker its lock must be held around every call.
 
     Attributes:
-        pending_frames: frames in the stream that wait for their chunk to fill; to be kept up to
-            date, as the first waiting frame may be the other half of a pair.
+        pending_frames: frames in the stream that wait for their chunk to fill.  It must be kept up
+            to date, as the first waiting frame may be the other half of a pair.
         doubtful: a frame that is held back and not in the queue yet; None: there is none.
+        series: number of the run of stamps that comes in.
+        series_in_stream: that of the newest frame in the stream.
 
     """
 
-    def __init__(self, queue_frames: int, queue_bytes: int, counters: Counters) -> None:
+    def __init__(
+        self,
+        settings: StreamSettings,
+        queue_frames: int,
+        counters: Counters,
+        queue_bytes: int = 1 << 28,
+    ) -> None:
         """Begin with no frame.
 
         Args:
+            settings: of the stream.
             queue_frames: frames that may wait.
-            queue_bytes: bytes of their images, except that one frame may always wait.
             counters: where it is counted what becomes of them.
+            queue_bytes: bytes of their images, except that one frame may always wait.
 
         """
+        self._settings = settings
+        self._uniform = settings.time_source == 'uniform'
+        self._every_frame = self._uniform and settings.every_frame
         self._queue_frames = queue_frames
         self._queue_bytes = queue_bytes
         self._counters = counters
-        self._frames: collections.deque[WaitingFrame] = collections.deque()
-        self._in_hand: WaitingFrame | None = None  # out of the queue, not in the stream yet
-        self._last: WaitingFrame | None = None  # the newest in the stream
+        self._frames: collections.deque[Frame] = collections.deque()
+        self._in_hand: Frame | None = None  # out of the queue, not in the stream yet
+        self._last: Frame | None = None  # the newest in the stream
         self._held = 0  # of the oldest frames, on which work was done
         self.pending_frames = 0
-        self.doubtful: WaitingFrame | None = None
+        self.doubtful: Frame | None = None
+        self.series = self.series_in_stream = 0
+        self._newest: int | None = None  # the largest stamp that was accepted in this series
+        self._take_rate(settings.sample_rate)
 
     def __bool__(self) -> bool:
         """Tell whether a frame can be taken."""
@@ -52,17 +81,17 @@ class FrameQueue:
         """Frames received that are not in the stream yet, nor lost."""
         return len(self._frames) + (self._in_hand is not None) + (self.doubtful is not None)
 
-    def oldest(self, frames: int) -> list[WaitingFrame]:
+    def oldest(self, frames: int) -> list[Frame]:
         """Return up to so many of the oldest frames, which stay where they are."""
         return list(itertools.islice(self._frames, frames))
 
-    def hold(self, frames: Sequence[WaitingFrame]) -> None:
+    def hold(self, frames: Sequence[Frame]) -> None:
         """Drop none of these, on which work was done, if they are the oldest still."""
         oldest = self.oldest(len(frames))
         if len(oldest) == len(frames) and all(a is b for a, b in zip(oldest, frames)):
             self._held = len(frames)
 
-    def take(self) -> WaitingFrame | None:
+    def take(self) -> Frame | None:
         """Take the oldest frame; ``taken`` says what became of it."""
         if not self._frames:
             return None
@@ -70,12 +99,12 @@ class FrameQueue:
         self._in_hand = self._frames.popleft()
         return self._in_hand
 
-    def put_back(self, frame: WaitingFrame) -> None:
+    def put_back(self, frame: Frame) -> None:
         """Let the frame that was taken wait again, before all others."""
         self._in_hand = None
         self._frames.appendleft(frame)
 
-    def taken(self, frame: WaitingFrame, fault: StreamError | None) -> None:
+    def taken(self, frame: Frame, fault: StreamError | None) -> None:
         """Count the frame that was taken: ingested, or dropped for a fault."""
         self._in_hand = None
         if fault is None:
@@ -84,15 +113,188 @@ class FrameQueue:
         else:
             self._counters.fault(str(fault), dropped=1)
 
-    def _queue(self, frame: WaitingFrame) -> None:
-        self._frames.append(frame)
-        self._keep_bounds()
+    @property
+    def newest_stamp(self) -> int:
+        """Stamp of the newest frame whose stamp was accepted, sampled or not; 0: none."""
+        return self._newest or 0
 
-    def _drop_all(self) -> None:
+    def set_sample_rate(self, rate: float) -> None:
+        """Sample what comes from now on at ``rate`` Hz; 0 takes every frame.
+
+        Raises:
+            StreamError: INVALID_REQUEST for a rate that ``check_sample_rate`` refuses.
+
+        """
+        check_sample_rate(rate, self._settings.time_source)
+        if rate != self._sample_rate:
+            self._take_rate(rate)
+
+    def put(
+        self, image: np.ndarray, stamp_ns: Stamp, frame_id: str, arrival_ns: int | None = None
+    ) -> None:
+        """Queue a frame, or sample it out, or count why it is lost.
+
+        Where time_source is stamp, ``StampRule`` says what becomes of it.  One that is too far
+        ahead of the newest is held back, until the next one is near it, or ``release_overdue``.
+
+        Args:
+            image: RGB uint8 [h, w, 3].
+            stamp_ns: its stamp, as the engine takes it.
+            frame_id: of the camera, from the message's header.
+            arrival_ns: when it came, on any steady clock; None: now.  Frames without usable stamps
+                are sampled by it.
+
+        """
+        self._counters.arrived()
+        try:
+            check_image(image, self._settings.max_image_pixels)
+            check_frame_id(frame_id, self._settings.max_frame_id)
+            stamp = self._usable(stamp_ns)
+        except StreamError as error:
+            self._counters.fault(str(error), failed=1)
+            return
+        frame = Frame(image, stamp, frame_id=frame_id, arrived=time.perf_counter())
+        if self._uniform:
+            self._newest = stamp
+            self._sample(frame, _arrival(arrival_ns))
+            return
+        verdict = self._judge(stamp)
+        if verdict is Verdict.LATE:
+            self._counters.late += 1
+        elif verdict is Verdict.AHEAD:
+            self.doubtful = frame
+            self._keep_bounds()
+        else:
+            if verdict is Verdict.BACK:
+                self._begin_series(stamp)
+            self._accept(frame)
+
+    def leave_out(self, stamp_ns: Stamp, arrival_ns: int | None = None) -> bool:
+        """Do what ``put`` does if it would not take a frame with this stamp.
+
+        Returns:
+            Whether that is so: it is sampled out, late, or its stamp is of no use.
+
+        """
+        try:
+            stamp = self._usable(stamp_ns)
+        except StreamError as error:
+            self._counters.arrived()
+            self._counters.fault(str(error), failed=1)
+            return True
+        if self._uniform:
+            if self._every_frame or self._sampler.would_take(_arrival(arrival_ns)):
+                return False
+            self._newest = stamp
+            self._counters.leave_out()
+            return True
+        verdict = self._judge(stamp)
+        if verdict is Verdict.LATE:
+            self._counters.arrived()
+            self._counters.late += 1
+            return True
+        if verdict is not Verdict.GOES_ON or self._sampler.would_take(stamp):
+            return False
+        self._newest = stamp
+        self._counters.leave_out()
+        return True
+
+    def deadline(self, patience: float) -> float:
+        """Return when ``release_overdue`` has something to do, on ``time.perf_counter``."""
+        if self.doubtful is None or patience <= 0:
+            return float('inf')
+        return self.doubtful.arrived + patience
+
+    def release_overdue(self, patience: float) -> None:
+        """Take the frame that is held back, if none has come since for so many seconds; 0: never.
+
+        The camera has stopped then, and nothing contradicts its last stamp.
+        """
+        if time.perf_counter() >= self.deadline(patience):
+            self.release()
+
+    def release(self) -> None:
+        """Take the frame that is held back, if there is one."""
+        frame, self.doubtful = self.doubtful, None
+        if frame is not None:
+            self._accept(frame)
+
+    def begin(self, newest: int | None = None) -> None:
+        """Drop what waits, and go on with another stream.
+
+        Args:
+            newest: stamp of that stream's newest frame; None: it has none, and any stamp begins.
+
+        """
         self._counters.dropped += self.waiting
         self._frames.clear()
         self._in_hand = self._last = self.doubtful = None
         self._held = self.pending_frames = 0
+        self._newest = newest
+        self.series_in_stream = self.series
+        self._sampler = StampSampler(self._sample_rate)
+
+    def _take_rate(self, rate: float) -> None:
+        self._sample_rate = rate
+        self._sampler = StampSampler(rate)
+        self._rule = StampRule.of(self._settings, rate)
+
+    def _usable(self, stamp_ns: Stamp) -> int:
+        """Return a stamp that the stream can have.
+
+        Raises:
+            StreamError: INVALID_REQUEST; there is none, or it cannot be a time.
+
+        """
+        stamp = to_nanoseconds(stamp_ns, clip=self._uniform)
+        if not stamp and not self._uniform:
+            raise StreamError(
+                ErrorCode.INVALID_REQUEST,
+                'The frame has no header stamp; stamp the images, or set time_source to uniform.',
+            )
+        return stamp
+
+    def _judge(self, stamp: int) -> Verdict:
+        """Return what a stamp says, and decide about the frame that is held back."""
+        held, rule = self.doubtful, self._rule
+        verdict = rule.judge(stamp, self._newest, held.stamp_ns if held else None)
+        if held is None:
+            return verdict
+        if verdict is Verdict.CONFIRMS:
+            self.release()
+            return rule.judge(stamp, self._newest)
+        self.doubtful = None
+        assert self._newest is not None
+        self._counters.fault(
+            f'A frame was {rule.too_far(held.stamp_ns, self._newest)}, and the next one was not '
+            "near it: it is left out. Check the camera's clock.",
+            failed=1,
+        )
+        return verdict
+
+    def _begin_series(self, stamp: int) -> None:
+        """Begin again with a stamp that has gone back; a new epoch, once its frame is taken."""
+        assert self._newest is not None
+        self._counters.stamp_jumps += 1
+        self._counters.fault(
+            f'Stamps went back {seconds(self._newest - stamp)}: a restart, a bag loop, or two '
+            'publishers? A new epoch has begun; what was seen before is forgotten.'
+        )
+        self.series += 1
+        self._sampler = StampSampler(self._sample_rate)
+
+    def _accept(self, frame: Frame) -> None:
+        self._newest = frame.stamp_ns
+        self._sample(frame, frame.stamp_ns)
+
+    def _sample(self, frame: Frame, time_ns: int) -> None:
+        """Queue a frame, unless it is sampled out by its time."""
+        if not (self._every_frame or self._sampler.take(time_ns)):
+            self._counters.sampled_out += 1
+            return
+        frame.series = self.series
+        self._frames.append(frame)
+        self._keep_bounds()
 
     def _keep_bounds(self) -> None:
         """Drop the oldest whole temporal patch while more waits than may.
@@ -129,10 +331,14 @@ class FrameQueue:
             dropped=end - start,
         )
 
-    def _completes_a_pair(self, frame: WaitingFrame) -> bool:
+    def _completes_a_pair(self, frame: Frame) -> bool:
         """Tell whether the first waiting frame is the second of a pair."""
         half = self._last if self.pending_frames % 2 else None
         if self._in_hand is not None:
             # Once that is in the stream it is the second of a pair, or the first of the next.
             half = None if half is not None and half.pairs_with(self._in_hand) else self._in_hand
         return half is not None and half.pairs_with(frame)
+
+
+def _arrival(arrival_ns: int | None) -> int:
+    return time.monotonic_ns() if arrival_ns is None else arrival_ns

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from streamvlm_ros.engine.config import StreamSettings
+from streamvlm_ros.engine.config import LOWEST_RATE, StreamSettings
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
-from streamvlm_ros.engine.kvcache.pin import Pin
 from streamvlm_ros.engine.models.base import StreamingModel
 from streamvlm_ros.engine.models.devices import move_model
 from streamvlm_ros.engine.models.processor import as_stream_processor
@@ -24,9 +23,7 @@ from streamvlm_ros.engine.questions.answering import SamplingParams
 from streamvlm_ros.engine.questions.questions import Questions
 from streamvlm_ros.engine.questions.watching import Watching
 from streamvlm_ros.engine.store.place import Where
-from streamvlm_ros.engine.stream.clock import FrameClock
 from streamvlm_ros.engine.stream.frames import check_frame_id, check_image, Frame
-from streamvlm_ros.engine.stream.sampling import LOWEST_RATE
 from streamvlm_ros.engine.stream.saving.bounds import SavedBounds
 from streamvlm_ros.engine.stream.saving.fingerprint import fingerprint
 from streamvlm_ros.engine.stream.saving.saved_stream import (
@@ -38,7 +35,13 @@ from streamvlm_ros.engine.stream.saving.saved_stream import (
     StreamCopy,
     write_stream,
 )
-from streamvlm_ros.engine.stream.stamps import Stamp, StampRule, to_nanoseconds, Verdict
+from streamvlm_ros.engine.stream.stamps import (
+    FrameClock,
+    Stamp,
+    StampRule,
+    to_nanoseconds,
+    Verdict,
+)
 from streamvlm_ros.engine.stream.stream import FrameStream
 
 
@@ -50,7 +53,7 @@ class VideoStreamingInference(Watching):
     Attributes:
         settings: what the stream was begun with.
         questions: opens several questions at once and decodes them together.
-        ahead: what of its next chunk can be encoded together with other streams'.
+        stream: the frames' way into the cache.
         frames_taken: frames that were ever appended, in all epochs.
 
     """
@@ -97,7 +100,7 @@ class VideoStreamingInference(Watching):
         super().__init__(
             prompt, stream, Questions(self._model, prompt, stream), self.settings.max_watch_tokens
         )
-        self.ahead = stream.ahead
+        self.stream = stream
         self._clock = FrameClock(self.settings)
         self.frames_taken = 0
         self._doubtful: int | None = None  # the last stamp, if it was too far ahead
@@ -109,45 +112,20 @@ class VideoStreamingInference(Watching):
         return self._model
 
     @property
-    def largest_pixels(self) -> int:
-        """Upper bound of height x width of a frame as the model sees it."""
-        return self._stream.pixels.max_pixels
-
-    @property
     def epoch(self) -> int:
         """Number of the stream: a reset, or stamps that jump back, begin the next one."""
-        return self._stream.epoch
+        return self.stream.epoch
 
     @property
     def newest_stamp_ns(self) -> int | None:
         """Stamp of the newest frame, by which the next one's is judged; None: there is none."""
-        return self._stream.newest.stamp_ns if self._stream.newest else None
-
-    @property
-    def frames_must_wait(self) -> bool:
-        """Whether the next chunk has no room until an open answer has ended.
-
-        Open answers hold what they see of the stream, also what has been dropped since.
-        """
-        return self._stream.must_wait
-
-    @property
-    def readers(self) -> frozenset[Pin]:
-        """What open answers hold of the stream."""
-        return self._stream.cache.readers
-
-    @property
-    def is_consistent(self) -> bool:
-        """Whether the stream can go on; false only after a fault of the program."""
-        return self._stream.is_consistent
+        return self.stream.newest.stamp_ns if self.stream.newest else None
 
     def append_frame(
         self,
         frame: np.ndarray,
         stamp: Stamp | None = None,
         frame_id: str = '',
-        *,
-        admitted: bool = False,
     ) -> None:
         """Append one frame; it is prefilled when its chunk is full.
 
@@ -157,25 +135,37 @@ class VideoStreamingInference(Watching):
         Args:
             frame: RGB uint8 [h, w, 3].
             stamp: its time, integer nanoseconds or float seconds.  None: at the uniform rate
-                behind the last one.
+                after the last one.
             frame_id: passed through to the answers.
-            admitted: the stamp was judged before, and goes on from the last one.
 
         Raises:
-            StreamError: INVALID_REQUEST for what is no image, frame_id or stamp, and for a stamp
-                that is ahead of the newest by more than max_gap, and 10 periods of sample_rate,
-                unless the last one was near it: so the frame is taken when it is given again.
+            StreamError: INVALID_REQUEST for what is not an image, frame_id or stamp; and for a
+                stamp that is ahead of the newest by more than max_gap, and 10 periods of
+                sample_rate, unless the last one was near it: so the frame is taken when it is
+                given again.
                 OUT_OF_MEMORY when the cache is full.  The stream is then as it was.
 
         """
         image = check_image(frame, self.settings.max_image_pixels)
         check_frame_id(frame_id, self.settings.max_frame_id)
         stamp_ns = self._stamp_ns(self._next_stamp() if stamp is None else stamp)
-        if stamp is not None and not admitted:
+        if stamp is not None:
             [verdict] = self._judge([stamp_ns])
             if not self._follow(verdict):
                 return
-        self._append(image, stamp_ns, frame_id)
+        self.append(Frame(image, stamp_ns, frame_id=frame_id))
+
+    @torch.inference_mode()
+    def append(self, frame: Frame) -> None:
+        """Append a frame that was checked before, and whose stamp goes on from the last one.
+
+        Raises:
+            StreamError: OUT_OF_MEMORY, as ``append_frame``.
+
+        """
+        frame.time_ns = self._clock.time_ns(frame.stamp_ns, self.stream.frames)
+        self.stream.append(frame)
+        self.frames_taken += 1
 
     def append_video_chunk(
         self,
@@ -219,9 +209,9 @@ class VideoStreamingInference(Watching):
             verdicts = self._judge(times)
         for image, time_ns, verdict in zip(images, times, verdicts):
             if self._follow(verdict):
-                self._append(image, time_ns)
+                self.append(Frame(image, time_ns))
         with torch.inference_mode():
-            self._stream.flush(complete=True)
+            self.stream.flush(complete=True)
 
     def ask(
         self,
@@ -270,7 +260,7 @@ class VideoStreamingInference(Watching):
 
     def get_cache_info(self) -> CacheInfo:
         """Return what the stream's memory holds."""
-        stream, state = self._stream, self._stream.state
+        stream, state = self.stream, self.stream.state
         return CacheInfo(
             tokens=stream.cache.length,
             capacity=stream.cache.capacity,
@@ -334,11 +324,11 @@ class VideoStreamingInference(Watching):
     def saved_bounds(self) -> SavedBounds:
         """What of a saved stream this one can take; any thread may read it once it is there."""
         return SavedBounds.of(
-            self._stream,
+            self.stream,
             self._prompt,
             self.settings,
             self._model.position_rule,
-            fingerprint(self._model, self._prompt, self._stream.pixels, self.settings),
+            fingerprint(self._model, self._prompt, self.stream.pixels, self.settings),
         )
 
     @torch.inference_mode()
@@ -350,11 +340,11 @@ class VideoStreamingInference(Watching):
 
         """
         try:
-            saved = put_in_place(loaded, self._stream)
+            saved = put_in_place(loaded, self.stream)
         except BaseException:
             self.forget()
             raise
-        self._clock.resume(self._stream.frames, saved.next_ns)
+        self._clock.resume(self.stream.frames, saved.next_ns)
         self._doubtful = None
         self.restart_watches()
         return saved
@@ -362,11 +352,11 @@ class VideoStreamingInference(Watching):
     def reset(self) -> None:
         """Forget the stream and begin a new epoch; the watches stay, and start afresh."""
         self.forget()
-        self._stream.epoch += 1
+        self.stream.epoch += 1
 
     def forget(self) -> None:
         """Forget the stream as if it had never begun."""
-        self._stream.clear()
+        self.stream.clear()
         self._clock.start_over()
         self.restart_watches()
         self._doubtful = None
@@ -378,11 +368,11 @@ class VideoStreamingInference(Watching):
             StreamError: INVALID_REQUEST for a rate that ``check_sample_rate`` refuses.
 
         """
-        self._clock.set_rate(hz, self._stream.frames)
+        self._clock.set_rate(hz, self.stream.frames)
 
     def _copy(self) -> StreamCopy:
         return copy_stream(
-            self._stream, self._clock.time_ns(0, self._stream.frames), self.saved_bounds
+            self.stream, self._clock.time_ns(0, self.stream.frames), self.saved_bounds
         )
 
     def _stamp_ns(self, stamp: Stamp) -> int:
@@ -425,14 +415,8 @@ class VideoStreamingInference(Watching):
             self.reset()
         return verdict is not Verdict.LATE
 
-    def _append(self, image: np.ndarray, stamp_ns: int, frame_id: str = '') -> None:
-        time_ns = self._clock.time_ns(stamp_ns, self._stream.frames)
-        with torch.inference_mode():
-            self._stream.append(Frame(image, stamp_ns, time_ns, frame_id))
-        self.frames_taken += 1
-
     def _next_stamp(self, fps: float | None = None) -> int:
-        newest = self._stream.newest
+        newest = self.stream.newest
         if newest is None:
             return 0
         return newest.stamp_ns + round(NANOSECONDS / (fps or self._clock.rate()))

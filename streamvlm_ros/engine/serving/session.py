@@ -19,13 +19,13 @@ from streamvlm_ros.engine.errors import (
 )
 from streamvlm_ros.engine.kvcache.pin import Pin
 from streamvlm_ros.engine.questions.watch import WatchEvent
+from streamvlm_ros.engine.serving.frame_queue import FrameQueue
 from streamvlm_ros.engine.serving.inference import VideoStreamingInference
-from streamvlm_ros.engine.serving.intake import enter, FrameIntake
 from streamvlm_ros.engine.serving.metrics import Counters, Pulse, WorkerStatus
 from streamvlm_ros.engine.serving.request import Call, Request
 from streamvlm_ros.engine.serving.request_queue import RequestQueue
 from streamvlm_ros.engine.stream.encoder_cache import PendingChunk
-from streamvlm_ros.engine.stream.frames import WaitingFrame
+from streamvlm_ros.engine.stream.frames import Frame
 
 # Faults of the program in a row, with nothing between them that succeeds, until the memory is
 # emptied: what comes of it again and again may lie in it.
@@ -65,9 +65,10 @@ class StreamSession:
         self.wake = wake
         self.engine = engine
         self.model = engine.questions.model
+        self._stream = engine.stream
         self.counters = Counters()
-        self.intake = FrameIntake(engine.settings, queue_frames, self.counters, queue_bytes)
-        self.desk = RequestQueue(engine.questions, self.request_fault)
+        self.frames = FrameQueue(engine.settings, queue_frames, self.counters, queue_bytes)
+        self.requests = RequestQueue(engine.questions, self.request_fault)
         self.paused = False
         self.stale_after = 0.0
         self.closed = False
@@ -93,27 +94,27 @@ class StreamSession:
             if isinstance(work, Call):
                 self._calls.append(work)
             else:
-                self.desk.add(work)
+                self.requests.add(work)
             self.wake.notify()
 
     def status(self) -> WorkerStatus:
         """Return the stream's status; never waits for the model."""
         with self.wake:
             return self.counters.status(
-                self._state(), self._info, self.intake.waiting, self.desk.pending, self._pulse
+                self._state(), self._info, self.frames.waiting, self.requests.pending, self._pulse
             )
 
     # What follows is for the model's thread.
 
     def expire(self) -> None:
         """End the requests whose time is over, and the wait of a frame; with the lock held."""
-        self.desk.expire(self._stale())
-        self.intake.release_overdue(self.stale_after)
+        self.requests.expire(self._stale())
+        self.frames.release_overdue(self.stale_after)
 
     @property
     def deadline(self) -> float:
         """When ``expire`` has something to do, on ``time.perf_counter``; with the lock held."""
-        return min(self.desk.deadline, self.intake.deadline(self.stale_after))
+        return min(self.requests.deadline, self.frames.deadline(self.stale_after))
 
     @property
     def has_calls(self) -> bool:
@@ -122,12 +123,12 @@ class StreamSession:
 
     def due(self) -> tuple[bool, bool]:
         """Tell whether frames wait that may be taken, and whether answers; with the lock held."""
-        frames = bool(self.intake) and not self.desk.keeps_a_turn and not self._is_blocked()
-        return frames, self.desk.due(self._newest_stamp())
+        frames = bool(self.frames) and not self.requests.keeps_a_turn and not self._is_blocked()
+        return frames, self.requests.due(self._newest_stamp())
 
     def question_waits(self) -> bool:
         """Tell whether a question can be prefilled; with the lock held."""
-        return self.desk.is_ready(self._newest_stamp())
+        return self.requests.is_ready(self._newest_stamp())
 
     def run_calls(self) -> None:
         """Run what is to be run between two turns."""
@@ -147,8 +148,8 @@ class StreamSession:
                 if self.engine.epoch != self._epoch or self._info.stamp_ns != newest:
                     # A load may keep the epoch's number; what waits is of the stream before it.
                     with self.wake:
-                        self.intake.begin(self._info.stamp_ns or None)
-                        self.intake.pending_frames = self._info.pending_frames
+                        self.frames.begin(self._info.stamp_ns or None)
+                        self.frames.pending_frames = self._info.pending_frames
                     self._end_answers_of_old_epoch()
             except BaseException as error:
                 self.fault(error)
@@ -158,19 +159,19 @@ class StreamSession:
     def next_chunk(self) -> PendingChunk | None:
         """Return the chunk that the next turn encodes, if frames enough wait for it."""
         with self.wake:
-            waiting = self.intake.oldest(self.engine.ahead.lacking)
-        return self.engine.ahead.chunk(waiting)
+            waiting = self.frames.oldest(self._stream.lacking)
+        return self._stream.due_chunk(waiting)
 
     def hold(self, chunk: PendingChunk) -> None:
         """Let the frames of a chunk that is encoded wait for their turn, however many come."""
         with self.wake:
-            self.intake.hold(chunk.waiting)
+            self.frames.hold(chunk.waiting)
 
     def take_frames(self) -> None:
         """Append up to a chunk of waiting frames."""
         for _ in range(self.engine.settings.chunk_frames):
             with self.wake:
-                frame = self.intake.take()
+                frame = self.frames.take()
             if frame is None or not self._append(frame):
                 return
             self._refresh()
@@ -180,13 +181,13 @@ class StreamSession:
     def prefill_question(self) -> None:
         """Prefill a piece of the first question that is begun or ready, if it still is."""
         with self.wake:
-            request = self.desk.next_to_prefill(self._newest_stamp())
+            request = self.requests.next_to_prefill(self._newest_stamp())
         if request is not None:
-            self.desk.prefill(request)
+            self.requests.prefill(request)
 
     def hand_over(self) -> None:
         """Hand over what was decoded."""
-        self.desk.hand_over()
+        self.requests.hand_over()
 
     def tell_changes(self) -> None:
         """Say when the status has changed in kind since the last time."""
@@ -205,7 +206,7 @@ class StreamSession:
         with self.wake:
             self.closed = True
             calls, self._calls = self._calls, []
-            self.desk.end_all(error)
+            self.requests.end_all(error)
         for call in calls:
             call.fail(error)
 
@@ -223,7 +224,7 @@ class StreamSession:
 
         However many come, the memory stays where it is whole.
         """
-        if as_stream_error(error).code is ErrorCode.INTERNAL or not self.engine.is_consistent:
+        if as_stream_error(error).code is ErrorCode.INTERNAL or not self._stream.is_consistent:
             self._caught(error, empty=False)
 
     def _caught(self, error: BaseException, empty: bool) -> None:
@@ -236,7 +237,7 @@ class StreamSession:
             self._logged.add(trace)
             with contextlib.suppress(BaseException):
                 self._log(f'A fault of the program was caught; please report it.\n{trace}')
-        if empty or not self.engine.is_consistent:
+        if empty or not self._stream.is_consistent:
             self._start_over(text)
 
     def _start_over(self, why: str) -> None:
@@ -251,31 +252,31 @@ class StreamSession:
         self._refresh()
         self._end_answers_of_old_epoch()
 
-    def _append(self, frame: WaitingFrame) -> bool:
+    def _append(self, frame: Frame) -> bool:
         """Append a frame and say what became of it; return False where it has to wait."""
         fault: StreamError | None = None
         for _ in range(2):
             taken = self.engine.frames_taken
             try:
                 self._pulse.doing('taking a frame')
-                enter(self.engine, self.intake, frame)
+                enter(self.engine, self.frames, frame)
                 fault = None
             except StillReadError:
                 with self.wake:
-                    self.intake.put_back(frame)
-                self._blocked_by = tuple(weakref.ref(pin) for pin in self.engine.readers)
+                    self.frames.put_back(frame)
+                self._blocked_by = tuple(weakref.ref(pin) for pin in self._stream.cache.readers)
                 return False
             except BaseException as error:
                 fault = as_stream_error(error)
-                if fault.code is ErrorCode.INTERNAL or not self.engine.is_consistent:
+                if fault.code is ErrorCode.INTERNAL or not self._stream.is_consistent:
                     self.fault(error)
                     if self.engine.frames_taken == taken:
                         continue  # once more: it may have been no fault of the frame's
                     fault = None
             break
         with self.wake:
-            self.intake.taken(frame, fault)
-            self.intake.pending_frames = self.engine.get_cache_info().pending_frames
+            self.frames.taken(frame, fault)
+            self.frames.pending_frames = len(self._stream.pending)
         if fault is None:
             self._faults = 0
         return True
@@ -292,7 +293,7 @@ class StreamSession:
             return 'paused'
         if self._stale():
             return 'stale'
-        if self.desk.active:
+        if self.requests.active:
             return 'answering'
         return 'streaming' if self._info.frames else 'waiting_for_images'
 
@@ -306,14 +307,14 @@ class StreamSession:
     def _newest_stamp(self) -> int:
         """Return what a request's ``after`` is met by: a frame taken, or one sampled out."""
         taken = self._info.stamp_ns
-        return taken if self.intake else max(taken, self.intake.newest_stamp)
+        return taken if self.frames else max(taken, self.frames.newest_stamp)
 
     def _refresh(self) -> None:
         with self.wake:
             self._info = self.engine.get_cache_info()
-            self.intake.pending_frames = self._info.pending_frames
-            self.counters.chunks_alone = self.engine.ahead.alone
-            self.counters.chunks_together = self.engine.ahead.together
+            self.frames.pending_frames = self._info.pending_frames
+            self.counters.chunks_alone = self._stream.chunks_alone
+            self.counters.chunks_together = self._stream.chunks_together
             self.counters.watch_tokens = self.engine.watch_tokens
             self.counters.watch_seconds = self.engine.watch_seconds
 
@@ -339,12 +340,47 @@ class StreamSession:
     def _end_answers_of_old_epoch(self) -> None:
         if self.engine.epoch != self._epoch:
             self._epoch = self.engine.epoch
-            self.desk.end_active(
+            self.requests.end_active(
                 StreamError(
                     ErrorCode.RESET_DURING_ANSWER,
                     'The stream was reset while the answer was given; ask again.',
                 )
             )
+
+
+def enter(engine: VideoStreamingInference, queue: FrameQueue, frame: Frame) -> None:
+    """Give the engine a frame that was taken; it is emptied first where stamps have gone back.
+
+    Raises:
+        StreamError: as ``VideoStreamingInference.append_frame``.
+
+    """
+    if frame.series != queue.series_in_stream:
+        # Noted only once it is done: no frame of a new series must go on with the old epoch.
+        if engine.newest_stamp_ns is not None:
+            engine.reset()
+        queue.series_in_stream = frame.series
+    engine.append(frame)
+
+
+def append_next(engine: VideoStreamingInference, queue: FrameQueue) -> bool:
+    """Append the oldest waiting frame; what the engine refuses is counted as dropped, and why.
+
+    Returns:
+        Whether a frame was waiting.
+
+    """
+    frame = queue.take()
+    if frame is None:
+        return False
+    fault: StreamError | None = None
+    try:
+        enter(engine, queue, frame)
+    except Exception as error:
+        fault = as_stream_error(error)
+    queue.taken(frame, fault)
+    queue.pending_frames = len(engine.stream.pending)
+    return True
 
 
 def not_active() -> StreamError:

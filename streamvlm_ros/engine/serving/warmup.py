@@ -19,7 +19,7 @@ from streamvlm_ros.engine.ops.quantization import weight_bytes
 from streamvlm_ros.engine.runner.model_runner import ModelRunner
 from streamvlm_ros.engine.serving.inference import VideoStreamingInference
 from streamvlm_ros.engine.stream.encoder_cache import encode_batch
-from streamvlm_ros.engine.stream.frames import WaitingFrame
+from streamvlm_ros.engine.stream.frames import Frame
 
 # A work is run once as it is, once to be recorded, once from its recording.
 TIMES = 3
@@ -98,11 +98,8 @@ def encode_joined(engines: Sequence[VideoStreamingInference]) -> None:
     """Run chunks of two streams through the ViT at once, of three, and so on, on fresh engines."""
     chunks = []
     for engine in engines:
-        chunk = engine.ahead.chunk(
-            [
-                WaitingFrame(frame, 0, '', 0.0)
-                for frame in _noise(engine, engine.settings.chunk_frames)
-            ]
+        chunk = engine.stream.due_chunk(
+            [Frame(image, 0) for image in _noise(engine, engine.settings.chunk_frames)]
         )
         assert chunk is not None
         chunks.append(chunk)
@@ -113,7 +110,7 @@ def encode_joined(engines: Sequence[VideoStreamingInference]) -> None:
 
 def _noise(engine: VideoStreamingInference, frames: int) -> list[np.ndarray]:
     """Return square frames of the largest size; none is so like another that it is left out."""
-    side = math.isqrt(engine.largest_pixels)
+    side = math.isqrt(engine.stream.pixels.max_pixels)
     rng = np.random.default_rng(0)
     return [rng.integers(0, 256, (side, side, 3), np.uint8) for _ in range(frames)]
 

@@ -67,7 +67,7 @@ class StreamWorker:
 
         """
         self._thread: EngineLoop = beside._thread if beside else EngineLoop(policy)
-        self._stream = StreamSession(
+        self._session = StreamSession(
             engine,
             queue_frames,
             self._thread.wake,
@@ -77,7 +77,7 @@ class StreamWorker:
             on_watch_event,
             queue_bytes,
         )
-        self._thread.add(self._stream)
+        self._thread.add(self._session)
         self._files: FileJobs = beside._files if beside else FileJobs()
 
     def start(self) -> None:
@@ -98,13 +98,13 @@ class StreamWorker:
 
     def submit_frame(self, image: np.ndarray, stamp_ns: int, frame_id: str = '') -> None:
         """Hand in a camera's frame, RGB uint8 [h, w, 3]; never blocks on the model."""
-        with self._stream.wake:
-            if self._stream.paused:
-                self._stream.counters.leave_out()
+        with self._session.wake:
+            if self._session.paused:
+                self._session.counters.leave_out()
                 return
-            self._stream.intake.put(image, stamp_ns, frame_id)
+            self._session.frames.put(image, stamp_ns, frame_id)
             # Also for a frame sampled out: a request may wait for just its stamp.
-            self._stream.wake.notify()
+            self._session.wake.notify()
 
     def leave_out(self, stamp_ns: int) -> bool:
         """Count a frame that ``submit_frame`` would not take, before anybody decodes it.
@@ -114,27 +114,27 @@ class StreamWorker:
             late or of no use.
 
         """
-        with self._stream.wake:
-            if self._stream.paused:
-                self._stream.counters.leave_out()
+        with self._session.wake:
+            if self._session.paused:
+                self._session.counters.leave_out()
                 return True
-            left_out = self._stream.intake.leave_out(stamp_ns)
+            left_out = self._session.frames.leave_out(stamp_ns)
             if left_out:
                 # A request may wait for just its stamp.
-                self._stream.wake.notify()
+                self._session.wake.notify()
             return left_out
 
     def count_dropped(self, message: str) -> None:
         """Count a message that was dropped before it became a frame, and why."""
-        with self._stream.wake:
-            self._stream.counters.arrived()
-            self._stream.counters.fault(message, dropped=1)
+        with self._session.wake:
+            self._session.counters.arrived()
+            self._session.counters.fault(message, dropped=1)
 
     def count_failed(self, message: str = 'An image message could not be decoded.') -> None:
         """Count a message that did not become a frame, and why."""
-        with self._stream.wake:
-            self._stream.counters.arrived()
-            self._stream.counters.fault(message, failed=1)
+        with self._session.wake:
+            self._session.counters.arrived()
+            self._session.counters.fault(message, failed=1)
 
     def ask(
         self,
@@ -185,7 +185,7 @@ class StreamWorker:
             is_goal=is_goal,
             on_progress=on_progress,
         )
-        self._stream.submit(request)
+        self._session.submit(request)
         return request.future
 
     def ask_choice(
@@ -207,7 +207,7 @@ class StreamWorker:
             timeout=timeout,
             is_goal=is_goal,
         )
-        self._stream.submit(request)
+        self._session.submit(request)
         return request.future
 
     def watch(
@@ -256,7 +256,7 @@ class StreamWorker:
             copy = self.call(lambda engine: engine.copy()).result()
             return write_stream(where, copy, job.check, job.commit)
 
-        return self._files.start(self._stream, work)
+        return self._files.start(self._session, work)
 
     def load(self, where: Where) -> Future[SavedStream]:
         """Go on with a saved stream; see ``VideoStreamingInference.load``.
@@ -278,7 +278,7 @@ class StreamWorker:
             job.commit()
             return self.call(lambda engine: engine.go_on_with(loaded)).result()
 
-        return self._files.start(self._stream, work)
+        return self._files.start(self._session, work)
 
     def call(self, function: Callable[[VideoStreamingInference], T]) -> Future[T]:
         """Run a function of the engine in the worker's thread, before its next turn.
@@ -290,7 +290,7 @@ class StreamWorker:
 
         """
         call = Call(function)
-        self._stream.submit(call)
+        self._session.submit(call)
         return call.future
 
     def set_policy(self, name: str) -> None:
@@ -299,28 +299,28 @@ class StreamWorker:
 
     def set_max_goals(self, number: int) -> None:
         """Answer at most so many goals at once, from now on; others wait for their turn."""
-        with self._stream.wake:
-            self._stream.desk.max_goals = number
-            self._stream.wake.notify()
+        with self._session.wake:
+            self._session.requests.max_goals = number
+            self._session.wake.notify()
 
     @property
     def paused(self) -> bool:
         """Whether frames that come are left out; questions are answered all the same."""
-        return self._stream.paused
+        return self._session.paused
 
     def set_paused(self, paused: bool) -> None:
         """Leave out the frames that come from now on, or take them again.
 
         A frame that is left out is counted as sampled out, but meets no request's ``after_ns``.
         """
-        with self._stream.wake:
-            self._stream.paused = paused
+        with self._session.wake:
+            self._session.paused = paused
 
     def set_stale_after(self, seconds: float) -> None:
         """Call a stream stale that has frames, and gets none for so long; 0: never."""
-        with self._stream.wake:
-            self._stream.stale_after = seconds
-            self._stream.wake.notify()
+        with self._session.wake:
+            self._session.stale_after = seconds
+            self._session.wake.notify()
 
     def set_sample_rate(self, hz: float) -> None:
         """Take ``hz`` frames a second of what comes from now on; 0: every frame.
@@ -331,13 +331,13 @@ class StreamWorker:
             StreamError: INVALID_REQUEST for a rate that ``check_sample_rate`` refuses.
 
         """
-        with self._stream.wake:
-            self._stream.intake.set_sample_rate(hz)
+        with self._session.wake:
+            self._session.frames.set_sample_rate(hz)
         self.call(lambda engine: engine.set_sample_rate(hz))
 
     def status(self) -> WorkerStatus:
         """Return the stream's status; never waits for the model."""
-        return self._stream.status()
+        return self._session.status()
 
 
 def _check_timeout(seconds: float) -> None:

@@ -17,54 +17,39 @@ from streamvlm_ros.engine.models.preprocessing import ImageProcessorConfig, uplo
 MAX_ASPECT = 200  # the longer side of an image over its shorter one
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(eq=False)
 class Frame:
-    """One image of the stream.
+    """An image on its way from the camera to the cache: one object from the queue on.
 
     Attributes:
         image: RGB uint8 [h, w, 3].
         stamp_ns: its header stamp in nanoseconds.
-        time_ns: its time in the video; the stamp, or from the uniform rate.
+        time_ns: its time in the video: the stamp, or from the uniform rate; given when the stream
+            takes the frame.
         frame_id: of the camera, from the message's header.
-        number: counted from the stream's first frame.
+        number: counted from the stream's first frame; given when the stream takes the frame.
+        arrived: when it came, on ``time.perf_counter``.
+        series: number of the run of stamps that it belongs to; the next one begins where stamps
+            have gone back.
         pixel_values: the image on the device as ``upload`` returns it; None: not there yet.
 
     """
 
     image: np.ndarray
     stamp_ns: int
-    time_ns: int
+    time_ns: int = 0
     frame_id: str = ''
     number: int = 0
-    pixel_values: torch.Tensor | None = dataclasses.field(default=None, compare=False, repr=False)
+    arrived: float = 0.0
+    series: int = 0
+    pixel_values: torch.Tensor | None = dataclasses.field(default=None, repr=False)
 
     @property
     def size(self) -> tuple[int, int]:
         """Height and width in pixels."""
         return self.image.shape[0], self.image.shape[1]
 
-
-@dataclasses.dataclass(frozen=True)
-class WaitingFrame:
-    """A frame that is not in the stream yet.
-
-    Attributes:
-        image: RGB uint8 [h, w, 3].
-        stamp_ns: its header stamp.
-        frame_id: of the camera, from the message's header.
-        arrived: when it came, on ``time.perf_counter``.
-        series: number of the run of stamps that it belongs to; the next one begins where stamps
-            have gone back.
-
-    """
-
-    image: np.ndarray
-    stamp_ns: int
-    frame_id: str
-    arrived: float
-    series: int = 0
-
-    def pairs_with(self, other: WaitingFrame) -> bool:
+    def pairs_with(self, other: Frame) -> bool:
         """Tell whether this frame and the next one form a temporal patch."""
         return self.image.shape == other.image.shape and self.series == other.series
 
@@ -136,15 +121,17 @@ def check_frame_id(frame_id: str, max_length: int) -> None:
         ) from error
 
 
+def upload_frame(
+    frame: Frame, settings: ImageProcessorConfig, device: torch.device
+) -> torch.Tensor:
+    """Return a frame's pixel values as ``upload`` does; they stay with the frame."""
+    if frame.pixel_values is None:
+        frame.pixel_values = upload(frame.image, settings, device)
+    return frame.pixel_values
+
+
 def pixel_values(
     frames: Sequence[Frame], settings: ImageProcessorConfig, device: torch.device
 ) -> torch.Tensor:
-    """Return frames of one size as ``upload`` does, float32 [n, 3, height, width]."""
-    return torch.stack(
-        [
-            upload(frame.image, settings, device)
-            if frame.pixel_values is None
-            else frame.pixel_values
-            for frame in frames
-        ]
-    )
+    """Return the pixel values of frames of one size, float32 [n, 3, height, width]."""
+    return torch.stack([upload_frame(frame, settings, device) for frame in frames])

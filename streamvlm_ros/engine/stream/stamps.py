@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a frame's stamp says, next to the newest one: goes on, late, a new start, or a doubt.
+"""When frames were taken: stamps are judged, sampled, and become the stream's time.
 
 Real cameras repeat stamps, swap two of them, and now and then send one from 1970 or 2038.
 """
@@ -13,12 +13,15 @@ import math
 
 import numpy as np
 
-from streamvlm_ros.engine.config import StreamSettings
+from streamvlm_ros.engine.config import check_sample_rate, StreamSettings
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
 from streamvlm_ros.engine.positions import NANOSECONDS
 
-LAST_STAMP = 2**31 * NANOSECONDS - 1  # the seconds of a ROS time are an int32
 GAP_PERIODS = 10  # of the sample rate, that a gap may always have
+LAST_STAMP = 2**31 * NANOSECONDS - 1  # the seconds of a ROS time are an int32
+# A camera that runs at the sample rate itself loses no frame where its stamps are off by 15 ms
+# either way, the first frame's too, by which the grid is laid; and 2 ms are for rounding.
+JITTER_NS = 32_000_000
 
 Stamp = int | float
 
@@ -95,11 +98,92 @@ class StampRule:
         )
 
 
-def seconds(time_ns: int) -> str:
-    """Return a time in seconds, as a sentence has it, however large it is."""
-    if abs(time_ns) > 10**27:  # beyond what Python turns into a float, or a text
-        return 'less than -10**18 s' if time_ns < 0 else 'more than 10**18 s'
-    return f'{time_ns / NANOSECONDS:.10g} s'
+class StampSampler:
+    """Takes frames on a grid of times that is anchored at the first one.
+
+    The order of the times does not matter: an old one is left out and leaves the grid as it is.
+    """
+
+    def __init__(self, rate: float) -> None:
+        """Take ``rate`` frames a second; 0 takes all."""
+        period = self._period = round(NANOSECONDS / rate) if rate else 0
+        # A frame may be so early for its place; and where it is later than all but a twentieth of
+        # a period, it has the next place too.
+        self._early = max(period // 10, min(JITTER_NS, period * 19 // 20))
+        self._due: int | None = None
+
+    def take(self, time_ns: int) -> bool:
+        """Return whether a frame is taken."""
+        if not self.would_take(time_ns):
+            return False
+        if self._period:
+            due = time_ns if self._due is None else self._due
+            places = (time_ns - due + self._period // 20) // self._period + 1
+            self._due = due + max(1, places) * self._period
+        return True
+
+    def would_take(self, time_ns: int) -> bool:
+        """Return what ``take`` would, and change nothing."""
+        return self._due is None or time_ns >= self._due - self._early
+
+
+class FrameClock:
+    """The time that a frame gets in the stream: its stamp's, or a uniform rate's.
+
+    All times are integer nanoseconds, so that rounding never decides a position.
+
+    Attributes:
+        sample_rate: in Hz; 0: every frame.
+
+    """
+
+    def __init__(self, settings: StreamSettings) -> None:
+        """Begin at the settings' rate."""
+        self._source = settings.time_source
+        self.sample_rate = settings.sample_rate
+        self.start_over()
+
+    def start_over(self) -> None:
+        """Count from 0 again; the rate stays."""
+        self._since = (0, 0)  # frames and time at which the rate became what it is
+
+    def set_rate(self, hz: float, frames: int) -> None:
+        """Change the rate after ``frames`` frames; time goes on from where it is.
+
+        Raises:
+            StreamError: INVALID_REQUEST for a rate that ``check_sample_rate`` refuses.
+
+        """
+        check_sample_rate(hz, self._source)
+        if self._source == 'uniform':
+            self._since = (frames, self._uniform(frames))
+        self.sample_rate = hz
+
+    def resume(self, frames: int, time_ns: int) -> None:
+        """Give the next frame, after ``frames`` others, this time where time is uniform."""
+        self._since = (frames, time_ns)
+
+    def time_ns(self, stamp_ns: int, frames: int) -> int:
+        """Return the time of the frame that comes after ``frames`` others."""
+        return self._uniform(frames) if self._source == 'uniform' else stamp_ns
+
+    def rate(self) -> float:
+        """Return the rate of frames that come without stamps, in Hz.
+
+        Raises:
+            StreamError: INVALID_REQUEST; there is none.
+
+        """
+        if not self.sample_rate:
+            raise StreamError(
+                ErrorCode.INVALID_REQUEST,
+                'Frames without stamps need an fps or a sample_rate above 0.',
+            )
+        return self.sample_rate
+
+    def _uniform(self, frames: int) -> int:
+        since_frames, since_ns = self._since
+        return since_ns + round((frames - since_frames) * NANOSECONDS / self.sample_rate)
 
 
 def to_nanoseconds(stamp: Stamp, *, clip: bool = False) -> int:
@@ -139,3 +223,10 @@ def to_nanoseconds(stamp: Stamp, *, clip: bool = False) -> int:
             'give one from 0 to 2**31 s (the year 2038).',
         )
     return time_ns
+
+
+def seconds(time_ns: int) -> str:
+    """Return a time in seconds, as a sentence has it, however large it is."""
+    if abs(time_ns) > 10**27:  # beyond what Python turns into a float, or a text
+        return 'less than -10**18 s' if time_ns < 0 else 'more than 10**18 s'
+    return f'{time_ns / NANOSECONDS:.10g} s'

@@ -53,8 +53,8 @@ def signature(
     frames: Sequence[Frame], pixels: ImageProcessorConfig, device: torch.device
 ) -> Signature:
     """Return the signature of a temporal patch's frames, all of one size."""
-    means = functional.avg_pool2d(pixel_values(frames, pixels, device), pixels.patch_size // 2)
-    return Signature(frames[0].time_ns, frames[0].size, means)
+    cells = functional.avg_pool2d(pixel_values(frames, pixels, device), pixels.patch_size // 2)
+    return Signature(frames[0].time_ns, frames[0].size, cells)
 
 
 def difference(one: Signature, other: Signature) -> float:

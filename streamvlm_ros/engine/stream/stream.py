@@ -17,14 +17,18 @@ from streamvlm_ros.engine.kvcache.eviction import EvictionPolicy
 from streamvlm_ros.engine.kvcache.rebase import settle
 from streamvlm_ros.engine.kvcache.tail import Tail
 from streamvlm_ros.engine.models.base import StreamingModel
-from streamvlm_ros.engine.models.preprocessing import ImageProcessorConfig
+from streamvlm_ros.engine.models.preprocessing import grid_of, ImageProcessorConfig
 from streamvlm_ros.engine.models.prompt import Place, Prompt
 from streamvlm_ros.engine.positions import StreamState
 from streamvlm_ros.engine.runner.model_runner import ModelRunner
-from streamvlm_ros.engine.stream.chunks import ChunkEncoder, EncodedChunk
-from streamvlm_ros.engine.stream.encoder_cache import EncoderCache
-from streamvlm_ros.engine.stream.frames import Frame
-from streamvlm_ros.engine.stream.layout import turn_labels
+from streamvlm_ros.engine.stream.chunks import (
+    ChunkEncoder,
+    ChunkLayout,
+    EncodedChunk,
+    turn_labels,
+)
+from streamvlm_ros.engine.stream.encoder_cache import EncoderCache, PendingChunk
+from streamvlm_ros.engine.stream.frames import Frame, upload_frame
 from streamvlm_ros.engine.stream.static_filter import StaticFilter
 
 
@@ -47,7 +51,9 @@ class FrameStream:
         size: height and width of the frames that are newest in the cache.
         left_out: frames left out as still since ``flush``; a chunk fills with them too.
         skipped_ns: time of the newest patch left out since ``flush``.
-        ahead: what is known of the next chunk while its frames still wait.
+        encoder_cache: the next chunk, where it was encoded while its frames still waited.
+        chunks_alone, chunks_together: chunks that the stream encoded by itself since it began, and
+            those that it found encoded.
         put_off: positions are to be counted anew, which waits until no answer is open.
 
     """
@@ -80,13 +86,13 @@ class FrameStream:
         self.memory = EvictionPolicy(
             self.cache, settings.memory_seconds, settings.kept_turns, settings.slack
         )
-        self.ahead = EncoderCache(self, model, settings.chunk_frames)
         self._chunks = ChunkEncoder(
             model, prompt, self.pixels, self.memory, append=settings.position_mode == 'append'
         )
         self._largest = rebase_position(settings, model.trained_positions)
         self.epoch = 0
         self.still = StaticFilter(self.pixels, settings.skip_static, model.device)
+        self.encoder_cache = EncoderCache(model, self.pixels, self.still)
         self.clear()
 
     def clear(self) -> None:
@@ -101,7 +107,8 @@ class FrameStream:
         self.seen: Frame | None = None
         self.paired: Frame | None = None
         self.still.kept = None
-        self.ahead.forget()
+        self.encoder_cache.prepared = None
+        self.chunks_alone = self.chunks_together = 0
         self.size: tuple[int, int] | None = None
         self.left_out = 0
         self.skipped_ns: int | None = None
@@ -123,25 +130,25 @@ class FrameStream:
         if self.pending and frame.size != self.pending[-1].size:
             self.flush(complete=True)
         temporal = self.pixels.temporal_patch_size
-        frame = dataclasses.replace(
-            frame, number=self.frames, pixel_values=self.ahead.pixel_values(frame.image)
-        )
+        frame.number = self.frames
+        upload_frame(frame, self.pixels, self._model.device)
         before, self.pending = self.pending, [*self.pending, frame]
         left_out, skipped_ns, look = self.left_out, self.skipped_ns, None
         paired = self.paired
         try:
-            if len(self.pending) % temporal == 0:
+            completes = len(self.pending) % temporal == 0
+            if completes:
                 self.paired = frame
+            if completes and self._settings.skip_static:
                 look = self.still.look(self.pending[-temporal:])
             if look is not None and look.still:
                 self.skipped_ns = self.pending[-temporal].time_ns
                 self.left_out += temporal
                 del self.pending[-temporal:]
-            elif look is not None or not self._settings.skip_static:
-                # Half a patch may turn out to be still; then it needs no room.
-                self.memory.check(
-                    self._chunks.tokens(frame.size, len(self.pending), self.place, self.size)
-                )
+            elif completes if self._settings.skip_static else len(self.pending) % temporal == 1:
+                # A temporal patch needs room as soon as it begins; where it may turn out to be
+                # still, only once it is whole.
+                self.memory.check(self._layout(frame.size, len(self.pending)).tokens)
             if len(self.pending) + self.left_out >= self._settings.chunk_frames:
                 self.flush()
         except BaseException:
@@ -211,8 +218,33 @@ class FrameStream:
         if self._waiting is None or self._waiting[0] is not self.pending:
             odd = len(self.pending) % self.pixels.temporal_patch_size
             frames = [*self.pending, *self.pending[-1:] * odd]
-            self._waiting = self.pending, self._chunks.encode(frames, self.place, self.size)
+            layout = self._layout(frames[0].size, len(frames))
+            self._waiting = self.pending, self._chunks.encode(frames, layout, self.place)
         return self._waiting[1]
+
+    @property
+    def lacking(self) -> int:
+        """Frames that must come until the chunk is full."""
+        return self._settings.chunk_frames - len(self.pending) - self.left_out
+
+    def due_chunk(self, waiting: Sequence[Frame]) -> PendingChunk | None:
+        """Return the chunk that waiting frames will complete.
+
+        None where they will not, as there are too few, or one has another size or goes back in
+        time; and where it was prepared before, whatever came of that.
+        """
+        frames = [*self.pending, *waiting]
+        stamps = [frame.stamp_ns for frame in (self.newest, *waiting) if frame is not None]
+        prepared = self.encoder_cache.prepared
+        if (
+            len(waiting) < self.lacking
+            or len({frame.size for frame in frames}) > 1
+            or stamps != sorted(stamps)
+            or (prepared is not None and prepared.holds(frames))
+        ):
+            return None
+        grid = grid_of(frames[0].size, len(frames), self.pixels)
+        return PendingChunk(self.encoder_cache, frames, waiting, grid)
 
     @property
     def oldest_stamp_ns(self) -> int:
@@ -234,7 +266,7 @@ class FrameStream:
         if not self.cache.pinned or size is None:
             return False
         return self.state.last_cache_position > self._largest or self.memory.lacks(
-            self._chunks.tokens(size, self._settings.chunk_frames, self.place, self.size)
+            self._layout(size, self._settings.chunk_frames).tokens
         )
 
     @property
@@ -302,11 +334,13 @@ class FrameStream:
 
     def _prefill(self, frames: Sequence[Frame]) -> None:
         """Prefill an even number of frames of one size."""
-        tokens = self._chunks.tokens(frames[0].size, len(frames), self.place, self.size)
-        opens = self._chunks.opens_segment(frames[0].size, self.place, self.size)
+        layout = self._layout(frames[0].size, len(frames))
         with self._undone_by_a_fault():
-            self._make_room(tokens, self._chunks.times(frames), goes_on=not opens)
-            chunk = self._chunks.encode(frames, self.place, self.size, self.ahead)
+            self._make_room(
+                layout.tokens, self._chunks.times(frames), goes_on=not layout.before
+            )
+            video = self._encoded(frames)
+            chunk = self._chunks.encode(frames, layout, self.place, video)
             positions, state = self._model.position_rule.place(self.state, chunk.ids, [chunk.part])
             self._runner.prefill(chunk.ids, positions, self.cache, chunk.video)
             self.cache.label(chunk.labels, positions)
@@ -314,6 +348,17 @@ class FrameStream:
             self.state = state
             self.place = chunk.place
             self.size = frames[-1].size
+
+    def _layout(self, size: tuple[int, int], frames: int) -> ChunkLayout:
+        """Return the tokens of a chunk of so many frames of a size, where the stream ends now."""
+        return self._chunks.layout(size, frames, self.place, self.size)
+
+    def _encoded(self, frames: Sequence[Frame]) -> torch.Tensor | None:
+        """Return the embeddings of frames that were encoded with other streams', and count."""
+        video = self.encoder_cache.take(frames) if self.encoder_cache.prepared else None
+        self.chunks_alone += video is None
+        self.chunks_together += video is not None
+        return video
 
     def _count_anew(self) -> None:
         """Count positions anew; what is put off until nobody reads is remembered."""

@@ -14,7 +14,7 @@ import difflib
 from typing import Any
 
 from streamvlm_ros.engine import StreamError, StreamSettings
-from streamvlm_ros.engine.stream.sampling import check_sample_rate
+from streamvlm_ros.engine.config import check_sample_rate
 from streamvlm_ros.nodes.parameters.camera_names import parse_names
 from streamvlm_ros.nodes.parameters.parameter import ParameterError, Settable, Value
 from streamvlm_ros.nodes.parameters.table import PARAMETERS

@@ -16,7 +16,7 @@ from streamvlm_ros.engine.kvcache import allocation
 def test_budgets_say_how_large_the_cache_is():
     """Tokens are what is kept, bytes are what is allocated."""
     engine = stream(memory_tokens=700)
-    assert engine._stream.memory.limit == 700 and engine.get_cache_info().capacity == 800
+    assert engine.stream.memory.limit == 700 and engine.get_cache_info().capacity == 800
     token = random_model('grouped').layer_bytes * 3
     assert token == 2 * 2 * 16 * 4 * 3
     engine = stream(memory_bytes=500 * token + 1)
@@ -29,7 +29,7 @@ def test_budgets_say_how_large_the_cache_is():
 def test_slack_is_room_for_frames_beside_an_open_answer():
     """With half of the slots slack, a whole window comes while an answer reads the one before."""
     engine = stream(memory_tokens=120, slack=2)
-    assert engine._stream.memory.limit == 120 and engine.get_cache_info().capacity == 240
+    assert engine.stream.memory.limit == 120 and engine.get_cache_info().capacity == 240
     taken = {}
     for slack in (8, 2):
         engine = stream(memory_tokens=120, slack=slack)
@@ -38,7 +38,7 @@ def test_slack_is_room_for_frames_beside_an_open_answer():
         opened = engine.questions.open('What?', 4)
         before = engine.get_cache_info().evicted_tokens
         for i in range(80, 240):
-            if engine.frames_must_wait:
+            if engine.stream.must_wait:
                 break
             engine.append_frame(random_clip(i, 1, 56, 56)[0], 0.5 * i)
         taken[slack] = engine.get_cache_info().evicted_tokens - before

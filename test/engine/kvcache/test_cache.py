@@ -121,13 +121,13 @@ def evicting(capacity: int = 100):
 
         @property
         def stream_state(self):
-            return engine._stream.state
+            return engine.stream.state
 
         @stream_state.setter
         def stream_state(self, state):
-            engine._stream.state = state
+            engine.stream.state = state
 
-    return engine, KVCacheManager(engine._stream.cache), Owner()
+    return engine, KVCacheManager(engine.stream.cache), Owner()
 
 
 def test_restore_frees_what_came_since():
@@ -165,7 +165,7 @@ def test_a_snapshot_whose_frames_were_evicted_is_refused():
 def test_a_snapshot_from_before_rebasing_is_refused():
     """Its position state does not fit the keys any more."""
     engine, manager, owner = evicting(300)
-    manager.cache.drop(engine._stream.cache.units[1:3])
+    manager.cache.drop(engine.stream.cache.units[1:3])
     manager.snapshot(owner)
     engine.append_video_chunk(random_clip(2, 2, 56, 56), stamps=[10.0, 11.0])
     engine.append_video_chunk(random_clip(2, 2, 56, 56), stamps=[12.0, 13.0])

@@ -33,7 +33,7 @@ def tensor_bytes() -> int:
 def test_memory_is_flat():
     """A few thousand chunks later nothing has grown: tensors, units, spans, positions."""
     engine = stream(capacity=140, chunk_frames=2, rebase_position=200)
-    cache, frames = engine._stream.cache, clip(1, 16)
+    cache, frames = engine.stream.cache, clip(1, 16)
     sizes = {}
     for i in range(4000):
         engine.append_frame(frames[i % 16], 0.25 * i)
@@ -42,7 +42,7 @@ def test_memory_is_flat():
         if i in (1500, 3998):
             sizes[i] = tensor_bytes()
         assert len(cache.units) < 40 and len(cache.spans) <= 5
-        assert engine._stream.state.last_cache_position <= 210
+        assert engine.stream.state.last_cache_position <= 210
     assert sizes[1500] == pytest.approx(sizes[3998], rel=0.01)
     info = engine.get_cache_info()
     assert info.evicted_tokens > 4000 and info.tokens <= 123
@@ -69,7 +69,7 @@ def test_only_the_newest_turns_are_kept():
     for i in range(4):
         engine.append_video_chunk(clip(i, 4), stamps=[4.0 * i + j for j in range(4)])
         engine.ask(f'Question {i}?', 2, update_state=True)
-    turns = [unit.label.group for unit in engine._stream.cache.units
+    turns = [unit.label.group for unit in engine.stream.cache.units
              if unit.label.kind is EntryKind.TURN]
     assert sorted(set(turns)) == [2, 3]
     assert engine.get_cache_info().frames == 16

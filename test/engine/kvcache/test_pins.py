@@ -23,7 +23,7 @@ def test_an_open_answer_sees_what_it_saw(mode):
         for i, frame in enumerate(clip(1, 16)):
             engine.append_frame(frame, 0.5 * i)
         opened = engine.questions.open('What happened?', 12)
-        seen = [unit for unit in engine._stream.cache.units if unit.label.time_ns]
+        seen = [unit for unit in engine.stream.cache.units if unit.label.time_ns]
         more = iter(enumerate(clip(2, 60), 16))
         while not opened.ended:
             for _ in range(0 if halted else 6):
@@ -32,7 +32,7 @@ def test_an_open_answer_sees_what_it_saw(mode):
                     engine.append_frame(frame, 0.5 * i)
             engine.questions.decode([opened])
         if not halted:
-            assert not set(seen) & set(engine._stream.cache.units)
+            assert not set(seen) & set(engine.stream.cache.units)
         answers.append(engine.questions.close(opened).text)
     assert answers[0] == answers[1]
 
@@ -40,7 +40,7 @@ def test_an_open_answer_sees_what_it_saw(mode):
 def test_no_slot_is_reused_under_an_open_answer():
     """Bytes stay as they are; full up, frames are refused until the answer is closed."""
     engine = stream(capacity=110, chunk_frames=2)
-    cache = engine._stream.cache
+    cache = engine.stream.cache
     frames = clip(1, 80)
     for i, frame in enumerate(frames[:40]):
         engine.append_frame(frame, 0.5 * i)
@@ -49,18 +49,18 @@ def test_no_slot_is_reused_under_an_open_answer():
     before = [torch.cat(side, 1) for layer in range(len(cache.keys))
               for side in zip(*cache.views(layer, spans))]
     taken = 40
-    assert not engine.frames_must_wait
+    assert not engine.stream.must_wait
     with pytest.raises(StreamError, match='when an answer has ended') as caught:
         for i in range(40, 80):
             engine.append_frame(frames[i], 0.5 * i)
             taken += 1
     assert caught.value.code is ErrorCode.OUT_OF_MEMORY
-    assert 44 <= taken < 80 and engine.frames_must_wait
+    assert 44 <= taken < 80 and engine.stream.must_wait
     after = [torch.cat(side, 1) for layer in range(len(cache.keys))
              for side in zip(*cache.views(layer, spans))]
     assert all(torch.equal(a, b) for a, b in zip(before, after))
     engine.questions.close(opened)
-    assert not engine.frames_must_wait
+    assert not engine.stream.must_wait
     for i in range(taken, 80):
         engine.append_frame(frames[i], 0.5 * i)
     assert engine.get_cache_info().stamp_ns == round(39.5 * 1e9)
@@ -73,10 +73,10 @@ def test_a_forgotten_answer_holds_nothing():
         if i % 20 == 10:
             opened = engine.questions.open('What?', 5)
         if i % 20 == 12:
-            assert engine._stream.cache.pinned
+            assert engine.stream.cache.pinned
             del opened
         engine.append_frame(frame, 0.5 * i)
-    assert not engine._stream.cache.pinned
+    assert not engine.stream.cache.pinned
 
 
 def test_a_reset_ends_what_reads():
@@ -86,7 +86,7 @@ def test_a_reset_ends_what_reads():
         engine.append_frame(frame, 0.5 * i)
     opened = engine.questions.open('What?', 5)
     engine.reset()
-    assert engine._stream.cache.free == 110
+    assert engine.stream.cache.free == 110
     with pytest.raises(StreamError, match='was reset') as caught:
         engine.questions.decode([opened])
     assert caught.value.code is ErrorCode.RESET_DURING_ANSWER
@@ -99,7 +99,7 @@ def test_a_readers_spans_are_its_units_slots(seed):
     engine = stream(list(SHAPES)[seed % 3], capacity=rng.choice((120, 160)), chunk_frames=2,
                     kept_turns=2, rebase_position=rng.choice((0, 90)),
                     position_mode=('continuous', 'append')[seed % 2])
-    cache = engine._stream.cache
+    cache = engine.stream.cache
     opened, second, owners = [], 0.0, {}
     for step in range(120):
         action = rng.random()
@@ -121,7 +121,7 @@ def test_a_readers_spans_are_its_units_slots(seed):
         seen = [slot for span in cache.spans for slot in range(*span)]
         free = [slot for span in cache._ring.free for slot in range(*span)]
         assert seen == sorted(slots) == sorted(set(slots)) and not set(seen) & set(free)
-        assert len(slots) == cache.length == engine._stream.state.length
+        assert len(slots) == cache.length == engine.stream.state.length
         for _, spans, units in opened:
             read = {slot for span in spans for slot in range(*span)}
             assert read == {s for unit in units for span in unit.spans for s in range(*span)}

@@ -36,7 +36,7 @@ def rotated(shape: str, keys: torch.Tensor, places: torch.Tensor, back: bool = F
 def test_turned_keys_equal_keys_rotated_afresh(shape, axes):
     """To 1e-5, from the largest positions, whichever axes move; what does not move stays."""
     torch.manual_seed(0)
-    heads, _, width = stream(shape, capacity=90)._stream.cache.keys[0].shape
+    heads, _, width = stream(shape, capacity=90).stream.cache.keys[0].shape
     raw = torch.randn(heads, 300, width)
     new = torch.randint(0, 5000, (3, 300))
     old = new + torch.tensor(axes)[:, None] * 27000
@@ -58,11 +58,11 @@ def test_rebased_keys_equal_keys_rotated_afresh(shape, mode):
         stamps = [300.0 * part + i for i in range(12)]
         engine.append_video_chunk(random_clip(part, 12, *size), stamps=stamps)
         engine.ask('What?', 2, update_state=part == 0)
-    cache, state = engine._stream.cache, engine._stream.state
+    cache, state = engine.stream.cache, engine.stream.state
     before = [(layer, unit, unit.positions, keys) for layer in range(len(cache.keys))
               for unit, keys in zip(cache.units, cache.content(layer)[0].split(
                   [unit.tokens for unit in cache.units], dim=1))]
-    following = settle(engine._stream.memory, state, engine._model.position_rule.rebase_plan,
+    following = settle(engine.stream.memory, state, engine._model.position_rule.rebase_plan,
                        engine._model.rotation, 10**6)
     assert following.last_cache_position < state.last_cache_position
     moved = 0
@@ -72,7 +72,7 @@ def test_rebased_keys_equal_keys_rotated_afresh(shape, mode):
         assert (now - afresh).abs().max() < 1e-5
         moved += not torch.equal(old, unit.positions)
     assert moved
-    again = settle(engine._stream.memory, following, engine._model.position_rule.rebase_plan,
+    again = settle(engine.stream.memory, following, engine._model.position_rule.rebase_plan,
                        engine._model.rotation, 10**6)
     assert again == following and cache.rebased == 1
 
@@ -82,8 +82,8 @@ def test_positions_are_those_of_a_stream_that_began_at_the_window():
     engine = stream(capacity=100, chunk_frames=2, rebase_position=100)
     for i, frame in enumerate(random_clip(1, 80, 56, 56)):
         engine.append_frame(frame, float(i))
-    cache, state = engine._stream.cache, engine._stream.state
-    settle(engine._stream.memory, state, engine._model.position_rule.rebase_plan,
+    cache, state = engine.stream.cache, engine.stream.state
+    settle(engine.stream.memory, state, engine._model.position_rule.rebase_plan,
            engine._model.rotation, 100)
     patches = [unit.positions for unit in cache.units[1:]]
     # 45 tokens of prefix: the origin; two frames a second apart are four steps of T.
@@ -102,10 +102,10 @@ def test_no_distance_grows_beyond_what_was_trained():
             engine.append_frame(frame, second)
             if i % 20 == 11:
                 engine.ask('What?', 2, update_state=True)
-            assert engine._stream.state.last_cache_position <= 200 * 4 // 3
-            units = engine._stream.cache.units
+            assert engine.stream.state.last_cache_position <= 200 * 4 // 3
+            units = engine.stream.cache.units
             assert max((int(unit.positions.max()) for unit in units), default=0) <= 200 * 4 // 3
-        assert engine._stream.cache.rebased
+        assert engine.stream.cache.rebased
 
 
 def test_rebasing_waits_for_open_answers():
@@ -116,22 +116,22 @@ def test_rebasing_waits_for_open_answers():
         for i, frame in enumerate(random_clip(1, 12, 56, 56)):
             engine.append_frame(frame, float(i))
         opened = engine.questions.open('What happened?', 10)
-        rebased, taken = engine._stream.cache.rebased, 0
+        rebased, taken = engine.stream.cache.rebased, 0
         if not halted:
             with pytest.raises(StillReadError, match='counted anew') as caught:
                 for taken, frame in enumerate(frames):
                     engine.append_frame(frame, 30.0 + taken)
-            assert caught.value.code is ErrorCode.BUSY and engine.frames_must_wait
+            assert caught.value.code is ErrorCode.BUSY and engine.stream.must_wait
             with pytest.raises(StillReadError):
                 engine.ask('What?', 1)
         while not opened.ended:
             engine.questions.decode([opened])
-        assert engine._stream.cache.rebased == rebased
+        assert engine.stream.cache.rebased == rebased
         assert engine.questions.must_wait == (not halted)
         answers.append(engine.questions.close(opened).text)
-        assert not engine.questions.must_wait and not engine.frames_must_wait
+        assert not engine.questions.must_wait and not engine.stream.must_wait
         for i in range(taken, 10):
             engine.append_frame(frames[i], 30.0 + i)
     assert answers[0] == answers[1]
-    assert engine._stream.cache.rebased > rebased
+    assert engine.stream.cache.rebased > rebased
     assert engine.get_cache_info().stamp_ns == 39 * 10**9

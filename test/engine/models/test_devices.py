@@ -83,7 +83,7 @@ def play(model: StreamQwenModel, tmp_path, **settings) -> list:
                 engine.questions.decode(opened)
             said.append(engine.questions.close(opened[0]).text)
     said += [watch.probabilities for watch in engine.watches()]
-    cache = KVCacheManager.clone(engine._stream.cache)
+    cache = KVCacheManager.clone(engine.stream.cache)
     return [said, engine.get_cache_info(),
             [cache.content(layer)[0].cpu() for layer in range(len(cache.keys))]]
 

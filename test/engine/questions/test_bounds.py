@@ -70,7 +70,7 @@ def test_a_megabyte_is_refused_before_it_is_tokenised(what):
     with pytest.raises(StreamError, match=r'characters; give at most 32,768') as caught:
         ASK[what](engine, MEGABYTE)
     assert caught.value.code is ErrorCode.INVALID_REQUEST
-    assert not tokenizer.characters and not engine.readers and not engine.watches()
+    assert not tokenizer.characters and not engine.stream.cache.readers and not engine.watches()
     assert len(str(caught.value)) < 200
 
 
@@ -150,7 +150,7 @@ def test_a_long_question_lets_others_have_their_turn(monkeypatch):
     prefill = runner.prefill
 
     def watched(ids, positions, context, *args, **kwargs):
-        passes.append('frames' if context is engine._stream.cache else 'question')
+        passes.append('frames' if context is engine.stream.cache else 'question')
         assert len(ids) <= 512
         return prefill(ids, positions, context, *args, **kwargs)
 
@@ -185,7 +185,7 @@ def test_a_timeout_ends_a_prefill_at_the_next_piece():
 
     engine.questions.advance = slow
     long = worker.ask('y' * 6000, max_new_tokens=1, timeout=1000.0)
-    request = worker._stream.desk._waiting[0]
+    request = worker._session.requests._waiting[0]
     worker.start()
     try:
         with pytest.raises(StreamError) as caught:
@@ -195,7 +195,7 @@ def test_a_timeout_ends_a_prefill_at_the_next_piece():
     finally:
         worker.stop()
     assert len(set(map(id, pieces))) == 2 and sum(each is pieces[0] for each in pieces) == 2
-    assert not engine.readers
+    assert not engine.stream.cache.readers
 
 
 @pytest.mark.parametrize('what', ASK)

@@ -161,7 +161,7 @@ def test_fifty_chunks_while_an_answer_is_decoded(shape, mode, drawn):
     finish(moving, [opened])
     assert_equal(drawn[still.answering], drawn[opened.answering], 0.0)
     feed(silent, 8, 208)
-    assert moving._stream.state == silent._stream.state
+    assert moving.stream.state == silent.stream.state
     assert moving.get_cache_info() == silent.get_cache_info()
     asked = [engine.questions.open('And after it all?', 5) for engine in (moving, silent)]
     for engine, one in zip((moving, silent), asked):
@@ -242,7 +242,7 @@ def test_a_question_needs_no_room_for_frames_that_wait():
     engine = stream(capacity=128, chunk_frames=8)
     opened = engine.questions.open('What?', TOKENS)
     frames = 8
-    while not (engine.frames_must_wait and len(engine._stream.pending) > 5):
+    while not (engine.stream.must_wait and len(engine.stream.pending) > 5):
         assert frames < 200
         feed(engine, frames, frames + 1)
         frames += 1
@@ -251,7 +251,7 @@ def test_a_question_needs_no_room_for_frames_that_wait():
     assert engine.ask('And now?', 4)[1]['completion_tokens'] > 0
     assert engine.get_cache_info() == info
     finish(engine, [opened])
-    assert not engine.frames_must_wait
+    assert not engine.stream.must_wait
 
 
 def test_an_answer_may_draw_any_token(drawn):

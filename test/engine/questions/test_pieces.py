@@ -54,7 +54,7 @@ class Case:
             position_mode=self.mode))
         for index, image in enumerate(self.clip[:SEEN]):
             self.engine.append_frame(image, index * SECOND // 2)
-        self.stream = self.engine._stream
+        self.stream = self.engine.stream
         self.chunk = self._encoded() if self.waiting else None
         self.branch = Branch(self.model, self.stream.cache, self.stream.state)
 

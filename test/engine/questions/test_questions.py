@@ -30,10 +30,10 @@ def stream(shape='grouped', frames=7, **settings) -> VideoStreamingInference:
 
 def stream_bytes(engine) -> tuple:
     """Return everything that the stream consists of, copied."""
-    cache = engine._stream.cache
+    cache = engine.stream.cache
     buffers = [buffer.clone() for buffer in (*cache.keys, *cache.values)]
-    return (cache.length, engine._stream.state, engine._stream.place,
-            len(engine._stream.pending), buffers)
+    return (cache.length, engine.stream.state, engine.stream.place,
+            len(engine.stream.pending), buffers)
 
 
 def assert_same(before: tuple, after: tuple) -> None:

@@ -122,10 +122,10 @@ def test_watching_is_one_pass_a_chunk_and_leaves_the_stream_alone(monkeypatch):
     assert watching.score_watches() == []
     assert len(passes) == 4
     assert watching.get_cache_info() == alone.get_cache_info()
-    assert watching._stream.state == alone._stream.state
+    assert watching.stream.state == alone.stream.state
     for layer in range(SHAPES['grouped']['layers']):
-        for one, other in zip(watching._stream.cache.content(layer),
-                              alone._stream.cache.content(layer)):
+        for one, other in zip(watching.stream.cache.content(layer),
+                              alone.stream.cache.content(layer)):
             assert torch.equal(one, other)
     assert watching.ask('What?', 6)[0] == alone.ask('What?', 6)[0]
     # What waited was in the question's own branch: no news for the watches.

@@ -14,7 +14,7 @@ from streamvlm_ros.engine.models.preprocessing import to_patches
 from streamvlm_ros.engine.positions import Grid
 from streamvlm_ros.engine.serving import warmup
 from streamvlm_ros.engine.stream.encoder_cache import encode_batch
-from streamvlm_ros.engine.stream.frames import WaitingFrame
+from streamvlm_ros.engine.stream.frames import Frame
 
 __all__ = ['kernels']
 SECOND = 10**9
@@ -64,7 +64,7 @@ def test_chunks_of_several_streams_are_warm(kernels, monkeypatch):
     warmup.encode_joined(engines)
     assert list(works._works) == [('vision', Grid(number, 2, 2)) for number in (2, 3)]
     assert works.captured == 2
-    chunks = [engine.ahead.chunk([WaitingFrame(frame, 0, '', 0.0) for frame in clip])
+    chunks = [engine.stream.due_chunk([Frame(image, 0) for image in clip])
               for engine, clip in zip(engines, clips)]
     assert encode_batch(chunks) == chunks
     for chunk, other in zip(chunks, expected):

@@ -55,9 +55,9 @@ def play(shape: str, mode: str, **settings) -> list:
         if all(each.ended for each in opened):
             said += [engine.questions.close(each).text for each in opened]
             opened = []
-    state = engine._stream.state
-    keys = [engine._stream.cache.content(layer)[0].clone()
-            for layer in range(len(engine._stream.cache.keys))]
+    state = engine.stream.state
+    keys = [engine.stream.cache.content(layer)[0].clone()
+            for layer in range(len(engine.stream.cache.keys))]
     return [said, state, keys]
 
 
@@ -84,7 +84,7 @@ def test_pieces_are_the_same_with_kernels(kernels, monkeypatch):
     model = random_model('one_kv_head')
     engine = VideoStreamingInference(model, processor())
     engine.append_video_chunk(random_clip(1, 4, 56, 56), fps=2)
-    stream = engine._stream
+    stream = engine.stream
     frames = [Frame(image, 10**10 + index, 10**10 + index)
               for index, image in enumerate(random_clip(2, 10, 56, 56))]
     chunk = stream._chunks.encode(frames, stream.place, stream.size)

@@ -24,7 +24,7 @@ CHOICES = ('yes', 'no', 'left of the door')
 FRAMES = random_clip(1, 24, 56, 56)
 TIMEOUT = 60.0
 # What hangs below the engine, and is the worker's to call too.
-BELOW = ('questions', 'ahead')
+BELOW = ('questions', 'stream')
 
 
 class FaultError(Exception):
@@ -158,7 +158,7 @@ class Scene:
             if index != lost:
                 twin.append_frame(FRAMES[index], (1 + index) * 10**9)
         assert self.answer(self.worker) == twin.ask_choice('Which?', CHOICES).probabilities
-        assert not self.engine.readers and self.engine.is_consistent
+        assert not self.engine.stream.cache.readers and self.engine.stream.is_consistent
         assert self.answer(self.other)
 
 
@@ -176,12 +176,12 @@ def until(future: Future) -> Any:
 
 
 SITES = (
-    'ahead.chunk', 'ahead.lacking', 'callback.on_change', 'callback.on_progress',
-    'callback.on_watch_event', 'engine.append_frame', 'engine.epoch', 'engine.get_cache_info',
+    'callback.on_change', 'callback.on_progress',
+    'callback.on_watch_event', 'engine.append', 'engine.epoch', 'engine.get_cache_info',
     'engine.score_watches', 'engine.set_sample_rate', 'engine.unwatch', 'engine.watch',
     'engine.watch_tokens', 'engine.watches', 'questions.abandon', 'questions.advance',
     'questions.begin', 'questions.begin_choice', 'questions.close', 'questions.decode',
-    'questions.must_wait')
+    'questions.must_wait', 'stream.due_chunk', 'stream.lacking')
 
 
 def test_the_call_sites_are_all_there_are():
@@ -215,13 +215,13 @@ def test_a_fault_ends_nothing_but_what_raised(site, after, times, kind):
         assert scene.worker.status().internal_faults >= 1
         assert scene.logged and kind.__name__ in scene.logged[0]
         # A frame is tried twice; after that it is lost, as the first one shown was.
-        twice = site == 'engine.append_frame' and times == 2 and not after
+        twice = site == 'engine.append' and times == 2 and not after
         scene.check(lost=8 if twice else None)
     finally:
         scene.worker.stop()
 
 
-@pytest.mark.parametrize('site', ['engine.append_frame', 'engine.get_cache_info',
+@pytest.mark.parametrize('site', ['engine.append', 'engine.get_cache_info',
                                   'engine.score_watches', 'questions.must_wait'])
 def test_a_fault_that_stays_ends_when_it_ends(site):
     """While it lasts the memory may go; afterwards the stream goes on by itself."""
@@ -270,7 +270,7 @@ def test_a_memory_that_a_fault_has_damaged_is_emptied():
     scene = Scene()
     try:
         def damage(engine: Any) -> None:
-            inner = scene.engine._stream
+            inner = scene.engine.stream
             inner.cache.drop(inner.cache.units[1:2])
             raise FaultError('half done')
 
@@ -314,7 +314,7 @@ def test_a_device_that_fails_while_keys_are_rotated_costs_the_memory(monkeypatch
         wait(lambda: not worker.status().frames_waiting)
         status = worker.status()
         assert next(failing, None) is None and status.memory_losses == status.epoch == 1
-        assert status.frames_ingested == 2 * len(FRAMES) and engine.is_consistent
+        assert status.frames_ingested == 2 * len(FRAMES) and engine.stream.is_consistent
         assert until(worker.ask('What?', max_new_tokens=2)).epoch == 1
     finally:
         worker.stop()

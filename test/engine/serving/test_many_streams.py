@@ -106,13 +106,13 @@ def test_frames_are_taken_in_turns(monkeypatch):
     """However much waits for one stream, each has a chunk before another has its second."""
     many = workers(3, chunk_frames=2)
     order = []
-    append = VideoStreamingInference.append_frame
+    append = VideoStreamingInference.append
 
-    def spy(self, image, stamp_ns, frame_id, **options):
-        order.append(frame_id)
-        return append(self, image, stamp_ns, frame_id, **options)
+    def spy(self, frame):
+        order.append(frame.frame_id)
+        return append(self, frame)
 
-    monkeypatch.setattr(VideoStreamingInference, 'append_frame', spy)
+    monkeypatch.setattr(VideoStreamingInference, 'append', spy)
     for index, frames in enumerate((24, 8, 8)):
         feed(many[index], 0, frames, index)
     many[0].start()
@@ -232,7 +232,7 @@ def test_what_ends_one_streams_answers_ends_no_others(pair, monkeypatch, how, tm
 def test_a_stream_that_fails_is_alone_with_it(pair, monkeypatch):
     """A fault that stays: its status says so, the others go on; it goes on when the fault ends."""
     waiting = pair[0].ask('What?', after_ns=6 * SECOND)
-    monkeypatch.setattr(pair[0]._stream.engine, 'append_frame', broken)
+    monkeypatch.setattr(pair[0]._session.engine, 'append', broken)
     feed(pair[0], 2, 5)
     feed(pair[1], 2, 6)
     answer = pair[1].ask('What?', max_new_tokens=2, after_ns=6 * SECOND).result(PATIENCE)
@@ -268,7 +268,7 @@ def test_a_kept_turn_halts_its_own_stream_only(pair, monkeypatch):
 
 def test_overload_of_one_stream_is_its_own():
     many = workers(2)
-    many[0]._stream.intake._queue_frames = 2
+    many[0]._session.frames._queue_frames = 2
     for index, worker in enumerate(many):
         feed(worker, 0, 8, index)
     assert [worker.status().frames_dropped for worker in many] == [6, 0]
@@ -286,9 +286,9 @@ def test_a_policy_is_the_threads():
 
 def test_the_weights_are_there_once():
     many = workers(4)
-    pointers = [{p.data_ptr() for p in worker._stream.model.parameters()} for worker in many]
+    pointers = [{p.data_ptr() for p in worker._session.model.parameters()} for worker in many]
     assert all(each == pointers[0] for each in pointers)
-    caches = [worker._stream.engine._stream.cache for worker in many]
+    caches = [worker._session.engine.stream.cache for worker in many]
     assert len({cache.keys[0].data_ptr() for cache in caches}) == 4
 
 

@@ -69,7 +69,7 @@ def test_the_stream_goes_on_while_an_answer_is_decoded(worker, monkeypatch):
     seen = []
 
     def spy(self, opened, *args):
-        seen.append(worker._stream.engine.get_cache_info().frames)
+        seen.append(worker._session.engine.get_cache_info().frames)
         return decode(self, opened, *args)
 
     monkeypatch.setattr(Questions, 'close', spy)
@@ -143,7 +143,7 @@ def test_whatever_ends_an_answer_frees_its_branch(worker, monkeypatch, how, keep
             future.cancel()  # frames wait for a kept answer
         worker.submit_frame(frames[2], SECOND)
     elif how == 'fault':
-        monkeypatch.setattr(type(worker._stream.engine._model), 'prefill', None)
+        monkeypatch.setattr(type(worker._session.engine._model), 'prefill', None)
     elif how == 'stop':
         threading.Timer(0.0, halted.proceed.set).start()
         worker.stop()
@@ -179,7 +179,7 @@ def test_frames_wait_while_an_answer_holds_what_they_need(chunk_frames, monkeypa
     decode = Questions.decode
 
     def spy(self, opened):
-        waited.append(small._stream.engine.frames_must_wait)
+        waited.append(small._session.engine.stream.must_wait)
         return decode(self, opened)
 
     monkeypatch.setattr(Questions, 'decode', spy)
@@ -212,7 +212,7 @@ def test_positions_are_counted_anew_however_many_ask(monkeypatch):
                 lambda engine: engine.get_cache_info().last_cache_position).result(PATIENCE))
     for asked in open_:
         asked.result(PATIENCE)
-    assert busy._stream.engine._stream.cache.rebased > 3
+    assert busy._session.engine.stream.cache.rebased > 3
     assert max(largest) < 200
     busy.stop()
 
@@ -262,7 +262,7 @@ def test_kept_turns_have_a_defined_place(policy, second_sees, monkeypatch):
         if not opened:
             for i in range(4, 8):
                 worker.submit_frame(frames[i], (i + 1) * SECOND)
-        opened.append((question, worker._stream.engine._stream.frames))
+        opened.append((question, worker._session.engine.stream.frames))
         return original(self, question, *args, **kwargs)
 
     monkeypatch.setattr(Questions, 'begin', spy)

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import random
 import threading
 
@@ -19,28 +18,29 @@ from streamvlm_ros.engine import (
     StreamWorker,
     VideoStreamingInference,
 )
-from streamvlm_ros.engine.serving.intake import append_next, FrameIntake
+from streamvlm_ros.engine.serving.frame_queue import FrameQueue
 from streamvlm_ros.engine.serving.metrics import Counters
+from streamvlm_ros.engine.serving.session import append_next
 
 SECOND = 10**9
 PATIENCE = 60.0
 SIZES = {'.': (56, 56), 'o': (56, 84)}
 
 
-def intake(queue_frames: int, **settings) -> tuple[FrameIntake, Counters]:
+def intake(queue_frames: int, **settings) -> tuple[FrameQueue, Counters]:
     """Return an intake that takes every frame, and its counters."""
     counters = Counters()
-    made = FrameIntake(StreamSettings(**{'sample_rate': 0.0, **settings}), queue_frames, counters)
+    made = FrameQueue(StreamSettings(**{'sample_rate': 0.0, **settings}), queue_frames, counters)
     return made, counters
 
 
-def put(made: FrameIntake, sizes: str, first: int = 1) -> None:
+def put(made: FrameQueue, sizes: str, first: int = 1) -> None:
     """Put frames of these sizes with the stamps ``first``, ``first + 1`` …"""
     for stamp, size in enumerate(sizes, start=first):
         made.put(np.zeros((*SIZES[size], 3), np.uint8), stamp, '')
 
 
-def drain(made: FrameIntake) -> list[int]:
+def drain(made: FrameQueue) -> list[int]:
     """Return the stamps of what waits."""
     stamps = []
     while (frame := made.take()) is not None:
@@ -215,12 +215,12 @@ def test_uniform_time_goes_on_at_the_new_rate():
     engine.set_sample_rate(5.0)
     for frame in frames[3:]:
         engine.append_frame(frame, 0)
-    times = [frame.time_ns * 10 // SECOND for frame in engine._stream.pending]
+    times = [frame.time_ns * 10 // SECOND for frame in engine.stream.pending]
     assert times == [0, 5, 10, 15, 17, 19]
     engine.reset()
     engine.append_frame(frames[0], 0)
     engine.append_frame(frames[0], 0)
-    assert [frame.time_ns * 10 // SECOND for frame in engine._stream.pending] == [0, 2]
+    assert [frame.time_ns * 10 // SECOND for frame in engine.stream.pending] == [0, 2]
 
 
 def test_what_the_engine_refuses_is_dropped_and_said():
@@ -230,8 +230,8 @@ def test_what_the_engine_refuses_is_dropped_and_said():
     made, counters = intake(8)
     for i, frame in enumerate((*random_clip(1, 3, 84, 84), *random_clip(1, 2, 56, 56))):
         made.put(frame, i + 1, '')
-        assert append_next(engine, made, contextlib.nullcontext())
-    assert not append_next(engine, made, contextlib.nullcontext())
+        assert append_next(engine, made)
+    assert not append_next(engine, made)
     assert counters.ingested + counters.dropped == 5
     assert counters.dropped > 0 and 'KV cache' in counters.last_error
     assert engine.get_cache_info().frames == counters.ingested
@@ -282,7 +282,7 @@ def outcomes(counters: Counters) -> tuple[int, ...]:
 HOUR = 3600 * SECOND
 
 
-def stamped(made: FrameIntake, *stamps: int) -> None:
+def stamped(made: FrameQueue, *stamps: int) -> None:
     for stamp in stamps:
         made.put(np.zeros((56, 56, 3), np.uint8), stamp, '')
 
@@ -319,11 +319,11 @@ def test_a_jump_back_empties_the_engine_in_its_turn():
     """Also where what is oldest in the new series was dropped meanwhile, and after sampling."""
     engine = VideoStreamingInference(random_model('grouped'), processor(),
                                      settings=StreamSettings(sample_rate=0.1))
-    made = FrameIntake(engine.settings, 2, Counters())
+    made = FrameQueue(engine.settings, 2, Counters())
     frame = random_clip(1, 1, 56, 56)[0]
 
     def drained() -> tuple[int, int]:
-        while append_next(engine, made, contextlib.nullcontext()):
+        while append_next(engine, made):
             pass
         info = engine.get_cache_info()
         return info.epoch, info.frames
@@ -344,18 +344,18 @@ def test_a_reset_that_fails_leaves_no_frame_of_the_new_series_in_the_old_epoch(m
     engine = VideoStreamingInference(random_model('grouped'), processor(),
                                      settings=StreamSettings(sample_rate=0.0))
     counters = Counters()
-    made = FrameIntake(engine.settings, 9, counters)
+    made = FrameQueue(engine.settings, 9, counters)
     frame = random_clip(1, 1, 56, 56)[0]
     for stamp in (100 * SECOND, 5 * SECOND, 6 * SECOND):
         made.put(frame, stamp, '')
-    assert append_next(engine, made, contextlib.nullcontext())
+    assert append_next(engine, made)
     with monkeypatch.context() as patch:
         def broken():
             raise RuntimeError('out of reach')
         patch.setattr(engine, 'reset', broken)
-        assert append_next(engine, made, contextlib.nullcontext())
+        assert append_next(engine, made)
     assert (counters.dropped, engine.epoch) == (1, 0)
-    assert append_next(engine, made, contextlib.nullcontext())
+    assert append_next(engine, made)
     assert (engine.epoch, engine.newest_stamp_ns) == (1, 6 * SECOND)
 
 
@@ -524,7 +524,7 @@ def test_the_queue_is_bounded_in_bytes():
     """The oldest whole patches go; one frame may always wait, also one that is held back."""
     frame = 56 * 56 * 3
     counters = Counters()
-    made = FrameIntake(StreamSettings(sample_rate=0.0), 99, counters, queue_bytes=4 * frame)
+    made = FrameQueue(StreamSettings(sample_rate=0.0), 99, counters, queue_bytes=4 * frame)
     put(made, '.......')
     assert drain(made) == [5, 6, 7] and counters.dropped == 4
     put(made, '....', first=10)
@@ -578,7 +578,7 @@ def test_the_counters_add_up_whatever_happens(seed):
     # Not started: what its thread does is done here, step by step.
     worker = StreamWorker(engine, queue_frames=rng.choice([1, 3, 8]),
                           queue_bytes=rng.choice([1, 40_000, 1 << 20]))
-    stream = worker._stream
+    stream = worker._session
     clip = [*random_clip(1, 3, 56, 56), random_clip(2, 1, 56, 84)[0], np.zeros(3)]
     stamp, received = 100 * SECOND, 0
     for _ in range(120):
@@ -609,10 +609,10 @@ def test_the_counters_add_up_whatever_happens(seed):
             worker.reset()
             stream.run_calls()
         elif what < 0.86:
-            taken = stream.intake.take()
+            taken = stream.frames.take()
             if taken is not None:
                 balance(worker, received)
-                stream.intake.taken(taken, rng.choice([
+                stream.frames.taken(taken, rng.choice([
                     None, StreamError(ErrorCode.INTERNAL, 'It was not to be.')]))
         else:
             stream.take_frames()

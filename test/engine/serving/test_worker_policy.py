@@ -145,7 +145,7 @@ def run_loaded(policy: str, monkeypatch, change_to: str = '') -> tuple[str, int]
     if change_to:
         worker.set_policy(change_to)
     trace = []
-    decode, append = Questions.decode, VideoStreamingInference.append_frame
+    decode, append = Questions.decode, VideoStreamingInference.append
 
     def spy_decode(self, opened):
         trace.append('a')
@@ -157,7 +157,7 @@ def run_loaded(policy: str, monkeypatch, change_to: str = '') -> tuple[str, int]
         return append(self, *args, **options)
 
     monkeypatch.setattr(Questions, 'decode', spy_decode)
-    monkeypatch.setattr(VideoStreamingInference, 'append_frame', spy_append)
+    monkeypatch.setattr(VideoStreamingInference, 'append', spy_append)
     for i, frame in enumerate(random_clip(1, 48, 56, 56)):
         worker.submit_frame(frame, (i + 1) * SECOND)
     futures = [worker.ask(f'Number {i}?', max_new_tokens=40, after_ns=SECOND) for i in range(6)]

@@ -13,7 +13,7 @@ from support.workers import broken, clip, error_of, feed, PATIENCE, SECOND, work
 import torch
 
 from streamvlm_ros.engine import ErrorCode, StreamWorker, VideoStreamingInference
-from streamvlm_ros.engine.stream import encoder_cache
+from streamvlm_ros.engine.stream import frames
 
 
 @pytest.fixture
@@ -32,14 +32,14 @@ def accounted(worker: StreamWorker) -> tuple[int, int, int]:
 def test_a_frame_that_cannot_be_taken_is_its_streams_own(monkeypatch, vit):
     """The others' chunks are encoded together all the same."""
     bad = clip(0, 4)[3]
-    upload = encoder_cache.upload
+    upload = frames.upload
 
     def failing(image, *args):
         if np.array_equal(image, bad):
             broken()
         return upload(image, *args)
 
-    monkeypatch.setattr(encoder_cache, 'upload', failing)
+    monkeypatch.setattr(frames, 'upload', failing)
     many = workers(3)
     for index, worker in enumerate(many):
         feed(worker, 0, 4, index)
@@ -71,10 +71,10 @@ def test_a_call_that_fails_is_made_for_each_alone(monkeypatch, culprit):
     for index, worker in enumerate(many):
         feed(worker, 0, 4, index)
     if culprit is not None:
-        owner = many[culprit]._stream.engine.ahead
-        due = many[culprit]._stream.next_chunk()
+        owner = many[culprit]._session.engine.stream.encoder_cache
+        due = many[culprit]._session.next_chunk()
         poison = owner.prepare(due)
-        owner.forget()
+        owner.prepared = None
     vit = Vit(monkeypatch, fail)
     for _ in range(3):
         take_turn(many[0])
@@ -86,7 +86,7 @@ def test_a_call_that_fails_is_made_for_each_alone(monkeypatch, culprit):
         assert ('out of reach' in worker.status().last_error) == fails
         assert (worker.status().chunks_alone, worker.status().chunks_together) == (1 + fails, 0)
         if not fails:
-            assert ask(worker._stream.engine) == alone(index, 4)[0]
+            assert ask(worker._session.engine) == alone(index, 4)[0]
 
 
 @pytest.mark.parametrize('begun, between, patches, joined', [
@@ -109,11 +109,11 @@ def test_what_comes_between_the_call_and_the_turn(vit, begun, between, patches, 
     take_turn(many[0])
     assert vit.patches == [2, 4]
     assert accounted(many[1]) == (begun, 0, 4 - begun)
-    engine, own = many[1]._stream.engine, alone(1, begun)[1]
+    engine, own = many[1]._session.engine, alone(1, begun)[1]
     vit.grids.clear()
     if between == 'reset':
         many[1].reset()
-        many[1]._stream.run_calls()
+        many[1]._session.run_calls()
         own.reset()
         feed(many[1], 0, 4, 1)
     elif between != 'nothing':
@@ -134,7 +134,7 @@ def ask(engine: VideoStreamingInference, keep: bool = False) -> str:
 def test_what_is_encoded_is_not_dropped(vit):
     """However many frames come until its turn: those behind it are dropped for them."""
     many = workers(2)
-    many[1]._stream.intake._queue_frames = 6
+    many[1]._session.frames._queue_frames = 6
     for index, worker in enumerate(many):
         feed(worker, 0, 4, index)
     take_turn(many[0])
@@ -142,16 +142,16 @@ def test_what_is_encoded_is_not_dropped(vit):
     assert accounted(many[1]) == (0, 4, 6)
     take_turn(many[1])
     assert vit.patches == [4] and many[1].status().chunks_together == 1
-    assert [frame.stamp_ns // SECOND for frame in many[1]._stream.intake.oldest(9)] == [9, 10]
+    assert [frame.stamp_ns // SECOND for frame in many[1]._session.frames.oldest(9)] == [9, 10]
     feed(many[1], 10, 16, 1)  # and from now on the oldest again
-    assert [frame.stamp_ns // SECOND for frame in many[1]._stream.intake.oldest(9)] == [
+    assert [frame.stamp_ns // SECOND for frame in many[1]._session.frames.oldest(9)] == [
         *range(11, 17)]
 
 
 def test_frames_dropped_while_they_are_encoded(monkeypatch):
     """What comes in the midst of it drops the oldest as ever; these are then not prefilled."""
     many = workers(2)
-    many[1]._stream.intake._queue_frames = 4
+    many[1]._session.frames._queue_frames = 4
     for index, worker in enumerate(many):
         feed(worker, 0, 4, index)
     vit = Vit(monkeypatch, lambda patches, grid: grid.t == 4 and feed(many[1], 4, 6, 1))

@@ -14,6 +14,7 @@ from streamvlm_ros.engine import StreamWorker
 from streamvlm_ros.engine.positions import Grid
 from streamvlm_ros.engine.questions.questions import Questions
 from streamvlm_ros.engine.stream import encoder_cache
+from streamvlm_ros.engine.stream import frames as frames_module
 from streamvlm_ros.engine.stream.encoder_cache import EncoderCache
 from streamvlm_ros.engine.stream.stream import FrameStream
 
@@ -52,8 +53,8 @@ def test_what_is_due_at_once_is_one_call(vit, streams, settings):
     assert len(set(texts)) == streams
     for worker, (_, engine) in zip(many, expected):
         assert (worker.status().chunks_alone, worker.status().chunks_together) == (0, 2)
-        assert (engine.ahead.alone, engine.ahead.together) == (2, 0)
-        mine, other = worker._stream.engine._stream, engine._stream
+        assert (engine.stream.chunks_alone, engine.stream.chunks_together) == (2, 0)
+        mine, other = worker._session.engine.stream, engine.stream
         assert mine.state == other.state
         for layer in range(len(other.cache.keys)):
             for ours, theirs in zip(mine.cache.content(layer), other.cache.content(layer)):
@@ -84,7 +85,7 @@ def test_only_frames_of_one_size_are_joined(vit):
 
 
 def test_a_stream_alone_is_not_looked_at(monkeypatch, vit):
-    monkeypatch.setattr(EncoderCache, 'chunk', broken)
+    monkeypatch.setattr(FrameStream, 'due_chunk', broken)
     monkeypatch.setattr(EncoderCache, 'prepare', broken)
     [worker] = workers(1)
     feed(worker, 0, 8)
@@ -143,21 +144,21 @@ def test_looking_ahead_for_what_is_still_changes_nothing():
     [worker] = workers(1, skip_static=4.0)
     feed(worker, 0, 4)
     take_turn(worker)
-    still = worker._stream.engine._stream.still
+    still = worker._session.engine.stream.still
     before = still.kept, still.skipped
     frame = clip(0, 4)[3]
     for i in range(4, 8):
         worker.submit_frame(frame, (i + 1) * SECOND)
-    due = worker._stream.next_chunk()
-    assert due is not None and due.ahead.prepare(due) is None
+    due = worker._session.next_chunk()
+    assert due is not None and due.cache.prepare(due) is None
     assert (still.kept, still.skipped) == before and before[0] is not None
 
 
 def test_nothing_is_done_twice_or_kept(monkeypatch):
     """Each frame is uploaded once; what was encoded goes with its turn, or a reset."""
     uploaded = []
-    upload = encoder_cache.upload
-    monkeypatch.setattr(encoder_cache, 'upload',
+    upload = frames_module.upload
+    monkeypatch.setattr(frames_module, 'upload',
                         lambda image, *args: uploaded.append(1) or upload(image, *args))
     many = workers(3)
     for index, worker in enumerate(many):
@@ -165,10 +166,11 @@ def test_nothing_is_done_twice_or_kept(monkeypatch):
     take_turn(many[0])
     assert len(uploaded) == 12
     many[2].reset()
-    many[2]._stream.run_calls()
-    assert [worker._stream.engine.ahead._due is None for worker in many] == [True, False, True]
+    many[2]._session.run_calls()
+    caches = [worker._session.engine.stream.encoder_cache for worker in many]
+    assert [cache.prepared is None for cache in caches] == [True, False, True]
     take_turn(many[0])
-    assert many[1]._stream.engine.ahead._due is None
+    assert caches[1].prepared is None
     assert many[1].status().chunks_together == 1 and len(uploaded) == 12
 
 
@@ -193,7 +195,7 @@ def test_a_token_waits_for_no_more_chunks_than_before(monkeypatch, vit, policy, 
     for index, worker in enumerate(many):
         feed(worker, 0, 2, index)
         future = worker.ask('Long?', max_new_tokens=4000, after_ns=2 * SECOND)
-    while sum(len(worker._stream.desk.active) for worker in many) < 3:
+    while sum(len(worker._session.requests.active) for worker in many) < 3:
         take_turn(many[0])
     monkeypatch.setattr(FrameStream, 'flush', spy_flush)
     for index, worker in enumerate(many):

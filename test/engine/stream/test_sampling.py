@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from streamvlm_ros.engine import ErrorCode, StreamError, StreamSettings
-from streamvlm_ros.engine.stream.sampling import check_sample_rate, StampSampler
+from streamvlm_ros.engine.config import check_sample_rate
+from streamvlm_ros.engine.stream.stamps import StampSampler
 
 SECOND = 10**9
 START = 1_700_000_000 * SECOND

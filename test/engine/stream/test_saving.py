@@ -79,11 +79,11 @@ def test_positions_that_were_to_be_counted_anew_are(tmp_path: pathlib.Path):
     opened = engine.questions.open('What happened?', 4)
     for i in (0, 1):
         engine.append_frame(random_clip(i, 1, 56, 84)[0], 60.0 + i)
-    assert engine._stream.put_off
+    assert engine.stream.put_off
     engine.save(tmp_path / 'a')
     engine.questions.abandon(opened)
     other.load(tmp_path / 'a')
-    assert other._stream.state.last_cache_position <= 90 * 4 // 3
+    assert other.stream.state.last_cache_position <= 90 * 4 // 3
     check_consistent(other)
     assert other.ask('What is there?', 8)[0] == engine.ask('What is there?', 8)[0]
 
@@ -183,16 +183,16 @@ def test_into_a_cache_of_another_size(capacity: int, tmp_path: pathlib.Path):
     engine.ask('And before?', 3, update_state=True)
     feed(engine, 30, 34)
     # Down to what the smaller cache keeps, at slots that go up to the larger one's end.
-    engine._stream.memory.let_go([unit for unit in engine._stream.cache.units
+    engine.stream.memory.let_go([unit for unit in engine.stream.cache.units
                                   if unit.label.kind is EntryKind.PATCH][:-3])
-    engine._stream.state = dataclasses.replace(engine._stream.state,
-                                               length=engine._stream.cache.length)
-    assert max(end for _, end in engine._stream.cache.spans) > 120
+    engine.stream.state = dataclasses.replace(engine.stream.state,
+                                               length=engine.stream.cache.length)
+    assert max(end for _, end in engine.stream.cache.spans) > 120
     engine.save(tmp_path / 'a')
     other.load(tmp_path / 'a')
     for layer in range(3):
-        for mine, its in zip(engine._stream.cache.content(layer),
-                             other._stream.cache.content(layer)):
+        for mine, its in zip(engine.stream.cache.content(layer),
+                             other.stream.cache.content(layer)):
             assert torch.equal(mine, its)
     assert other.ask('What is there?', 8)[0] == engine.ask('What is there?', 8)[0]
 
@@ -210,7 +210,7 @@ def test_uniform_time_goes_on_at_another_rate(tmp_path: pathlib.Path):
     other.load(tmp_path / 'a')
     feed(other, 8, 10)
     # 2 s for the first four frames, 4 s for the next; the ninth comes at 6 s.
-    assert other._stream.newest.time_ns == 6_250_000_000
+    assert other.stream.newest.time_ns == 6_250_000_000
 
 
 @pytest.mark.parametrize('number', [float('nan'), float('inf'), -float('inf')])
@@ -218,7 +218,7 @@ def test_only_finite_numbers_are_written(number: float, tmp_path: pathlib.Path):
     """What the model has made of numbers that do not fit cannot be gone on from."""
     engine = stream()
     feed(engine, 0, 4)
-    engine._stream.cache.values[1][0, 5, 3] = number
+    engine.stream.cache.values[1][0, 5, 3] = number
     with pytest.raises(StreamError, match=r'values\.1 has numbers that are not finite') as caught:
         engine.save(tmp_path / 'a')
     assert caught.value.code == ErrorCode.FILE_ERROR
@@ -308,7 +308,7 @@ def test_a_device_that_fails_leaves_an_empty_stream_in_an_epoch_of_its_own(
     engine = stream()
     feed(engine, 0, 9)
     engine.save(tmp_path / 'a')
-    monkeypatch.setattr(type(engine._stream.cache), 'store', None)
+    monkeypatch.setattr(type(engine.stream.cache), 'store', None)
     with pytest.raises(TypeError):
         engine.load(tmp_path / 'a')
     monkeypatch.undo()
@@ -328,7 +328,7 @@ def test_frames_of_one_number_are_one_object(tmp_path: pathlib.Path):
         engine.save(tmp_path / 'a')
         other.load(tmp_path / 'a')
         check_consistent(other)
-        assert len({id(frame) for frame in (other._stream.newest, other._stream.seen,
-                                            other._stream.paired, *other._stream.pending)}) == len(
-            {frame.number for frame in (engine._stream.newest, engine._stream.seen,
-                                        engine._stream.paired, *engine._stream.pending)})
+        assert len({id(frame) for frame in (other.stream.newest, other.stream.seen,
+                                            other.stream.paired, *other.stream.pending)}) == len(
+            {frame.number for frame in (engine.stream.newest, engine.stream.seen,
+                                        engine.stream.paired, *engine.stream.pending)})

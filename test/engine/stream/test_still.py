@@ -59,9 +59,9 @@ def feed(engine: VideoStreamingInference, images: list[np.ndarray], first: int =
 
 def kept_patches(engine: VideoStreamingInference) -> int:
     """Return the temporal patches in the cache."""
-    state = engine._stream.state
+    state = engine.stream.state
     assert state.segment is not None
-    prefix = len(engine._prompt.open_segment(type(engine._stream.place).NOTHING))
+    prefix = len(engine._prompt.open_segment(type(engine.stream.place).NOTHING))
     return (state.length - prefix) // TOKENS
 
 
@@ -113,7 +113,7 @@ def test_a_noisy_still_scene_is_kept_once(mode: str):
     feed(engine, [noisy(picture(), 4.0, i) for i in range(20)])
     after_one = stream(position_mode=mode)
     feed(after_one, [picture()] * 2)
-    after_one._stream.flush()
+    after_one.stream.flush()
     info = engine.get_cache_info()
     assert info.tokens == after_one.get_cache_info().tokens
     assert (info.frames, info.skipped_patches, info.pending_frames) == (20, 9, 0)
@@ -160,8 +160,8 @@ def test_cached_is_what_a_stream_of_the_kept_patches_has():
               f'<|vision_start|>{"<|video_pad|>" * grid.tokens}<|vision_end|>'
               'What?<|im_end|>\n<|im_start|>assistant\n')
     ids = processor().tokenizer.encode(prompt, add_special_tokens=False)
-    assert engine._stream.state.segment is not None
-    origin = engine._stream.state.segment.origin
+    assert engine.stream.state.segment is not None
+    origin = engine.stream.state.segment.origin
     assert engine.get_cache_info().last_cache_position == origin + 14
     # The reference lets no time pass without tokens: it is asked before the still tail comes.
     short = stream()
@@ -169,7 +169,7 @@ def test_cached_is_what_a_stream_of_the_kept_patches_has():
     stock, _ = generate('grouped', ids, [((3, grid.h, grid.w), [0, 3, 5])], patches, 6, 258)
     expected = processor().tokenizer.decode(stock, skip_special_tokens=True).strip()
     assert short.ask('What?', 6)[0] == expected
-    for mine, other in zip(engine._stream.cache.keys, short._stream.cache.keys):
+    for mine, other in zip(engine.stream.cache.keys, short.stream.cache.keys):
         length = engine.get_cache_info().tokens
         assert length == short.get_cache_info().tokens
         torch.testing.assert_close(mine[:, :length], other[:, :length], rtol=0, atol=1e-5)
@@ -182,7 +182,7 @@ def test_a_question_stands_where_it_would_behind_the_skipped_patches():
     for levels in (0.0, LEVELS):
         engine = stream(levels)
         feed(engine, images)
-        engine._stream.flush()
+        engine.stream.flush()
         positions.append(engine.get_cache_info().last_cache_position)
     assert positions[0] == positions[1]
 

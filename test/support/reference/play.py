@@ -58,7 +58,7 @@ def run_case(seed: int, rebase_position: int = 0) -> tuple[ReferenceStream, int]
             answers += 1
         info = engine.get_cache_info()
         patches = [item for item in reference.items if item.kind == 'patch']
-        assert info.tokens == engine._stream.state.length == len(reference.kept())
+        assert info.tokens == engine.stream.state.length == len(reference.kept())
         assert info.evicted_tokens == reference.evicted
         assert info.last_cache_position == reference.last
         if patches:

@@ -14,7 +14,7 @@ from streamvlm_ros.engine.kvcache.entries import EntryKind
 
 def check_consistent(engine: VideoStreamingInference) -> None:
     """Assert that a stream's cache, positions, frames and counters fit each other."""
-    stream = engine._stream
+    stream = engine.stream
     cache, state = stream.cache, stream.state
     # The cache: no slot is two units', and what is not a unit's is free.
     own = [span for unit in cache.units for span in unit.spans]

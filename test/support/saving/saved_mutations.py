@@ -143,7 +143,7 @@ class Mutations:
 
     @staticmethod
     def _state(engine: VideoStreamingInference) -> tuple:
-        stream = engine._stream
+        stream = engine.stream
         return (engine.get_cache_info(), stream.state, stream.place, stream.cache.units,
                 [id(frame) for frame in (*stream.pending, stream.newest, stream.seen,
                                          stream.paired, stream.still.kept)],
