@@ -13,9 +13,15 @@ from typing import TypeVar
 
 from streamvlm_ros.engine.serving.metrics import Pulse
 from streamvlm_ros.engine.serving.request_queue import decode_open
-from streamvlm_ros.engine.serving.scheduler import Policy, RoundRobin, Scheduler, Turn
+from streamvlm_ros.engine.serving.scheduler import (
+    clock_for,
+    HostClock,
+    Policy,
+    RoundRobin,
+    Scheduler,
+    Turn,
+)
 from streamvlm_ros.engine.serving.session import not_active, StreamSession
-from streamvlm_ros.engine.serving.turn_clock import clock_for, HostClock
 from streamvlm_ros.engine.stream.encoder_cache import encode_batch
 
 T = TypeVar('T')
@@ -180,8 +186,8 @@ class EngineLoop:
     def _take_frames(self, waiting: Set[StreamSession]) -> None:
         """Prefill a chunk of the stream that had none for longest."""
         self.pulse.doing('encoding frames')
-        self._encode_ahead(self._chunks.line(waiting.__contains__))
-        stream = self._chunks.next(waiting.__contains__)
+        self._encode_ahead(self._chunks.line(waiting))
+        stream = self._chunks.next(waiting)
         assert stream is not None
         self._guard(stream, stream.take_frames)
 
@@ -189,7 +195,7 @@ class EngineLoop:
         """Prefill a piece of a question, and decode a token of every open answer."""
         with self.wake:
             asked = self._questions.next(
-                lambda each: each in served and bool(self._guard(each, each.question_waits))
+                [each for each in served if self._guard(each, each.question_waits)]
             )
         if asked is not None:
             self.pulse.doing('prefilling a question')

@@ -4,10 +4,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import collections
+from collections.abc import Collection, Iterator
 import contextlib
 import enum
+import time
 from typing import Generic, Protocol, TypeVar
+
+import torch
 
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
 
@@ -21,7 +25,7 @@ class Policy(enum.Enum):
     """Who goes first when frames and answers both wait.
 
     A frame turn is at most one chunk of one stream's waiting frames, with the watches' scores
-    behind it; other streams' chunks may be encoded with it, which makes their turns shorter.  An
+    after it; other streams' chunks may be encoded with it, which makes their turns shorter.  An
     answer turn opens at most one question and decodes one token of every open answer, whatever
     stream it is about.  Whoever waits alone goes at once.  While both wait:
 
@@ -78,6 +82,83 @@ class Clock(Protocol):
 
     def forget(self) -> None:
         """Forget all turns that have ended, whether they are done or not."""
+
+
+class HostClock:
+    """Times turns whose work is done when they end."""
+
+    def __init__(self) -> None:
+        """Begin without any."""
+        self._done: list[tuple[Turn, float]] = []
+        self._began = 0.0
+
+    def begin(self) -> None:
+        """See ``Clock``."""
+        self._began = time.perf_counter()
+
+    def end(self, turn: Turn) -> None:
+        """See ``Clock``."""
+        self._done.append((turn, time.perf_counter() - self._began))
+
+    def finished(self) -> Iterator[tuple[Turn, float]]:
+        """See ``Clock``."""
+        done, self._done = self._done, []
+        yield from done
+
+    def forget(self) -> None:
+        """See ``Clock``."""
+        self._done.clear()
+
+
+class DeviceClock:
+    """Times turns on a GPU, by events in its stream; nobody waits for them.
+
+    By the host's time a decode step would take what the chunk takes that it was launched after.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        """Time what is launched on a device's current stream."""
+        self._device = device
+        self._running: collections.deque[tuple[Turn, torch.cuda.Event, torch.cuda.Event]] = (
+            collections.deque()
+        )
+        self._began: torch.cuda.Event | None = None
+
+    def begin(self) -> None:
+        """See ``Clock``."""
+        self._began = self._event()
+
+    def end(self, turn: Turn) -> None:
+        """See ``Clock``."""
+        assert self._began is not None
+        self._running.append((turn, self._began, self._event()))
+
+    def finished(self) -> Iterator[tuple[Turn, float]]:
+        """See ``Clock``."""
+        while self._running and self._running[0][2].query():
+            turn, began, ended = self._running.popleft()
+            yield turn, began.elapsed_time(ended) / 1e3
+
+    def forget(self) -> None:
+        """See ``Clock``."""
+        self._running.clear()
+
+    def _event(self) -> torch.cuda.Event:
+        event = torch.cuda.Event(enable_timing=True)
+        event.record(torch.cuda.current_stream(self._device))
+        return event
+
+
+def clock_for(devices: set[torch.device]) -> HostClock | DeviceClock:
+    """Return a clock for a model whose parameters are on these devices.
+
+    On several GPUs the host launches every kernel and is what turns take.
+    """
+    if len(devices) == 1:
+        [device] = devices
+        if device.type == 'cuda':
+            return DeviceClock(device)
+    return HostClock()
 
 
 class Scheduler:
@@ -156,16 +237,16 @@ class RoundRobin(Generic[T]):
         self._order: list[T] = []
 
     def join(self, member: T) -> None:
-        """Let one more take part, behind those who are there."""
+        """Let one more take part, after those who are there."""
         self._order.append(member)
 
-    def line(self, wants: Callable[[T], bool]) -> list[T]:
+    def line(self, wanting: Collection[T]) -> list[T]:
         """Return those who want it, and first who had it longest ago."""
-        return [member for member in self._order if wants(member)]
+        return [member for member in self._order if member in wanting]
 
-    def next(self, wants: Callable[[T], bool]) -> T | None:
+    def next(self, wanting: Collection[T]) -> T | None:
         """Return the first in line, who is the last from now on; None when there is none."""
-        line = self.line(wants)
+        line = self.line(wanting)
         if not line:
             return None
         self._order.remove(line[0])

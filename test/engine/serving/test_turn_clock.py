@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from streamvlm_ros.engine.serving import turn_clock
+from streamvlm_ros.engine.serving import scheduler
 from streamvlm_ros.engine.serving.scheduler import Turn
 
 
@@ -53,7 +53,7 @@ def device(monkeypatch: pytest.MonkeyPatch) -> Device:
 
 def test_a_turn_takes_what_was_launched_in_it(device: Device) -> None:
     """A decode step behind a chunk takes its own time, and is counted when it is done."""
-    clock = turn_clock.clock_for({torch.device('cuda', 0)})
+    clock = scheduler.clock_for({torch.device('cuda', 0)})
     for turn, seconds in ((Turn.FRAMES, 20.0), (Turn.ANSWERS, 5.0), (Turn.ANSWERS, 6.0)):
         clock.begin()
         device.launch(seconds)
@@ -67,7 +67,7 @@ def test_a_turn_takes_what_was_launched_in_it(device: Device) -> None:
 
 
 def test_what_runs_can_be_forgotten(device: Device) -> None:
-    clock = turn_clock.clock_for({torch.device('cuda', 1)})
+    clock = scheduler.clock_for({torch.device('cuda', 1)})
     clock.begin()
     device.launch(1.0)
     clock.end(Turn.FRAMES)
@@ -80,9 +80,9 @@ def test_what_runs_can_be_forgotten(device: Device) -> None:
 def test_else_the_host_is_what_turns_take(
     devices: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clock = turn_clock.clock_for({torch.device(each) for each in devices})
+    clock = scheduler.clock_for({torch.device(each) for each in devices})
     times = iter((1.0, 3.0, 10.0, 10.5, 20.0, 21.0))
-    monkeypatch.setattr(turn_clock.time, 'perf_counter', lambda: next(times))
+    monkeypatch.setattr(scheduler.time, 'perf_counter', lambda: next(times))
     for turn in (Turn.FRAMES, Turn.ANSWERS):
         clock.begin()
         clock.end(turn)

@@ -19,8 +19,7 @@ from streamvlm_ros.engine import (
     VideoStreamingInference,
 )
 from streamvlm_ros.engine.questions.questions import Questions
-from streamvlm_ros.engine.serving.scheduler import Policy, Scheduler, Turn
-from streamvlm_ros.engine.serving.turn_clock import HostClock
+from streamvlm_ros.engine.serving.scheduler import HostClock, Policy, Scheduler, Turn
 
 SECOND = 10**9
 PATIENCE = 60.0
