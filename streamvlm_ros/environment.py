@@ -10,12 +10,15 @@ import os
 import pathlib
 import random
 import signal
+import socket
 import subprocess
 
 PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
 # Above 101 a domain's UDP ports reach into the range that Linux gives to outgoing connections.
 DOMAINS = range(1, 102)
+SOCKETS = ('/proc/net/udp', '/proc/net/udp6')
 STOP_TIME = 12.0  # seconds; a node waits up to 10 for its worker
+_held: socket.socket | None = None  # the port that holds this process's domain
 
 
 def use_camera_profile(environment: MutableMapping[str, str]) -> None:
@@ -50,15 +53,39 @@ def private_graph() -> dict[str, str]:
 
 
 def free_domain_id() -> int:
-    """Return a random domain in which no process of this machine is."""
+    """Return a random domain in which no process of this machine is, and hold it for this one.
+
+    It is held until the process ends or asks for another one: two processes that look at the same
+    moment do not find the same domain.
+    """
     taken = set()
-    for table in ('/proc/net/udp', '/proc/net/udp6'):
+    for table in SOCKETS:
         with contextlib.suppress(OSError):
             lines = pathlib.Path(table).read_text(encoding='ascii').splitlines()[1:]
             taken |= {int(line.split()[1].rpartition(':')[2], 16) for line in lines}
-    # A domain's participants listen on 250 ports from 7400 + 250 * domain on.
-    free = [d for d in DOMAINS if not taken & set(range(7400 + 250 * d, 7650 + 250 * d))]
-    return random.SystemRandom().choice(free or DOMAINS)
+    domains = random.SystemRandom().sample(DOMAINS, len(DOMAINS))
+    for domain in domains:
+        # A domain's participants listen on 250 ports from 7400 + 250 * domain on, the last of
+        # which is the 120th participant's.
+        ports = range(7400 + 250 * domain, 7650 + 250 * domain)
+        if not taken & set(ports) and _hold(ports[-1]):
+            return domain
+    return domains[0]
+
+
+def _hold(port: int) -> bool:
+    """Bind a UDP port in place of the one that was bound before; False: it is taken."""
+    global _held
+    holder = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        holder.bind(('127.0.0.1', port))
+    except OSError:
+        holder.close()
+        return False
+    if _held is not None:
+        _held.close()
+    _held = holder
+    return True
 
 
 @contextlib.contextmanager

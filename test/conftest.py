@@ -26,6 +26,25 @@ with contextlib.suppress(ImportError):
 del os.environ['TRITON_INTERPRET']
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--whole`, with which heavy proofs run with all their cases."""
+    parser.addoption('--whole', action='store_true',
+                     help='run the cases too that heavy proofs have for `make bars` only')
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Name the mark that support/whole.py sets."""
+    config.addinivalue_line('markers', 'whole: runs with --whole only')
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what runs with `--whole` only."""
+    if not config.getoption('whole'):
+        left_out = [item for item in items if item.get_closest_marker('whole')]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker('whole')]
+
+
 @pytest.fixture(scope='session')
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """Return the folder of a random Qwen2.5-VL whose answers depend strongly on what it saw."""
