@@ -13,6 +13,7 @@ RUN := scripts/with_ros
 JSON ?=
 MINUTES ?= 10
 SEED ?= 1
+WORKERS ?= 2
 # A few of each kind, for the time between two edits; `make test` has them all.
 QUICK := test/test_docker.py test/test_package.py test/launch/test_values.py \
     test/launch/test_config.py test/engine/test_positions.py test/engine/kvcache/test_cache.py \
@@ -34,8 +35,8 @@ demo: setup  ## play a bag, ask questions while it plays; JSON=1: one JSON objec
 check: lint  ## ruff, mypy and a few tests of each kind: under three minutes
 	@$(RUN) python -m pytest -q -x $(QUICK)
 
-test: lint  ## set-up, ruff, mypy and every test
-	@$(RUN) python -m pytest test
+test: lint  ## set-up, ruff, mypy and every test, in WORKERS=2 processes
+	@$(RUN) python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder test
 
 soak: setup  ## a node under abuse, decided by a seed; MINUTES=10 SEED=1
 	@$(RUN) python test/soak.py --minutes $(MINUTES) --seed $(SEED)

@@ -24,6 +24,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 PROOFS: dict[str, Sequence[str]] = {
     'soak': ('test/soak.py', '--minutes', '10', '--seed', '1',
              '--output', 'benchmark/results/soak.json'),
+    'whole_tests': ('-m', 'pytest', 'test', '-q', '--whole', '-m', 'whole'),
     'saved_mutations': ('-m', 'benchmark.exactness.saved_mutations', '--number', '5000'),
     'asking_leaves': ('-m', 'benchmark.exactness.asking_leaves'),
 }

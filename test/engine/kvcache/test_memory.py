@@ -10,12 +10,13 @@ import pytest
 from support.reference.forward import forward, stock_forward
 from support.reference.play import run_case
 from support.streams import clip, stream
+from support.whole import sampled
 import torch
 
 from streamvlm_ros.engine.kvcache.entries import EntryKind
 
 
-@pytest.mark.parametrize('seed', range(30))
+@pytest.mark.parametrize('seed', sampled(range(30), 12))
 def test_answers_equal_the_masked_history(seed):
     """Both modes, all shapes: what was evicted before a query came is what it does not see."""
     reference, answers = run_case(seed)

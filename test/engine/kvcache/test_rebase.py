@@ -8,6 +8,7 @@ import pytest
 from support.models.random_models import random_clip, random_model, SHAPES
 from support.reference.play import run_case
 from support.streams import stream
+from support.whole import sampled
 import torch
 
 from streamvlm_ros.engine import ErrorCode
@@ -15,7 +16,7 @@ from streamvlm_ros.engine.errors import StillReadError
 from streamvlm_ros.engine.kvcache.rebase import settle
 
 
-@pytest.mark.parametrize('seed', range(100, 140))
+@pytest.mark.parametrize('seed', sampled(range(100, 140), 12))
 def test_answers_equal_the_reference_that_rebases(seed):
     """Every query sees the kept keys at the positions that they had when it came."""
     reference, answers = run_case(seed, rebase_position=(62, 70, 110)[seed % 3])

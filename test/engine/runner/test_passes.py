@@ -12,7 +12,8 @@ import weakref
 import numpy as np
 import pytest
 from support.kernels.switch import kernels, QUESTIONS
-from support.models.random_models import processor, random_clip, random_model
+from support.models.random_models import BRIEF_TEMPLATE, processor, random_clip, random_model
+from support.whole import sampled
 import torch
 
 from streamvlm_ros.engine import StreamSettings, VideoStreamingInference
@@ -31,17 +32,18 @@ __all__ = ['kernels']  # a fixture
 
 def play(shape: str, mode: str, **settings) -> list:
     """Return what an engine says at every step of a stream that does a bit of everything."""
-    engine = VideoStreamingInference(random_model(shape), processor(), settings=StreamSettings(
-        position_mode=mode, **settings))
+    engine = VideoStreamingInference(
+        random_model(shape), processor(BRIEF_TEMPLATE),
+        settings=StreamSettings(position_mode=mode, **settings))
     said = []
     for index, frame in enumerate(random_clip(5, 15, 56, 56)):
         engine.append_frame(frame, 0.5 * index)
         if index in (2, 14):
             said += [engine.ask(question, 3)[0] for question in QUESTIONS[1:]]
-            said.append(np.round(engine.ask_choice('Which?', ['red', 'dark green']).probabilities,
+            said.append(np.round(engine.ask_choice('?', ['red', 'dark']).probabilities,
                                  4).tolist())
         if index == 7:
-            said.append(engine.ask('Keep this.', 5, update_state=True)[0])
+            said.append(engine.ask('Keep.', 5, update_state=True)[0])
         if index == 9:
             opened = [engine.questions.open(question, 5) for question in QUESTIONS]
         if index > 9 and opened:
@@ -58,12 +60,13 @@ def play(shape: str, mode: str, **settings) -> list:
     state = engine.stream.state
     keys = [engine.stream.cache.content(layer)[0].clone()
             for layer in range(len(engine.stream.cache.keys))]
+    assert (engine.get_cache_info().evicted_tokens > 0) == ('memory_tokens' in settings)
     return [said, state, keys]
 
 
-@pytest.mark.parametrize('shape, mode, settings', [
-    ('grouped', 'continuous', {}), ('one_kv_head', 'append', {}),
-    ('ungrouped', 'continuous', {'memory_tokens': 90})])
+@pytest.mark.parametrize('shape, mode, settings', sampled([
+    ('grouped', 'continuous', {'memory_tokens': 50}), ('one_kv_head', 'append', {}),
+    ('ungrouped', 'continuous', {'memory_tokens': 50}), ('grouped', 'continuous', {})], 2))
 def test_the_same_with_kernels(shape, mode, settings, kernels):
     """Words, probabilities, positions and cached keys are those of the way without kernels."""
     model = random_model(shape)

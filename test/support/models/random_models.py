@@ -30,6 +30,10 @@ CHAT_TEMPLATE = (
     "{% if content['type'] == 'video' %}<|vision_start|><|video_pad|><|vision_end|>"
     "{% elif 'text' in content %}{{ content['text'] }}{% endif %}{% endfor %}{% endif %}"
     '<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}')
+# The same with fewer letters: each is a token, and a row that is interpreted.
+BRIEF_TEMPLATE = (CHAT_TEMPLATE.replace('system\nYou are a helpful assistant.', 's\n')
+                  .replace("{{ message['role'] }}", "{{ message['role'][0] }}")
+                  .replace('assistant\n', 'a\n'))
 # Head counts, window sizes and full-attention layers differ.
 SHAPES = {
     'grouped': dict(hidden=64, layers=3, heads=4, kv_heads=2, vit_depth=3, vit_heads=2,
@@ -76,7 +80,7 @@ def random_model(shape: str) -> StreamQwenModel:
 
 
 @functools.cache
-def processor() -> StreamProcessor:
+def processor(template: str = CHAT_TEMPLATE) -> StreamProcessor:
     """Return a byte tokenizer with Qwen's control tokens, and its settings."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     core = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(alphabet)}, merges=[]))
@@ -85,7 +89,7 @@ def processor() -> StreamProcessor:
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=core)
     tokenizer.add_special_tokens({'additional_special_tokens': list(CONTROL)})
     assert tokenizer.convert_tokens_to_ids('<|video_pad|>') == CONTROL_ID['<|video_pad|>']
-    return StreamProcessor(tokenizer, CHAT_TEMPLATE, PIXELS)
+    return StreamProcessor(tokenizer, template, PIXELS)
 
 
 def random_clip(seed: int, frames: int, height: int, width: int) -> list[np.ndarray]:
