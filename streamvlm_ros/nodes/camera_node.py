@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 
 from streamvlm_ros.nodes.parameters.declare import given_parameters
@@ -17,7 +16,7 @@ from streamvlm_ros.nodes.parameters.table import PARAMETERS
 from streamvlm_ros.nodes.serving_node import ServingNode
 
 
-def camera_node(process: Node, camera: str) -> ServingNode:
+def camera_node(process: ServingNode, camera: str) -> ServingNode:
     """Return a node with the name of the process's in a namespace below it."""
     name = process.get_name()
     namespace = '/'.join([process.get_namespace().rstrip('/'), camera])
@@ -28,7 +27,7 @@ def camera_node(process: Node, camera: str) -> ServingNode:
     return ServingNode(name, namespace=namespace, cli_args=own, parameter_overrides=[time])
 
 
-def camera_values(node: Node, process: Mapping[str, Any]) -> dict[str, Any]:
+def camera_values(node: ServingNode, process: Mapping[str, Any]) -> dict[str, Any]:
     """Return the checked parameters of a camera: its own, and those of its process.
 
     What neither a file nor the command line gives the camera, it has from the process.

@@ -10,12 +10,14 @@ from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from streamvlm_ros.engine import WorkerStatus
+from streamvlm_ros.nodes.images.arrivals import Losses, NO_LOSSES
 from streamvlm_ros.nodes.texts import sentence
 
 Finding = tuple[bytes, str]  # a level and the sentence for it
 
 MOST_LATE = 0.01  # of all frames; fewer late ones are what a network does
 MOST_NAMED = 4  # publishers in a sentence
+MOST_COMPLAINT = 1000  # characters
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 
 
@@ -26,12 +28,23 @@ def diagnostic_array(statuses: Sequence[DiagnosticStatus], stamp: Time) -> Diagn
     return message
 
 
+def hardware_id(host: str, device: str, node: str) -> str:
+    """Return what tells a node's entry from those of all others of the robot.
+
+    Args:
+        host: name of the machine.
+        device: that the model is on, or is for.
+        node: the node's fully qualified name.
+    """
+    return f'{host}:{device}:{node}'
+
+
 def idle_diagnostic(node: str, hardware_id: str, why: str) -> DiagnosticStatus:
     """Return the entry of a node without a stream, as it is before and while the model loads.
 
     Args:
         node: the node's fully qualified name.
-        hardware_id: the device that the model is for.
+        hardware_id: as `hardware_id` returns it.
         why: a sentence, such as 'The model is being loaded.'
     """
     return DiagnosticStatus(
@@ -49,12 +62,15 @@ def stream_diagnostic(
     watchdog: float = float('inf'),
     topic: str = '',
     publishers: Sequence[str] = (),
+    delivery: str = '',
+    losses: Losses = NO_LOSSES,
+    complaints: Sequence[str] = (),
 ) -> DiagnosticStatus:
     """Return the entry of a stream: its level is that of the worst thing found.
 
     Args:
         node: the node's fully qualified name.
-        hardware_id: the device that the model is on.
+        hardware_id: as `hardware_id` returns it.
         status: the stream as it is now.
         before: as it was in the last report. What was dropped or failed since then is a warning;
             what was lost earlier is not any more. None: this is the first report.
@@ -62,19 +78,29 @@ def stream_diagnostic(
         watchdog: seconds in which the model's thread must come round.
         topic: of the images.
         publishers: full names of the nodes that publish on it.
+        delivery: of the images: reliable or best effort.
+        losses: images that came and were lost in the last seconds.
+        complaints: sentences about what was lost, with what to do.
     """
     # Sorted by level: the worst comes first, and equals stay in the order they were found in.
     found = [
         *thread_findings(status, watchdog),
         *findings(status, before),
         *publisher_findings(topic, publishers),
+        *((WARN, sentence(complaint, MOST_COMPLAINT)) for complaint in complaints),
     ]
     found.sort(key=lambda finding: finding[0], reverse=True)
     if found:
         level, message = found[0][0], ' '.join(sentence for _, sentence in found)
     else:
         level, message = OK, _all_is_well(status)
-    shown = {**key_values(status, gpu_bytes), 'Publishers': f'{len(publishers)}'}
+    shown = {
+        **key_values(status, gpu_bytes),
+        'Publishers': f'{len(publishers)}',
+        'Delivery': delivery,
+        'Publishing rate (Hz)': f'{losses.rates[1]:.1f}',
+        'Frames lost on the way': f'{losses.total}',
+    }
     values = [KeyValue(key=key, value=value) for key, value in shown.items()]
     return DiagnosticStatus(
         level=level, name=_name(node), hardware_id=hardware_id, message=message, values=values

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 import dataclasses
+import socket
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.clock import Clock, ClockType
@@ -16,10 +17,12 @@ from streamvlm_ros.engine import device_bytes, WorkerStatus
 from streamvlm_ros.msg import StreamStatus
 from streamvlm_ros.nodes import diagnostics
 from streamvlm_ros.nodes.faults import Faults
+from streamvlm_ros.nodes.images.arrivals import Losses, NO_LOSSES
 from streamvlm_ros.nodes.interfaces import messages
 from streamvlm_ros.nodes.texts import sentence
 
 PERIOD = 1.0  # seconds
+HOST = socket.gethostname()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +38,9 @@ class Condition:
         watchdog: seconds in which the model's thread must come round.
         topic: of the images; empty: none is subscribed to.
         publishers: full names of the nodes that publish on it.
+        delivery: reliable or best effort; empty: no topic is subscribed to.
+        losses: images that came and were lost in the last seconds.
+        complaints: sentences about what was lost, with what to do.
 
     """
 
@@ -46,6 +52,9 @@ class Condition:
     watchdog: float = float('inf')
     topic: str = ''
     publishers: Sequence[str] = ()
+    delivery: str = ''
+    losses: Losses = NO_LOSSES
+    complaints: Sequence[str] = ()
 
 
 class Reports:
@@ -85,22 +94,26 @@ class Reports:
 
     def _diagnostic(self, condition: Condition) -> DiagnosticStatus:
         name = self._node.get_fully_qualified_name()
+        hardware = diagnostics.hardware_id(HOST, condition.device, name)
         before, self._before = self._before, condition.status
         if condition.status is None or condition.idle:
-            entry = diagnostics.idle_diagnostic(name, condition.device, condition.idle)
+            entry = diagnostics.idle_diagnostic(name, hardware, condition.idle)
             if condition.fault:
                 entry.level = DiagnosticStatus.ERROR
                 entry.message = sentence(condition.fault)
             return entry
         return diagnostics.stream_diagnostic(
             name,
-            condition.device,
+            hardware,
             condition.status,
             before,
             gpu_bytes=device_bytes(condition.device),
             watchdog=condition.watchdog,
             topic=condition.topic,
             publishers=condition.publishers,
+            delivery=condition.delivery,
+            losses=condition.losses,
+            complaints=condition.complaints,
         )
 
 

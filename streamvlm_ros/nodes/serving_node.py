@@ -1,12 +1,15 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""A node whose services, those of its parameters among them, hold what comes together."""
+"""A node whose services hold what comes together, and whose parameters say no in sentences."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.node import Node
+from rclpy.parameter import Parameter as RosParameter
 from rclpy.qos import QoSProfile
 
 # Requests and replies that the middleware holds for a service. A client may send hundreds before
@@ -19,10 +22,32 @@ class ServingNode(Node):
     """A node with a deep queue before every service, those of parameters too.
 
     Not those of the lifecycle: rcl makes them itself, with a depth of 10.
+
+    Attributes:
+        adapt: returns a parameter that is to be set with the type that it is declared with, or
+            raises ValueError with a sentence.
+
     """
+
+    adapt: Callable[[RosParameter], RosParameter] = staticmethod(lambda parameter: parameter)
 
     def create_service(self, *args: Any, **kwargs: Any) -> Any:
         """Do as rclpy's node does, but for the depth of the queue."""
         return super().create_service(
             *args, **{**kwargs, 'qos_profile': QoSProfile(depth=SERVICE_DEPTH)}
         )
+
+    def set_parameters(self, parameter_list: list[RosParameter]) -> list[SetParametersResult]:
+        """Set each parameter by itself, as `set_parameters_atomically` does."""
+        return [self.set_parameters_atomically([parameter]) for parameter in parameter_list]
+
+    def set_parameters_atomically(self, parameter_list: list[RosParameter]) -> SetParametersResult:
+        """Do as rclpy's node does, but take a 4 for a 4.0 and refuse in sentences.
+
+        rclpy compares types before anybody is asked, and `ros2 param set` takes 4 for an integer.
+        """
+        try:
+            adapted = [self.adapt(parameter) for parameter in parameter_list]
+        except ValueError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        return super().set_parameters_atomically(adapted)

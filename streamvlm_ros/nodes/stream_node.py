@@ -22,13 +22,16 @@ from streamvlm_ros.engine import free_device_memory, StreamError, WorkerStatus
 from streamvlm_ros.nodes.building import apply_settings, build_workers, StreamPlan
 from streamvlm_ros.nodes.camera_node import camera_node, camera_values
 from streamvlm_ros.nodes.faults import Faults
+from streamvlm_ros.nodes.images.image_qos import override_name, POLICIES
 from streamvlm_ros.nodes.interfaces.answered import answer_always
+from streamvlm_ros.nodes.interfaces.camera_input import image_topics
 from streamvlm_ros.nodes.interfaces.stream_interfaces import StreamInterfaces
 from streamvlm_ros.nodes.loading import pick_device
 from streamvlm_ros.nodes.parameters.camera_names import parse_names
-from streamvlm_ros.nodes.parameters.declare import DeclaredParameters, given_parameters
+from streamvlm_ros.nodes.parameters.declare import DeclaredParameters, given_parameters, overrides
 from streamvlm_ros.nodes.parameters.parameters import check_values
 from streamvlm_ros.nodes.parameters.table import PARAMETERS
+from streamvlm_ros.nodes.parameters.unmatched import unmatched_parameters
 from streamvlm_ros.nodes.reports import Condition
 from streamvlm_ros.nodes.serving_node import ServingNode
 from streamvlm_ros.nodes.texts import sentence
@@ -91,6 +94,7 @@ class StreamNode(LifecycleNodeMixin, ServingNode):
         for served, faults in caught.items():
             for service in served.services:  # rclpy's own too
                 answer_always(service, faults)
+        self._warn_of_unmatched()
         self._enter(self._idle)
 
     @property
@@ -146,17 +150,21 @@ class StreamNode(LifecycleNodeMixin, ServingNode):
         self._enter('')
         for stream, topic in zip(self._streams, topics):
             name = stream.node.get_fully_qualified_name()
-            self.get_logger().info(f'Ready: images from {topic}, questions to {name}/ask.')
+            self.get_logger().info(
+                f'Ready: images from {topic} ({stream.delivery}), questions to {name}/ask.'
+            )
         return SUCCESS
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Unsubscribe and end open questions; the memory stays."""
         self._halt(INACTIVE)
+        self.get_logger().info('Deactivated: no images, no questions; the memory stays.')
         return SUCCESS
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Free the memory and the model."""
         self._free()
+        self.get_logger().info('Cleaned up: the model and the memory are freed.')
         return SUCCESS
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -189,7 +197,7 @@ class StreamNode(LifecycleNodeMixin, ServingNode):
             apply_settings(worker, self._values(stream))
 
     def _declare(
-        self, node: Node, values: Mapping[str, Any], *, is_process: bool, is_stream: bool
+        self, node: ServingNode, values: Mapping[str, Any], *, is_process: bool, is_stream: bool
     ) -> DeclaredParameters:
         """Declare the process's parameters on a node, a stream's, or both."""
         parameters = [p for p in PARAMETERS if (is_process if p.shared else is_stream)]
@@ -200,6 +208,21 @@ class StreamNode(LifecycleNodeMixin, ServingNode):
                     apply_settings(stream.worker, changes)
 
         return DeclaredParameters(node, parameters, values, self._is_configured, apply)
+
+    def _warn_of_unmatched(self) -> None:
+        """Say which parameters are given and mean nothing to any node of the process."""
+        known = {parameter.name for parameter in PARAMETERS}
+        given: set[str] = set()
+        for node in self.nodes:
+            given |= overrides(node).keys()
+            known |= set(node.list_parameters([], 0).names)
+            known |= {
+                override_name(topic, policy)
+                for topic in image_topics(node)
+                for policy in POLICIES
+            }
+        for fault in unmatched_parameters(given, known):
+            self.get_logger().warning(fault)
 
     def _values(self, stream: StreamInterfaces) -> dict[str, Any]:
         """Return the checked parameters of a stream: its own, and those of the process."""

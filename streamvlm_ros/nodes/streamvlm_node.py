@@ -45,18 +45,20 @@ def main(args: list[str] | None = None) -> int:
                 print(f'streamvlm: {_sentence(error)}', file=sys.stderr)
                 return 1
             try:
-                return _run(signals)
+                return _run(signals, sys.argv if args is None else args)
             finally:
                 rclpy.try_shutdown()
     except Stop:
         return 0
 
 
-def _run(signals: StopOnSignal) -> int:
+def _run(signals: StopOnSignal, arguments: list[str]) -> int:
+    from rclpy.exceptions import InvalidParameterTypeException
     from rclpy.executors import SingleThreadedExecutor
     from rclpy.logging import get_logger
 
     from streamvlm_ros.nodes.parameters.parameter import ParameterError
+    from streamvlm_ros.nodes.parameters.unmatched import unmatched_files
     from streamvlm_ros.nodes.stream_node import StreamNode
 
     executor = SingleThreadedExecutor()
@@ -66,6 +68,9 @@ def _run(signals: StopOnSignal) -> int:
     try:
         node = StreamNode()
         signals.wake = node.transitions.wake
+        names = [each.get_fully_qualified_name() for each in node.nodes]
+        for fault in unmatched_files(arguments, names):
+            node.get_logger().warning(fault)
         for each in node.nodes:
             executor.add_node(each)
         spinner = threading.Thread(target=_spin, args=(executor, stopping, node), name='ros')
@@ -79,6 +84,12 @@ def _run(signals: StopOnSignal) -> int:
         return 0
     except ParameterError as error:
         get_logger('streamvlm').fatal(_sentence(error))
+        return 1
+    except InvalidParameterTypeException as error:  # of a parameter that rclpy itself declares
+        get_logger('streamvlm').fatal(
+            f'A parameter has the wrong type: {_sentence(error)}. In YAML, true, false and '
+            'numbers are written without quotes.'
+        )
         return 1
     finally:
         _end(node, executor, stopping, spinner)

@@ -152,6 +152,17 @@ def test_what_was_lost_before_the_last_report_is_forgotten() -> None:
     assert entry(before).level == DiagnosticStatus.OK
 
 
+def test_hardware_tells_nodes_apart() -> None:
+    """Two nodes on one device, and two machines with the same names."""
+    ids = {
+        diagnostics.hardware_id(host, 'cuda:0', f'/{camera}/streamvlm')
+        for host in ('arm', 'base')
+        for camera in ('front', 'rear')
+    }
+    assert len(ids) == 4
+    assert 'arm:cuda:0:/front/streamvlm' in ids
+
+
 def test_message() -> None:
     idle = diagnostics.idle_diagnostic(NODE, 'cuda:0', 'The model is being loaded.')
     message = diagnostics.diagnostic_array([idle, entry()], Time(sec=5))

@@ -15,7 +15,8 @@ import pytest
 pytest.importorskip('rclpy', reason='rclpy is not installed: run make test')
 pytest.importorskip('streamvlm_ros.msg', reason='the interfaces are not built: run make test')
 
-from rcl_interfaces.srv import DescribeParameters, SetParameters
+from rcl_interfaces.msg import ParameterType
+from rcl_interfaces.srv import DescribeParameters, GetParameters, SetParameters
 from rclpy.parameter import Parameter as RosParameter
 from std_srvs.srv import Trigger
 from support.nodes.node_process import Camera, make_image, NodeProcess, SECOND
@@ -110,6 +111,9 @@ def test_more_signals_while_ending(
     [
         ({'model': '/no/such/folder'}, 'The model folder /no/such/folder does not exist'),
         ({'device': 'cuda:7'}, 'The device cuda:7 was asked for, but PyTorch sees'),
+        ({'use_sim_time': "'true'"}, 'A parameter has the wrong type: Trying to set parameter '),
+        ({'watches': "'a | b? | c'"}, "The watch 'a' has 1 choice, 'c'; give at least"),
+        ({'qos_overrides./image.subscription.depth': "'ten'"}, 'cannot be subscribed to: '),
         ({'cameras': ('a', 'a')}, "The parameter 'cameras' names 'a' twice."),
         ({'cameras': ('a', 'b'), 'memory_bytes': 1 << 42}, 'The KV caches of 2 streams, '),
     ],
@@ -169,9 +173,19 @@ def reset_while_answering(camera: Camera) -> None:
 
 def check_settable(camera: Camera) -> None:
     """Set what may be set while the node runs, and see the rest refused."""
-    wanted = [('max_new_tokens', 2), ('max_new_tokens', 0), ('chunk_frames', 2)]
+    wanted = [
+        ('max_new_tokens', 2), ('max_new_tokens', 0), ('chunk_frames', 2),
+        ('stale_after', 7), ('goal_policy', 7), ('stale_afte', 7.0),
+    ]  # fmt: skip
     request = SetParameters.Request(
         parameters=[RosParameter(name, value=value).to_parameter_msg() for name, value in wanted]
     )
     results = camera.call(SetParameters, 'set_parameters', request).results
-    assert [result.successful for result in results] == [True, False, False]
+    assert [result.successful for result in results] == [True, False, False, True, False, False]
+    assert results[1].reason == "The parameter 'max_new_tokens' must be from 1 to 8192, not 0."
+    assert results[4].reason == "The parameter 'goal_policy' must be a text, not 7."
+    assert "'stale_afte' is unknown; did you mean 'stale_after'?" in results[5].reason
+    # `ros2 param set` takes 7 for an integer; it stays the number that it is declared as.
+    asked = GetParameters.Request(names=['stale_after'])
+    (value,) = camera.call(GetParameters, 'get_parameters', asked).values
+    assert (value.type, value.double_value) == (ParameterType.PARAMETER_DOUBLE, 7.0)

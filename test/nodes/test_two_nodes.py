@@ -7,9 +7,10 @@ The node `front` takes raw images, the node `rear` compressed ones and the time 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 import pathlib
 import signal
+import socket
 from typing import Any
 
 import pytest
@@ -20,14 +21,14 @@ pytest.importorskip('streamvlm_ros.msg', reason='the interfaces are not built: r
 from action_msgs.msg import GoalStatus
 from builtin_interfaces.msg import Time
 import cv2
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticStatus
 import numpy as np
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter as RosParameter
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage
 from std_srvs.srv import SetBool, Trigger
-from support.nodes.node_process import Camera, make_image, NodeProcess, SECOND
+from support.nodes.node_process import Camera, make_image, NodeProcess, SECOND, wait_diagnostic
 
 from streamvlm_ros.action import AnswerQuestion
 from streamvlm_ros.client.goals import Goals
@@ -201,28 +202,12 @@ def test_a_bag_that_loops(front: Camera) -> None:
     assert {answer.frames for answer in answers} == {4}
 
 
-def wait_diagnostic(
-    camera: Camera, condition: Callable[[DiagnosticArray], bool]
-) -> DiagnosticStatus:
-    """Wait for a message of this camera's node that meets a condition."""
-    name = f'{camera.target.lstrip("/")}: stream'
-    found: list[DiagnosticArray] = []
-
-    def take(message: DiagnosticArray) -> None:
-        if message.status[0].name == name and condition(message):
-            found.append(message)
-
-    subscription = camera.node.create_subscription(DiagnosticArray, '/diagnostics', take, 10)
-    assert camera.wait_until(lambda: bool(found), TIME)
-    camera.node.destroy_subscription(subscription)
-    return found[0].status[0]
-
-
 def test_diagnostics(front: Camera, rear: Camera) -> None:
     feed(front, second(1000), second(1001))
     streaming = wait_diagnostic(front, lambda message: message.status[0].message == 'Streaming.')
     values = {pair.key: pair.value for pair in streaming.values}
-    assert (streaming.level, streaming.hardware_id) == (DiagnosticStatus.OK, 'cpu')
+    hardware = f'{socket.gethostname()}:cpu:{front.target}'
+    assert (streaming.level, streaming.hardware_id) == (DiagnosticStatus.OK, hardware)
     assert values['State'] == 'streaming'
     assert int(values['Frames received']) == front.published
     waiting = wait_diagnostic(rear, lambda message: message.status[0].level != DiagnosticStatus.OK)

@@ -91,6 +91,11 @@ class StreamInterfaces:
         """Requests and goals that have no answer yet."""
         return max(self._gate.open_requests, self._action.unfinished)
 
+    @property
+    def delivery(self) -> str:
+        """How the images are subscribed to: reliable or best effort."""
+        return self._camera.delivery
+
     def subscribe(self) -> str:
         """Hand the camera's images to the worker from now on; return the topic's full name.
 
@@ -120,6 +125,12 @@ class StreamInterfaces:
     def _condition(self) -> Condition:
         worker = self.worker
         status = self._faults.in_status(worker.status()) if worker is not None else None
+        losses, complaints = self._camera.losses()
         return dataclasses.replace(
-            self._process(status), topic=self._camera.topic, publishers=self._camera.publishers
+            self._process(status),
+            topic=self._camera.topic,
+            publishers=self._camera.publishers,
+            delivery=self._camera.delivery,
+            losses=losses,
+            complaints=complaints,
         )

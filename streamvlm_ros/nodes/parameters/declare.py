@@ -18,8 +18,9 @@ from rclpy.parameter import Parameter as RosParameter
 
 from streamvlm_ros.engine import StreamError
 from streamvlm_ros.nodes.parameters.parameter import Parameter, ParameterError
-from streamvlm_ros.nodes.parameters.parameters import check_changes
+from streamvlm_ros.nodes.parameters.parameters import check_changes, unknown_parameter
 from streamvlm_ros.nodes.parameters.table import PARAMETERS
+from streamvlm_ros.nodes.serving_node import ServingNode
 
 
 class DeclaredParameters:
@@ -27,7 +28,7 @@ class DeclaredParameters:
 
     def __init__(
         self,
-        node: Node,
+        node: ServingNode,
         parameters: Sequence[Parameter],
         values: Mapping[str, Any],
         is_configured: Callable[[], bool],
@@ -52,6 +53,7 @@ class DeclaredParameters:
                 parameter.name, values[parameter.name], describe(parameter), ignore_override=True
             )
         node.add_on_set_parameters_callback(self._set)
+        node.adapt = self._adapt
 
     def value(self, name: str) -> Any:
         """Return a parameter's value as it is now."""
@@ -60,6 +62,21 @@ class DeclaredParameters:
     def values(self) -> dict[str, Any]:
         """Return all values as they are now."""
         return {parameter.name: self.value(parameter.name) for parameter in self._parameters}
+
+    def _adapt(self, given: RosParameter) -> RosParameter:
+        """Return a parameter that is to be set with the type that it is declared with.
+
+        Raises:
+            ParameterError: it is unknown, or its value is refused.
+
+        """
+        known = {parameter.name: parameter for parameter in self._parameters}
+        parameter = known.get(given.name)
+        if parameter is None:
+            if not self._node.has_parameter(given.name):
+                raise ParameterError(unknown_parameter(given.name, known))
+            return given
+        return RosParameter(given.name, value=parameter.check(given.value))
 
     def _set(self, parameters: list[RosParameter]) -> SetParametersResult:
         """Check what is to be set while the node runs, and hand it on."""
@@ -71,7 +88,7 @@ class DeclaredParameters:
         return SetParametersResult(successful=True)
 
 
-def given_parameters(node: Node, defaults: Mapping[str, Any]) -> dict[str, Any]:
+def given_parameters(node: ServingNode, defaults: Mapping[str, Any]) -> dict[str, Any]:
     """Return what files and command line give a node for the table, unchecked.
 
     Args:
@@ -87,6 +104,12 @@ def given_parameters(node: Node, defaults: Mapping[str, Any]) -> dict[str, Any]:
         given[parameter.name] = node.declare_parameter(parameter.name, default, anything).value
         node.undeclare_parameter(parameter.name)
     return given
+
+
+def overrides(node: Node) -> dict[str, Any]:
+    """Return all that files and command line give a node, whether it is declared or not."""
+    # rclpy has no public way to them that would not declare them too.
+    return {name: given.value for name, given in node._parameter_overrides.items()}
 
 
 def describe(parameter: Parameter) -> ParameterDescriptor:

@@ -59,6 +59,13 @@ class Parameter:
             and not isinstance(value, bool)
         ):
             value = float(value)  # YAML's `2` where `2.0` is meant
+        if self.is_list and value is None:
+            value = ''  # ROS knows no empty list: it gives a parameter of no type for one
+        if value is None:
+            raise ParameterError(
+                f"The parameter '{self.name}' is given without a value; it must be "
+                f'{_TYPE_NAMES[type(self.default)]}.'
+            )
         if self.is_list and isinstance(value, list) and all(isinstance(v, str) for v in value):
             value = ', '.join(value)
         if type(value) is not type(self.default):

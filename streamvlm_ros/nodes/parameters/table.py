@@ -46,6 +46,15 @@ PARAMETERS = (
         choices=('raw', 'compressed'),
     ),
     Parameter(
+        'reliability',
+        'auto',
+        "How images are delivered: 'reliable' sends a lost one again, but hears no publisher of "
+        "best effort; 'best_effort' hears all and may lose images; 'auto' is reliable while every "
+        'publisher of the topic offers it. A qos_overrides parameter counts more.',
+        choices=('auto', 'reliable', 'best_effort'),
+        settable=Settable.ALWAYS,
+    ),
+    Parameter(
         'sample_rate',
         _STREAM.sample_rate,
         'Frames per second that the model sees, by header stamps, or by arrival where time_source '

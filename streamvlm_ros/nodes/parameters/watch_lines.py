@@ -55,6 +55,11 @@ def _parse_line(line: str) -> dict[str, Any]:
         'question': question,
         'choices': tuple(choice.strip() for choice in choices.split(',')),
     }
+    if len(watch['choices']) < 2:
+        raise ParameterError(
+            f'The watch {quoted(name)} has 1 choice, {quoted(choices)}; give at least two, with '
+            'a comma between them.'
+        )
     for option in options:
         key, _, value = option.partition(' ')
         try:

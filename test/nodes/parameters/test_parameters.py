@@ -63,6 +63,8 @@ def test_whole_number_for_a_number() -> None:
         ({'cameras': 'front, rear,front'}, "'cameras' names 'front' twice."),
         ({'cameras': [1, 2]}, "'cameras' must be a text, not [1, 2]."),
         ({'watches': ['a', 'b']}, "'watches' must be a text, not ['a', 'b']."),
+        ({'model': None}, "'model' is given without a value; it must be a text."),
+        ({'reliability': 'best'}, 'must be one of auto, reliable, best_effort'),
         ({'watches': 'door | Is it open?'}, "has another form than 'name | question | choice"),
     ],
 )
@@ -74,7 +76,12 @@ def test_refused_with_a_sentence(values: dict[str, Any], sentence: str) -> None:
 
 @pytest.mark.parametrize(
     ('given', 'names'),
-    [('', []), (' front ,left/rear_2, ', ['front', 'left/rear_2']), (['a', 'b'], ['a', 'b'])],
+    [
+        ('', []),
+        (None, []),
+        (' front ,left/rear_2, ', ['front', 'left/rear_2']),
+        (['a', 'b'], ['a', 'b']),
+    ],
 )
 def test_names_of_cameras(given: Any, names: list[str]) -> None:
     """As a text or, in a YAML file, as a list."""

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 import os
 import pathlib
 import signal
@@ -13,6 +13,7 @@ import sys
 from types import TracebackType
 from typing import Any
 
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 import numpy as np
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
@@ -37,12 +38,16 @@ class NodeProcess:
         namespace: str = '',
         cameras: Sequence[str] = (),
         program: Sequence[object] = ('-m', 'streamvlm_ros.nodes.streamvlm_node'),
+        reliability: str = 'reliable',
+        environment: Mapping[str, str] | None = None,
         **parameters: Any,
     ) -> None:
         """Start with some parameters, and those of a YAML file; `folder` takes the log.
 
         `cameras` are namespaces below the node's in which images come, if they do not come in its
-        own. A file that is given has to name them too.
+        own. A file that is given has to name them too. The images are delivered with
+        `reliability`, or, where that is empty, as the node decides. `environment`: None is this
+        process's.
         """
         self.log_file = folder / f'{namespace}node.log'
         command = [sys.executable, *map(str, program), '--ros-args']
@@ -56,7 +61,7 @@ class NodeProcess:
         ]
         given = {
             **({'cameras': ', '.join(cameras)} if cameras and file is None else {}),
-            **{f'{name}.reliability': 'reliable' for name in overrides},
+            **{f'{name}.reliability': reliability for name in overrides if reliability},
             **{f'{name}.depth': QUEUE for name in overrides},
             'stale_after': 0.0,  # a slow machine must not change what a test sees
             **parameters,
@@ -69,7 +74,7 @@ class NodeProcess:
             command += ['-p', f'{name}:={value}']
         with open(self.log_file, 'wb') as log:
             self.process = subprocess.Popen(
-                command, stdout=log, stderr=log, start_new_session=True
+                command, stdout=log, stderr=log, start_new_session=True, env=environment
             )
 
     def log(self) -> str:
@@ -158,6 +163,23 @@ class Camera(Client):
 
         assert self.wait_until(met, TIME), f'it stays at {self.status}'
         return seen[0]
+
+
+def wait_diagnostic(
+    camera: Client, condition: Callable[[DiagnosticArray], bool]
+) -> DiagnosticStatus:
+    """Wait for a message of this client's node that meets a condition."""
+    name = f'{camera.target.lstrip("/")}: stream'
+    found: list[DiagnosticArray] = []
+
+    def take(message: DiagnosticArray) -> None:
+        if message.status[0].name == name and condition(message):
+            found.append(message)
+
+    subscription = camera.node.create_subscription(DiagnosticArray, '/diagnostics', take, 10)
+    assert camera.wait_until(lambda: bool(found), TIME)
+    camera.node.destroy_subscription(subscription)
+    return found[0].status[0]
 
 
 def make_image(stamp_ns: int, seed: int = 0, *, width: int = 84, height: int = 56) -> Image:
