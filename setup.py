@@ -26,5 +26,5 @@ setup(
         'large': ['accelerate'],  # models larger than one accelerator
         'quantization': ['torchao>=0.18,<0.19'],
     },
-    entry_points={'console_scripts': ['streamvlm = streamvlm_ros.cli.main:main']},
+    entry_points={'console_scripts': ['streamvlm = streamvlm_ros.cli.main:command']},
 )

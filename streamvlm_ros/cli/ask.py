@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from streamvlm_ros import interrupts
 from streamvlm_ros.cli.calls import add_question_arguments, load_client_module, print_answer
 from streamvlm_ros.errors import CommandError
 
@@ -60,7 +61,7 @@ def _stream(node: Any, question: str, asked: dict[str, Any], *, quiet: bool) -> 
             print(text[len(written) :], end='', flush=True)
             written = text
 
-    with Goals(node) as goals:
+    with interrupts.deferred(), Goals(node) as goals:
         goal = goals.send(lambda feedback: show(feedback.text), question=question, **asked)
         try:
             result = goals.wait(goal, asked['timeout'])

@@ -9,12 +9,10 @@ import functools
 import json
 import os
 import pathlib
-import signal
 import sys
-from types import FrameType
 from typing import Any, TYPE_CHECKING
 
-from streamvlm_ros import environment
+from streamvlm_ros import environment, interrupts
 from streamvlm_ros.cli.calls import load_client_module
 from streamvlm_ros.errors import CommandError
 from streamvlm_ros.stamps import to_nanoseconds
@@ -53,9 +51,12 @@ def default_folder() -> pathlib.Path:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the demo; exit code 0 says that it ran through, not that the answers are right."""
-    # A TERM must end the children as a Ctrl-C does.
-    signal.signal(signal.SIGTERM, _interrupt)
     load_client_module()  # a sentence where there is no ROS, before anything is started
+    with interrupts.deferred():  # a signal must not come between a child and who ends it
+        return _run(arguments)
+
+
+def _run(arguments: argparse.Namespace) -> int:
     folder = arguments.folder.resolve()
     os.environ.update(environment.private_graph())
     environment.use_camera_profile(os.environ)
@@ -81,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
             # It begins when both the node and this process's own subscription are there.
             with environment.child([*player, TOPIC, '2']) as playing:
                 results = _ask_all(client, plan, stamps, as_json=arguments.json)
-                playing.wait()
+                client.wait_until(lambda: playing.poll() is not None, float('inf'))
             # The status comes once a second; the last frames are to be in it.
             client.wait_until(
                 functools.partial(_has_all, client, len(plan.scene.frames)), LAST_STATUS_TIME
@@ -250,10 +251,6 @@ def _write_sheet(path: pathlib.Path, plan: Plan, results: list[dict[str, Any]]) 
 def _last_line(log: pathlib.Path) -> str:
     lines = [line for line in log.read_text(errors='replace').splitlines() if line.strip()]
     return lines[-1] if lines else f'{log} is empty.'
-
-
-def _interrupt(signum: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _progress(text: str) -> None:

@@ -8,6 +8,11 @@ import argparse
 from collections.abc import Sequence
 import sys
 
+from streamvlm_ros import interrupts
+
+if __name__ == '__main__':  # before the other imports, which take their time
+    interrupts.install()
+
 from streamvlm_ros.cli import ask, choose, demo, load, replay, run, save, watch
 from streamvlm_ros.errors import CommandError
 
@@ -49,6 +54,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def command() -> int:
+    """Do as `main`, as a program of its own; setup.py's entry point."""
+    interrupts.install()
+    return main()
 
 
 if __name__ == '__main__':

@@ -8,8 +8,11 @@ import argparse
 import json
 from typing import Any
 
+from streamvlm_ros import interrupts
 from streamvlm_ros.cli.calls import add_node_arguments, load_client_module
 from streamvlm_ros.errors import CommandError
+
+REMOVE_TIME = 5.0  # seconds that the node has to say which watch it has added
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,23 +36,40 @@ def run(arguments: argparse.Namespace) -> int:
     if not 1 <= arguments.hold < 2**32:
         raise CommandError('--hold is a number of chunks, 1 or more.')
     client = load_client_module()
-    with client.Client(arguments.node) as node:
+    with client.Client(arguments.node) as node, interrupts.deferred():
         events = node.events()
-        added = node.add_watch(
-            arguments.question,
-            arguments.choices,
-            name=arguments.name,
-            threshold=arguments.threshold,
-            hold=arguments.hold,
-        )
-        if not added.success:
-            raise CommandError(added.error_msg)
+        added = _add(node, arguments)
         try:
             _print_events(node, events, added.name, arguments)
         finally:
             if not arguments.keep:
                 node.remove_watch(added.name)
     return 0
+
+
+def _add(node: Any, arguments: argparse.Namespace) -> Any:
+    """Add the watch and return the response; a Ctrl-C in the meantime takes it out again."""
+    from streamvlm_ros.srv import AddWatch
+
+    request = AddWatch.Request(
+        question=arguments.question,
+        choices=arguments.choices,
+        name=arguments.name,
+        threshold=arguments.threshold,
+        hold=arguments.hold,
+    )
+    asked = node.start_call(AddWatch, 'add_watch', request)
+    try:
+        added = node.finish_call('add_watch', asked)
+    except KeyboardInterrupt:
+        # The node may have added it already.
+        added = node.finish_call('add_watch', asked, REMOVE_TIME)
+        if added.success and not arguments.keep:
+            node.remove_watch(added.name)
+        raise
+    if not added.success:
+        raise CommandError(added.error_msg)
+    return added
 
 
 def _print_events(node: Any, events: list[Any], name: str, arguments: argparse.Namespace) -> None:

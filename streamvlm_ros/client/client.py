@@ -18,6 +18,7 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.signals import SignalHandlerOptions
 
+from streamvlm_ros import interrupts
 from streamvlm_ros.errors import CommandError
 from streamvlm_ros.msg import Answer, StreamStatus, WatchEvent
 from streamvlm_ros.srv import AddWatch, Ask, AskChoice, LoadStream, RemoveWatch, SaveStream
@@ -28,7 +29,14 @@ REPLY_MARGIN = 5.0  # seconds that a reply may take beyond the request's own tim
 
 
 class Client:
-    """Talks to one streamvlm node; use it in a `with` block."""
+    """Talks to one streamvlm node; use it in a `with` block.
+
+    Attributes:
+        target: full name of the node.
+        status: its newest status; None: none has come.
+        between: called between two callbacks while something is waited for; may raise.
+
+    """
 
     def __init__(self, node: str = '/streamvlm', domain_id: int | None = None) -> None:
         """Join the graph.
@@ -47,6 +55,7 @@ class Client:
             signal_handler_options=SignalHandlerOptions.NO,
         )
         self.node: Node = rclpy.create_node('streamvlm_client', context=self.context)
+        self.between: Callable[[], object] = interrupts.check
         self._executor = SingleThreadedExecutor(context=self.context)
         self._executor.add_node(self.node)
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -122,7 +131,10 @@ class Client:
 
     def call(self, kind: Any, name: str, request: Any, timeout: float = 0.0) -> Any:
         """Call any service of the node and return the response; raises as `ask`."""
-        future = self.start_call(kind, name, request)
+        return self.finish_call(name, self.start_call(kind, name, request), timeout)
+
+    def finish_call(self, name: str, future: Any, timeout: float = 0.0) -> Any:
+        """Wait for the response to what `start_call` has sent; raises as `ask`."""
         # Without a timeout of its own the request has the node's, which nobody here knows.
         limit = timeout + REPLY_MARGIN if timeout else float('inf')
         alive = self._clients[name].service_is_ready
@@ -138,7 +150,7 @@ class Client:
             self._clients[name] = self.node.create_client(
                 kind, f'{self.target}/{name}', qos_profile=QoSProfile(depth=OPEN_CALLS)
             )
-        if not self._clients[name].wait_for_service(DISCOVERY_TIME):
+        if not self.wait_until(self._clients[name].service_is_ready, DISCOVERY_TIME):
             raise CommandError(
                 f'No node serves {self.target}/{name}; start one with `streamvlm run`, or check '
                 'ROS_DOMAIN_ID and --node.'
@@ -149,6 +161,7 @@ class Client:
         """Serve callbacks until the condition holds; return whether it did in time (seconds)."""
         deadline = time.monotonic() + timeout
         while not condition():
+            self.between()
             left = deadline - time.monotonic()
             if left <= 0.0:
                 return False

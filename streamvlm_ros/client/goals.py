@@ -54,7 +54,7 @@ class Goals:
             CommandError: nobody serves the action.
 
         """
-        if not self._action.wait_for_server(DISCOVERY_TIME):
+        if not self._client.wait_until(self._action.server_is_ready, DISCOVERY_TIME):
             raise CommandError(
                 f'No node serves {self._target}; start one with `streamvlm run`, or check '
                 'ROS_DOMAIN_ID and --node.'

@@ -11,6 +11,11 @@ from __future__ import annotations
 
 import sys
 
+from streamvlm_ros import interrupts
+
+if __name__ == '__main__':  # before the other imports, which take their time
+    interrupts.install()
+
 from streamvlm_ros.client.client import Client
 from streamvlm_ros.errors import CommandError
 from streamvlm_ros.msg import StreamStatus
@@ -28,8 +33,6 @@ def main() -> int:
     except CommandError as error:
         print(f'ready: {error}', file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        return 130
     return 0
 
 

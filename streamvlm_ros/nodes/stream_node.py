@@ -195,6 +195,7 @@ class StreamNode(LifecycleNodeMixin, ServingNode):
             stream.worker = worker
             # What may be set while the model loads had no worker to go to.
             apply_settings(worker, self._values(stream))
+            stream.load_at_start()
 
     def _declare(
         self, node: ServingNode, values: Mapping[str, Any], *, is_process: bool, is_stream: bool

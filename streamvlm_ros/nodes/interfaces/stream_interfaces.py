@@ -75,13 +75,16 @@ class StreamInterfaces:
         self._action = AnswerAction(node, questions, parameter, answers, faults)
         watching = WatchServices(node, gate, faults)
         self.publish_event = watching.publish
+        self._saves = SaveServices(
+            gate.places().result, parameter, node.get_namespace(), node.get_logger()
+        )
         # Reentrant: a coroutine holds its group until it is done.
         group = ReentrantCallbackGroup()
         for kind, name, callback in (
             *AskServices(node, questions.result, parameter, answers).services(),
             *StreamServices(node, gate, self.publish_change).services(),
             *watching.services(),
-            *SaveServices(gate.places().result, parameter, node.get_namespace()).services(),
+            *self._saves.services(),
         ):
             node.create_service(kind, name, callback, callback_group=group)
         self._reports = Reports(node, self._condition, faults)
@@ -103,6 +106,11 @@ class StreamInterfaces:
         """
         assert self.worker is not None
         return self._camera.open(self.worker, self.parameters.value)
+
+    def load_at_start(self) -> None:
+        """Load the saved stream that a parameter names, if it names one; waits for it."""
+        assert self.worker is not None
+        self._saves.load_at_start(self.worker)
 
     def unsubscribe(self) -> None:
         """Take no more images. May be called again."""

@@ -323,6 +323,12 @@ PARAMETERS = (
         settable=Settable.START,
     ),
     Parameter(
+        'load_at_start',
+        '',
+        'Name of a saved stream in save_folder that is loaded whenever the node is configured, so '
+        'that one that is started anew remembers; without that file the stream begins empty.',
+    ),
+    Parameter(
         'allow_any_path',
         False,
         'Dangerous: let ~/save and ~/load take any path that the user of the node may write, not '

@@ -101,6 +101,32 @@ def test_saved_killed_loaded(
         assert ask(camera)[:-1] == before[:-1]
         assert node.stop() == 0
         assert 'Traceback' not in node.log()
+        assert f'Loaded {folder}/stream.safetensors: 11 frames' in node.log()
+        assert f'Saved {folder}/later.safetensors: ' in node.log()
+
+
+@pytest.mark.parametrize('name', ['kitchen', 'nothing'])
+def test_loaded_at_the_start(
+    domain: int, model_folder: pathlib.Path, tmp_path: pathlib.Path, name: str
+) -> None:
+    """A node that is started anew remembers; one that was never saved begins empty."""
+    settings = {'model': model_folder, 'sample_rate': 0.0, 'save_folder': tmp_path / 'saved'}
+    with NodeProcess(tmp_path, **settings) as node, Camera(node) as camera:
+        camera.wait_ready()
+        publish(camera, 0, 4)
+        assert camera.save('kitchen').success
+        node.process.send_signal(signal.SIGKILL)
+        node.process.wait()
+    with (
+        NodeProcess(tmp_path, **settings, load_at_start=name) as node,
+        Camera(node) as camera,
+    ):
+        camera.wait_ready()
+        answer = camera.ask('What is there?', max_new_tokens=2)
+        assert answer.success is (name == 'kitchen')
+        assert answer.answer.frames == (4 if name == 'kitchen' else 0)
+        told = {'kitchen': 'Loaded ', 'nothing': 'Nothing was loaded at the start, the '}
+        assert told[name] in node.log()
 
 
 def check_refused(camera: Camera, folder: pathlib.Path) -> None:

@@ -1,0 +1,59 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Ctrl-C and SIGTERM in a command: it ends at once, or at a point where it can clean up.
+
+Python raises KeyboardInterrupt wherever the main thread is: in the midst of an import, of rclpy's
+wait set, of a destructor. That ends in a traceback of somebody else's code. Here the process ends
+without a word instead; where something is to be undone first (`deferred`), the signal is noted,
+and `check` raises between two steps.
+
+Only a program's entry point calls `install`. In other programs the signals stay theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+import contextlib
+import os
+import signal
+from types import FrameType
+
+_DEATH = 128  # a shell's exit code of a process that a signal has ended, less the signal's number
+
+
+class _State:
+    """Of the process: whether signals only leave a note, and whether one has come."""
+
+    depth = 0
+    has_come = False
+
+
+def install() -> None:
+    """Take SIGINT and SIGTERM, as early in the process as can be."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _take)
+
+
+def check() -> None:
+    """Raise KeyboardInterrupt if a signal has come; each one raises once."""
+    if _State.has_come:
+        _State.has_come = False
+        raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def deferred() -> Iterator[None]:
+    """Let signals wait for `check` while this block runs, at the latest for its end."""
+    _State.depth += 1
+    try:
+        yield
+        check()
+    finally:
+        _State.depth -= 1
+
+
+def _take(number: int, frame: FrameType | None) -> None:
+    if _State.depth:
+        _State.has_come = True
+    else:
+        os._exit(_DEATH + number)
