@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plays a bag's images, raw or compressed as they are, into a topic in real time.
 
-`python -m streamvlm_ros.bags.player BAG TOPIC [SUBSCRIBERS [BAG_TOPIC]]`
+`python -m streamvlm_ros.bags.player BAG TOPIC [SUBSCRIBERS [BAG_TOPIC]] [--clock]`
 
 For machines without `ros2 bag play`. It waits for subscribers, one if not told otherwise,
 follows the header stamps, and ends with the bag. BAG_TOPIC is needed where the bag has several
-image topics.
+image topics; --clock publishes the stamps on /clock too.
 """
 
 from __future__ import annotations
@@ -16,12 +16,18 @@ import sys
 import time
 from typing import Any
 
+from streamvlm_ros import interrupts
+
+if __name__ == '__main__':  # before the other imports, which take their time
+    interrupts.install()
+
 import numpy as np
 import rclpy
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image
 
 from streamvlm_ros.bags.bags import is_compressed, open_images
@@ -37,18 +43,17 @@ QUEUE = 100
 
 def main() -> int:
     """Play; return the exit code."""
-    given = sys.argv[1:]
+    given = [argument for argument in sys.argv[1:] if argument != '--clock']
+    with_clock = len(given) < len(sys.argv) - 1
     bag, topic, subscribers, bag_topic = [*given, *('1', '')[len(given) - 2 :]]
-    # Python's own handling of SIGINT: the context stays valid until the player leaves it.
+    # The signals are taken below, or by whoever runs this.
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node('streamvlm_player')
     try:
-        play(node, pathlib.Path(bag), topic, int(subscribers), bag_topic)
+        play(node, pathlib.Path(bag), topic, int(subscribers), bag_topic, with_clock)
     except CommandError as error:
         print(f'player: {error}', file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        return 130
     finally:
         node.destroy_node()
         rclpy.try_shutdown()
@@ -56,7 +61,12 @@ def main() -> int:
 
 
 def play(
-    node: Node, bag: pathlib.Path, topic: str, subscribers: int, bag_topic: str = ''
+    node: Node,
+    bag: pathlib.Path,
+    topic: str,
+    subscribers: int,
+    bag_topic: str = '',
+    with_clock: bool = False,
 ) -> None:
     """Publish every image of a bag's topic, each as long after the first as its stamp says.
 
@@ -80,11 +90,14 @@ def play(
             )
         time.sleep(0.02)
     time.sleep(SETTLE_TIME)
+    clock = node.create_publisher(Clock, '/clock', QoSProfile(depth=1)) if with_clock else None
     first = to_nanoseconds(messages[0].header.stamp)
     began = time.monotonic()
     for message in messages:
         due = (to_nanoseconds(message.header.stamp) - first) / 1e9
         time.sleep(max(0.0, began + due - time.monotonic()))
+        if clock is not None:
+            clock.publish(Clock(clock=message.header.stamp))
         publisher.publish(message)
     # What was published last must reach the subscriber before the publisher goes.
     publisher.wait_for_all_acked(Duration(seconds=5.0))

@@ -13,6 +13,12 @@ REQUIRED = None  # in place of a default
 ARGUMENTS: dict[str, tuple[str | None, str]] = {
     'model': ('', "'tiny', a folder or a hub id; empty: that of params_file, or tiny"),
     'image': ('image', 'the camera topic'),
+    'device': ('', "'auto', 'cpu', 'cuda', 'cuda:1' or 'balanced'; empty: as params_file says"),
+    'quantization': ('', "'none', 'int8' or 'int4'; empty: as params_file says"),
+    'sample_rate': ('', 'frames a second that the model sees; empty: as params_file says'),
+    'image_transport': ('', "'raw' or 'compressed' images; empty: as params_file says"),
+    'load': ('', 'name of a saved stream to begin with, if it is there'),
+    'respawn': ('false', 'start a node anew that has died; it then brings itself up'),
     'namespace': ('', 'namespace of the node'),
     'params_file': ('', 'YAML with parameters; config/ has one for each target'),
     'use_sim_time': ('false', 'take the time from /clock'),

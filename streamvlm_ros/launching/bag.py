@@ -21,11 +21,14 @@ from streamvlm_ros.bags.bags import image_topic
 from streamvlm_ros.launching import playing
 from streamvlm_ros.launching.arguments import declare, given_values
 from streamvlm_ros.launching.stream import camera_profile, config_file, discovery, stream_node
-from streamvlm_ros.launching.values import parse_list
+from streamvlm_ros.launching.values import absolute_name, is_true, parse_list, parse_timeout
 from streamvlm_ros.launching.viewers import is_installed
 
-NODE = '/streamvlm'
-NAMES = ('bag', 'question', 'choices', 'topic', 'timeout', 'model', 'params_file', 'log_level')
+NODE_NAMES = (
+    'model', 'device', 'quantization', 'sample_rate', 'image_transport', 'load', 'namespace',
+    'params_file', 'use_sim_time', 'log_level',
+)  # fmt: skip
+NAMES = ('bag', 'question', 'choices', 'topic', 'timeout', *NODE_NAMES)
 
 
 def bag_launch() -> LaunchDescription:
@@ -42,24 +45,34 @@ def bag_launch() -> LaunchDescription:
 
 def _start(context: LaunchContext) -> list[Any]:
     given = given_values(context, *NAMES)
-    choices, timeout = parse_list(given['choices']), float(given['timeout'])
+    choices, timeout = parse_list(given['choices']), parse_timeout(given['timeout'])
     topic = image_topic(pathlib.Path(given['bag']), given['topic'])
-    # The stream's time is that of the header stamps, so nobody needs a clock.
-    fixed = {'namespace': '', 'use_sim_time': 'false', 'autostart': 'true'}
+    transport = 'compressed' if topic.compressed else 'raw'
+    if given['image_transport'] not in ('', transport):
+        raise ValueError(
+            f'image_transport is {given["image_transport"]!r}, and the images on {topic.name} of '
+            f'the bag are {transport}; leave it out, or pick another topic.'
+        )
+    fixed = {'autostart': 'true', 'respawn': 'false'}
     node = stream_node(
         {**given, **fixed, 'image': topic.base},
-        {'image_transport': 'compressed' if topic.compressed else 'raw'},
+        {'image_transport': transport},
         if_refused=[OpaqueFunction(function=_node_refused)],
         on_exit=_node_ended,
     )
     play = playing.play_command(
-        given['bag'], topic.name, topic.heard, with_rosbag2=is_installed('ros2bag')
+        given['bag'],
+        topic.name,
+        topic.heard,
+        with_rosbag2=is_installed('ros2bag'),
+        with_clock=is_true(given['use_sim_time']),
     )
-    ask = playing.ask_command(NODE, given['question'], choices, timeout)
+    name = absolute_name(given['namespace'], 'streamvlm')
+    ask = playing.ask_command(name, given['question'], choices, timeout)
     end = EmitEvent(event=Shutdown(reason='the question was answered'))
     asking = _step('ask', ask, 'The question was not answered', end)
     player = _step('player', play, 'The bag was not played', asking)
-    command = playing.wait_command(NODE)
+    command = playing.wait_command(name)
     return [*node, _step('ready', command, 'The node did not become ready', player)]
 
 

@@ -17,7 +17,13 @@ from streamvlm_ros.launching.stream import (
     NODE_ARGUMENTS,
     stream_node,
 )
-from streamvlm_ros.launching.values import camera_remappings, parse_cameras
+from streamvlm_ros.launching.values import (
+    Camera,
+    camera_remappings,
+    check_namespace,
+    check_topic,
+    parse_cameras,
+)
 from streamvlm_ros.launching.viewers import foxglove
 
 # The namespaces are those of the cameras.
@@ -28,7 +34,7 @@ def cameras_launch() -> LaunchDescription:
     """Describe a launch of one process, whose cameras share the model."""
 
     def start(given: Mapping[str, str]) -> list[Any]:
-        cameras = parse_cameras(given['cameras'], given['image'])
+        cameras = _cameras(given)
         names = ', '.join(camera.namespace for camera in cameras)
         return stream_node(given, {'cameras': names}, camera_remappings(given, cameras))
 
@@ -40,12 +46,20 @@ def nodes_launch() -> LaunchDescription:
 
     def start(given: Mapping[str, str]) -> list[Any]:
         actions = []
-        for camera in parse_cameras(given['cameras'], given['image']):
+        for camera in _cameras(given):
             own = {'namespace': camera.namespace, 'image': camera.topic}
-            actions += stream_node({**given, **own})
+            actions += stream_node({**given, **own}, is_one_of_several=True)
         return actions
 
     return _launch(_SHARED, start)
+
+
+def _cameras(given: Mapping[str, str]) -> list[Camera]:
+    cameras = parse_cameras(given['cameras'], given['image'])
+    for camera in cameras:
+        check_namespace(camera.namespace)
+        check_topic('image', camera.topic)
+    return cameras
 
 
 def _launch(

@@ -7,11 +7,11 @@ The `autostart` argument of launch_ros' own LifecycleNode came with Jazzy.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from launch import Event
-from launch.actions import EmitEvent, RegisterEventHandler
+from launch import Event, LaunchContext
+from launch.actions import EmitEvent, OpaqueFunction, RegisterEventHandler
 from launch.events import matches_action
 from launch_ros.actions import LifecycleNode
 from launch_ros.event_handlers import OnStateTransition
@@ -19,7 +19,11 @@ from launch_ros.events.lifecycle import ChangeState, StateTransition
 from lifecycle_msgs.msg import Transition
 
 
-def bring_up(node: LifecycleNode, if_refused: Sequence[Any] = ()) -> list[Any]:
+def bring_up(
+    node: LifecycleNode,
+    if_refused: Sequence[Any] = (),
+    when_configured: Callable[[], object] = bool,
+) -> list[Any]:
     """Return the actions that start a node, configure it and, if that succeeds, activate it.
 
     A node that cannot be configured stays as it is; it and launch_ros both log it. Activated is
@@ -28,12 +32,20 @@ def bring_up(node: LifecycleNode, if_refused: Sequence[Any] = ()) -> list[Any]:
     Args:
         node: it has not been started.
         if_refused: actions to run when it cannot be configured.
+        when_configured: called when it has been configured for the first time.
     """
+
+    def note(context: LaunchContext) -> None:
+        when_configured()
+
     activate_once = OnStateTransition(
         target_lifecycle_node=node,
         start_state='configuring',
         goal_state='inactive',
-        entities=[_change_state(node, Transition.TRANSITION_ACTIVATE)],
+        entities=[
+            OpaqueFunction(function=note),
+            _change_state(node, Transition.TRANSITION_ACTIVATE),
+        ],
         handle_once=True,
     )
 

@@ -15,7 +15,9 @@ def wait_command(node: str) -> list[str]:
     return [*_CLI, 'streamvlm_ros.client.ready', node]
 
 
-def play_command(bag: str, recorded: str, heard: str, *, with_rosbag2: bool) -> list[str]:
+def play_command(
+    bag: str, recorded: str, heard: str, *, with_rosbag2: bool, with_clock: bool = False
+) -> list[str]:
     """Return the command that plays the images of a bag into the topic where a node hears them.
 
     Args:
@@ -23,11 +25,15 @@ def play_command(bag: str, recorded: str, heard: str, *, with_rosbag2: bool) -> 
         recorded: the image topic in the bag.
         heard: the topic to play it into.
         with_rosbag2: play it with `ros2 bag play`; else with this package's own player.
+        with_clock: let it publish /clock too.
     """
     if not with_rosbag2:
-        return [*_CLI, 'streamvlm_ros.bags.player', bag, heard, '1', recorded]
+        clock = ['--clock'] if with_clock else []
+        return [*_CLI, 'streamvlm_ros.bags.player', *clock, bag, heard, '1', recorded]
     # It does not wait for subscribers: the delay is for them to be found.
     options = ['--topics', recorded, '--delay', '2', '--disable-keyboard-controls']
+    if with_clock:
+        options.append('--clock')
     if heard != recorded:
         options += ['--remap', f'{recorded}:={heard}']
     return ['ros2', 'bag', 'play', bag, *options]

@@ -6,21 +6,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 import os
+import threading
 from typing import Any
 
 from launch import LaunchContext, LaunchDescription
 from launch.actions import OpaqueFunction, SetEnvironmentVariable
+from launch.events.process import ProcessExited
 from launch_ros.actions import LifecycleNode
 
 from streamvlm_ros.environment import find_share, use_camera_profile
 from streamvlm_ros.launching.arguments import declare, given_values
 from streamvlm_ros.launching.lifecycle import bring_up
-from streamvlm_ros.launching.values import discovery_environment, is_true
+from streamvlm_ros.launching.values import (
+    check_log_level,
+    check_namespace,
+    check_topic,
+    discovery_environment,
+    is_true,
+    parameter_arguments,
+)
 from streamvlm_ros.launching.viewers import foxglove, rviz
 
 NODE_ARGUMENTS = (
-    'model', 'namespace', 'image', 'params_file', 'use_sim_time', 'log_level', 'autostart',
+    'model', 'device', 'quantization', 'sample_rate', 'image_transport', 'load', 'namespace',
+    'image', 'params_file', 'use_sim_time', 'log_level', 'autostart', 'respawn',
 )  # fmt: skip
+RESPAWN_DELAY = 2.0  # seconds
 STOP_TIME = '12'  # seconds until launch loses patience; the node waits up to 10 for its model
 
 
@@ -53,6 +64,8 @@ def stream_node(
     settings: Mapping[str, Any] | None = None,
     remappings: Sequence[tuple[str, str]] = (),
     if_refused: Sequence[Any] = (),
+    *,
+    is_one_of_several: bool = False,
     **options: Any,
 ) -> list[Any]:
     """Return the actions that start a node.
@@ -62,20 +75,30 @@ def stream_node(
         settings: parameters that count more than those of params_file.
         remappings: of topics, in the place of that of `image`.
         if_refused: actions to run when the node cannot be configured.
+        is_one_of_several: it may die without the launch, once it has been configured.
         options: more of what launch_ros.actions.Node takes.
 
     Raises:
-        ValueError: a value that is neither true nor false.
+        ValueError: an argument cannot be what it is; said here, because a node that dies of it
+            would leave the launch waiting.
     """
+    check_arguments(given, check_image=not remappings)
     files: list[Any] = [given['params_file']] if given['params_file'] else []
+    respawn = is_true(given.get('respawn', 'false'))
+    if respawn and not is_true(given['autostart']):
+        raise ValueError('respawn needs autostart: a node that is started anew brings itself up.')
     # rcl applies names in the order in which it meets them: the file's /** has to come before the
     # node's own name, under which launch_ros writes these. What is not given, the file decides.
-    # Launch configures it, and hears whether that succeeds.
-    own: dict[str, Any] = {**(settings or {}), 'autostart': False}
+    # Launch configures it, and hears whether that succeeds; a node that may be started anew does
+    # it itself, each time.
+    own: dict[str, Any] = {'autostart': respawn, **parameter_arguments(given), **(settings or {})}
     if is_true(given['use_sim_time']):
         own['use_sim_time'] = True
-    if given['model']:
-        own['model'] = given['model']
+    is_up = threading.Event()
+
+    def ended(event: ProcessExited, context: LaunchContext) -> list[Any]:
+        return [] if is_one_of_several and is_up.is_set() else node_ended(event, context)
+
     node = LifecycleNode(
         package='streamvlm_ros',
         executable='streamvlm_node',
@@ -87,9 +110,35 @@ def stream_node(
         output='screen',
         emulate_tty=True,
         sigterm_timeout=STOP_TIME,
-        **options,
+        respawn=respawn,
+        respawn_delay=RESPAWN_DELAY,
+        **{'on_exit': [] if respawn else ended, **options},
     )
-    return bring_up(node, if_refused) if is_true(given['autostart']) else [node]
+    brings_up = is_true(given['autostart']) and not respawn
+    return bring_up(node, if_refused, is_up.set) if brings_up else [node]
+
+
+def check_arguments(given: Mapping[str, str], *, check_image: bool = True) -> None:
+    """Refuse values of NODE_ARGUMENTS that a node would die of; raises ValueError."""
+    check_log_level(given['log_level'])
+    check_namespace(given['namespace'])
+    if check_image:
+        check_topic('image', given['image'])
+    file = given['params_file']
+    if file and not os.path.isfile(file):
+        raise ValueError(
+            f'params_file is {file!r}, and there is no such file here ({os.getcwd()}).'
+        )
+
+
+def node_ended(event: ProcessExited, context: LaunchContext) -> list[Any]:
+    """End the launch with 1 when a node has died by itself: nothing else would end it."""
+    if event.returncode and not context.is_shutdown:
+        raise RuntimeError(
+            f'The node {event.process_name} ended with exit code {event.returncode}; its own '
+            'words are above.'
+        )
+    return []
 
 
 def camera_profile() -> list[SetEnvironmentVariable]:

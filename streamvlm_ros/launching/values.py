@@ -6,7 +6,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 import dataclasses
+import re
+from typing import Any
 
+LOG_LEVELS = ('debug', 'info', 'warn', 'error', 'fatal')
+# Launch arguments with the names of the parameters that they set.
+PARAMETER_ARGUMENTS = ('model', 'device', 'quantization', 'sample_rate', 'image_transport')
+_PART = r'[A-Za-z_][A-Za-z0-9_]*'
+_NAMESPACE = re.compile(rf'/?{_PART}(/{_PART})*/?')
+_TOPIC = re.compile(rf'(~/|/)?{_PART}(/{_PART})*')
 DISCOVERY_RANGES = ('SUBNET', 'LOCALHOST', 'OFF', 'SYSTEM_DEFAULT')
 
 
@@ -28,6 +36,79 @@ def is_true(text: str) -> bool:
     if text.strip().lower() not in words:
         raise ValueError(f'{text!r} is neither true nor false.')
     return words[text.strip().lower()]
+
+
+def check_log_level(text: str) -> None:
+    """Refuse a log level that ROS does not know, which would end the node at its start.
+
+    Raises:
+        ValueError: it is none.
+    """
+    logger, _, level = text.rpartition(':=')  # one logger's own, as in 'rcl:=debug'
+    if level.lower() not in LOG_LEVELS or (':=' in text and not logger):
+        raise ValueError(f'log_level is {text!r}; it must be one of {", ".join(LOG_LEVELS)}.')
+
+
+def check_topic(argument: str, text: str) -> None:
+    """Refuse what cannot be a topic's name.
+
+    Raises:
+        ValueError: it cannot be one.
+    """
+    if not _TOPIC.fullmatch(text):
+        raise ValueError(
+            f'{argument} is {text!r}, which is not a topic: write letters, digits and _, with / '
+            'between the parts and no digit first, as in /camera/image_raw.'
+        )
+
+
+def check_namespace(text: str) -> None:
+    """Refuse what cannot be a namespace; empty is the root.
+
+    Raises:
+        ValueError: it cannot be one.
+    """
+    if text.strip('/') and not _NAMESPACE.fullmatch(text):
+        raise ValueError(
+            f'namespace is {text!r}, which is not one: write letters, digits and _, with / '
+            'between the parts and no digit first, as in robot/front.'
+        )
+
+
+def parameter_arguments(given: Mapping[str, str]) -> dict[str, Any]:
+    """Return the node's parameters that launch arguments give; those left empty are left out.
+
+    Raises:
+        ValueError: sample_rate is not a number.
+    """
+    own: dict[str, Any] = {
+        name: given[name] for name in PARAMETER_ARGUMENTS if given.get(name, '')
+    }
+    if 'sample_rate' in own:
+        try:
+            own['sample_rate'] = float(own['sample_rate'])
+        except ValueError:
+            raise ValueError(
+                f'sample_rate is {own["sample_rate"]!r}; give a number of frames a second.'
+            ) from None
+    if given.get('load', ''):
+        own['load_at_start'] = given['load']
+    return own
+
+
+def parse_timeout(text: str) -> float:
+    """Return the seconds that an argument gives.
+
+    Raises:
+        ValueError: it is not a number above 0.
+    """
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0.0 < seconds < float('inf'):
+        raise ValueError(f'timeout is {text!r}; give a number of seconds above 0.')
+    return seconds
 
 
 def parse_list(text: str) -> list[str]:

@@ -17,7 +17,7 @@ import pytest
 pytest.importorskip('rclpy', reason='rclpy is not installed: run make test')
 pytest.importorskip('streamvlm_ros.msg', reason='the interfaces are not built: run make test')
 
-from node_process import Camera, make_image, NodeProcess, SECOND
+from support.nodes.node_process import Camera, make_image, NodeProcess, SECOND
 
 from streamvlm_ros import interrupts
 from streamvlm_ros.srv import ListWatches

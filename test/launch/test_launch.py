@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import pathlib
 import shutil
+import signal
 from typing import Any
 
 import numpy as np
@@ -24,13 +25,14 @@ from launch.actions import (  # noqa: E402
     SetEnvironmentVariable,
 )
 from launch.launch_description_sources import get_launch_description_from_python_launch_file  # noqa: E402
-from support.launch.session import FOLDER, Session  # noqa: E402
+from support.launch.session import FOLDER, Session, TIME  # noqa: E402
 
 from streamvlm_ros.launching import viewers  # noqa: E402
 
 COMMON = {
     'model', 'image', 'namespace', 'params_file', 'use_sim_time', 'log_level', 'autostart',
-    'rviz', 'foxglove', 'discovery_range',
+    'rviz', 'foxglove', 'discovery_range', 'device', 'quantization', 'sample_rate',
+    'image_transport', 'load', 'respawn',
 }  # fmt: skip
 ARGUMENTS = {
     'streamvlm': COMMON,
@@ -41,7 +43,8 @@ ARGUMENTS = {
     'multi_node': COMMON - {'namespace', 'rviz'} | {'cameras'},
     'bag': {
         'bag', 'question', 'choices', 'topic', 'timeout', 'model', 'params_file', 'log_level',
-        'discovery_range',
+        'discovery_range', 'device', 'quantization', 'sample_rate', 'image_transport', 'load',
+        'namespace', 'use_sim_time',
     },
 }  # fmt: skip
 needs_ros2 = pytest.mark.skipif(shutil.which('ros2') is None, reason='ros2cli is not installed')
@@ -245,3 +248,68 @@ def test_bag_that_fails(
     with Session(tmp_path, 'bag.launch.py', *common, *arguments) as session:
         assert session.wait() == 1
         assert sentence in session.log()
+
+
+@needs_ros2
+@pytest.mark.parametrize('file', ['cpu', 'multi_camera', 'multi_node'])
+@pytest.mark.parametrize(
+    ('argument', 'sentence'),
+    [
+        ('params_file:=/no/such.yaml', "params_file is '/no/such.yaml', and there is no such"),
+        ('log_level:=loud', "log_level is 'loud'; it must be one of debug, info"),
+        ('image:=/camera//raw', "image is '/camera//raw', which is not a topic"),
+        ('sample_rate:=fast', "sample_rate is 'fast'; give a number"),
+        # The node refuses it, and dies before it can be configured.
+        ('quantization:=int7', 'ended with exit code 1; its own words are above.'),
+    ],
+)
+def test_launch_that_cannot_be(
+    domain: int, tmp_path: pathlib.Path, file: str, argument: str, sentence: str
+) -> None:
+    """It ends with 1 and a sentence; it does not wait for a node that is not there."""
+    arguments = [argument, *(['cameras:=front, rear'] if file != 'cpu' else [])]
+    with Session(tmp_path, f'{file}.launch.py', *arguments) as session:
+        assert session.wait() == 1, session.log()
+        assert sentence in session.log()
+
+
+@needs_ros2
+def test_a_node_that_dies_is_started_anew_and_remembers(
+    domain: int, model_folder: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    from support.nodes.node_process import Camera, make_image, SECOND
+
+    params = tmp_path / 'params.yaml'
+    params.write_text(
+        f'/**:\n  ros__parameters: {{sample_rate: 0.0, save_folder: {tmp_path}/saved}}\n'
+    )
+    arguments = [f'model:={model_folder}', 'respawn:=true', 'load:=kitchen', 'image:=/raw']
+    arguments.append(f'params_file:={params}')
+    with Session(tmp_path, 'streamvlm.launch.py', *arguments) as session:
+        with Camera(topic='/raw') as camera:
+            camera.wait_ready()
+            for i in range(4):
+                camera.publish(make_image((1000 + i) * SECOND, i))
+            camera.wait_status(lambda status: status.frames_ingested == 4)
+            assert camera.save('kitchen').success
+            os.kill(session.node(), signal.SIGKILL)
+            camera.status = None
+            camera.wait_until(lambda: camera.status is not None, TIME)
+            camera.wait_ready()
+            assert camera.ask('What?', max_new_tokens=2, timeout=20.0).answer.frames == 4
+        session.interrupt()
+        assert session.log().count('Ready: images from /raw') == 2
+
+
+@needs_ros2
+def test_sigterm_leaves_nobody(
+    domain: int, model_folder: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    """As systemd stops a service."""
+    from support.nodes.node_process import Camera
+
+    with Session(tmp_path, 'cpu.launch.py', f'model:={model_folder}') as session:
+        with Camera() as camera:
+            camera.wait_ready()
+        session.terminate()
+        assert session.is_alone(), session.log()

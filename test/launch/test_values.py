@@ -28,6 +28,56 @@ def test_neither(text: str) -> None:
         values.is_true(text)
 
 
+@pytest.mark.parametrize('text', ['info', 'DEBUG', 'rcl:=debug'])
+def test_log_level(text: str) -> None:
+    values.check_log_level(text)
+
+
+@pytest.mark.parametrize('text', ['', 'loud', ':=debug', 'rcl:=loud', 'warning'])
+def test_no_log_level(text: str) -> None:
+    with pytest.raises(ValueError, match=r'log_level is .* must be one of debug, info, warn'):
+        values.check_log_level(text)
+
+
+@pytest.mark.parametrize('text', ['image', '/camera/image_raw', '~/image', '_a/b2'])
+def test_topic(text: str) -> None:
+    values.check_topic('image', text)
+
+
+@pytest.mark.parametrize('text', ['', '/', 'a//b', 'a/', '2nd', 'a b', '/cam-1', 'ä', 'a/2'])
+def test_no_topic(text: str) -> None:
+    with pytest.raises(ValueError, match='which is not a topic'):
+        values.check_topic('image', text)
+
+
+@pytest.mark.parametrize('text', ['', '/', 'robot', '/robot/front', 'robot/'])
+def test_namespace(text: str) -> None:
+    values.check_namespace(text)
+
+
+@pytest.mark.parametrize('text', ['2nd', 'a b', '/a//b', 'robot-1'])
+def test_no_namespace(text: str) -> None:
+    with pytest.raises(ValueError, match='namespace is '):
+        values.check_namespace(text)
+
+
+def test_parameters_out_of_arguments() -> None:
+    """What is left empty is the file's to say; a whole number is one for sample_rate too."""
+    given = dict.fromkeys(values.PARAMETER_ARGUMENTS, '')
+    assert values.parameter_arguments(given) == {}
+    made = values.parameter_arguments({**given, 'sample_rate': '4', 'device': 'cpu', 'load': 'k'})
+    assert made == {'sample_rate': 4.0, 'device': 'cpu', 'load_at_start': 'k'}
+    assert isinstance(made['sample_rate'], float)
+    with pytest.raises(ValueError, match="sample_rate is 'fast'"):
+        values.parameter_arguments({'sample_rate': 'fast'})
+
+
+@pytest.mark.parametrize('text', ['', 'soon', '0', '-1', 'nan', 'inf'])
+def test_no_timeout(text: str) -> None:
+    with pytest.raises(ValueError, match='timeout is '):
+        values.parse_timeout(text)
+
+
 def test_list() -> None:
     assert values.parse_list(' yes,no way ,, ') == ['yes', 'no way']
     assert values.parse_list('') == []
@@ -83,6 +133,9 @@ def test_camera_remappings(namespace: str) -> None:
 @pytest.mark.parametrize('heard', ['/image', '/image/compressed'])
 def test_play_command_is_the_distributions_where_there_is_one(heard: str) -> None:
     command = playing.play_command('/bags/a', '/image', heard, with_rosbag2=True)
+    assert '--clock' not in command
+    timed = playing.play_command('/b', '/image', heard, with_rosbag2=True, with_clock=True)
+    assert '--clock' in timed
     assert command[:6] == ['ros2', 'bag', 'play', '/bags/a', '--topics', '/image']
     assert ('--remap' in command) == (heard != '/image')
     assert heard == '/image' or f'/image:={heard}' in command

@@ -17,7 +17,7 @@ pytest.importorskip('rclpy', reason='rclpy is not installed: run make test')
 pytest.importorskip('streamvlm_ros.msg', reason='the interfaces are not built: run make test')
 
 from diagnostic_msgs.msg import DiagnosticStatus
-from node_process import Camera, make_image, NodeProcess, QUEUE, SECOND, TIME, wait_diagnostic
+from support.nodes.node_process import Camera, make_image, NodeProcess, QUEUE, SECOND, TIME, wait_diagnostic
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter as RosParameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -25,7 +25,7 @@ from sensor_msgs.msg import Image
 
 RELIABLE, BEST_EFFORT = ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT
 PROFILES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
-CAMERA = pathlib.Path(__file__).with_name('camera_process.py')
+CAMERA = pathlib.Path(__file__).parents[1] / 'support' / 'nodes' / 'camera_process.py'
 
 
 def is_delivered(camera: Camera, reliability: ReliabilityPolicy) -> bool:

@@ -35,6 +35,25 @@ class Session:
         """Wait for the end and return the exit code."""
         return self._process.wait(TIME)
 
+    def terminate(self) -> int:
+        """Send SIGTERM to launch alone, and return its exit code."""
+        self._process.terminate()
+        return self.wait()
+
+    def node(self) -> int:
+        """Return the process id of the node; there must be one only."""
+        (found,) = [pid for pid in self._others() if 'streamvlm_node' in _command(pid)]
+        return found
+
+    def is_alone(self) -> bool:
+        """Tell whether no process that launch has started is left."""
+        return not self._others()
+
+    def _others(self) -> list[int]:
+        from support.nodes.node_process import processes_of_session
+
+        return [pid for pid in processes_of_session(self._process.pid) if pid != self._process.pid]
+
     def interrupt(self) -> int:
         """Send SIGINT, as Ctrl-C does, to launch alone, and return its exit code."""
         self._process.send_signal(signal.SIGINT)
@@ -52,3 +71,9 @@ class Session:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+
+
+def _command(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return pathlib.Path(f'/proc/{pid}/cmdline').read_text(errors='replace')
+    return ''
