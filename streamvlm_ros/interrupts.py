@@ -14,10 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 import contextlib
+import ctypes
 import os
 import signal
 from types import FrameType
 
+PARENT = 'STREAMVLM_PARENT'  # variable with the process id of the launch
+_SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 _DEATH = 128  # a shell's exit code of a process that a signal has ended, less the signal's number
 
 
@@ -32,6 +35,22 @@ def install() -> None:
     """Take SIGINT and SIGTERM, as early in the process as can be."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _take)
+    end_with_parent()
+
+
+def end_with_parent() -> None:
+    """Be told to end, as by Ctrl-C, when the process that started this one ends.
+
+    Only where that one asks for it (`PARENT`): `ros2 launch` leaves its processes alone when it
+    gets SIGTERM, or is killed.
+    """
+    parent = os.environ.get(PARENT, '')
+    if not parent:
+        return
+    with contextlib.suppress(OSError, AttributeError):  # Linux has it
+        ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGINT)
+    if os.getppid() == 1 and parent != '1':
+        os.kill(os.getpid(), signal.SIGINT)  # it has ended already
 
 
 def check() -> None:

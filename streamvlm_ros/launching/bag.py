@@ -20,7 +20,7 @@ from launch.events.process import ProcessExited
 from streamvlm_ros.bags.bags import image_topic
 from streamvlm_ros.launching import playing
 from streamvlm_ros.launching.arguments import declare, given_values
-from streamvlm_ros.launching.stream import camera_profile, config_file, discovery, stream_node
+from streamvlm_ros.launching.stream import config_file, discovery, stream_node, surroundings
 from streamvlm_ros.launching.values import absolute_name, is_true, parse_list, parse_timeout
 from streamvlm_ros.launching.viewers import is_installed
 
@@ -36,7 +36,7 @@ def bag_launch() -> LaunchDescription:
     return LaunchDescription(
         [
             *declare(*NAMES, 'discovery_range', params_file=config_file('bag.yaml')),
-            *camera_profile(),
+            *surroundings(),
             *discovery(),
             OpaqueFunction(function=_start),
         ]

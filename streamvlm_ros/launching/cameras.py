@@ -12,10 +12,10 @@ from launch.actions import OpaqueFunction
 
 from streamvlm_ros.launching.arguments import declare, given_values
 from streamvlm_ros.launching.stream import (
-    camera_profile,
     discovery,
     NODE_ARGUMENTS,
     stream_node,
+    surroundings,
 )
 from streamvlm_ros.launching.values import (
     Camera,
@@ -72,5 +72,5 @@ def _launch(
         return [*foxglove(given), *start(given)]
 
     return LaunchDescription(
-        [*declare(*names), *camera_profile(), *discovery(), OpaqueFunction(function=run)]
+        [*declare(*names), *surroundings(), *discovery(), OpaqueFunction(function=run)]
     )

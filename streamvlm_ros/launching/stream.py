@@ -15,6 +15,7 @@ from launch.events.process import ProcessExited
 from launch_ros.actions import LifecycleNode
 
 from streamvlm_ros.environment import find_share, use_camera_profile
+from streamvlm_ros.interrupts import PARENT
 from streamvlm_ros.launching.arguments import declare, given_values
 from streamvlm_ros.launching.lifecycle import bring_up
 from streamvlm_ros.launching.values import (
@@ -52,7 +53,7 @@ def stream_launch(params_file: str = '') -> LaunchDescription:
     return LaunchDescription(
         [
             *declare(*names, **defaults),
-            *camera_profile(),
+            *surroundings(),
             *discovery(),
             OpaqueFunction(function=start),
         ]
@@ -141,10 +142,15 @@ def node_ended(event: ProcessExited, context: LaunchContext) -> list[Any]:
     return []
 
 
-def camera_profile() -> list[SetEnvironmentVariable]:
-    """Give Fast DDS room for camera images, unless the user has a profile of their own."""
+def surroundings() -> list[SetEnvironmentVariable]:
+    """Give Fast DDS room for camera images, unless the user has a profile of their own.
+
+    And let the processes end with the launch.
+    """
     environment = dict(os.environ)
     use_camera_profile(environment)
+    # The processes are to end with the launch, whatever ends it.
+    environment[PARENT] = str(os.getpid())
     added = environment.items() - os.environ.items()
     return [SetEnvironmentVariable(name, value) for name, value in added]
 

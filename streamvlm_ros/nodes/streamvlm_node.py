@@ -13,6 +13,7 @@ import threading
 import time
 from typing import Any, TYPE_CHECKING
 
+from streamvlm_ros.interrupts import end_with_parent
 from streamvlm_ros.nodes.signals import Stop, StopOnSignal
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def main(args: list[str] | None = None) -> int:
     """
     try:
         with StopOnSignal() as signals:
+            end_with_parent()
             import rclpy
             from rclpy.signals import SignalHandlerOptions
 

@@ -9,6 +9,7 @@ import os
 import pathlib
 import signal
 import subprocess
+import time
 from types import TracebackType
 
 FOLDER = pathlib.Path(__file__).parents[3] / 'launch'
@@ -46,8 +47,13 @@ class Session:
         return found
 
     def is_alone(self) -> bool:
-        """Tell whether no process that launch has started is left."""
-        return not self._others()
+        """Wait until no process that launch has started is left; return whether that is so."""
+        deadline = time.monotonic() + TIME
+        while self._others():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.1)
+        return True
 
     def _others(self) -> list[int]:
         from support.nodes.node_process import processes_of_session
