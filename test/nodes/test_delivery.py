@@ -17,11 +17,19 @@ pytest.importorskip('rclpy', reason='rclpy is not installed: run make test')
 pytest.importorskip('streamvlm_ros.msg', reason='the interfaces are not built: run make test')
 
 from diagnostic_msgs.msg import DiagnosticStatus
-from support.nodes.node_process import Camera, make_image, NodeProcess, QUEUE, SECOND, TIME, wait_diagnostic
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter as RosParameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
+from support.nodes.node_process import (
+    Camera,
+    make_image,
+    NodeProcess,
+    QUEUE,
+    SECOND,
+    TIME,
+    wait_diagnostic,
+)
 
 RELIABLE, BEST_EFFORT = ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT
 PROFILES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
