@@ -33,7 +33,7 @@ from support.nodes.node_process import (
 
 RELIABLE, BEST_EFFORT = ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT
 PROFILES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
-CAMERA = pathlib.Path(__file__).parents[1] / 'support' / 'nodes' / 'camera_process.py'
+CAMERA = pathlib.Path(__file__).parents[2] / 'support' / 'nodes' / 'camera_process.py'
 
 
 def is_delivered(camera: Camera, reliability: ReliabilityPolicy) -> bool:
