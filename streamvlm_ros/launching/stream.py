@@ -113,7 +113,7 @@ def stream_node(
         sigterm_timeout=STOP_TIME,
         respawn=respawn,
         respawn_delay=RESPAWN_DELAY,
-        **{'on_exit': [] if respawn else ended, **options},
+        **{'on_exit': None if respawn else ended, **options},
     )
     brings_up = is_true(given['autostart']) and not respawn
     return bring_up(node, if_refused, is_up.set) if brings_up else [node]
