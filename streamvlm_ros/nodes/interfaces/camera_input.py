@@ -36,8 +36,8 @@ from streamvlm_ros.nodes.images.image_qos import (
 from streamvlm_ros.nodes.images.images import decode_image, Frame
 from streamvlm_ros.nodes.interfaces.submit import ParameterValue
 from streamvlm_ros.nodes.parameters.declare import overrides
-from streamvlm_ros.nodes.stamps import to_nanoseconds
 from streamvlm_ros.nodes.texts import sentence
+from streamvlm_ros.stamps import to_nanoseconds
 
 IMAGE = 'image'  # the topic that users remap
 LOOK_PERIOD = 0.5  # seconds between two looks at the topic's publishers
