@@ -21,7 +21,7 @@ from streamvlm_ros.engine.config import StreamSettings
 from streamvlm_ros.engine.kvcache.cache import StreamCache
 from streamvlm_ros.engine.kvcache.capacity import slots_to_keep
 from streamvlm_ros.engine.kvcache.eviction import EvictionPolicy
-from streamvlm_ros.engine.kvcache.rebase import settle
+from streamvlm_ros.engine.kvcache.rebase import apply
 from streamvlm_ros.engine.models.position_rule import PositionRule
 from streamvlm_ros.engine.models.prompt import Place, Prompt
 from streamvlm_ros.engine.ops.rotary import MRope
@@ -163,7 +163,7 @@ class Trunk:
         """Count positions anew, as the engine does."""
         self._clock += 1
         before, moved = self._cache.units, self._moved
-        self._state = settle(
+        self._state = apply(
             self._memory, self._state, self._rule.rebase_plan, self._rotation, self._largest)
         self._note_gone(before)
         if self._moved == moved:

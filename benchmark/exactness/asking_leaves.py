@@ -80,7 +80,8 @@ def differing(one: VideoStreamingInference, other: VideoStreamingInference) -> i
         return -1
     found = 0
     for layer in range(len(mine.keys)):
-        for a, b in zip(mine.views(layer, mine.spans), theirs.views(layer, theirs.spans)):
+        for a, b in zip(mine.buffer.views(layer, mine.spans),
+                        theirs.buffer.views(layer, theirs.spans)):
             found += sum(int((x != y).sum()) for x, y in zip(a, b))
     return found
 

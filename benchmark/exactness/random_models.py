@@ -116,8 +116,8 @@ class Case:
         while any(not each.ended for each in opened):
             engine.questions.decode(opened)
         for question, each in zip(asked, opened):
-            assert each.answering is not None
-            tokens = list(each.answering.tokens)
+            assert each.tokens
+            tokens = list(each.tokens)
             engine.questions.close(each)
             ids = [*self._ids(question), *tokens[:-1]]
             truth, stock = (self._forward(model, ids)[-len(tokens):]

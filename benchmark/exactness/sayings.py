@@ -12,7 +12,8 @@ import torch
 from streamvlm_ros.engine import StreamQwenModel, StreamSettings, VideoStreamingInference
 from streamvlm_ros.engine.models.processor import StreamProcessor
 from streamvlm_ros.engine.questions.branch import Branch
-from streamvlm_ros.engine.questions.pieces import ChoicePrompt, finish
+from streamvlm_ros.engine.questions.pieces import finish
+from streamvlm_ros.engine.questions.scoring import ChoicePrompt, score_pieces
 
 CHUNK, CHUNKS, SIDE, TOKENS = 4, 6, 448, 64
 QUESTIONS = ('What happened?', 'Where is the red box now, and what stands beside it?')
@@ -55,8 +56,8 @@ class Sayings:
             branch.close()
             branch = Branch(model, stream.cache, stream.state)
             with torch.inference_mode():
-                scores += finish(branch.score_pieces(
-                    [ChoicePrompt(None, None, encode(question), choices)]))
+                scores += finish(score_pieces(
+                    branch, [ChoicePrompt(None, None, encode(question), choices)]))
             branch.close()
         return cls(torch.stack(logits),
                    [tokens for asked in (QUESTIONS[:1], QUESTIONS[1:], QUESTIONS)
@@ -84,7 +85,7 @@ def _answers(engine: VideoStreamingInference, asked: tuple[str, ...]) -> list[li
     opened = [engine.questions.open(question, TOKENS) for question in asked]
     while any(not each.ended for each in opened):
         engine.questions.decode([each for each in opened if not each.ended])
-    tokens = [list(each.answering.tokens) for each in opened if each.answering is not None]
+    tokens = [list(each.tokens) for each in opened if each.tokens]
     for each in opened:
         engine.questions.close(each)
     return tokens

@@ -58,7 +58,7 @@ def main() -> None:
         chunk()
         engine.score_watches()
         tokens = sum(len(ids) + sum(len(choice) - 1 for choice in choices)
-                     for ids, choices in engine._asked.values())
+                     for ids, choices in engine.standing._asked.values())
         prefill, scoring = [], []
         for _ in range(arguments.chunks):
             prefill.append(timed(chunk))

@@ -57,7 +57,7 @@ def test_both_caches_hold_what_is_rounded_and_what_is_given_stays() -> None:
         cache.reserve(1)
         cache.store(0, keys, values)
         tail.reserve(1)
-        for held in (cache.views(0, ((0, 1),))[0], tail.write(0, keys, values)):
+        for held in (cache.buffer.views(0, ((0, 1),))[0], tail.write(0, keys, values)):
             assert [each.tolist() for each in held] == [[[[144.0, 1.0]]], [[[144.0, 1.125]]]]
     assert keys.tolist() == [[[150.0, 1.0]]]
 

@@ -59,7 +59,7 @@ def never_stopping(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def spy(self, opened):
         original(self, opened)
-        opened.answering._prompt, opened.answering.finish_reason = NO_STOP, ''
+        opened._template, opened.finish_reason = NO_STOP, ''
 
     monkeypatch.setattr(Questions, 'advance', spy)
 

@@ -9,6 +9,9 @@ import functools
 
 import torch
 
+from streamvlm_ros.engine.kvcache.allocator import Spans
+from streamvlm_ros.engine.ops.attention import KeysValues
+
 
 class KVBuffer:
     """Slots for keys and values; where all layers are on one device, one block of memory.
@@ -58,6 +61,11 @@ class KVBuffer:
         """Where its one block begins, and its slots."""
         assert self.whole is not None
         return self.whole.data_ptr(), self.slots
+
+    def views(self, layer: int, spans: Spans) -> list[KeysValues]:
+        """Return keys and values [kv_heads, s, head_dim], span by span, not copied."""
+        keys, values = self.keys[layer], self.values[layer]
+        return [(keys[:, start:end], values[:, start:end]) for start, end in spans]
 
     def copy_from(self, other: KVBuffer, tokens: int) -> None:
         """Copy the first so many slots of another buffer."""

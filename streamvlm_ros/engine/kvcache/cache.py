@@ -186,7 +186,7 @@ class StreamCache:
             attend(
                 query,
                 [
-                    *((*piece, None) for piece in self.views(layer, self.spans)),
+                    *((*piece, None) for piece in self.buffer.views(layer, self.spans)),
                     (keys, values, tree),
                 ],
             )
@@ -241,18 +241,13 @@ class StreamCache:
     def pin(self) -> Pin:
         """Hold what is cached now for a reader."""
         self._clock += 1
-        pin = Pin(self, self._clock)
+        pin = Pin(self.buffer, self.spans, self._clock)
         self._pins.add(pin)
         return pin
 
-    def views(self, layer: int, spans: Spans) -> list[KeysValues]:
-        """Return keys and values [kv_heads, s, head_dim], span by span, not copied."""
-        keys, values = self.keys[layer], self.values[layer]
-        return [(keys[:, start:end], values[:, start:end]) for start, end in spans]
-
     def content(self, layer: int) -> KeysValues:
         """Return keys and values [kv_heads, length, head_dim] in the order of the units."""
-        views = self.views(layer, tuple(span for unit in self.units for span in unit.spans))
+        views = self.buffer.views(layer, tuple(span for unit in self.units for span in unit.spans))
         if not views:
             return self.keys[layer][:, :0], self.values[layer][:, :0]
         keys, values = zip(*views)

@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What branches see: the stream as it was when they were opened, and each its own tail."""
+"""What branches see: the stream as it was when they were opened, and their own tails."""
 
 from __future__ import annotations
 
@@ -46,16 +46,16 @@ class BranchContext:
 
     @property
     def buffer(self) -> KVBuffer:
-        """Where the prefix is; refused as ``Pin.check`` does where it is not held any more."""
+        """Where the prefix is; raises what ``Pin.check`` raises once it is not held any more."""
         self._pin.check()
         return self._pin.buffer
 
-    def let_go(self) -> None:
-        """Hold nothing of the stream any more, which can then not be attended to."""
+    def release_prefix(self) -> None:
+        """Release what is held of the stream, which can then not be attended to any more."""
         self._pin.close()
 
     def close(self) -> None:
-        """Free the tail, and what is held of the stream.  May be called again."""
+        """Free the tail, and release what is held of the stream.  May be called again."""
         self._pin.close()
         self.tail.free()
 

@@ -1,10 +1,10 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the stream keeps and what goes when it gets too much: oldest temporal patches first.
+"""What is evicted when the cache gets full: the oldest temporal patches first.
 
-The prefix stays always, and the newest kept question-answer turns.  What goes, goes whole: a
-temporal patch with all its tokens, a vision segment's marks with its last patch, a turn with what
-leads from it to the next.
+The prefix always stays, and so do the newest kept question-answer turns.  Entries are evicted
+whole: a temporal patch with all its tokens, the marks of a vision segment with its last patch, a
+turn with what leads from it to the next.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from streamvlm_ros.engine.positions import NANOSECONDS
 
 
 class EvictionPolicy:
-    """Decides which units of a cache go.
+    """Decides which entries of a cache are evicted.
 
     Attributes:
         cache: what it decides about.
-        evicted_tokens: tokens that went since ``clear``.
-        held_up: the last tokens found no room as open answers read what was to go for them, and
-            any answer that is opened now would hold them up too.
+        evicted_tokens: tokens evicted since ``clear``.
+        held_up: the last tokens found no room, because open answers read what had to be evicted
+            for them; any answer that is opened now would hold them up too.
         segment: number of the newest vision segment.
         turn: number of the newest kept turn.
 
@@ -34,7 +34,7 @@ class EvictionPolicy:
     def __init__(
         self, cache: StreamCache, seconds: float = 0.0, kept_turns: int = 8, slack: int = 8
     ) -> None:
-        """Keep what fits, or of it the newest ``seconds`` where these are above 0."""
+        """Keep what fits; where ``seconds`` is above 0, only the newest seconds of it."""
         self._slack = slack
         self.cache = cache
         self._seconds = seconds
@@ -42,7 +42,7 @@ class EvictionPolicy:
         self.clear()
 
     def clear(self) -> None:
-        """Forget what was counted."""
+        """Begin to count afresh."""
         self.evicted_tokens = 0
         self.held_up = False
         self.segment = -1
@@ -61,7 +61,7 @@ class EvictionPolicy:
         )
 
     def check(self, tokens: int) -> None:
-        """Refuse what would not fit even if all that may go went.
+        """Refuse what would not fit even if all that may be evicted were.
 
         Raises:
             StreamError: OUT_OF_MEMORY.
@@ -76,12 +76,12 @@ class EvictionPolicy:
                 'max_pixels.',
             )
 
-    def lacks(self, tokens: int) -> bool:
-        """Tell whether so many tokens must wait until open answers have ended."""
+    def must_wait(self, tokens: int) -> bool:
+        """Tell whether ``tokens`` more tokens must wait until open answers have ended."""
         return self.cache.pinned and not self.cache.has_room(tokens, self._to_go(tokens))
 
     def make_room(self, tokens: int, times_ns: Sequence[int] = (), goes_on: bool = False) -> None:
-        """Let go what has to for so many new tokens.
+        """Evict what has to be evicted for ``tokens`` new tokens.
 
         Args:
             tokens: how many.
@@ -90,7 +90,7 @@ class EvictionPolicy:
 
         Raises:
             StreamError: OUT_OF_MEMORY when they cannot fit; a StillReadError when they cannot
-                while answers are open.  Nothing went.
+                while answers are open.  Nothing was evicted.
 
         """
         self.held_up = False
@@ -99,22 +99,22 @@ class EvictionPolicy:
         if not self.cache.has_room(tokens, gone):
             self.held_up = self.cache.takes_from(tokens, gone)
             raise self.cache.still_read()
-        self.let_go(gone)
+        self.evict(gone)
 
-    def let_go(self, units: Sequence[CacheEntry]) -> None:
-        """Forget units, counted."""
+    def evict(self, units: Sequence[CacheEntry]) -> None:
+        """Drop units from the cache, and count their tokens."""
         if units:
             self.evicted_tokens += sum(unit.tokens for unit in units)
             self.cache.drop(units)
 
-    def forget_turns(self) -> None:
-        """Let the oldest turns go until no more than ``kept_turns`` are left."""
+    def drop_turns(self) -> None:
+        """Evict the oldest turns until no more than ``kept_turns`` are left."""
         turns = sorted(
             {unit.label.group for unit in self.cache.units if unit.label.kind is EntryKind.TURN}
         )
         old = set(turns[: max(0, len(turns) - self._kept_turns)])
         if old:
-            self.let_go(
+            self.evict(
                 [
                     unit
                     for unit in self.cache.units
@@ -128,13 +128,13 @@ class EvictionPolicy:
         times_ns: Sequence[int] = (),
         goes_on: bool = False,
     ) -> list[CacheEntry]:
-        """Return what has to go for so many new tokens; see ``make_room``."""
+        """Return what has to be evicted for ``tokens`` new tokens; see ``make_room``."""
         gone = self._expired(times_ns)
         gone += self._surplus(tokens, gone)
         return gone + self.empty_marks(gone, self.segment if goes_on else None)
 
     def _expired(self, times_ns: Sequence[int]) -> list[CacheEntry]:
-        """Return the patches whose time is over: the next one came before the window began."""
+        """Return patches that are too old: the next one came before the window began."""
         if not self._seconds or not times_ns:
             return []
         begins = times_ns[-1] - round(self._seconds * NANOSECONDS)
@@ -143,7 +143,7 @@ class EvictionPolicy:
         return [unit for unit, time_ns in zip(patches, following) if time_ns <= begins]
 
     def _surplus(self, tokens: int, gone: Sequence[CacheEntry] = ()) -> list[CacheEntry]:
-        """Return what must go besides for so many tokens: oldest patches, then oldest turns."""
+        """Return what else must be evicted for ``tokens`` tokens: oldest patches, then turns."""
         already = set(gone)
         over = self.cache.length - sum(unit.tokens for unit in gone) + tokens - self.limit
         surplus: list[CacheEntry] = []
@@ -167,7 +167,7 @@ class EvictionPolicy:
         return surplus
 
     def empty_marks(self, gone: Sequence[CacheEntry], goes_on: int | None) -> list[CacheEntry]:
-        """Return the marks of vision segments that have no patch left, but of one that goes on."""
+        """Return the marks of vision segments without a patch, except of one that goes on."""
         already = set(gone)
         marks: list[CacheEntry] = []
         for unit in self.cache.units:

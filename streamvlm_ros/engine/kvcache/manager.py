@@ -5,15 +5,13 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Protocol, TYPE_CHECKING
+from typing import Protocol
 
 import torch
 
 from streamvlm_ros.engine.kvcache.cache import StreamCache
 from streamvlm_ros.engine.kvcache.entries import CacheEntry
-
-if TYPE_CHECKING:
-    from streamvlm_ros.engine.positions import StreamState
+from streamvlm_ros.engine.positions import StreamState
 
 
 class StateOwner(Protocol):
@@ -30,12 +28,11 @@ class _Snapshot:
 
 
 class KVCacheManager:
-    """The KV cache's life.  A snapshot is a list of units and a position state: no byte is copied.
+    """Snapshots of a cache.  One is a list of entries and a position state: no byte is copied.
 
-    Snapshots nest like brackets: ``restore`` goes back to the newest one and takes it off, so a
-    second ``restore`` goes to the one before it, and without any left it is refused.  It is also
-    refused when something that the snapshot saw was evicted since, or moved to other positions;
-    the stream then stays as it is.
+    Snapshots are a stack: ``restore`` goes back to the newest one and removes it, and is refused
+    when none is left.  It is also refused when something that the snapshot saw was evicted since,
+    or moved to other positions; the stream then stays as it is.
     """
 
     def __init__(self, cache: StreamCache | None = None) -> None:
@@ -54,7 +51,7 @@ class KVCacheManager:
         self._snapshots.append(_Snapshot(cache.units, cache.rebased, model.stream_state))
 
     def restore(self, model: StateOwner) -> None:
-        """Go back to the newest snapshot, and take it off.
+        """Go back to the newest snapshot, and remove it.
 
         Raises:
             RuntimeError: there is no snapshot to go back to, or what it saw is gone.

@@ -1,41 +1,39 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""A reader's hold on what was cached when it came."""
+"""A reader's reference to what was cached when it began to read."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
+from streamvlm_ros.engine.kvcache.allocator import Spans
+from streamvlm_ros.engine.kvcache.buffer import KVBuffer
 from streamvlm_ros.engine.ops.attention import KeysValues
-
-if TYPE_CHECKING:
-    from streamvlm_ros.engine.kvcache.cache import StreamCache
 
 
 class Pin:
-    """What was cached at one moment, for a branch that reads it in place.
+    """A reference to what was cached at one moment, for a branch that reads it in place.
 
-    Until it is closed, or nobody has it any more, its slots are given to nobody else, even when
-    the stream has forgotten what is in them.
+    Until the pin is closed or garbage, its slots are not written again, even when the stream has
+    evicted what is in them.
 
     Attributes:
-        opened: the cache's clock then.
+        opened: the cache's clock when it was made.
         spans: the slots, disjoint and ascending.
         buffer: what they are slots of.
+        open: whether its slots are held.
 
     """
 
-    def __init__(self, cache: StreamCache, opened: int) -> None:
-        """Made by ``StreamCache.pin``."""
-        self._cache: StreamCache | None = cache
-        self._revoked = False
+    def __init__(self, buffer: KVBuffer, spans: Spans, opened: int) -> None:
+        """Hold slots; ``StreamCache.pin`` makes it."""
+        self.buffer = buffer
+        self.spans = spans
         self.opened = opened
-        self.spans = cache.spans
-        self.buffer = cache.buffer
+        self.open = True
+        self._revoked = False
 
     def check(self) -> None:
-        """Refuse a reader whose slots are not held any more.
+        """Refuse to read slots that are not held any more.
 
         Raises:
             StreamError: RESET_DURING_ANSWER when the stream was emptied meanwhile.
@@ -47,7 +45,7 @@ class Pin:
                 ErrorCode.RESET_DURING_ANSWER,
                 'The stream was reset while the answer was given; ask again.',
             )
-        if self._cache is None:
+        if not self.open:
             raise RuntimeError('What the branch read is not held any more; open a new branch.')
 
     def pieces(self, layer: int) -> list[KeysValues]:
@@ -58,19 +56,13 @@ class Pin:
 
         """
         self.check()
-        assert self._cache is not None
-        return self._cache.views(layer, self.spans)
-
-    @property
-    def open(self) -> bool:
-        """Whether its slots are held."""
-        return self._cache is not None
+        return self.buffer.views(layer, self.spans)
 
     def close(self) -> None:
-        """Let the slots go; may be called again."""
-        self._cache = None
+        """Release the slots; may be called again."""
+        self.open = False
 
     def revoke(self) -> None:
-        """Close it because what it saw is gone."""
+        """Close it because the cache was emptied."""
         self._revoked = self._revoked or self.open
         self.close()

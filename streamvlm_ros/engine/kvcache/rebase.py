@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Re-basing: the positions of what is kept, as if what is gone had never been.
+"""Re-basing: the positions of what is kept, as if what was evicted had never been there.
 
 Positions of an endless stream would grow without end, and with them the distance to what stays.
 So from time to time the gaps that eviction left are closed, and the kept keys rotated to match.
@@ -44,14 +44,14 @@ RebasePlan = Callable[
 ]
 
 
-def settle(
+def apply(
     memory: EvictionPolicy,
     state: StreamState,
     plan: RebasePlan,
     rotation: MRope,
     largest: int,
 ) -> StreamState:
-    """Count positions anew from what is kept.  Nobody may be reading the cache.
+    """Re-base what is kept.  No reader may have the cache pinned.
 
     What would still be more than three quarters of ``largest`` back goes first, so that no
     distance gets larger than ``largest``, however far apart the kept patches are in time, and so
@@ -78,13 +78,13 @@ def settle(
         if move.unit.label.kind is EntryKind.PATCH and first_place(move.unit) - move.t < reach
     ]
     if far:
-        memory.let_go([*far, *memory.empty_marks(far, memory.segment)])
+        memory.evict([*far, *memory.empty_marks(far, memory.segment)])
         state = dataclasses.replace(state, length=cache.length)
         moves, following = plan(cache.units, state)
     for (start, end), old, new in _blocks([move for move in moves if move.t or move.hw]):
-        turn = rotation.turn(old, new)
+        rotate = rotation.rerotate(old, new)
         for keys in cache.keys:
-            turn(keys[:, start:end])
+            rotate(keys[:, start:end])
     for move in moves:
         move.unit.positions = move.positions
     cache.rebased += following != state
@@ -92,7 +92,7 @@ def settle(
 
 
 def _blocks(moves: Sequence[Move]) -> list[tuple[tuple[int, int], torch.Tensor, torch.Tensor]]:
-    """Return contiguous slots with their old and new positions; what moves alike together."""
+    """Return contiguous slots with old and new positions; what moves alike is joined."""
     pieces = []
     for move in moves:
         old, new, start = places(move.unit), move.positions, 0

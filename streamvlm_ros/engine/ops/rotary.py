@@ -61,7 +61,7 @@ class MRope:
         angles = self._angles(positions)
         return Rotation(angles.cos(), angles.sin())
 
-    def turn(self, old: torch.Tensor, new: torch.Tensor) -> KeyRotation:
+    def rerotate(self, old: torch.Tensor, new: torch.Tensor) -> KeyRotation:
         """Return what takes keys from old to new positions, int64 [3, n] each.
 
         The angle is the difference of the two float32 angles that ``__call__`` has, so that a key

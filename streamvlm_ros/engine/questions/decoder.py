@@ -9,7 +9,7 @@ computed; when the token ends an answer, what was computed for that answer is le
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import abc
 import dataclasses
 import threading
 import weakref
@@ -19,7 +19,7 @@ import torch
 from streamvlm_ros.engine.kvcache.contexts import BatchContext
 from streamvlm_ros.engine.models.base import StreamingModel
 from streamvlm_ros.engine.models.position_rule import PositionRule
-from streamvlm_ros.engine.questions.answering import Answering
+from streamvlm_ros.engine.questions.sequence import Sequence
 from streamvlm_ros.engine.runner.model_runner import ModelRunner
 
 # Tokens for which a tail is given room at once while its answer is decoded.
@@ -28,26 +28,26 @@ ROOM = 64
 
 @dataclasses.dataclass(frozen=True)
 class _Flight:
-    """A launched step: the answers whose tokens it computes, and where the tokens arrive.
+    """A launched step: the sequences whose tokens it computes, and where the tokens arrive.
 
     Attributes:
-        answers: in the order of the tokens.
-        tokens: int64 [answers], on the CPU.
+        sequences: in the order of the tokens.
+        tokens: int64 [sequences], on the CPU.
         arrived: when the tokens are there; None: they are.
 
     """
 
-    answers: tuple[Answering, ...]
+    sequences: tuple[Sequence, ...]
     tokens: torch.Tensor
     arrived: torch.cuda.Event | None
 
     @classmethod
-    def of(cls, answers: tuple[Answering, ...], tokens: torch.Tensor) -> _Flight:
+    def of(cls, sequences: tuple[Sequence, ...], tokens: torch.Tensor) -> _Flight:
         """Begin to bring a launched step's tokens to the host."""
         if not tokens.is_cuda:
-            return cls(answers, tokens.clone(), None)
+            return cls(sequences, tokens.clone(), None)
         arriving = tokens.to('cpu', non_blocking=True)
-        return cls(answers, arriving, torch.cuda.current_stream(tokens.device).record_event())
+        return cls(sequences, arriving, torch.cuda.current_stream(tokens.device).record_event())
 
     def wait(self) -> list[int]:
         """Return the tokens once they are there."""
@@ -73,47 +73,47 @@ class Decoder:
                 decoder = _DECODERS[model] = cls(ModelRunner.of(model))
             return decoder
 
-    def step(self, answers: Sequence[Answering]) -> None:
-        """Decode one token of every answer, none of which has ended, in one pass.
+    def step(self, sequences: abc.Sequence[Sequence]) -> None:
+        """Decode one token of every sequence, none of which has ended, in one pass.
 
         On a GPU an answer that joins a running batch gets its token one step later.  If the pass
         fails, no answer has changed.
         """
-        if not answers:
+        if not sequences:
             return
         flight, self._flight = self._flight, None
-        if all(answer.greedy for answer in answers):
-            if flight is None or not set(flight.answers) & set(answers):
-                flight = self._launch(answers)
+        if all(sequence.greedy for sequence in sequences):
+            if flight is None or not set(flight.sequences) & set(sequences):
+                flight = self._launch(sequences)
             if flight is not None:
-                self._land(flight, answers)
+                self._land(flight, sequences)
                 return
-        for answer, logits in zip(answers, self.feed_last_tokens(answers)):
-            answer.take(logits)
+        for sequence, logits in zip(sequences, self.feed_last_tokens(sequences)):
+            sequence.take(logits)
 
-    def feed_last_tokens(self, answers: Sequence[Answering]) -> torch.Tensor:
-        """Prefill the last token of every answer, each on its branch, all in one pass.
+    def feed_last_tokens(self, sequences: abc.Sequence[Sequence]) -> torch.Tensor:
+        """Prefill the last token of every sequence, each on its branch, all in one pass.
 
         Returns:
-            Float32 logits [answers, vocabulary].
+            Float32 logits [sequences, vocabulary].
 
         """
-        placed = [PositionRule.decode(answer.branch.state) for answer in answers]
+        placed = [PositionRule.decode(sequence.state) for sequence in sequences]
         logits = self._runner.decode(
-            [answer.tokens[-1] for answer in answers],
+            [sequence.tokens[-1] for sequence in sequences],
             torch.cat([positions for positions, _ in placed], dim=1),
-            BatchContext([answer.branch.context for answer in answers]),
+            BatchContext([sequence.context for sequence in sequences]),
         )
-        for answer, (_, state) in zip(answers, placed):
-            answer.branch.state = state
+        for sequence, (_, state) in zip(sequences, placed):
+            sequence.state = state
         return logits
 
-    def _launch(self, answers: Sequence[Answering]) -> _Flight | None:
+    def _launch(self, sequences: abc.Sequence[Sequence]) -> _Flight | None:
         """Launch a step of some answers; None where the model has to be run directly."""
         passes = self._runner.passes
         if passes is None:
             return None
-        contexts = [answer.branch.context for answer in answers]
+        contexts = [sequence.context for sequence in sequences]
         for context in contexts:
             if context.tail.length + 2 > context.tail.capacity:
                 context.tail.reserve(ROOM)
@@ -121,31 +121,31 @@ class Decoder:
         if table is None:
             return None
         tokens = passes.decode(
-            [answer.tokens[-1] for answer in answers],
-            [answer.branch.state.last_cache_position + 1 for answer in answers],
+            [sequence.tokens[-1] for sequence in sequences],
+            [sequence.state.last_cache_position + 1 for sequence in sequences],
             table,
         )
-        return _Flight.of(tuple(answers), tokens)
+        return _Flight.of(tuple(sequences), tokens)
 
-    def _land(self, flight: _Flight, answers: Sequence[Answering]) -> None:
+    def _land(self, flight: _Flight, sequences: abc.Sequence[Sequence]) -> None:
         """Launch the step after a launched one, and give the launched one's tokens out."""
         passes = self._runner.passes
         if (
             passes is not None
-            and flight.answers == tuple(answers)
-            and all(_goes_on(answer) for answer in answers)
+            and flight.sequences == tuple(sequences)
+            and all(_goes_on(sequence) for sequence in sequences)
         ):
-            self._flight = _Flight.of(flight.answers, passes.decode_next(len(answers)))
-        for answer, token in zip(flight.answers, flight.wait()):
-            if answer in answers:
-                answer.fed()
-                answer.accept(token)
+            self._flight = _Flight.of(flight.sequences, passes.decode_next(len(sequences)))
+        for sequence, token in zip(flight.sequences, flight.wait()):
+            if sequence in sequences:
+                sequence.count_last_token()
+                sequence.accept(token)
 
 
-def _goes_on(answer: Answering) -> bool:
+def _goes_on(sequence: Sequence) -> bool:
     """Tell whether one more token than is under way fits, and may be wanted."""
-    tail = answer.branch.context.tail
-    return tail.length + 2 <= tail.capacity and answer.left > 1
+    tail = sequence.context.tail
+    return tail.length + 2 <= tail.capacity and sequence.tokens_left > 1
 
 
 # A decoder lives as long as its model; neither it nor its runner has a strong reference to it.

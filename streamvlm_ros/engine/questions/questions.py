@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections import abc
 import time
 
 import torch
@@ -12,12 +12,13 @@ import torch
 from streamvlm_ros.engine.errors import ErrorCode, StillReadError, StreamError
 from streamvlm_ros.engine.models.base import StreamingModel
 from streamvlm_ros.engine.models.prompt import Prompt
-from streamvlm_ros.engine.outputs import Answer, Choice
-from streamvlm_ros.engine.questions.answering import Answering, GREEDY, SamplingParams
+from streamvlm_ros.engine.outputs import Answer
 from streamvlm_ros.engine.questions.branch import Branch
 from streamvlm_ros.engine.questions.decoder import Decoder
-from streamvlm_ros.engine.questions.pieces import BranchPrompt, ChoicePrompt, finish
-from streamvlm_ros.engine.questions.sequence import OpenQuestion
+from streamvlm_ros.engine.questions.pieces import BranchPrompt, finish
+from streamvlm_ros.engine.questions.sampler import GREEDY, SamplingParams
+from streamvlm_ros.engine.questions.scoring import ChoicePrompt, score_pieces
+from streamvlm_ros.engine.questions.sequence import Sequence
 from streamvlm_ros.engine.stream.stream import FrameStream
 
 
@@ -51,17 +52,17 @@ class Questions:
         update_state: bool = False,
         sampling: SamplingParams = GREEDY,
         began: float | None = None,
-    ) -> OpenQuestion:
+    ) -> Sequence:
         """Prefill a question on a branch of its own and draw its first token; see ``begin``."""
-        opened = self.begin(question, max_new_tokens, update_state, sampling, began)
-        self._finish_prefill(opened)
-        return opened
+        sequence = self.begin(question, max_new_tokens, update_state, sampling, began)
+        self._finish_prefill(sequence)
+        return sequence
 
-    def choose(self, question: str, choices: Sequence[str]) -> Answer:
+    def choose(self, question: str, choices: abc.Sequence[str]) -> Answer:
         """Answer a choice question; see ``VideoStreamingInference.ask_choice``."""
-        opened = self.begin_choice(question, choices)
-        self._finish_prefill(opened)
-        return self.close(opened)
+        sequence = self.begin_choice(question, choices)
+        self._finish_prefill(sequence)
+        return self.close(sequence)
 
     @torch.inference_mode()
     def begin(
@@ -71,12 +72,12 @@ class Questions:
         update_state: bool = False,
         sampling: SamplingParams = GREEDY,
         began: float | None = None,
-    ) -> OpenQuestion:
+    ) -> Sequence:
         """Open a question on a branch of its own; ``advance`` prefills it piece by piece.
 
         The stream stays as it is, to the byte: frames that wait for their chunk to fill go into
-        the branch.  ``close`` or ``abandon`` must follow: until then the branch holds what it
-        sees.
+        the branch.  ``close`` or ``abandon`` must follow; until then what the branch sees is not
+        evicted.
 
         Args:
             question: what to ask.
@@ -98,71 +99,63 @@ class Questions:
         asked = self._prompt.question(question)
         # The answer's last token, fed or not, and the end of its turn.
         room = max_new_tokens + len(self._prompt.turn_end) + 1 if update_state else 0
-        opened, prompt = self._begin(question, asked, began, room)
-        opened.update_state = update_state
-        opened.pieces = self._answer(opened.branch, prompt, max_new_tokens, sampling)
-        return opened
+        sequence = self._begin(question, asked, began, room)
+        sequence.update_state = update_state
+        sequence.answer_in_text(max_new_tokens, sampling)
+        return sequence
 
     @torch.inference_mode()
     def begin_choice(
-        self, question: str, choices: Sequence[str], began: float | None = None
-    ) -> OpenQuestion:
+        self, question: str, choices: abc.Sequence[str], began: float | None = None
+    ) -> Sequence:
         """Open a choice question; otherwise as ``begin``.  ``close`` gives the answer."""
         asked, scored = self._prompt.choice_question(question, choices)
-        opened, prompt = self._begin(question, asked, began)
-        opened.pieces = self._choose(opened.branch, prompt, choices, scored)
-        return opened
+        sequence = self._begin(question, asked, began)
+        sequence.answer_by_choice(choices, scored)
+        return sequence
 
     @torch.inference_mode()
-    def advance(self, opened: OpenQuestion) -> None:
+    def advance(self, sequence: Sequence) -> None:
         """Prefill the next piece of an open question, if one is left."""
-        if opened.pieces is not None:
-            try:
-                next(opened.pieces)
-            except StopIteration as last:
-                opened.prefilled(last.value)
+        sequence.prefill_next()
 
     @torch.inference_mode()
-    def decode(self, opened: Sequence[OpenQuestion]) -> None:
+    def decode(self, sequences: abc.Sequence[Sequence]) -> None:
         """Decode one token of every open answer that has not ended, all in one pass."""
-        self._decoder.step(
-            [each.answering for each in opened if each.answering is not None and not each.ended]
-        )
+        self._decoder.step([each for each in sequences if each.tokens and not each.ended])
 
     @torch.inference_mode()
-    def close(self, opened: OpenQuestion, finish_reason: str = '') -> Answer:
+    def close(self, sequence: Sequence, finish_reason: str = '') -> Answer:
         """Return the answer and free its branch; with ``update_state``, keep its turn.
 
         Raises:
             StreamError: OUT_OF_MEMORY; nothing is kept, and the branch is freed.  A
-                StillReadError: other open answers read what goes for the turn.  All is as it
-                was; it can be closed when one of them has ended.
+                StillReadError: other open answers read what has to be evicted for the turn.
+                Nothing has changed; it can be closed when one of them has ended.
 
         """
         try:
-            if opened.update_state and opened.answering is not None:
-                self._keep(opened, opened.answering)
-            answer = opened.answer(finish_reason=finish_reason)
+            if sequence.update_state and sequence.tokens:
+                self._keep(sequence)
+            answer = sequence.answer(finish_reason=finish_reason)
         except StillReadError:
             raise
         except BaseException:
-            self.abandon(opened)
+            self.abandon(sequence)
             raise
-        self.abandon(opened)
+        self.abandon(sequence)
         return answer
 
-    def abandon(self, opened: OpenQuestion) -> None:
+    def abandon(self, sequence: Sequence) -> None:
         """Free what an open question holds; nothing of it is kept.  May be called again."""
-        if opened.update_state:
+        if sequence.update_state:
             self._stream.memory.held_up = False
-        if opened.pieces is not None:
-            opened.pieces.close()
-        opened.branch.close()
+        sequence.close()
 
     @torch.inference_mode()
     def score(
         self,
-        asked: Sequence[tuple[Sequence[int], Sequence[Sequence[int]]]],
+        asked: abc.Sequence[tuple[abc.Sequence[int], abc.Sequence[abc.Sequence[int]]]],
     ) -> list[tuple[float, ...]]:
         """Score choice questions, all in one pass on one branch of what is cached.
 
@@ -178,8 +171,9 @@ class Questions:
         branch = Branch(self.model, self._stream.cache, self._stream.state)
         try:
             scores = finish(
-                branch.score_pieces(
-                    [ChoicePrompt(None, None, [*enter, *ids], choices) for ids, choices in asked]
+                score_pieces(
+                    branch,
+                    [ChoicePrompt(None, None, [*enter, *ids], choices) for ids, choices in asked],
                 )
             )
         finally:
@@ -189,10 +183,10 @@ class Questions:
     def _begin(
         self,
         question: str,
-        asked: Sequence[int],
+        asked: abc.Sequence[int],
         began: float | None,
         room: int = 0,
-    ) -> tuple[OpenQuestion, BranchPrompt]:
+    ) -> Sequence:
         """Open a branch for a question's own ids, and what of the stream has to come before them.
 
         Args:
@@ -212,58 +206,36 @@ class Questions:
         chunk = stream.waiting_chunk()
         enter = self._prompt.enter_user_turn(chunk.place if chunk else stream.place)
         prompt = BranchPrompt(chunk, stream.skipped_ns, [*enter, *asked])
-        ids = [*(chunk.ids if chunk else ()), *prompt.ids]
         if room:
-            stream.memory.check(len(ids) + room)
-        branch = Branch(self.model, stream.cache, stream.state)
-        return OpenQuestion(question, ids, chunk, began, stream, branch), prompt
+            stream.memory.check((len(chunk.ids) if chunk else 0) + len(prompt.ids) + room)
+        return Sequence(self.model, stream, self._prompt, question, prompt, began)
 
-    def _answer(
-        self, branch: Branch, prompt: BranchPrompt, max_new_tokens: int, sampling: SamplingParams
-    ) -> Generator[None, None, Answering]:
-        """Prefill a question in free text, and draw its first token."""
-        logits = yield from branch.prefill_pieces(prompt)
-        return Answering(branch, logits, self._prompt, max_new_tokens, sampling)
-
-    @staticmethod
-    def _choose(
-        branch: Branch,
-        prompt: BranchPrompt,
-        choices: Sequence[str],
-        scored: Sequence[Sequence[int]],
-    ) -> Generator[None, None, Choice]:
-        """Score a choice question."""
-        [scores] = yield from branch.score_pieces(
-            [ChoicePrompt(prompt.chunk, prompt.passed_ns, prompt.ids, scored)]
-        )
-        probabilities = scores.softmax(-1).tolist()
-        best = max(range(len(choices)), key=probabilities.__getitem__)
-        return Choice(choices[best], best, tuple(probabilities))
-
-    def _finish_prefill(self, opened: OpenQuestion) -> None:
+    def _finish_prefill(self, sequence: Sequence) -> None:
         try:
-            while opened.pieces is not None:
-                self.advance(opened)
+            while sequence.prefilling:
+                self.advance(sequence)
         except BaseException:
-            self.abandon(opened)
+            self.abandon(sequence)
             raise
 
-    def _keep(self, opened: OpenQuestion, answering: Answering) -> None:
-        """Make an answered branch part of the stream."""
-        branch, end = opened.branch, self._prompt.turn_end
-        if not opened.fed:  # once, however often it has to wait for room
-            if answering.tokens[-1] != end[0]:
+    def _keep(self, sequence: Sequence) -> None:
+        """Make an answered question part of the stream."""
+        end = self._prompt.turn_end
+        if not sequence.fed:  # once, however often it has to wait for room
+            if sequence.tokens[-1] != end[0]:
                 # The last token drawn was never fed.
-                self._decoder.feed_last_tokens([answering])
-            branch.prefill(end)
+                self._decoder.feed_last_tokens([sequence])
+            sequence.prefill(end)
             # What only this answer still read makes room for its turn.
-            branch.context.let_go()
-            opened.fed = True
-        if opened.epoch != self._stream.epoch:
+            sequence.context.release_prefix()
+            sequence.fed = True
+        if sequence.epoch != self._stream.epoch:
             raise StreamError(
                 ErrorCode.RESET_DURING_ANSWER,
                 'The stream was reset while the answer was given; ask again.',
             )
         # An answer's token has a text token's place, whatever the model has drawn.
-        answer = end[:1] * (branch.context.tail.length - len(opened.ids))
-        self._stream.keep_turn(opened.chunk, [*opened.ids, *answer], branch.context.tail)
+        answer = end[:1] * (sequence.context.tail.length - len(sequence.ids))
+        self._stream.keep_turn(
+            sequence.prompt.chunk, [*sequence.ids, *answer], sequence.context.tail
+        )

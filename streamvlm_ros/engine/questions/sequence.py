@@ -1,85 +1,170 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""A question that is being answered: what it saw, and how far it is."""
+"""One question and its answer, from the first piece of its prefill to the last token."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections import abc
 import time
 
+import torch
+
+from streamvlm_ros.engine.models.base import StreamingModel
+from streamvlm_ros.engine.models.position_rule import PositionRule
+from streamvlm_ros.engine.models.prompt import Prompt
 from streamvlm_ros.engine.outputs import Answer, Choice
-from streamvlm_ros.engine.questions.answering import Answering
 from streamvlm_ros.engine.questions.branch import Branch
-from streamvlm_ros.engine.stream.chunks import EncodedChunk
+from streamvlm_ros.engine.questions.pieces import BranchPrompt
+from streamvlm_ros.engine.questions.sampler import GREEDY, SamplingParams
+from streamvlm_ros.engine.questions.scoring import ChoicePrompt, score_pieces
 from streamvlm_ros.engine.stream.stream import FrameStream
 
 
-class OpenQuestion:
-    """A question over the stream as it stood: prefilled piece by piece, then decoded.
+class Sequence(Branch):
+    """A question over the stream as it stood: a branch that is prefilled, then decoded.
 
     Attributes:
-        pieces: its prefill; each step is one pass.  None: it is done.
-        answering: the decoding; None before the first token, and for a choice question.
-        branch: what it sees, and where its own tokens go.
+        prompt: what is prefilled.
+        ids: all its ids, down to where the answer begins.
+        prefilling: whether part of the prefill is left.
+        choice: what a choice question was answered with; None: it is not answered, or in text.
+        tokens: what was drawn so far, the stop token included; empty before the first token.
+        finish_reason: ``stop`` or ``length`` once decoding has ended; empty before.
         update_state: whether question and answer are to be kept in the stream.
-        ids: the branch's ids, down to where the answer begins.
-        fed: all of it is in the branch, which reads nothing of the stream any more.
+        fed: all of it is in the tail, which reads nothing of the stream any more.
         epoch: of the stream, when it was asked.
-        chunk: the part of them for frames that wait for their chunk to fill, if there are any.
 
     """
 
     def __init__(
         self,
-        question: str,
-        ids: Sequence[int],
-        chunk: EncodedChunk | None,
-        began: float,
+        model: StreamingModel,
         stream: FrameStream,
-        branch: Branch,
+        template: Prompt,
+        question: str,
+        prompt: BranchPrompt,
+        began: float,
     ) -> None:
-        """Remember what the question sees."""
+        """Open a branch over a stream, which has a frame; ``close`` must follow.
+
+        Args:
+            model: answers it.
+            stream: what is asked about.
+            template: says which tokens end an answer, and what its text is.
+            question: as it was asked.
+            prompt: what is prefilled.
+            began: when it was asked, ``time.perf_counter``.
+
+        """
+        super().__init__(model, stream.cache, stream.state)
         assert stream.newest is not None
-        self.pieces: Generator[None, None, Answering | Choice] | None = None
-        self.answering: Answering | None = None
-        self.branch = branch
+        self.prompt = prompt
+        self.ids = [*(prompt.chunk.ids if prompt.chunk else ()), *prompt.ids]
+        self.prefilling = True
+        self._pieces: abc.Generator[None, None, None] | None = None
+        self._choices: tuple[abc.Sequence[str], abc.Sequence[abc.Sequence[int]]] = ((), ())
+        self.choice: Choice | None = None
+        self.tokens: list[int] = []
+        self.finish_reason = ''
         self.update_state = self.fed = False
+        self._template = template
         self._question = question
-        self.ids, self.chunk = ids, chunk
-        self._prompt_tokens = stream.state.length + len(ids)
-        self._began = began
+        self._max_new_tokens, self._sampling = 0, GREEDY
+        self._prompt_tokens = stream.state.length + len(self.ids)
+        self._began, self._ttft = began, 0.0
         self._oldest_stamp_ns, self._newest = stream.oldest_stamp_ns, stream.newest
         self._frames, self.epoch = stream.frames_held, stream.epoch
-        self._ttft = 0.0
-        self._choice: Choice | None = None
 
     @property
     def ended(self) -> bool:
         """Whether there is nothing more to prefill or to decode."""
-        return self.pieces is None and (
-            self.answering is None or bool(self.answering.finish_reason)
-        )
+        return not self.prefilling and (not self.tokens or bool(self.finish_reason))
 
-    def prefilled(self, result: Answering | Choice) -> None:
-        """Take what the prefill gave, and the time to first token: right after it."""
-        self.pieces = None
-        if isinstance(result, Choice):
-            self._choice = result
-        else:
-            self.answering = result
-        self._ttft = time.perf_counter() - self._began
+    @property
+    def greedy(self) -> bool:
+        """Whether the most probable token is always taken."""
+        return self._sampling.temperature <= 0
+
+    @property
+    def tokens_left(self) -> int:
+        """How many tokens it may still be given."""
+        return self._max_new_tokens - len(self.tokens)
+
+    def answer_in_text(self, max_new_tokens: int, sampling: SamplingParams) -> None:
+        """Set how the answer is drawn, before the prefill."""
+        self._max_new_tokens, self._sampling = max_new_tokens, sampling
+
+    def answer_by_choice(
+        self, choices: abc.Sequence[str], ids: abc.Sequence[abc.Sequence[int]]
+    ) -> None:
+        """Set what the answer is chosen from, before the prefill: texts and their ids."""
+        self._choices = choices, ids
+
+    def prefill_next(self) -> None:
+        """Run the next pass of the prefill, if one is left."""
+        if not self.prefilling:
+            return
+        if self._pieces is None:
+            # Not made earlier: it refers to the sequence, which must be freed at once, with what
+            # it pins, where it is dropped before anything is prefilled.
+            self._pieces = self._score_choices() if self._choices[0] else self._draw_first()
+        try:
+            next(self._pieces)
+        except StopIteration:
+            self._pieces, self.prefilling = None, False
+            self._ttft = time.perf_counter() - self._began
+
+    def _draw_first(self) -> abc.Generator[None, None, None]:
+        """Prefill the question piece by piece, and draw the answer's first token."""
+        self.take((yield from self.prefill_pieces(self.prompt)))
+
+    def _score_choices(self) -> abc.Generator[None, None, None]:
+        """Score the choices piece by piece, and take the most probable one."""
+        prompt, (texts, ids) = self.prompt, self._choices
+        [scores] = yield from score_pieces(
+            self, [ChoicePrompt(prompt.chunk, prompt.passed_ns, prompt.ids, ids)]
+        )
+        probabilities = scores.softmax(-1).tolist()
+        best = max(range(len(texts)), key=probabilities.__getitem__)
+        self.choice = Choice(texts[best], best, tuple(probabilities))
+
+    def take(self, logits: torch.Tensor) -> None:
+        """Draw the next token from float32 logits [vocabulary]."""
+        self.accept(self._sampling.sample(logits))
+
+    def count_last_token(self) -> None:
+        """Count the last token as one whose keys and values are in the tail."""
+        self.context.advance(1)
+        self.state = PositionRule.decode(self.state)[1]
+
+    def accept(self, token: int) -> None:
+        """Take the next token."""
+        self.tokens.append(token)
+        if token in self._template.stop:
+            self.finish_reason = 'stop'
+        elif len(self.tokens) >= self._max_new_tokens:
+            self.finish_reason = 'length'
+
+    def close(self) -> None:
+        """End what is left of the prefill, and free the branch.  May be called again."""
+        pieces, self._pieces = self._pieces, None
+        try:
+            if pieces is not None:
+                pieces.close()
+        finally:
+            super().close()
 
     def answer(self, finish_reason: str = '') -> Answer:
         """Return the answer as far as it is decoded."""
-        decoded, choice = self.answering, self._choice
+        choice, text = self.choice, self._template.text(self.tokens) if self.tokens else ''
         return Answer(
             question=self._question,
-            text=choice.text if choice else decoded.text if decoded else '',
+            text=choice.text if choice else text,
             choice_index=choice.index if choice else -1,
             choice_probabilities=choice.probabilities if choice else (),
-            finish_reason=finish_reason or (decoded.finish_reason if decoded else 'stop'),
+            finish_reason=finish_reason or (self.finish_reason if self.tokens else 'stop'),
             prompt_tokens=self._prompt_tokens,
-            completion_tokens=len(decoded.tokens) if decoded else 0,
+            completion_tokens=len(self.tokens),
             time_to_first_token=self._ttft,
             total_time=time.perf_counter() - self._began,
             stamp_ns=self._newest.stamp_ns,

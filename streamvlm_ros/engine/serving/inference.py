@@ -19,9 +19,9 @@ from streamvlm_ros.engine.models.processor import as_stream_processor
 from streamvlm_ros.engine.models.prompt import Prompt
 from streamvlm_ros.engine.outputs import CacheInfo, Choice, Metrics
 from streamvlm_ros.engine.positions import NANOSECONDS
-from streamvlm_ros.engine.questions.answering import SamplingParams
 from streamvlm_ros.engine.questions.questions import Questions
-from streamvlm_ros.engine.questions.watching import Watching
+from streamvlm_ros.engine.questions.sampler import SamplingParams
+from streamvlm_ros.engine.questions.watches import Watch, Watches, WatchEvent
 from streamvlm_ros.engine.store.place import Where
 from streamvlm_ros.engine.stream.frames import check_frame_id, check_image, Frame
 from streamvlm_ros.engine.stream.saving.bounds import SavedBounds
@@ -45,7 +45,7 @@ from streamvlm_ros.engine.stream.stamps import (
 from streamvlm_ros.engine.stream.stream import FrameStream
 
 
-class VideoStreamingInference(Watching):
+class VideoStreamingInference:
     """Streams video into the KV cache and answers questions about it.
 
     Not thread-safe: one thread owns it (``StreamWorker`` in the node).
@@ -54,6 +54,7 @@ class VideoStreamingInference(Watching):
         settings: what the stream was begun with.
         questions: opens several questions at once and decodes them together.
         stream: the frames' way into the cache.
+        standing: the standing questions, and what they cost.
         frames_taken: frames that were ever appended, in all epochs.
 
     """
@@ -97,10 +98,9 @@ class VideoStreamingInference(Watching):
                 f'A KV cache of {self.settings.capacity} tokens does not fit the '
                 f'device; lower the capacity ({error}).',
             ) from error
-        super().__init__(
-            prompt, stream, Questions(self._model, prompt, stream), self.settings.max_watch_tokens
-        )
-        self.stream = stream
+        self._prompt, self.stream = prompt, stream
+        self.questions = Questions(self._model, prompt, stream)
+        self.standing = Watches(prompt, stream, self.questions, self.settings.max_watch_tokens)
         self._clock = FrameClock(self.settings)
         self.frames_taken = 0
         self._doubtful: int | None = None  # the last stamp, if it was too far ahead
@@ -237,15 +237,15 @@ class VideoStreamingInference(Watching):
             StreamError: INVALID_REQUEST, NO_FRAMES, or OUT_OF_MEMORY.
 
         """
-        opened = self.questions.open(
+        sequence = self.questions.open(
             question, max_new_tokens, update_state, SamplingParams(temperature, top_p)
         )
         try:
-            while not opened.ended:
-                self.questions.decode([opened])
-            answer = self.questions.close(opened)
+            while not sequence.ended:
+                self.questions.decode([sequence])
+            answer = self.questions.close(sequence)
         finally:
-            self.questions.abandon(opened)
+            self.questions.abandon(sequence)
         return answer.text, answer.metrics
 
     def ask_choice(self, question: str, choices: Sequence[str]) -> Choice:
@@ -346,7 +346,7 @@ class VideoStreamingInference(Watching):
             raise
         self._clock.resume(self.stream.frames, saved.next_ns)
         self._doubtful = None
-        self.restart_watches()
+        self.standing.restart()
         return saved
 
     def reset(self) -> None:
@@ -358,8 +358,47 @@ class VideoStreamingInference(Watching):
         """Forget the stream as if it had never begun."""
         self.stream.clear()
         self._clock.start_over()
-        self.restart_watches()
+        self.standing.restart()
         self._doubtful = None
+
+    def watch(
+        self,
+        question: str,
+        choices: Sequence[str],
+        *,
+        threshold: float = 0.7,
+        hold: int = 2,
+        name: str = '',
+    ) -> Watch:
+        """Add a standing question, which ``score_watches`` scores after every chunk.
+
+        Args:
+            question: what to ask.
+            choices: 2 to 26 different texts.
+            threshold: probability that a new answer needs, above 0 and at most 1.
+            hold: scored chunks in a row for which it needs it.
+            name: what its events are called; empty: the first free of ``watch_1``, ``watch_2``.
+
+        Returns:
+            The watch, with its name.
+
+        Raises:
+            StreamError: INVALID_REQUEST; nothing was added.
+
+        """
+        return self.standing.add(question, choices, threshold, hold, name)
+
+    def unwatch(self, name: str) -> None:
+        """Remove a standing question; see ``Watches.remove``."""
+        self.standing.remove(name)
+
+    def watches(self) -> tuple[Watch, ...]:
+        """Return the standing questions as they stand, in the order they were added."""
+        return self.standing.all()
+
+    def score_watches(self) -> list[WatchEvent]:
+        """Score all standing questions if frames were prefilled; see ``Watches.score``."""
+        return self.standing.score()
 
     def set_sample_rate(self, hz: float) -> None:
         """Change the uniform rate; time goes on from where it is.

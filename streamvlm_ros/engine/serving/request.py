@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from streamvlm_ros.engine.errors import as_stream_error
 from streamvlm_ros.engine.outputs import Answer
-from streamvlm_ros.engine.questions.sequence import OpenQuestion
+from streamvlm_ros.engine.questions.sequence import Sequence
 from streamvlm_ros.engine.serving.inference import VideoStreamingInference
 
 PROGRESS_PERIOD = 0.1  # seconds, at least, between two reports of an answer so far
@@ -71,7 +71,7 @@ class Request:
         began: when it was asked, ``time.perf_counter``.
         ready: when what it waits for had been seen; its answer's times count from here.
         future: where the answer or the StreamError goes.
-        opened: the question's decoding, once it has begun.
+        sequence: the question and its answer, once it is opened.
         on_progress: is told the answer so far.
         told: when it was last told, ``time.perf_counter``.
 
@@ -88,7 +88,7 @@ class Request:
     began: float = dataclasses.field(default_factory=time.perf_counter)
     ready: float | None = None
     future: Future[Any] = dataclasses.field(default_factory=Future)
-    opened: OpenQuestion | None = None
+    sequence: Sequence | None = None
     on_progress: Callable[[Answer], None] | None = None
     told: float = float('-inf')
 
@@ -100,12 +100,12 @@ class Request:
     def tell_progress(self) -> None:
         """Tell who wants to know the answer so far, unless that was done just now."""
         now = time.perf_counter()
-        opened = self.opened
-        if self.on_progress is None or opened is None or opened.answering is None:
+        sequence = self.sequence
+        if self.on_progress is None or sequence is None or not sequence.tokens:
             return
         if not self.future.done() and now - self.told >= PROGRESS_PERIOD:
             self.told = now
-            self.on_progress(opened.answer())
+            self.on_progress(sequence.answer())
 
     def finish(self, result: Any) -> None:
         """Hand the result over, unless the caller has cancelled."""

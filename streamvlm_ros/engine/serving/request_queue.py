@@ -5,12 +5,12 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable, Sequence
+from collections import abc
 import time
 
 from streamvlm_ros.engine.errors import ErrorCode, StillReadError, StreamError
 from streamvlm_ros.engine.questions.questions import Questions
-from streamvlm_ros.engine.questions.sequence import OpenQuestion
+from streamvlm_ros.engine.questions.sequence import Sequence
 from streamvlm_ros.engine.serving.request import Request
 
 # Answers that one stream has open at once; the next ones wait for a place.  Its own places: what
@@ -33,7 +33,9 @@ class RequestQueue:
 
     """
 
-    def __init__(self, questions: Questions, on_fault: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self, questions: Questions, on_fault: abc.Callable[[BaseException], None]
+    ) -> None:
         """Begin with no requests; ``on_fault`` is told of every error."""
         self.questions = questions
         self.on_fault = on_fault
@@ -103,11 +105,11 @@ class RequestQueue:
         Between two pieces the scheduler has its turn, and a time-out or a cancel is seen.
         """
         try:
-            if request.opened is None:
-                request.opened = self._begin(request)
-            self.questions.advance(request.opened)
-            if request.opened.pieces is None and request.is_choice:
-                request.finish(self.questions.close(request.opened))
+            if request.sequence is None:
+                request.sequence = self._begin(request)
+            self.questions.advance(request.sequence)
+            if not request.sequence.prefilling and request.is_choice:
+                request.finish(self.questions.close(request.sequence))
         except BaseException as error:
             self._fail(request, error)
         else:
@@ -118,21 +120,21 @@ class RequestQueue:
         return [
             request
             for request in self.active
-            if request.opened is not None
-            and request.opened.answering is not None
-            and not request.opened.ended
+            if request.sequence is not None
+            and request.sequence.tokens
+            and not request.sequence.ended
             and not request.future.done()
         ]
 
     def hand_over(self) -> None:
         """Hand over the answers that have ended, and tell how far the others are."""
         for request in self.active:
-            opened = request.opened
-            if request.future.done() or opened is None or opened.answering is None:
+            sequence = request.sequence
+            if request.future.done() or sequence is None or not sequence.tokens:
                 continue
-            if opened.ended:
+            if sequence.ended:
                 try:
-                    request.finish(self.questions.close(opened))
+                    request.finish(self.questions.close(sequence))
                 except StillReadError:
                     continue  # its turn is kept when another answer has ended
                 except BaseException as error:
@@ -154,7 +156,7 @@ class RequestQueue:
         self._sweep()
         self._waiting.clear()
 
-    def _begin(self, request: Request) -> OpenQuestion:
+    def _begin(self, request: Request) -> Sequence:
         if request.is_choice:
             return self.questions.begin_choice(
                 request.question, request.choices, began=request.ready
@@ -170,7 +172,7 @@ class RequestQueue:
                 request
                 for request in self.active
                 if not request.future.done()
-                and (request.opened is None or request.opened.pieces is not None)
+                and (request.sequence is None or request.sequence.prefilling)
             ),
             None,
         )
@@ -207,16 +209,16 @@ class RequestQueue:
         ended = [request for request in self.active if request.future.done()]
         self.active = [request for request in self.active if not request.future.done()]
         for request in ended:
-            opened, request.opened = request.opened, None
-            if opened is not None:
+            sequence, request.sequence = request.sequence, None
+            if sequence is not None:
                 try:
-                    self.questions.abandon(opened)
+                    self.questions.abandon(sequence)
                 except BaseException as error:
                     # Nobody has it any more: what it holds is freed with it.
                     self.on_fault(error)
 
 
-def decode_open(desks: Sequence[RequestQueue]) -> None:
+def decode_open(desks: abc.Sequence[RequestQueue]) -> None:
     """Decode one token of every open answer of some desks; ``hand_over`` must follow.
 
     All go through the model, which is one, in as few passes as can be.
@@ -226,7 +228,7 @@ def decode_open(desks: Sequence[RequestQueue]) -> None:
         _decode(rows[start : start + MAX_BATCH])
 
 
-def _decode(rows: Sequence[tuple[RequestQueue, Request]]) -> None:
+def _decode(rows: abc.Sequence[tuple[RequestQueue, Request]]) -> None:
     """Decode one token of some answers in one pass.
 
     If that fails, those of each desk go in a pass of their own, so that only those end whose own
@@ -234,7 +236,7 @@ def _decode(rows: Sequence[tuple[RequestQueue, Request]]) -> None:
     """
     try:
         rows[0][0].questions.decode(
-            [request.opened for _, request in rows if request.opened is not None]
+            [request.sequence for _, request in rows if request.sequence is not None]
         )
     except BaseException as error:
         desks = list(dict.fromkeys(desk for desk, _ in rows))

@@ -18,7 +18,7 @@ from streamvlm_ros.engine.errors import (
     StreamError,
 )
 from streamvlm_ros.engine.kvcache.pin import Pin
-from streamvlm_ros.engine.questions.watch import WatchEvent
+from streamvlm_ros.engine.questions.watches import WatchEvent
 from streamvlm_ros.engine.serving.frame_queue import FrameQueue
 from streamvlm_ros.engine.serving.inference import VideoStreamingInference
 from streamvlm_ros.engine.serving.metrics import Counters, Pulse, WorkerStatus
@@ -315,14 +315,14 @@ class StreamSession:
             self.frames.pending_frames = self._info.pending_frames
             self.counters.chunks_alone = self._stream.chunks_alone
             self.counters.chunks_together = self._stream.chunks_together
-            self.counters.watch_tokens = self.engine.watch_tokens
-            self.counters.watch_seconds = self.engine.watch_seconds
+            self.counters.watch_tokens = self.engine.standing.tokens
+            self.counters.watch_seconds = self.engine.standing.seconds
 
     def _score_watches(self) -> None:
         """Score the watches if frames were prefilled, and tell what has changed."""
         self._pulse.doing('scoring watches')
         try:
-            events = self.engine.score_watches()
+            events = self.engine.standing.score()
         except BaseException as error:
             if as_stream_error(error).code is ErrorCode.INTERNAL:
                 self.fault(error)

@@ -18,7 +18,7 @@ import numpy as np
 
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
 from streamvlm_ros.engine.outputs import Answer
-from streamvlm_ros.engine.questions.watch import Watch, WatchEvent
+from streamvlm_ros.engine.questions.watches import Watch, WatchEvent
 from streamvlm_ros.engine.serving.engine_loop import EngineLoop
 from streamvlm_ros.engine.serving.inference import VideoStreamingInference
 from streamvlm_ros.engine.serving.metrics import WorkerStatus

@@ -14,7 +14,7 @@ from streamvlm_ros.engine.config import StreamSettings
 from streamvlm_ros.engine.errors import ErrorCode, StillReadError
 from streamvlm_ros.engine.kvcache.capacity import cache_slots, rebase_position
 from streamvlm_ros.engine.kvcache.eviction import EvictionPolicy
-from streamvlm_ros.engine.kvcache.rebase import settle
+from streamvlm_ros.engine.kvcache.rebase import apply
 from streamvlm_ros.engine.kvcache.tail import Tail
 from streamvlm_ros.engine.models.base import StreamingModel
 from streamvlm_ros.engine.models.preprocessing import grid_of, ImageProcessorConfig
@@ -265,7 +265,7 @@ class FrameStream:
         size = self.pending[-1].size if self.pending else self.size
         if not self.cache.pinned or size is None:
             return False
-        return self.state.last_cache_position > self._largest or self.memory.lacks(
+        return self.state.last_cache_position > self._largest or self.memory.must_wait(
             self._layout(size, self._settings.chunk_frames).tokens
         )
 
@@ -320,7 +320,7 @@ class FrameStream:
             self.cache.advance(len(ids))
             self.cache.label(labels, positions)
             self.memory.segment, self.memory.turn = segment, self.memory.turn + 1
-            self.memory.forget_turns()
+            self.memory.drop_turns()
             self.state = dataclasses.replace(state, length=self.cache.length)
             self.place = Place.TURN_END
         if chunk:
@@ -371,7 +371,7 @@ class FrameStream:
             )
         # Keys are rotated in place: a fault in the midst of it leaves nothing to go on with.
         damaged, self._rotating = self._rotating, True
-        self.state = settle(
+        self.state = apply(
             self.memory,
             self.state,
             self._model.position_rule.rebase_plan,

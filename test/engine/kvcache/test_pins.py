@@ -46,9 +46,9 @@ def test_no_slot_is_reused_under_an_open_answer():
     for i, frame in enumerate(frames[:40]):
         engine.append_frame(frame, 0.5 * i)
     opened = engine.questions.open('What happened?', 20)
-    spans = opened.answering.branch.context.prefix
+    spans = opened.context.prefix
     before = [torch.cat(side, 1) for layer in range(len(cache.keys))
-              for side in zip(*cache.views(layer, spans))]
+              for side in zip(*cache.buffer.views(layer, spans))]
     taken = 40
     assert not engine.stream.must_wait
     with pytest.raises(StreamError, match='when an answer has ended') as caught:
@@ -58,7 +58,7 @@ def test_no_slot_is_reused_under_an_open_answer():
     assert caught.value.code is ErrorCode.OUT_OF_MEMORY
     assert 44 <= taken < 80 and engine.stream.must_wait
     after = [torch.cat(side, 1) for layer in range(len(cache.keys))
-             for side in zip(*cache.views(layer, spans))]
+             for side in zip(*cache.buffer.views(layer, spans))]
     assert all(torch.equal(a, b) for a, b in zip(before, after))
     engine.questions.close(opened)
     assert not engine.stream.must_wait
@@ -110,7 +110,7 @@ def test_a_readers_spans_are_its_units_slots(seed):
                 engine.append_frame(clip(step, 1)[0], second)
             elif action < 0.8 and len(opened) < 3 and step:
                 question = engine.questions.open('What?', 6)
-                opened.append((question, question.answering.branch.context.prefix,
+                opened.append((question, question.context.prefix,
                                list(cache.units)))
             elif action < 0.9 and opened:
                 engine.questions.close(opened.pop(rng.randrange(len(opened)))[0])

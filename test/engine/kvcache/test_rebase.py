@@ -13,7 +13,7 @@ import torch
 
 from streamvlm_ros.engine import ErrorCode
 from streamvlm_ros.engine.errors import StillReadError
-from streamvlm_ros.engine.kvcache.rebase import settle
+from streamvlm_ros.engine.kvcache.rebase import apply
 
 
 @pytest.mark.parametrize('seed', sampled(range(100, 140), 12))
@@ -43,7 +43,7 @@ def test_turned_keys_equal_keys_rotated_afresh(shape, axes):
     old = new + torch.tensor(axes)[:, None] * 27000
     keys = rotated(shape, raw, old).float()
     before = keys.clone()
-    random_model(shape).rotation.turn(old, new)(keys)
+    random_model(shape).rotation.rerotate(old, new)(keys)
     assert (keys - rotated(shape, raw, new)).abs().max() < 1e-5
     assert (keys - before).abs().max() > 0.5
     still = (keys == before).all(dim=1).all(dim=0)
@@ -63,17 +63,17 @@ def test_rebased_keys_equal_keys_rotated_afresh(shape, mode):
     before = [(layer, unit, unit.positions, keys) for layer in range(len(cache.keys))
               for unit, keys in zip(cache.units, cache.content(layer)[0].split(
                   [unit.tokens for unit in cache.units], dim=1))]
-    following = settle(engine.stream.memory, state, engine._model.position_rule.rebase_plan,
+    following = apply(engine.stream.memory, state, engine._model.position_rule.rebase_plan,
                        engine._model.rotation, 10**6)
     assert following.last_cache_position < state.last_cache_position
     moved = 0
     for layer, unit, old, keys in before:
-        now = torch.cat([piece[0] for piece in cache.views(layer, unit.spans)], dim=1)
+        now = torch.cat([piece[0] for piece in cache.buffer.views(layer, unit.spans)], dim=1)
         afresh = rotated(shape, rotated(shape, keys, old, back=True), unit.positions)
         assert (now - afresh).abs().max() < 1e-5
         moved += not torch.equal(old, unit.positions)
     assert moved
-    again = settle(engine.stream.memory, following, engine._model.position_rule.rebase_plan,
+    again = apply(engine.stream.memory, following, engine._model.position_rule.rebase_plan,
                        engine._model.rotation, 10**6)
     assert again == following and cache.rebased == 1
 
@@ -84,7 +84,7 @@ def test_positions_are_those_of_a_stream_that_began_at_the_window():
     for i, frame in enumerate(random_clip(1, 80, 56, 56)):
         engine.append_frame(frame, float(i))
     cache, state = engine.stream.cache, engine.stream.state
-    settle(engine.stream.memory, state, engine._model.position_rule.rebase_plan,
+    apply(engine.stream.memory, state, engine._model.position_rule.rebase_plan,
            engine._model.rotation, 100)
     patches = [unit.positions for unit in cache.units[1:]]
     # 45 tokens of prefix: the origin; two frames a second apart are four steps of T.

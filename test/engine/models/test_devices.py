@@ -24,7 +24,7 @@ from streamvlm_ros.engine import (
 from streamvlm_ros.engine.kvcache import allocation
 from streamvlm_ros.engine.models.devices import BALANCED, device_bytes, gpus_of, move_model
 from streamvlm_ros.engine.ops.operations import TORCH
-from streamvlm_ros.engine.questions.answering import SamplingParams
+from streamvlm_ros.engine.questions.sampler import SamplingParams
 from streamvlm_ros.engine.serving import warmup
 
 SETTINGS = [{}, {'position_mode': 'append', 'skip_static': 2.0},

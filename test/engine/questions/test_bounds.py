@@ -109,14 +109,14 @@ def test_all_watches_together_have_a_bound():
     """What a watch costs is told with it; one that is too much is refused with both numbers."""
     engine, _ = shown(max_watch_tokens=300)
     first = engine.watch('Is the door open?', ('yes', 'no'), name='a')
-    asked = engine._asked['a']
-    assert first.tokens == tree_tokens(*asked) == engine.watch_tokens > 40
+    asked = engine.standing._asked['a']
+    assert first.tokens == tree_tokens(*asked) == engine.standing.tokens > 40
     second = engine.watch('Is the door open?', ('yes', 'no'), name='b')
-    assert engine.watch_tokens == first.tokens + second.tokens
+    assert engine.standing.tokens == first.tokens + second.tokens
     with pytest.raises(StreamError, match='all together may have at most 300'):
         for i in range(10):
             engine.watch('Is the door open?', ('yes', 'no'), name=f'c{i}')
-    assert engine.watch_tokens <= 300
+    assert engine.standing.tokens <= 300
     engine.unwatch('a')
     assert engine.watch('Is the door open?', ('yes', 'no')).tokens == first.tokens
 

@@ -13,7 +13,7 @@ import torch
 from streamvlm_ros.engine import StreamSettings, VideoStreamingInference
 from streamvlm_ros.engine.kvcache import contexts
 from streamvlm_ros.engine.kvcache.tail import BLOCK, Tail
-from streamvlm_ros.engine.questions.answering import Answering
+from streamvlm_ros.engine.questions.sequence import Sequence
 
 QUESTIONS = ['What?', 'Is there a box?', 'And now?', 'Where does the red one go then?', 'Who?',
              'How many?', 'Which of them was first?', 'Why?']
@@ -35,16 +35,16 @@ def feed(engine: VideoStreamingInference, first: int, last: int) -> None:
 
 
 @pytest.fixture
-def drawn(monkeypatch) -> dict[Answering, list[torch.Tensor]]:
+def drawn(monkeypatch) -> dict[Sequence, list[torch.Tensor]]:
     """Return the logits that every answer's tokens were drawn from."""
-    logits: dict[Answering, list[torch.Tensor]] = defaultdict(list)
-    take = Answering.take
+    logits: dict[Sequence, list[torch.Tensor]] = defaultdict(list)
+    take = Sequence.take
 
     def spy(self, row):
         logits[self].append(row.clone())
         take(self, row)
 
-    monkeypatch.setattr(Answering, 'take', spy)
+    monkeypatch.setattr(Sequence, 'take', spy)
     return logits
 
 
@@ -86,14 +86,14 @@ def test_eight_together_equal_the_eight_alone(shape, mode, drawn):
     opened = [together.questions.open(q, TOKENS - i) for i, q in enumerate(QUESTIONS[:5])]
     feed(together, 8, 13)
     opened += [together.questions.open(q, TOKENS) for q in QUESTIONS[5:]]
-    assert len({each.answering.branch.context.prefix for each in opened}) == 2
+    assert len({each.context.prefix for each in opened}) == 2
     texts = finish(together, opened)
     for i, question in enumerate(QUESTIONS):
         late = i >= 5
         alone = stream(shape, 13 if late else 8, position_mode=mode)
         one = alone.questions.open(question, TOKENS if late else TOKENS - i)
         assert finish(alone, [one]) == [texts[i]]
-        assert_equal(drawn[opened[i].answering], drawn[one.answering], 1e-4)
+        assert_equal(drawn[opened[i]], drawn[one], 1e-4)
     assert len(set(texts)) > 4
 
 
@@ -134,15 +134,15 @@ def test_no_branch_sees_another(drawn):
         engine = stream()
         opened = [engine.questions.open(q, TOKENS) for q in QUESTIONS[:3]]
         if poisoned:
-            tail = opened[1].answering.branch.context.tail
+            tail = opened[1].context.tail
             with torch.inference_mode():
                 for layer in range(SHAPES['grouped']['layers']):
                     for buffer in tail.view(layer, 0, tail.length):
                         buffer.fill_(float('nan'))
         for _ in range(6):
             engine.questions.decode(opened)
-        logits.append([drawn[opened[0].answering], drawn[opened[2].answering]])
-        assert poisoned == bool(drawn[opened[1].answering][-1].isnan().all())
+        logits.append([drawn[opened[0]], drawn[opened[2]]])
+        assert poisoned == bool(drawn[opened[1]][-1].isnan().all())
     for clean, beside in zip(*logits):
         assert_equal(clean, beside, 0.0)
 
@@ -159,14 +159,14 @@ def test_fifty_chunks_while_an_answer_is_decoded(shape, mode, drawn):
         feed(moving, 8 + 4 * chunk, 12 + 4 * chunk)
         moving.questions.decode([opened])
     finish(moving, [opened])
-    assert_equal(drawn[still.answering], drawn[opened.answering], 0.0)
+    assert_equal(drawn[still], drawn[opened], 0.0)
     feed(silent, 8, 208)
     assert moving.stream.state == silent.stream.state
     assert moving.get_cache_info() == silent.get_cache_info()
     asked = [engine.questions.open('And after it all?', 5) for engine in (moving, silent)]
     for engine, one in zip((moving, silent), asked):
         finish(engine, [one])
-    assert_equal(*(drawn[one.answering] for one in asked), 0.0)
+    assert_equal(*(drawn[one] for one in asked), 0.0)
 
 
 def test_a_failed_pass_leaves_every_answer_as_it_was(monkeypatch, drawn):
@@ -187,7 +187,7 @@ def test_a_failed_pass_leaves_every_answer_as_it_was(monkeypatch, drawn):
     with pytest.raises(RuntimeError, match='gone'):
         engine.questions.decode(opened)
     monkeypatch.undo()
-    assert {len(each.answering.tokens) for each in opened} == {2}
+    assert {len(each.tokens) for each in opened} == {2}
     texts = finish(engine, opened)
     assert texts == [other.ask(q, TOKENS)[0] for q in QUESTIONS[:3]]
 
@@ -196,10 +196,10 @@ def test_a_tail_takes_memory_for_what_is_there():
     """A limit of thousands of tokens costs nothing before they come, and growth is in blocks."""
     engine = stream(capacity=16384)
     short, long = (engine.questions.open('What?', limit) for limit in (1, 16000))
-    tails = [each.answering.branch.context.tail for each in (short, long)]
+    tails = [each.context.tail for each in (short, long)]
     assert tails[0].memory_bytes == tails[1].memory_bytes > 0
     assert tails[1].capacity - tails[1].length < BLOCK
-    long.answering._prompt = type('NoStop', (), {'stop': ()})()
+    long._template = type('NoStop', (), {'stop': ()})()
     used = []
     for _ in range(400):
         engine.questions.decode([long])
@@ -218,7 +218,7 @@ def test_closing_frees_the_tail(keep):
     engine = stream()
     before = engine.get_cache_info().tokens
     opened = engine.questions.open('What?', 4, keep)
-    tail = opened.answering.branch.context.tail
+    tail = opened.context.tail
     finish(engine, [opened])
     assert tail.memory_bytes == 0
     assert (engine.get_cache_info().tokens > before) == keep
@@ -260,15 +260,15 @@ def test_an_answer_may_draw_any_token(drawn):
     pad = engine._prompt.pad
     opened = [engine.questions.open(q, 4, q == 'Who?') for q in ('Who?', 'What?')]
     for each in opened:
-        each.answering.tokens[-1], each.answering.finish_reason = pad, ''
-    last = opened[0].answering.branch.state.last_cache_position
+        each.tokens[-1], each.finish_reason = pad, ''
+    last = opened[0].state.last_cache_position
     for i in range(3):
         engine.questions.decode(opened)
-        assert opened[0].answering.branch.state.last_cache_position == last + i + 1
+        assert opened[0].state.last_cache_position == last + i + 1
         for each in opened:
-            each.answering.tokens[-1], each.answering.finish_reason = pad, ''
+            each.tokens[-1], each.finish_reason = pad, ''
     finish_position = engine.get_cache_info().last_cache_position
-    opened[0].answering.finish_reason = 'length'
+    opened[0].finish_reason = 'length'
     engine.questions.close(opened[0])
     assert engine.get_cache_info().last_cache_position > finish_position
     feed(engine, 8, 12)

@@ -27,7 +27,8 @@ from streamvlm_ros.engine.models.preprocessing import to_patches
 from streamvlm_ros.engine.ops.likelihood import log_probabilities
 from streamvlm_ros.engine.questions import pieces
 from streamvlm_ros.engine.questions.branch import Branch
-from streamvlm_ros.engine.questions.pieces import BranchPrompt, ChoicePrompt, finish, PIECE
+from streamvlm_ros.engine.questions.pieces import BranchPrompt, finish, PIECE
+from streamvlm_ros.engine.questions.scoring import ChoicePrompt, score_pieces
 from streamvlm_ros.engine.runner.model_runner import ModelRunner
 from streamvlm_ros.engine.stream.chunks import EncodedChunk
 from streamvlm_ros.engine.stream.frames import Frame
@@ -180,7 +181,7 @@ def test_scores_in_pieces_equal_one_forward_a_choice(shape, mode, passes):
                for tokens, choices in plan]
     passes.clear()
     with torch.inference_mode():
-        got = finish(case.branch.score_pieces([case.choices(*each) for each in prompts]))
+        got = finish(score_pieces(case.branch, [case.choices(*each) for each in prompts]))
     assert max(passes) <= PIECE
     # Short ones, then each long one: its prompt, its choices together, what is left of them.
     assert len(passes) == 3 + (2 + 1) + (2 + 2 + 2)
@@ -205,8 +206,8 @@ def test_however_it_is_cut(shape, piece, monkeypatch):
         case = Case(shape, 'continuous', 6, 8.0)
         finish(case.branch.prefill_pieces(case.prompt(first)))
         state, length = case.branch.state, case.branch.context.tail.length
-        said = finish(case.branch.score_pieces(
-            [ChoicePrompt(None, None, *each) for each in prompts]))
+        said = finish(score_pieces(
+            case.branch, [ChoicePrompt(None, None, *each) for each in prompts]))
         logits = finish(case.branch.prefill_pieces(BranchPrompt(None, None, first)))
         assert case.branch.context.tail.length == length + len(first)
         assert case.branch.state.length == state.length + len(first)
@@ -228,7 +229,7 @@ def test_given_up_half_way(kind, how, monkeypatch):
     if kind == 'prefill':
         going = case.branch.prefill_pieces(case.prompt(text))
     else:
-        going = case.branch.score_pieces([case.choices(text, [words(2, 3), words(3, 900)])])
+        going = score_pieces(case.branch, [case.choices(text, [words(2, 3), words(3, 900)])])
     before = case.branch.state
     next(going)
     next(going)
@@ -285,7 +286,8 @@ def test_logits_of_few_rows_are_held_at_once(monkeypatch):
 
     monkeypatch.setattr(model, 'logits', spy)
     case = Case('grouped', 'continuous')
-    finish(case.branch.score_pieces([case.choices(words(1, 20), [words(2, 700), words(3, 300)])]))
+    finish(score_pieces(
+        case.branch, [case.choices(words(1, 20), [words(2, 700), words(3, 300)])]))
     case.branch.close()
     assert sum(rows) == 1000
     assert max(rows) == 64

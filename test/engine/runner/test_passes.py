@@ -19,10 +19,11 @@ import torch
 from streamvlm_ros.engine import StreamSettings, VideoStreamingInference
 from streamvlm_ros.engine.positions import Grid
 from streamvlm_ros.engine.questions import pieces
-from streamvlm_ros.engine.questions.answering import SamplingParams
 from streamvlm_ros.engine.questions.branch import Branch
 from streamvlm_ros.engine.questions.decoder import Decoder
-from streamvlm_ros.engine.questions.pieces import BranchPrompt, ChoicePrompt, finish
+from streamvlm_ros.engine.questions.pieces import BranchPrompt, finish
+from streamvlm_ros.engine.questions.sampler import SamplingParams
+from streamvlm_ros.engine.questions.scoring import ChoicePrompt, score_pieces
 from streamvlm_ros.engine.runner.cuda_graphs import GraphRunner
 from streamvlm_ros.engine.runner.model_runner import ModelRunner
 from streamvlm_ros.engine.stream.frames import Frame
@@ -100,7 +101,7 @@ def test_pieces_are_the_same_with_kernels(kernels, monkeypatch):
     def said() -> list[torch.Tensor]:
         branch = Branch(model, stream.cache, stream.state)
         first = finish(branch.prefill_pieces(BranchPrompt(chunk, 2 * 10**10, numbers[:20])))
-        scores = finish(branch.score_pieces(prompts))
+        scores = finish(score_pieces(branch, prompts))
         branch.close()
         return [first, *scores]
 
@@ -179,7 +180,7 @@ def test_a_stream_that_draws_joins_one_that_does_not(kernels):
         other = engine.questions.open(QUESTIONS[1], 3, sampling=SamplingParams(1e-6))
         while not first.ended:
             engine.questions.decode([each for each in (first, other) if not each.ended])
-        return [first.answering.tokens, other.answering.tokens]
+        return [first.tokens, other.tokens]
 
     expected = said()
     kernels(model)

@@ -24,7 +24,7 @@ CHOICES = ('yes', 'no', 'left of the door')
 FRAMES = random_clip(1, 24, 56, 56)
 TIMEOUT = 60.0
 # What hangs below the engine, and is the worker's to call too.
-BELOW = ('questions', 'stream')
+BELOW = ('questions', 'standing', 'stream')
 
 
 class FaultError(Exception):
@@ -178,10 +178,11 @@ def until(future: Future) -> Any:
 SITES = (
     'callback.on_change', 'callback.on_progress',
     'callback.on_watch_event', 'engine.append', 'engine.epoch', 'engine.get_cache_info',
-    'engine.score_watches', 'engine.set_sample_rate', 'engine.unwatch', 'engine.watch',
-    'engine.watch_tokens', 'engine.watches', 'questions.abandon', 'questions.advance',
+    'engine.set_sample_rate', 'engine.unwatch', 'engine.watch',
+    'engine.watches', 'questions.abandon', 'questions.advance',
     'questions.begin', 'questions.begin_choice', 'questions.close', 'questions.decode',
-    'questions.must_wait', 'stream.due_chunk', 'stream.lacking')
+    'questions.must_wait', 'standing.score', 'standing.tokens', 'stream.due_chunk',
+    'stream.lacking')
 
 
 def test_the_call_sites_are_all_there_are():
@@ -222,7 +223,7 @@ def test_a_fault_ends_nothing_but_what_raised(site, after, times, kind):
 
 
 @pytest.mark.parametrize('site', ['engine.append', 'engine.get_cache_info',
-                                  'engine.score_watches', 'questions.must_wait'])
+                                  'standing.score', 'questions.must_wait'])
 def test_a_fault_that_stays_ends_when_it_ends(site):
     """While it lasts the memory may go; afterwards the stream goes on by itself."""
     scene = Scene()
@@ -293,7 +294,7 @@ def test_a_device_that_fails_while_keys_are_rotated_costs_the_memory(monkeypatch
     """They are rotated in place: half of it is nothing to go on with, whatever the error was."""
     engine = stream(chunk_frames=2, capacity=300, rebase_position=60)
     worker = StreamWorker(engine)
-    turn = type(engine.model.rotation).turn
+    turn = type(engine.model.rotation).rerotate
     failing = iter([True])
 
     def broken(self, *args):
@@ -306,7 +307,7 @@ def test_a_device_that_fails_while_keys_are_rotated_costs_the_memory(monkeypatch
 
         return once
 
-    monkeypatch.setattr(type(engine.model.rotation), 'turn', broken)
+    monkeypatch.setattr(type(engine.model.rotation), 'rerotate', broken)
     worker.start()
     try:
         for index in range(2 * len(FRAMES)):

@@ -215,7 +215,7 @@ def test_what_ends_one_streams_answers_ends_no_others(pair, monkeypatch, how, tm
     else:
         # The pass of both fails, and that of the first alone.
         [first] = [each for each in gate.opened if each._newest.frame_id == 'eye_0']
-        monkeypatch.setattr(first.answering.branch.context.tail, 'write', broken)
+        monkeypatch.setattr(first.context.tail, 'write', broken)
     gate.proceed.set()
     assert other.result(PATIENCE).text == third.result(PATIENCE).text == expected.text
     if how not in ('cancel', 'call'):
@@ -254,7 +254,7 @@ def test_a_kept_turn_halts_its_own_stream_only(pair, monkeypatch):
                for worker in pair]
     assert gate.reached.wait(PATIENCE)
     for opened in gate.opened:
-        opened.answering._prompt = NO_STOP
+        opened._template = NO_STOP
     for worker in pair:
         feed(worker, 2, 6)
     gate.proceed.set()

@@ -96,7 +96,7 @@ class Halted:
         def spy_advance(questions, opened):
             originals[0](questions, opened)
             self.opened.append(opened)
-            opened.answering._prompt = NO_STOP
+            opened._template = NO_STOP
 
         def spy_decode(questions, opened):
             originals[1](questions, opened)
@@ -109,7 +109,7 @@ class Halted:
 
     def freed(self) -> bool:
         """Tell whether no question opened so far holds anything."""
-        contexts = [each.branch.context for each in self.opened]
+        contexts = [each.context for each in self.opened]
         return all(context.tail.memory_bytes == 0 and not context._pin.open
                    for context in contexts)
 

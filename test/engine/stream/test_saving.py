@@ -184,7 +184,7 @@ def test_into_a_cache_of_another_size(capacity: int, tmp_path: pathlib.Path):
     engine.ask('And before?', 3, update_state=True)
     feed(engine, 30, 34)
     # Down to what the smaller cache keeps, at slots that go up to the larger one's end.
-    engine.stream.memory.let_go([unit for unit in engine.stream.cache.units
+    engine.stream.memory.evict([unit for unit in engine.stream.cache.units
                                   if unit.label.kind is EntryKind.PATCH][:-3])
     engine.stream.state = dataclasses.replace(engine.stream.state,
                                                length=engine.stream.cache.length)

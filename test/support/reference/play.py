@@ -26,7 +26,7 @@ def answer_of(engine, question: str, tokens: int, keep: bool) -> tuple[list[int]
     while not opened.ended:
         engine.questions.decode([opened])
     engine.questions.close(opened)
-    return opened.answering.tokens, seen[0][-1]
+    return opened.tokens, seen[0][-1]
 
 
 def run_case(seed: int, rebase_position: int = 0) -> tuple[ReferenceStream, int]:

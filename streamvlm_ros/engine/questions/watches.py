@@ -1,13 +1,17 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Standing questions: what each one's answer is by its scores so far, and when it changes."""
+"""Standing questions: scored after every chunk; what their answers are, and when they change."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 import dataclasses
+import time
 
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
+from streamvlm_ros.engine.models.prompt import Prompt, tree_tokens
+from streamvlm_ros.engine.questions.questions import Questions
+from streamvlm_ros.engine.stream.stream import FrameStream
 
 # Every watch is scored after every chunk; this and their tokens bound what they may cost.
 MAX_WATCHES = 64
@@ -28,7 +32,7 @@ class Watch:
         since_ns: stamp of the newest frame that the first score of this answer saw; 0: none.
         probabilities: the newest score of every choice; empty: not scored yet in this epoch.
         stamp_ns: stamp of the newest frame that it saw; 0: not scored yet.
-        tokens: what it costs: so many are prefilled after every chunk.
+        tokens: how many are prefilled for it after every chunk.
 
     """
 
@@ -94,6 +98,23 @@ class WatchEvent:
     epoch: int
     since_ns: int
 
+    @classmethod
+    def of(cls, watch: Watch, previous: str, frame_id: str, epoch: int) -> WatchEvent:
+        """Return the event of a watch whose newest score changed its answer."""
+        return cls(
+            watch.name,
+            watch.question,
+            watch.choices,
+            watch.choice,
+            watch.choice_index,
+            previous,
+            watch.probabilities,
+            watch.stamp_ns,
+            frame_id,
+            epoch,
+            watch.since_ns,
+        )
+
 
 class Hysteresis:
     """Turns the scores of one watch into an answer that does not flicker.
@@ -139,34 +160,53 @@ class Hysteresis:
         return True
 
 
-class WatchList:
-    """The standing questions of one stream, in the order in which they were added."""
+class Watches:
+    """The standing questions of one stream, in the order in which they were added.
 
-    def __init__(self, most_tokens: int) -> None:
-        """Take watches that have at most so many tokens together."""
+    Attributes:
+        seconds: what scoring all of them took after the newest chunk.
+
+    """
+
+    def __init__(
+        self, prompt: Prompt, stream: FrameStream, questions: Questions, most_tokens: int
+    ) -> None:
+        """Begin with none; all together may have at most ``most_tokens`` tokens."""
+        self._prompt, self._stream, self._questions = prompt, stream, questions
         self._most_tokens = most_tokens
         self._all: dict[str, Hysteresis] = {}
+        self._asked: dict[str, tuple[list[int], list[list[int]]]] = {}
+        self.seconds = 0.0
+        self._scored = -1  # number of the newest frame that was there at the last scores
 
     @property
     def tokens(self) -> int:
-        """Tokens of all watches together."""
+        """Tokens of all watches together, which are computed after every chunk."""
         return sum(each.watch.tokens for each in self._all.values())
-
-    def __len__(self) -> int:
-        """Return how many there are."""
-        return len(self._all)
 
     def all(self) -> tuple[Watch, ...]:
         """Return every watch as it stands."""
         return tuple(each.watch for each in self._all.values())
 
-    def add(self, watch: Watch) -> Watch:
+    def add(
+        self,
+        question: str,
+        choices: Sequence[str],
+        threshold: float = 0.7,
+        hold: int = 2,
+        name: str = '',
+    ) -> Watch:
         """Add a watch; one without a name gets the first free of ``watch_1``, ``watch_2``.
 
         Raises:
-            StreamError: INVALID_REQUEST for a name that is taken, or too many watches or tokens.
+            StreamError: INVALID_REQUEST for a question, a choice or a bound that cannot be, a
+                name that is taken, or too many watches or tokens.  Nothing was added.
 
         """
+        asked = self._prompt.choice_question(question, choices)
+        watch = Watch(
+            name, question, tuple(choices), threshold, hold, tokens=tree_tokens(*asked)
+        )
         if self.tokens + watch.tokens > self._most_tokens:
             raise StreamError(
                 ErrorCode.INVALID_REQUEST,
@@ -174,7 +214,7 @@ class WatchList:
                 f'together may have at most {self._most_tokens:,}, as they are computed after '
                 'every chunk. Ask it shorter, or remove another one.',
             )
-        if len(self) >= MAX_WATCHES:
+        if len(self._all) >= MAX_WATCHES:
             raise StreamError(
                 ErrorCode.INVALID_REQUEST,
                 f'There are {MAX_WATCHES} watches already; remove one first.',
@@ -187,11 +227,11 @@ class WatchList:
             )
         name = watch.name or next(
             free
-            for free in (f'watch_{i + 1}' for i in range(len(self) + 1))
+            for free in (f'watch_{i + 1}' for i in range(len(self._all) + 1))
             if free not in self._all
         )
         watch = dataclasses.replace(watch, name=name)
-        self._all[name] = Hysteresis(watch)
+        self._all[name], self._asked[name] = Hysteresis(watch), asked
         return watch
 
     def remove(self, name: str) -> None:
@@ -206,35 +246,44 @@ class WatchList:
             raise StreamError(
                 ErrorCode.INVALID_REQUEST, f'There is no watch named {name!r}; there are: {there}.'
             )
-        del self._all[name]
+        del self._all[name], self._asked[name]
 
-    def restart(self) -> None:
-        """Forget all answers: a new epoch has begun."""
-        for each in self._all.values():
-            each.restart()
+    def score(self) -> list[WatchEvent]:
+        """Score all watches if frames were prefilled since the last time.
 
-    def take(
-        self, scores: Sequence[Sequence[float]], stamp_ns: int, frame_id: str, epoch: int
-    ) -> list[WatchEvent]:
-        """Take one score of every watch, in their order; return what has changed."""
+        Frames that wait for their chunk to fill are not seen.  The stream stays as it was.
+
+        Returns:
+            The watches whose answer has changed.
+
+        Raises:
+            StreamError: OUT_OF_MEMORY; the chunk then counts for no watch.
+
+        """
+        seen = self._stream.seen
+        if seen is None or seen.number <= self._scored:
+            return []
+        self._scored = seen.number
+        if not self._asked:
+            return []
+        began = time.perf_counter()
+        scores = self._questions.score(list(self._asked.values()))
+        self.seconds = time.perf_counter() - began
         events = []
         for each, probabilities in zip(self._all.values(), scores, strict=True):
             previous = each.watch.choice
-            if each.take(probabilities, stamp_ns):
-                watch = each.watch
+            if each.take(probabilities, seen.stamp_ns):
                 events.append(
-                    WatchEvent(
-                        watch.name,
-                        watch.question,
-                        watch.choices,
-                        watch.choice,
-                        watch.choice_index,
-                        previous,
-                        watch.probabilities,
-                        stamp_ns,
-                        frame_id,
-                        epoch,
-                        watch.since_ns,
-                    )
+                    WatchEvent.of(each.watch, previous, seen.frame_id, self._stream.epoch)
                 )
         return events
+
+    def restart(self) -> None:
+        """Keep the watches and forget their answers: another stream begins, or goes on.
+
+        Frames that are in the cache already were scored by the stream that took them.
+        """
+        for each in self._all.values():
+            each.restart()
+        seen = self._stream.seen
+        self._scored = seen.number if seen else -1
