@@ -55,20 +55,6 @@ class SpecialTokens:
 
 
 @dataclasses.dataclass(frozen=True)
-class PatchText:
-    """Text before every temporal patch, each of which is a vision segment of its own.
-
-    Attributes:
-        of: gives the text of a patch from its first frame's time in the video, in nanoseconds.
-        most_tokens: as many tokens as it can have.
-
-    """
-
-    of: Callable[[int], str]
-    most_tokens: int
-
-
-@dataclasses.dataclass(frozen=True)
 class ModelFamily:
     """A model family: what is known of it before one of its models is loaded.
 
@@ -80,7 +66,6 @@ class ModelFamily:
         read_config: returns what the config.json of a folder or hub id says, checked.
         load: loads the model of a folder or hub id: ``load(path, **kwargs)``, where the arguments
             are those of transformers' ``from_pretrained``.
-        patch_text: None where the temporal patches of a chunk share a vision segment.
 
     """
 
@@ -90,7 +75,6 @@ class ModelFamily:
     pixels: ImageProcessorConfig
     read_config: Callable[[str | os.PathLike[str]], dict[str, Any]]
     load: Callable[..., StreamingModel]
-    patch_text: PatchText | None = None
 
 
 class StreamingModel(torch.nn.Module, abc.ABC):

@@ -40,8 +40,6 @@ class Prompt:
     Attributes:
         pad: id of the token that stands for one token of a temporal patch.
         stop: ids that end an answer.
-        patch_text: text before every temporal patch, which is then a vision segment of its own;
-            None: the patches of a chunk share a segment.
 
     """
 
@@ -70,7 +68,7 @@ class Prompt:
 
         """
         self._tokenizer = tokenizer = processor.tokenizer
-        tokens, self.patch_text = family.tokens, family.patch_text
+        tokens = family.tokens
         other = f'it is not a {family.name} template.'
         self._control = sorted(tokenizer.get_added_vocab())
         self._max_tokens = max_question_tokens
@@ -145,21 +143,9 @@ class Prompt:
         self.pad = tokenizer.convert_tokens_to_ids(tokens.video)
         self.stop = frozenset((*stop, self.turn_end[0]))
 
-    def open_segment(self, place: Place, time_ns: int = 0) -> list[int]:
-        """Return what is prefilled before a new vision segment's first video token.
-
-        Args:
-            place: what the last token belongs to.
-            time_ns: of the segment's first temporal patch.
-
-        """
-        text = self._ids(self.patch_text.of(time_ns)) if self.patch_text else []
-        return [*self._into_user_turn[place], *text, *self._vision_start]
-
-    def most_opening(self, place: Place) -> int:
-        """Return how many tokens ``open_segment`` gives at most, whatever the time."""
-        text = self.patch_text.most_tokens if self.patch_text else 0
-        return len(self._into_user_turn[place]) + text + len(self._vision_start)
+    def open_segment(self, place: Place) -> list[int]:
+        """Return what is prefilled before a new vision segment's first video token."""
+        return [*self._into_user_turn[place], *self._vision_start]
 
     def close_segment(self) -> list[int]:
         """Return what is prefilled after a vision segment's last video token."""

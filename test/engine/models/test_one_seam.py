@@ -1,0 +1,59 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Only a family's own folder and the registry know the family."""
+
+from __future__ import annotations
+
+import io
+import pathlib
+import re
+import tokenize
+
+import pytest
+
+from streamvlm_ros.engine.models.registry import FAMILIES, family_at
+
+ENGINE = pathlib.Path(__file__).parents[3] / 'streamvlm_ros' / 'engine'
+FAMILY = ENGINE / 'models' / 'qwen2_5_vl'
+# Modules that name a family on purpose: the registry, and the package's public names.
+NAME_IT = {ENGINE / 'models' / 'registry.py', ENGINE / '__init__.py'}
+# What only Qwen2.5-VL has, as it is written in code.
+SPECIFIC = re.compile(
+    r'qwen|video_steps|attend_windows|window_size|fullatt'
+    r'|mrope_section|<\|video_pad|<\|vision_|<\|im_|language_model|\bq_proj|get_rope_index',
+    re.IGNORECASE)
+
+
+def specifics(file: pathlib.Path) -> list[str]:
+    """Return what of a family the code of a file names, comments and docstrings left out."""
+    found, before = [], tokenize.NEWLINE
+    for token in tokenize.generate_tokens(io.StringIO(file.read_text()).readline):
+        is_docstring = token.type == tokenize.STRING and before in (
+            tokenize.NEWLINE, tokenize.INDENT, tokenize.NL)
+        if token.type in (tokenize.NAME, tokenize.STRING) and not is_docstring:
+            found += SPECIFIC.findall(token.string)
+        if token.type != tokenize.COMMENT:
+            before = token.type
+    return found
+
+
+def test_nothing_else_knows_the_family():
+    """No module outside names what only it has."""
+    others = [file for file in ENGINE.rglob('*.py')
+              if FAMILY not in file.parents and file not in NAME_IT]
+    assert len(others) > 80
+    assert {str(file.relative_to(ENGINE)): names for file in others
+            if (names := specifics(file))} == {}
+
+
+def test_the_search_finds_what_the_family_names():
+    """Else the test above could not fail."""
+    assert specifics(FAMILY / 'model.py') and specifics(FAMILY / 'windows.py')
+
+
+def test_an_unknown_family_is_told_with_the_known_ones(tmp_path):
+    """One sentence that names the model's type and those that are run."""
+    (tmp_path / 'config.json').write_text('{"model_type": "gemma9"}')
+    with pytest.raises(ValueError, match='holds a gemma9 model; this package runs ') as caught:
+        family_at(tmp_path)
+    assert all(known in str(caught.value) for known in FAMILIES)
