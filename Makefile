@@ -4,9 +4,9 @@
 # For machines without ROS: each target sets up what it needs. `make help` lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test soak bars lint format docs train clean
+.PHONY: help setup demo check test soak bars lint format docs lock train clean
 
-export PYTHON
+export PYTHON ROS_DISTRO
 
 SOURCES := streamvlm_ros launch scripts test training $(wildcard benchmark) setup.py
 RUN := scripts/with_ros
@@ -26,8 +26,9 @@ QUICK := test/test_docker.py test/test_package.py test/launch/test_values.py \
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
 
-setup:  ## virtual environment, packages, interfaces; PYTHON=... picks another Python
-	@python=$$(scripts/find_python) && "$$python" -m scripts.setup
+setup:  ## packages, ROS 2, interfaces; ROS_DISTRO=jazzy (default) or kilted, PYTHON=...
+	@distribution=$$(scripts/distribution --explain) && python=$$(scripts/find_python) \
+	    && "$$python" -m scripts.setup "$$distribution"
 
 demo: setup  ## play a bag, ask questions while it plays; JSON=1: one JSON object on stdout
 	@$(RUN) python -m streamvlm_ros.cli.main demo --folder build/demo $(if $(filter-out 0,$(JSON)),--json)
@@ -46,13 +47,17 @@ bars: setup  ## the heavy proofs as a whole, about an hour; results in benchmark
 
 lint: setup  ## ruff and mypy
 	@.venv/bin/python -m ruff check $(SOURCES)
-	@.venv/bin/python -m mypy
+	@$(RUN) python -m mypy
 
 format: setup  ## sort imports and mend what ruff can
 	@.venv/bin/python -m ruff check --fix $(SOURCES)
 
 docs: setup  ## write docs/interfaces.md out of the interfaces' comments and the parameters
 	@$(RUN) python -m scripts.docs
+
+lock: setup  ## pin what the packages in requirements/ need in turn
+	@.venv/bin/python -m pip install -q uv==0.13.9
+	@scripts/lock .venv/bin/uv
 
 train: setup  ## train the embedded model in its smallest form, to see that it works
 	@$(RUN) python -m training.train --toy

@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Sets the repository up: python3 -m scripts.setup, in the repository's root."""
+"""Sets the repository up: python3 -m scripts.setup jazzy, in the repository's root."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def main() -> int:
         with (LOGS / 'lock').open('w') as lock:
             # Two at once, such as `make test` beside `make demo`: the second waits for the first.
             fcntl.flock(lock, fcntl.LOCK_EX)
-            set_up()
+            set_up(sys.argv[1])
     except SetupError as error:
         print(f'setup: {error}', file=sys.stderr)
         return 1

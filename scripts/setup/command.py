@@ -31,16 +31,18 @@ def run(
     log_name: str,
     progress: Progress,
     describe: Callable[[str], str] = lambda line: '',
+    distribution: str = '',
 ) -> None:
     """Run a command in the repository's root and wait for its end.
 
     `describe` turns a line of output into what the progress line is to show; '': no change.
+    `distribution` is the one whose ROS wheels the command needs.
     Raises SetupError, naming the log, when the command fails.
     """
     LOGS.mkdir(parents=True, exist_ok=True)
     log = LOGS / f'{log_name}.log'
     with log.open('w') as file, subprocess.Popen(
-        command, cwd=ROOT, env=environment(), stdin=subprocess.DEVNULL,
+        command, cwd=ROOT, env=environment(distribution), stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors='replace',
     ) as process:
         try:

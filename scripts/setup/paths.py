@@ -11,9 +11,15 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 VENV = ROOT / '.venv'
 LOGS = ROOT / 'log' / 'setup'
 
+
+def ros_prefix(distribution: str) -> pathlib.Path:
+    """Return the folder that holds a distribution's wheels, laid out as /opt/ros/DISTRIBUTION."""
+    return VENV / 'ros' / distribution
+
+
 # Set by a sourced ROS distribution or by another Python; they would leak its modules into ours.
 _FOREIGN = (
-    '_ROS_WHEELS_BOOTSTRAP_COMPLETE',
+    'AMENT_PREFIX_PATH',
     'CMAKE_PREFIX_PATH',
     'COLCON_PREFIX_PATH',
     'PYTHONHOME',
@@ -21,11 +27,21 @@ _FOREIGN = (
 )
 
 
-def environment() -> dict[str, str]:
-    """Return the process's environment, changed so that only the virtual environment counts."""
+def environment(distribution: str = '') -> dict[str, str]:
+    """Return the process's environment, changed so that only what is set up here counts.
+
+    That is the virtual environment, and of the ROS wheels those of `distribution`, if given.
+    """
     env = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
-    env['AMENT_PREFIX_PATH'] = str(VENV)
-    env['PATH'] = f'{VENV / "bin"}{os.pathsep}{env.get("PATH", os.defpath)}'
+    programs = [VENV / 'bin', env.get('PATH', os.defpath)]
+    if distribution:
+        prefix = ros_prefix(distribution)
+        (site,) = prefix.glob('lib/python3.*/site-packages')
+        env['AMENT_PREFIX_PATH'] = env['CMAKE_PREFIX_PATH'] = str(prefix)
+        env['PYTHONPATH'] = str(site)
+        env['ROS_DISTRO'] = distribution
+        programs.insert(0, prefix / 'bin')
+    env['PATH'] = os.pathsep.join(map(str, programs))
     env['PIP_USER'] = '0'
     env['VIRTUAL_ENV'] = str(VENV)
     return env

