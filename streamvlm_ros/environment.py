@@ -13,7 +13,8 @@ import signal
 import socket
 import subprocess
 
-PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
+from streamvlm_ros.distributions import discovery_variables, set_profile
+
 # Above 101 a domain's UDP ports reach into the range that Linux gives to outgoing connections.
 DOMAINS = range(1, 102)
 SOCKETS = ('/proc/net/udp', '/proc/net/udp6')
@@ -22,17 +23,8 @@ _held: socket.socket | None = None  # the port that holds this process's domain
 
 
 def use_camera_profile(environment: MutableMapping[str, str]) -> None:
-    """Give Fast DDS room for camera images, unless the user has a profile of their own.
-
-    Humble's Fast DDS knows the older name of the variable only; Kilted's, given both, reads the
-    file twice and refuses its contents the second time.
-    """
-    if any(environment.get(variable) for variable in PROFILE_VARIABLES):
-        return
-    new, old = PROFILE_VARIABLES
-    profile = find_share('config/fastdds_shm.xml')
-    if profile is not None:
-        environment[old if environment.get('ROS_DISTRO') == 'humble' else new] = str(profile)
+    """Give Fast DDS room for camera images, unless the user has a profile of their own."""
+    set_profile(environment, find_share('config/fastdds_shm.xml'))
 
 
 def find_share(path: str) -> pathlib.Path | None:
@@ -47,8 +39,7 @@ def private_graph() -> dict[str, str]:
     """Return the variables of a ROS graph that nobody else on this machine or network sees."""
     return {
         'ROS_DOMAIN_ID': str(free_domain_id()),
-        'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
-        'ROS_LOCALHOST_ONLY': '1',  # the same, in Humble
+        **discovery_variables('LOCALHOST', os.environ.get('ROS_DISTRO', '')),
     }
 
 

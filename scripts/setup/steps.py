@@ -97,7 +97,7 @@ def _install_ros(state: State, key: str, distribution: str, wheels: pathlib.Path
     state.begin(f'ros {distribution}')
     shutil.rmtree(prefix, ignore_errors=True)
     with Progress(3, 4, f'ROS 2 {distribution.title()}') as progress:
-        # Every wheel is in the list: without dependencies pip leaves the virtual environment alone.
+        # The list is whole; without dependencies pip leaves the virtual environment as it is.
         command = [*_PIP, '--no-deps', '--prefix', str(prefix), '-r', str(wheels)]
         run(command, f'ros-{distribution}', progress, _describe_pip)
         command = [str(_PYTHON), '-c', _INCLUDE_FOLDERS]

@@ -1,9 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Starts a lifecycle node and brings it up, in every launch_ros since Humble's.
-
-The `autostart` argument of launch_ros' own LifecycleNode came with Jazzy.
-"""
+"""Starts a lifecycle node and brings it up, in every launch_ros (see distributions.py)."""
 
 from __future__ import annotations
 

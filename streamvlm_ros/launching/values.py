@@ -9,13 +9,14 @@ import dataclasses
 import re
 from typing import Any
 
+from streamvlm_ros.distributions import discovery_ranges, discovery_variables
+
 LOG_LEVELS = ('debug', 'info', 'warn', 'error', 'fatal')
 # Launch arguments with the names of the parameters that they set.
 PARAMETER_ARGUMENTS = ('model', 'device', 'quantization', 'sample_rate', 'image_transport')
 _PART = r'[A-Za-z_][A-Za-z0-9_]*'
 _NAMESPACE = re.compile(rf'/?{_PART}(/{_PART})*/?')
 _TOPIC = re.compile(rf'(~/|/)?{_PART}(/{_PART})*')
-DISCOVERY_RANGES = ('SUBNET', 'LOCALHOST', 'OFF', 'SYSTEM_DEFAULT')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,21 +147,18 @@ def discovery_environment(wanted: str, distribution: str) -> dict[str, str]:
 
     Args:
         wanted: value of the argument `discovery_range`; '': what the environment says.
-        distribution: value of ROS_DISTRO. Humble's DDS knows this host or the network only.
+        distribution: value of ROS_DISTRO.
 
     Raises:
         ValueError: there is no such range.
     """
     name = wanted.strip().upper()
-    known = ('LOCALHOST', 'SUBNET') if distribution == 'humble' else DISCOVERY_RANGES
+    known = discovery_ranges(distribution)
     if not name:
         return {}
     if name not in known:
         raise ValueError(f'discovery_range is {wanted!r}; it must be one of {", ".join(known)}.')
-    if distribution == 'humble':
-        return {'ROS_LOCALHOST_ONLY': '1' if name == 'LOCALHOST' else '0'}
-    # Where it is set, the older variable counts more than the newer.
-    return {'ROS_AUTOMATIC_DISCOVERY_RANGE': name, 'ROS_LOCALHOST_ONLY': ''}
+    return discovery_variables(name, distribution)
 
 
 def camera_remappings(

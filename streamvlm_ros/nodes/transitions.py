@@ -49,7 +49,7 @@ class Transitions:
 
     def change(self, transition: int) -> bool:
         """Run a transition in this thread; return whether it has succeeded."""
-        # Not by trigger_...() of rclpy, whose constants are in another place in Humble.
+        # By the service's own way, not by trigger_...() of rclpy, so that both refuse the same.
         request = ChangeState.Request(transition=Transition(id=transition))
         return bool(self._run(request, ChangeState.Response()).success)
 
@@ -74,7 +74,7 @@ class Transitions:
     ) -> ChangeState.Response:
         try:
             return self._change_state(request, response)
-        except Exception as error:  # in Humble, a transition that is none from this state
+        except Exception as error:  # see distributions.py
             self._log(f'There is no such transition: {error}')
             response.success = False
             return response
