@@ -12,6 +12,7 @@ import random
 import signal
 import socket
 import subprocess
+from typing import Any
 
 from streamvlm_ros.distributions import discovery_variables, set_profile
 
@@ -83,7 +84,8 @@ def _hold(port: int) -> bool:
 def child(command: list[str], **options: object) -> Iterator[subprocess.Popen[bytes]]:
     """Run a process that ends with the block: by SIGINT, and by SIGKILL if that takes too long."""
     # Of its own session: a Ctrl-C in the terminal is for the parent, which then ends the child.
-    process = subprocess.Popen(command, start_new_session=True, **options)  # type: ignore[call-overload]
+    everything: dict[str, Any] = {'start_new_session': True, **options}
+    process = subprocess.Popen(command, **everything)
     try:
         yield process
     finally:
