@@ -4,7 +4,7 @@
 # For machines without ROS: each target sets up what it needs. `make help` lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test soak bars lint format docs lock train clean
+.PHONY: help setup demo check test ros soak bars lint format docs lock train clean
 
 export PYTHON ROS_DISTRO
 
@@ -14,6 +14,8 @@ JSON ?=
 MINUTES ?= 10
 SEED ?= 1
 WORKERS ?= 2
+# Whole files, so that a module's tests share its fixtures; the long ones first.
+TOGETHER := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # A few of each kind, for the time between two edits; `make test` has them all.
 QUICK := test/test_docker.py test/test_package.py test/launch/test_values.py \
     test/launch/test_config.py test/engine/test_positions.py test/engine/kvcache/test_cache.py \
@@ -22,6 +24,10 @@ QUICK := test/test_docker.py test/test_package.py test/launch/test_values.py \
     test/engine/models/test_hostile_model.py test/nodes/images/test_images.py \
     test/nodes/images/test_compressed.py test/nodes/parameters/test_parameters.py \
     test/nodes/parameters/test_save_paths.py test/scripts
+
+# What talks to rclpy. The rest is the same code on every distribution.
+NEED_ROS := test/nodes test/client test/cli test/replay test/launch
+OTHER := $(if $(filter kilted,$(shell scripts/distribution)),jazzy,kilted)
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
@@ -36,8 +42,12 @@ demo: setup  ## play a bag, ask questions while it plays; JSON=1: one JSON objec
 check: lint  ## ruff, mypy and a few tests of each kind: under three minutes
 	@$(RUN) python -m pytest -q -x $(QUICK)
 
-test: lint  ## set-up, ruff, mypy and every test, in WORKERS=2 processes
-	@$(RUN) python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder test
+test: lint  ## set-up, lint and every test in WORKERS=2 processes; ROS tests on both distributions
+	@$(RUN) python -m pytest $(TOGETHER) test
+	@ROS_DISTRO=$(OTHER) $(MAKE) --no-print-directory ros
+
+ros: setup  ## the tests that need ROS: ROS_DISTRO=kilted make ros
+	@$(RUN) python -m pytest $(TOGETHER) $(NEED_ROS)
 
 soak: setup  ## a node under abuse, decided by a seed; MINUTES=10 SEED=1
 	@$(RUN) python test/soak.py --minutes $(MINUTES) --seed $(SEED)

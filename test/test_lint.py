@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ament linters, and what stands in for those that PyPI does not have.
 
-ament_copyright has no wheel, and knows licenses by their text, not by SPDX lines. ament_xmllint has
-one, but needs the program xmllint and fetches the schema from the network; that package.xml is as
-the schema says, test_package.py asks catkin_pkg. C++ is not here to be linted.
+ament_copyright has no wheel, and knows licenses by their text, not by SPDX lines. ament_xmllint
+has one, but needs the program xmllint and fetches the schema from the network; whether package.xml
+is as the schema says, test_package.py asks catkin_pkg. C++ is not here to be linted.
 """
 
 from __future__ import annotations

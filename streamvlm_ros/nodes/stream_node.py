@@ -64,7 +64,7 @@ class StreamNode(LifecycleNodeMixin, ServingNode):
             ParameterError: a parameter's value is refused.
 
         """
-        ServingNode.__init__(self, 'streamvlm')
+        ServingNode.__init__(self, 'streamvlm')  # type: ignore[call-arg]
         # Reentrant: the coroutine of a transition holds its group until it is done.
         LifecycleNodeMixin.__init__(self, callback_group=ReentrantCallbackGroup())
         values = check_values(given_parameters(self, {}))
