@@ -26,7 +26,7 @@ QUICK := test/test_docker.py test/test_package.py test/launch/test_values.py \
     test/nodes/parameters/test_save_paths.py test/scripts
 
 # What talks to rclpy. The rest is the same code on every distribution.
-NEED_ROS := test/nodes test/client test/cli test/replay test/launch
+NEED_ROS := test/nodes test/client test/bags test/cli test/launch
 OTHER := $(if $(filter kilted,$(shell scripts/distribution)),jazzy,kilted)
 
 help:  ## list the targets

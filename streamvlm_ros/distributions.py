@@ -9,12 +9,14 @@
 | who is found is limited by | `ROS_LOCALHOST_ONLY` | `ROS_AUTOMATIC_DISCOVERY_RANGE` | the same |
 | `ROS_LOCALHOST_ONLY` is | the only way | honoured first, with a warning | not read |
 | `autostart` of LifecycleNode (launch_ros) | no | yes | yes |
+| an action's result is kept for (rclpy) | 900 s | 900 s | 10 s |
 | a reply to a client that is gone | raises in the executor | is logged | is logged |
 | a transition that the state does not allow | raises in its service | is refused | is refused |
 
-The last three rows need nothing that depends on the distribution, only code that is right in each:
-launching/lifecycle.py brings nodes up by events, the node's executor counts what a callback raises
-and goes on, nodes/transitions.py refuses a transition that raises. Besides these, what is used of
+The last four rows need nothing that depends on the distribution, only code that is right in each:
+launching/lifecycle.py brings nodes up by events, the action says how long it keeps a result, the
+node's executor counts what a callback raises and goes on, and nodes/transitions.py refuses a
+transition that raises. Besides these, what is used of
 rclpy is the same in the sources of Humble (3.3), Jazzy (7.1) and Kilted (9.1). Of Lyrical only the
 documentation of these variables was read; nothing was run there.
 """

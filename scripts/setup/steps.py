@@ -45,7 +45,10 @@ def set_up(distribution: str) -> None:
     state = State(_STATE)
     python_key = digest(sysconfig.get_python_version(), sys.base_prefix, str(ROOT))
     packages_key = digest(python_key, files=_PACKAGES)
-    ros_key = digest(packages_key, files=[wheels, ROOT / 'scripts' / 'setup' / 'mend.py'])
+    # What is built needs NumPy's headers and the generators' packages, but no tool of the tests.
+    needed = [_REQUIREMENTS / name for name in ('engine.txt', 'build.txt')]
+    mending = ROOT / 'scripts' / 'setup' / 'mend.py'
+    ros_key = digest(python_key, files=[*needed, wheels, mending])
     build_key = digest(ros_key, *build, *_linked_names(), files=_build_inputs())
 
     # A venv whose installation broke off holds packages that pip takes for complete: begin anew.
@@ -132,7 +135,8 @@ def _build(state: State, key: str, distribution: str, command: list[str]) -> Non
 
 def _build_inputs() -> list[pathlib.Path]:
     """Return the files whose content the build depends on."""
-    files = [ROOT / 'package.xml', ROOT / 'CMakeLists.txt']
+    names = ('package.xml', 'CMakeLists.txt', 'scripts/streamvlm', 'scripts/streamvlm_node')
+    files = [ROOT / name for name in names]
     for folder in ('msg', 'srv', 'action'):
         files += (ROOT / folder).glob('*.*')
     return files

@@ -102,7 +102,7 @@ def _spin(executor: Executor, stopping: threading.Event, node: StreamNode) -> No
     while not stopping.is_set():
         try:
             executor.spin_once()
-        except Exception as error:  # a reply to a client that has died raises here in Humble
+        except Exception as error:  # see distributions.py
             if not executor.context.ok():
                 node.transitions.end()
                 return

@@ -65,10 +65,17 @@ def test_profile_is_the_users_where_there_is_one() -> None:
     assert own == {'FASTRTPS_DEFAULT_PROFILES_FILE': '/mine.xml'}
 
 
+def test_users_profile_has_the_name_that_the_distribution_knows() -> None:
+    own = {'ROS_DISTRO': 'jazzy', 'FASTDDS_DEFAULT_PROFILES_FILE': '/mine.xml'}
+    environment.use_camera_profile(own)
+    assert own['FASTRTPS_DEFAULT_PROFILES_FILE'] == '/mine.xml'
+
+
 @pytest.mark.parametrize(
     ('distribution', 'variable'),
     [
         ('humble', 'FASTRTPS_DEFAULT_PROFILES_FILE'),
+        ('jazzy', 'FASTRTPS_DEFAULT_PROFILES_FILE'),
         ('kilted', 'FASTDDS_DEFAULT_PROFILES_FILE'),
         ('', 'FASTDDS_DEFAULT_PROFILES_FILE'),
     ],

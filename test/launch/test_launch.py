@@ -82,6 +82,7 @@ def test_each_target_has_its_parameters(name: str) -> None:
 @pytest.mark.parametrize('name', ARGUMENTS)
 @pytest.mark.parametrize('own', ['', '/mine.xml'])
 def test_profile(monkeypatch: pytest.MonkeyPatch, name: str, own: str) -> None:
+    monkeypatch.setenv('ROS_DISTRO', 'kilted')
     monkeypatch.setenv('FASTDDS_DEFAULT_PROFILES_FILE', own)
     monkeypatch.delenv('FASTRTPS_DEFAULT_PROFILES_FILE', raising=False)
     context = LaunchContext()

@@ -23,6 +23,9 @@ from streamvlm_ros.nodes.interfaces.submit import ParameterValue
 from streamvlm_ros.nodes.serving_node import SERVICE_DEPTH
 from streamvlm_ros.nodes.texts import quoted
 
+# Seconds for which the result of a goal that is over can be asked for; see distributions.py.
+RESULT_TIMEOUT = 60
+
 
 class AnswerAction:
     """`~/answer`. Every goal is a coroutine that awaits the worker, on the node's executor."""
@@ -65,6 +68,7 @@ class AnswerAction:
             result_service_qos_profile=depth,
             cancel_service_qos_profile=depth,
             feedback_pub_qos_profile=depth,
+            result_timeout=RESULT_TIMEOUT,
         )
 
     @property

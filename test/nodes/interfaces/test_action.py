@@ -301,7 +301,7 @@ def test_client_that_dies(camera: Camera, goals: Goals) -> None:
         'from streamvlm_ros.client.goals import Goals\n'
         'with Client() as client, Goals(client) as goals:\n'
         f'    goal = goals.send(**yaml.safe_load({goal!r}))\n'
-        '    client.wait_until(lambda: bool(goal.feedback), 30.0)\n'
+        '    client.wait_until(lambda: bool(goal.feedback and goal._handle), 30.0)\n'
         '    print(bytes(goal._handle.goal_id.uuid).hex(), flush=True)\n'
         '    client.wait_until(lambda: False, 60.0)\n'
     )
