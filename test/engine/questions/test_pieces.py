@@ -77,7 +77,8 @@ class Case:
     def _encoded(self) -> EncodedChunk:
         frames = [Frame(image, index * SECOND // 2, index * SECOND // 2, '', index)
                   for index, image in enumerate(self.clip[SEEN:], start=SEEN)]
-        return self.stream._chunks.encode(frames, self.stream.place, self.stream.size)
+        layout = self.stream._layout(frames[0].size, len(frames))
+        return self.stream._chunks.encode(frames, layout, self.stream.place)
 
     def logits(self, text: list[int]) -> torch.Tensor:
         """Return stock's logits [len(text), vocabulary] of the whole history in one forward."""

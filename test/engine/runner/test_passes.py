@@ -91,7 +91,8 @@ def test_pieces_are_the_same_with_kernels(kernels, monkeypatch):
     stream = engine.stream
     frames = [Frame(image, 10**10 + index, 10**10 + index)
               for index, image in enumerate(random_clip(2, 10, 56, 56))]
-    chunk = stream._chunks.encode(frames, stream.place, stream.size)
+    layout = stream._layout(frames[0].size, len(frames))
+    chunk = stream._chunks.encode(frames, layout, stream.place)
     numbers = list(range(60))
     # Two that share a pass, and one whose second choice has passes of its own.
     prompts = [ChoicePrompt(None, None, numbers[20:25], [[1], numbers[30:34], numbers[2:4]]),
