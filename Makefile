@@ -55,9 +55,10 @@ soak: setup  ## a node under abuse, decided by a seed; MINUTES=10 SEED=1
 bars: setup  ## the heavy proofs as a whole, about an hour; results in benchmark/results
 	@$(RUN) python -m benchmark.bars
 
-lint: setup  ## ruff and mypy
+lint: setup  ## ruff, mypy, and that imports go downward only
 	@.venv/bin/python -m ruff check $(SOURCES)
 	@$(RUN) python -m mypy
+	@$(RUN) lint-imports --no-cache
 
 format: setup  ## sort imports and mend what ruff can
 	@.venv/bin/python -m ruff check --fix $(SOURCES)

@@ -100,7 +100,7 @@ MODULES = {
     'engine.saving': 'engine.stream.saving.saved_stream',
     'engine.served_stream': 'engine.serving.session',
     'engine.settings': 'engine.config',
-    'engine.sharing': 'engine.serving.sharing',
+    'engine.sharing': 'engine.serving.loading',
     'engine.slots': 'engine.kvcache.allocator',
     'engine.stamp_rule': 'engine.stream.stamps',
     'engine.still': 'engine.stream.static_filter',

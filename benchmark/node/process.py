@@ -19,9 +19,8 @@ import time
 from typing import Any
 
 from benchmark.common.dimensions import build
-from streamvlm_ros.engine import StreamQwenModel
+from streamvlm_ros.engine import pick_device, StreamQwenModel
 from streamvlm_ros.engine.serving.metrics import Counters
-from streamvlm_ros.nodes.loading import pick_device
 from streamvlm_ros.nodes.streamvlm_node import main as run_node
 
 

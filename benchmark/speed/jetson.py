@@ -19,7 +19,7 @@ from typing import Any
 
 from benchmark.common.floors import floors, LAYER_BYTES
 from benchmark.common.harness import RESULTS
-from streamvlm_ros.nodes.loading import BITS
+from streamvlm_ros.engine.serving.loading import BITS
 
 PAGE = pathlib.Path(__file__).parents[2] / 'docs' / 'jetson_performance.md'
 MODELS = ('3B', '7B')

@@ -21,7 +21,7 @@ from streamvlm_ros.engine.outputs import Answer
 from streamvlm_ros.engine.outputs import Choice
 from streamvlm_ros.engine.stream.saving.saved_stream import SavedStream
 from streamvlm_ros.engine.config import StreamSettings
-from streamvlm_ros.engine.serving.sharing import open_streams
+from streamvlm_ros.engine.serving.loading import load_streams, open_streams, pick_device
 from streamvlm_ros.engine.serving.warmup import warm_up
 from streamvlm_ros.engine.questions.watches import Watch
 from streamvlm_ros.engine.questions.watches import WatchEvent
@@ -39,7 +39,9 @@ __all__ = [
     'KVCacheManager',
     'load_model',
     'load_processor',
+    'load_streams',
     'open_streams',
+    'pick_device',
     'resolve_model',
     'SavedStream',
     'StreamCache',

@@ -18,7 +18,7 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.lifecycle import LifecycleNodeMixin, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
 
-from streamvlm_ros.engine import free_device_memory, StreamError, WorkerStatus
+from streamvlm_ros.engine import free_device_memory, pick_device, StreamError, WorkerStatus
 from streamvlm_ros.nodes.building import apply_settings, build_workers, StreamPlan
 from streamvlm_ros.nodes.camera_node import camera_node, camera_values
 from streamvlm_ros.nodes.faults import Faults
@@ -26,7 +26,6 @@ from streamvlm_ros.nodes.images.image_qos import override_name, POLICIES
 from streamvlm_ros.nodes.interfaces.answered import answer_always
 from streamvlm_ros.nodes.interfaces.camera_input import image_topics
 from streamvlm_ros.nodes.interfaces.stream_interfaces import StreamInterfaces
-from streamvlm_ros.nodes.loading import pick_device
 from streamvlm_ros.nodes.parameters.camera_names import parse_names
 from streamvlm_ros.nodes.parameters.declare import DeclaredParameters, given_parameters, overrides
 from streamvlm_ros.nodes.parameters.parameters import check_values

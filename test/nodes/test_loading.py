@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import torch
 
-from streamvlm_ros.engine import StreamError, StreamQwenModel
-from streamvlm_ros.nodes.loading import load_engine, pick_device, pick_dtype
+from streamvlm_ros.engine import pick_device, StreamError, StreamQwenModel
+from streamvlm_ros.engine.serving.loading import pick_dtype
+from streamvlm_ros.nodes.loading import load_engine, load_engines
 from streamvlm_ros.nodes.parameters.parameters import check_values
 
 
@@ -26,6 +27,13 @@ def test_loads_and_tells(model_folder: pathlib.Path) -> None:
     told = load(str(model_folder), device='cpu', capacity=512)
     assert told[0] == f'Loading {model_folder} as float32 on cpu.'
     assert 'cache of 512 tokens' in told[1]
+
+
+def test_caches_of_several_streams_are_told(model_folder: pathlib.Path) -> None:
+    told: list[str] = []
+    values = check_values({'model': str(model_folder), 'device': 'cpu', 'capacity': 512})
+    load_engines([values, values], told.append)
+    assert ' parameters and 2 caches of 512 tokens (' in told[1]
 
 
 @pytest.mark.parametrize('kind', ['int8', 'int4'])

@@ -1,0 +1,132 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""From the name of a model to streams that are ready for frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+import time
+from typing import Any
+
+import torch
+
+from streamvlm_ros.engine.config import StreamSettings
+from streamvlm_ros.engine.kvcache.capacity import check_all_fit
+from streamvlm_ros.engine.models.base import StreamingModel
+from streamvlm_ros.engine.models.devices import BALANCED, check_placement, move_model
+from streamvlm_ros.engine.models.folder.checkpoint import resolve_model
+from streamvlm_ros.engine.models.processor import as_stream_processor, load_processor
+from streamvlm_ros.engine.models.registry import load_model
+from streamvlm_ros.engine.serving.inference import VideoStreamingInference
+from streamvlm_ros.engine.serving.warmup import warm_up
+
+BITS = {'int8': 8, 'int4': 4}
+
+
+def load_streams(
+    name: str,
+    settings: Sequence[StreamSettings],
+    *,
+    device: str = 'auto',
+    dtype: str = 'auto',
+    quantization: str = 'none',
+    log: Callable[[str], object] = lambda _: None,
+) -> list[VideoStreamingInference]:
+    """Load a model once, for several streams, and warm it up.
+
+    Args:
+        name: 'tiny', a model folder or a hub id.
+        settings: those of each stream.
+        device: 'auto', 'cpu', 'cuda', 'cuda:N' or 'balanced' (spread over all GPUs).
+        dtype: 'auto', 'float32', 'bfloat16' or 'float16'.
+        quantization: 'none', 'int8' or 'int4', of the decoder.
+        log: is told what happens, one sentence a call.
+
+    Raises:
+        StreamError: the device is not there, or a setting does not suit the model.
+        OSError: the model is not there, or the folder is not a model folder.
+        ValueError: the model is of another architecture.
+
+    """
+    device = pick_device(device)
+    number_format = pick_dtype(dtype, device)
+    path = resolve_model(name)
+    spread = device if device == BALANCED else None
+    where = f'over {torch.cuda.device_count()} GPUs' if spread else f'on {device}'
+    log(f'Loading {path} as {str(number_format).removeprefix("torch.")} {where}.')
+    began = time.monotonic()
+    model = load_model(path, dtype=number_format, device_map=spread)
+    target = None if spread else device
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    if quantization != 'none':
+        model.quantize(BITS[quantization], target)
+        log(f'The decoder is in {quantization} after {time.monotonic() - began:.1f} s.')
+    engines = open_streams(model, load_processor(path), settings, target)
+    warm_up(engines, log)
+    caches = [engine.get_cache_info() for engine in engines]
+    log(
+        f'Loaded {parameters / 1e6:,.1f} M parameters and '
+        f'{_caches([cache.capacity for cache in caches])} '
+        f'({sum(cache.memory_bytes for cache in caches) / 1e6:,.1f} MB) in '
+        f'{time.monotonic() - began:.1f} s.'
+    )
+    return engines
+
+
+def pick_device(wanted: str) -> str:
+    """Return the device to run on, which exists; checked before a large model is loaded.
+
+    Raises:
+        StreamError: INVALID_REQUEST for a device that PyTorch does not know or see, or
+            'balanced' where it sees none.
+
+    """
+    if wanted == 'auto':
+        return 'cuda' if torch.cuda.is_available() else 'cpu'
+    check_placement(wanted)
+    return wanted
+
+
+def pick_dtype(wanted: str, device: str) -> torch.dtype:
+    """Return the number format; for 'auto', the one that the device is fast in."""
+    if wanted == 'auto':
+        return torch.float32 if device.startswith('cpu') else torch.bfloat16
+    return {
+        'float32': torch.float32,
+        'bfloat16': torch.bfloat16,
+        'float16': torch.float16,
+    }[wanted]
+
+
+def open_streams(
+    model: StreamingModel,
+    processor: Any,
+    settings: Sequence[StreamSettings],
+    device: str | None = None,
+) -> list[VideoStreamingInference]:
+    """Begin streams that share a model; each has a cache, positions and watches of its own.
+
+    Args:
+        model: the streaming model.
+        processor: as ``VideoStreamingInference`` takes it.
+        settings: those of each stream.
+        device: where to move the model; None leaves it where it is.
+
+    Raises:
+        StreamError: OUT_OF_MEMORY when the caches do not fit the device together, before any of
+            them is allocated; otherwise as ``VideoStreamingInference``.
+
+    """
+    model = move_model(model, device)
+    if len(settings) > 1:  # a single one is checked where it is made, by the seconds it holds
+        check_all_fit(settings, model.layer_bytes, model.layer_devices)
+    own = as_stream_processor(processor, model.family)
+    return [VideoStreamingInference(model, own, settings=each) for each in settings]
+
+
+def _caches(tokens: Sequence[int]) -> str:
+    if len(tokens) == 1:
+        return f'a cache of {tokens[0]:,} tokens'
+    if len(set(tokens)) == 1:
+        return f'{len(tokens)} caches of {tokens[0]:,} tokens'
+    return f'{len(tokens)} caches of {sum(tokens):,} tokens together'
