@@ -16,7 +16,7 @@ import torch
 from torch.nn import functional
 
 from streamvlm_ros.engine.ops.quantization import QuantizedWeight
-from streamvlm_ros.engine.ops.rotary import rotate
+from streamvlm_ros.engine.ops.rotary import rotate, split_heads
 from streamvlm_ros.engine.ops.weights import Weight
 
 
@@ -173,16 +173,6 @@ def operations_for(tensor: torch.Tensor) -> Operations:
 
         return KERNELS
     return TORCH
-
-
-def split_heads(
-    qkv: torch.Tensor, heads: int, width: int
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return queries [n, heads, width], keys and values [n, kv_heads, width] of a projection."""
-    every = qkv.view(len(qkv), -1, width)
-    kv_heads = (every.shape[1] - heads) // 2
-    query, key, value = every.split([heads, kv_heads, kv_heads], dim=1)
-    return query, key, value
 
 
 def _linear(x: torch.Tensor, weight: Weight, bias: torch.Tensor | None = None) -> torch.Tensor:

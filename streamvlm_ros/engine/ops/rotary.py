@@ -110,3 +110,13 @@ def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tenso
     """Rotate [..., n, width] by float32 cosine and sine [n, width / 2]; in float32."""
     first, second = x.float().chunk(2, dim=-1)
     return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1).to(x.dtype)
+
+
+def split_heads(
+    qkv: torch.Tensor, heads: int, width: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return queries [n, heads, width], keys and values [n, kv_heads, width] of a projection."""
+    every = qkv.view(len(qkv), -1, width)
+    kv_heads = (every.shape[1] - heads) // 2
+    query, key, value = every.split([heads, kv_heads, kv_heads], dim=1)
+    return query, key, value

@@ -10,8 +10,8 @@ from torch.nn import functional
 from streamvlm_ros.engine.ops.kernels.dequantize import widen
 from streamvlm_ros.engine.ops.kernels.matmul.rows import MOST_ROWS, skinny_matmul
 from streamvlm_ros.engine.ops.kernels.pointwise import gate, rms_norm, turn_vision
-from streamvlm_ros.engine.ops.operations import split_heads
 from streamvlm_ros.engine.ops.quantization import QuantizedWeight
+from streamvlm_ros.engine.ops.rotary import split_heads
 from streamvlm_ros.engine.ops.weights import Weight
 
 
