@@ -192,7 +192,7 @@ def check_settable(camera: Camera) -> None:
     ('watches', 'sentence'),
     [
         ('light | Who?', "has another form than 'name | question | choice, choice'"),
-        ('light | Who? | x', "The watch 'light' is refused: 1 choices were given"),
+        ('light | Who? | x', "The watch 'light' has 1 choice, 'x'; give at least two"),
     ],
 )
 def test_parameter_that_is_refused(

@@ -15,15 +15,15 @@ from typing import Any
 from streamvlm_ros.engine import VideoStreamingInference
 from streamvlm_ros.nodes import streamvlm_node
 
-append_frame = VideoStreamingInference.append_frame
+append = VideoStreamingInference.append
 
 
 def held(engine: VideoStreamingInference, *args: Any, **kwargs: Any) -> None:
     while pathlib.Path(sys.argv[1]).exists():
         time.sleep(0.02)
-    append_frame(engine, *args, **kwargs)
+    append(engine, *args, **kwargs)
 
 
 if __name__ == '__main__':
-    VideoStreamingInference.append_frame = held  # type: ignore[method-assign]
+    VideoStreamingInference.append = held  # type: ignore[method-assign]
     sys.exit(streamvlm_node.main())
