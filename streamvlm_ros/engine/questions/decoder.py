@@ -11,8 +11,6 @@ from __future__ import annotations
 
 from collections import abc
 import dataclasses
-import threading
-import weakref
 
 import torch
 
@@ -20,7 +18,7 @@ from streamvlm_ros.engine.kvcache.contexts import BatchContext
 from streamvlm_ros.engine.models.base import StreamingModel
 from streamvlm_ros.engine.models.position_rule import PositionRule
 from streamvlm_ros.engine.questions.sequence import Sequence
-from streamvlm_ros.engine.runner.model_runner import ModelRunner
+from streamvlm_ros.engine.runner.model_runner import ModelRunner, PerModel
 
 # Tokens for which a tail is given room at once while its answer is decoded.
 ROOM = 64
@@ -64,14 +62,10 @@ class Decoder:
         self._runner = runner
         self._flight: _Flight | None = None
 
-    @classmethod
-    def of(cls, model: StreamingModel) -> Decoder:
+    @staticmethod
+    def of(model: StreamingModel) -> Decoder:
         """Return the one decoder of a model."""
-        with _LOCK:
-            decoder = _DECODERS.get(model)
-            if decoder is None:
-                decoder = _DECODERS[model] = cls(ModelRunner.of(model))
-            return decoder
+        return _DECODERS.of(model)
 
     def step(self, sequences: abc.Sequence[Sequence]) -> None:
         """Decode one token of every sequence, none of which has ended, in one pass.
@@ -148,6 +142,4 @@ def _goes_on(sequence: Sequence) -> bool:
     return tail.length + 2 <= tail.capacity and sequence.tokens_left > 1
 
 
-# A decoder lives as long as its model; neither it nor its runner has a strong reference to it.
-_DECODERS: weakref.WeakKeyDictionary[StreamingModel, Decoder] = weakref.WeakKeyDictionary()
-_LOCK = threading.Lock()
+_DECODERS = PerModel(lambda model: Decoder(ModelRunner.of(model)))

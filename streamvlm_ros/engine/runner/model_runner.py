@@ -4,9 +4,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 import threading
-from typing import TYPE_CHECKING
+from typing import Generic, TYPE_CHECKING, TypeVar
 import weakref
 
 import torch
@@ -18,6 +18,29 @@ from streamvlm_ros.engine.positions import Grid
 
 if TYPE_CHECKING:
     from streamvlm_ros.engine.runner.device_passes import DevicePasses
+
+Made = TypeVar('Made')
+
+
+class PerModel(Generic[Made]):
+    """One object for each model, made when it is first asked for.
+
+    It lives as long as its model and must refer to it weakly, or neither would ever be freed.
+    """
+
+    def __init__(self, make: Callable[[StreamingModel], Made]) -> None:
+        """Make objects with ``make``."""
+        self._make = make
+        self._made: weakref.WeakKeyDictionary[StreamingModel, Made] = weakref.WeakKeyDictionary()
+        self._lock = threading.Lock()
+
+    def of(self, model: StreamingModel) -> Made:
+        """Return the one object of a model; any thread may ask."""
+        with self._lock:
+            made = self._made.get(model)
+            if made is None:
+                made = self._made[model] = self._make(model)
+            return made
 
 
 class ModelRunner:
@@ -32,19 +55,15 @@ class ModelRunner:
 
     def __init__(self, model: StreamingModel) -> None:
         """Run ``model``; ``of`` is what gives every stream the same runner."""
-        # A strong reference would keep the model in memory forever: see ``_RUNNERS``.
+        # A strong reference would keep the model in memory forever: see ``PerModel``.
         self.model: StreamingModel = weakref.proxy(model)  # type: ignore[assignment]
         self._passes: DevicePasses | None = None
         self._weights_version = -1  # of the weights that the passes are over
 
-    @classmethod
-    def of(cls, model: StreamingModel) -> ModelRunner:
+    @staticmethod
+    def of(model: StreamingModel) -> ModelRunner:
         """Return the one runner of a model."""
-        with _LOCK:
-            runner = _RUNNERS.get(model)
-            if runner is None:
-                runner = _RUNNERS[model] = cls(model)
-            return runner
+        return _RUNNERS.of(model)
 
     @property
     def passes(self) -> DevicePasses | None:
@@ -134,6 +153,4 @@ class ModelRunner:
         )
 
 
-# A runner lives as long as its model and refers to it weakly, or neither would ever be freed.
-_RUNNERS: weakref.WeakKeyDictionary[StreamingModel, ModelRunner] = weakref.WeakKeyDictionary()
-_LOCK = threading.Lock()
+_RUNNERS = PerModel(ModelRunner)
