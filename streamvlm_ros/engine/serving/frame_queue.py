@@ -24,6 +24,8 @@ from streamvlm_ros.engine.stream.stamps import (
     Verdict,
 )
 
+QUEUE_BYTES = 1 << 28  # of the images that wait, where nothing else is said
+
 
 class FrameQueue:
     """Takes frames in: checked, judged by their stamps, sampled, queued and counted.
@@ -45,7 +47,7 @@ class FrameQueue:
         settings: StreamSettings,
         queue_frames: int,
         counters: Counters,
-        queue_bytes: int = 1 << 28,
+        queue_bytes: int = QUEUE_BYTES,
     ) -> None:
         """Begin with no frame.
 

@@ -19,7 +19,7 @@ from streamvlm_ros.engine.errors import (
 )
 from streamvlm_ros.engine.kvcache.pin import Pin
 from streamvlm_ros.engine.questions.watches import WatchEvent
-from streamvlm_ros.engine.serving.frame_queue import FrameQueue
+from streamvlm_ros.engine.serving.frame_queue import FrameQueue, QUEUE_BYTES
 from streamvlm_ros.engine.serving.inference import VideoStreamingInference
 from streamvlm_ros.engine.serving.metrics import Counters, Pulse, WorkerStatus
 from streamvlm_ros.engine.serving.request import Call, Request
@@ -43,7 +43,7 @@ class StreamSession:
         wake: the thread's lock, of everything here but the engine; notified when there is work.
         engine: the stream; for the model's thread only.
         model: what it runs on.
-        intake, counters, desk: for whoever holds the lock.
+        frames, requests, counters: for whoever holds the lock.
         paused: frames that come are left out.
         stale_after: seconds without a frame until the stream is stale; 0: never.
         closed: nothing is taken in any more.
@@ -59,7 +59,7 @@ class StreamSession:
         log: Callable[[str], object],
         on_change: Callable[[], None] | None,
         on_watch_event: Callable[[WatchEvent], None] | None,
-        queue_bytes: int = 1 << 28,
+        queue_bytes: int = QUEUE_BYTES,
     ) -> None:
         """Take the engine over; see ``StreamWorker``."""
         self.wake = wake

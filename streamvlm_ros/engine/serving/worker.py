@@ -20,6 +20,7 @@ from streamvlm_ros.engine.errors import ErrorCode, StreamError
 from streamvlm_ros.engine.outputs import Answer
 from streamvlm_ros.engine.questions.watches import Watch, WatchEvent
 from streamvlm_ros.engine.serving.engine_loop import EngineLoop
+from streamvlm_ros.engine.serving.frame_queue import QUEUE_BYTES
 from streamvlm_ros.engine.serving.inference import VideoStreamingInference
 from streamvlm_ros.engine.serving.metrics import WorkerStatus
 from streamvlm_ros.engine.serving.request import Call, Request
@@ -40,7 +41,7 @@ class StreamWorker:
         engine: VideoStreamingInference,
         *,
         queue_frames: int = 64,
-        queue_bytes: int = 1 << 28,
+        queue_bytes: int = QUEUE_BYTES,
         policy: str = 'frames_first',
         on_change: Callable[[], None] | None = None,
         on_watch_event: Callable[[WatchEvent], None] | None = None,
