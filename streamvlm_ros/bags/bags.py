@@ -15,7 +15,14 @@ import numpy as np
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import get_typestore, Stores
 
-from streamvlm_ros.bags.parts import decompressed, open_parts, Part, PartError, Parts
+from streamvlm_ros.bags.parts import (
+    decompressed,
+    open_parts,
+    Part,
+    PartError,
+    Parts,
+    reason,
+)
 from streamvlm_ros.errors import CommandError
 from streamvlm_ros.stamps import NANOSECONDS
 
@@ -121,8 +128,7 @@ class ImageBag:
                         yield recorded_ns, message
             except Exception as error:
                 # Whatever a damaged chunk or page brings about inside the reader.
-                why = ' '.join(str(error).split()).rstrip('.') or type(error).__name__
-                self.faults.append(f'{part.path} cannot be read to its end: {why:.300}.')
+                self.faults.append(f'{part.path} cannot be read to its end: {reason(error)}.')
                 self.missing += max(left, 0)
 
     def _is_mine(self, connection: Any) -> bool:
@@ -139,9 +145,8 @@ class ImageBag:
             return _ROS2.deserialize_cdr(data, kind)
         except Exception as error:
             # Whatever the bytes of a damaged message bring about in the one that reads them.
-            why = ' '.join(str(error).split()).rstrip('.') or type(error).__name__
             self.damaged += 1
-            self.last_damage = f'A message in {part.path} is damaged: {why:.300}.'
+            self.last_damage = f'A message in {part.path} is damaged: {reason(error)}.'
             return None
 
 

@@ -89,6 +89,11 @@ def open_parts(bag: pathlib.Path) -> Iterator[Parts]:
         yield parts
 
 
+def reason(error: BaseException) -> str:
+    """Return what an error says, on one line; its type's name where it says nothing."""
+    return (' '.join(str(error).split()).rstrip('.') or type(error).__name__)[:300]
+
+
 def decompressed(raw: bytes | memoryview) -> bytes | memoryview:
     """Return a message that may have been compressed by itself (compression_mode: message).
 
@@ -170,8 +175,7 @@ def _open(file: pathlib.Path, stack: contextlib.ExitStack) -> Ros1Reader | Ros2R
         raise
     except Exception as error:
         # Whatever the bytes of a damaged file bring about inside the readers.
-        why = ' '.join(str(error).split()).rstrip('.') or type(error).__name__
-        raise PartError(f'{file} cannot be read as a bag: {why:.300}.') from error
+        raise PartError(f'{file} cannot be read as a bag: {reason(error)}.') from error
 
 
 def _enter(file: pathlib.Path, stack: contextlib.ExitStack) -> Ros1Reader | Ros2Reader:

@@ -62,12 +62,12 @@ def decode_image(
     """
     layout = _check_header(msg, max_pixels, depth_range)
     bridge = bridge_for(msg.encoding, decode_without_cv_bridge) if layout.cv_bridge else None
-    _samples(msg, layout)  # bounds are checked here, before anybody's C++ reads the buffer
+    samples = _samples(msg, layout)  # the bounds, before anybody's C++ reads the buffer
     if bridge is not None:
         # What cv_bridge refuses in its own words, the decoder below does or refuses in ours.
         with contextlib.suppress(Exception):
             return np.array(bridge.imgmsg_to_cv2(msg, 'rgb8'), order='C')
-    return decode_without_cv_bridge(msg, max_pixels, depth_range)
+    return _decode(msg, layout, samples, depth_range)
 
 
 def decode_without_cv_bridge(
@@ -75,7 +75,13 @@ def decode_without_cv_bridge(
 ) -> Frame:
     """Do what `decode_image` does with this module's own decoder only."""
     layout = _check_header(msg, max_pixels, depth_range)
-    samples = _samples(msg, layout)
+    return _decode(msg, layout, _samples(msg, layout), depth_range)
+
+
+def _decode(
+    msg: ImageMessage, layout: Layout, samples: npt.NDArray[Any], depth_range: float
+) -> Frame:
+    """Turn the samples of a message that was checked into an RGB frame."""
     if msg.encoding in DEPTH:
         pixels = _depth_to_grey(samples, depth_range)
     else:
