@@ -187,14 +187,8 @@ class _MovedModule(types.ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith('__'):
             raise AttributeError(name)
-        for module in targets(self.__name__):
-            found = importlib.import_module(module)
-            for known in (name, NAMES.get(name, name)):
-                if hasattr(found, known):
-                    return getattr(found, known)
-        raise AttributeError(
-            f'{self.__name__} has no {name}; it moved to {" and ".join(targets(self.__name__))}.'
-        )
+        new = targets(self.__name__)
+        return _find(name, new, f'{self.__name__} has no {name}; it moved to {" and ".join(new)}.')
 
 
 class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -216,13 +210,7 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return _MovedModule(spec.name)
 
     def exec_module(self, module: types.ModuleType) -> None:
-        new = ' and '.join(targets(module.__name__))
-        # 2 is the import statement: warnings leaves out the frames of the import system.
-        warnings.warn(
-            f'{module.__name__} moved to {new}; the old name goes with the next version.',
-            DeprecationWarning,
-            stacklevel=2,
-        )
+        _warn(module.__name__, ' and '.join(targets(module.__name__)))
 
 
 def targets(name: str) -> list[str]:
@@ -242,16 +230,12 @@ def old_names(room: str, module: str) -> Callable[[str], Any]:
     """
 
     def find(name: str) -> Any:
-        found = None if name.startswith('__') else importlib.import_module(module)
-        for known in (name, NAMES.get(name, name)):
-            if found is not None and known in vars(found):
-                warnings.warn(
-                    f'{room}.{name} moved to {module}; the old name goes with the next version.',
-                    DeprecationWarning,
-                    stacklevel=2,
-                )
-                return vars(found)[known]
-        raise AttributeError(f'module {room!r} has no attribute {name!r}')
+        fault = f'module {room!r} has no attribute {name!r}'
+        if name.startswith('__'):
+            raise AttributeError(fault)
+        found = _find(name, [module], fault)
+        _warn(f'{room}.{name}', module)
+        return found
 
     return find
 
@@ -260,3 +244,23 @@ def serve_old_names() -> None:
     """Make the old names importable."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.append(_Finder())
+
+
+def _find(name: str, modules: Sequence[str], fault: str) -> Any:
+    """Return what has an old name, in the first module that has it; raise AttributeError."""
+    for module in modules:
+        found = importlib.import_module(module)
+        for known in (name, NAMES.get(name, name)):
+            if hasattr(found, known):
+                return getattr(found, known)
+    raise AttributeError(fault)
+
+
+def _warn(old: str, new: str) -> None:
+    # 3 is the import statement, or who reads the attribute: warnings leaves out the frames of the
+    # import system.
+    warnings.warn(
+        f'{old} moved to {new}; the old name goes with the next version.',
+        DeprecationWarning,
+        stacklevel=3,
+    )
