@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Counts what keeps the code findable: files, folders, floors of imports, and circles.
 
+That imports go downward only is held by the contracts in pyproject.toml (``make lint``).
+
     python -m scripts.house            a table of figures
     python -m scripts.house --check    the same; exit code 1 with a sentence for each broken limit
 
@@ -13,7 +15,9 @@ from __future__ import annotations
 
 import argparse
 import ast
+import collections
 from collections.abc import Iterable, Iterator, Mapping
+import dataclasses
 import pathlib
 import sys
 
@@ -23,25 +27,6 @@ MOST_FILES = 14  # Python files in one folder
 MOST_LINES = 350  # in one file
 GROUND_FILES = 8  # on the ground floor of engine/
 ENGINE = 'streamvlm_ros.engine'
-# The rooms of engine/ from the bottom up. What is not in a room is the ground floor, below all.
-ROOMS = (
-    'ops',
-    'kvcache',
-    'store',
-    'models',
-    'runner',
-    'stream',
-    'questions',
-    'serving',
-)
-# The parts of the package from the bottom up; those of one line do not import each other.
-PARTS = (
-    ('environment', 'errors', 'ros_time'),
-    ('bags', 'client', 'engine', 'scenes'),
-    ('nodes',),
-    ('cli', 'launching'),
-)
-
 Arrows = Mapping[str, set[str]]
 
 
@@ -125,96 +110,75 @@ def floors_of(arrows: Arrows) -> int:
     return max(floor.values(), default=0)
 
 
-def room_of(name: str) -> int:
-    """Return the floor of a module's room in engine/: 0 is the ground floor."""
-    room = name.removeprefix(ENGINE + '.').split('.')[0]
-    return ROOMS.index(room) + 1 if room in ROOMS else 0
-
-
-def part_of(name: str) -> int:
-    """Return the floor of a module's part of the package; -1 for what has none."""
-    part = name.split('.')[1] if '.' in name else ''
-    return next((floor for floor, parts in enumerate(PARTS) if part in parts), -1)
-
-
-def upward(arrows: Arrows) -> list[str]:
-    """Return the imports that go up: between rooms of engine/ and parts of the package."""
-    found = []
-    for name, others in arrows.items():
-        for other in sorted(others):
-            inside = name.startswith(ENGINE + '.') and other.startswith(ENGINE + '.')
-            shipped = name.startswith('streamvlm_ros') and other.startswith('streamvlm_ros.')
-            if inside:
-                up = room_of(name) < room_of(other)
-            elif shipped:
-                low, high = part_of(name), part_of(other)
-                same = name.split('.')[1:2] == other.split('.')[1:2]
-                up = low >= 0 and not same and low <= high
-            else:
-                up = name.startswith('streamvlm_ros')
-            if up:
-                found.append(f'{name} imports {other}')
-    return found
-
-
-def folders_of(paths: Iterable[pathlib.Path]) -> dict[pathlib.Path, int]:
+def folders_of(paths: Iterable[pathlib.Path]) -> collections.Counter[pathlib.Path]:
     """Return how many Python files each folder holds."""
-    counted: dict[pathlib.Path, int] = {}
-    for path in paths:
-        counted[path.parent] = counted.get(path.parent, 0) + 1
-    return counted
+    return collections.Counter(path.parent for path in paths)
 
 
-def small_files(
-    modules: Mapping[str, pathlib.Path], arrows: Arrows, lines: Mapping[str, int]
-) -> list[str]:
+@dataclasses.dataclass(frozen=True)
+class House:
+    """A checkout as it was read.
+
+    Attributes:
+        root: its folder.
+        modules: the file of every module.
+        arrows: what each module imports of ours.
+        lines: how many lines each has.
+
+    """
+
+    root: pathlib.Path
+    modules: Mapping[str, pathlib.Path]
+    arrows: Arrows
+    lines: Mapping[str, int]
+
+    @classmethod
+    def read(cls, root: pathlib.Path) -> House:
+        """Read the Python files of a checkout."""
+        modules = modules_of(root)
+        lines = {
+            name: len(path.read_text(encoding='utf-8').splitlines())
+            for name, path in modules.items()
+        }
+        return cls(root, modules, graph_of(modules), lines)
+
+
+def small_files(house: House) -> list[str]:
     """Return files of fewer than 40 lines that one other file imports: perhaps a part of that."""
-    users: dict[str, int] = {}
-    for others in arrows.values():
-        for other in others:
-            users[other] = users.get(other, 0) + 1
+    users = collections.Counter(other for others in house.arrows.values() for other in others)
     return [
-        f'{name} ({lines[name]} lines)'
-        for name, path in modules.items()
+        f'{name} ({house.lines[name]} lines)'
+        for name, path in house.modules.items()
         if path.name != '__init__.py'
         and name.startswith('streamvlm_ros.')
-        and lines[name] < 40
-        and users.get(name) == 1
+        and house.lines[name] < 40
+        and users[name] == 1
     ]
 
 
-def faults_of(
-    root: pathlib.Path,
-    modules: Mapping[str, pathlib.Path],
-    arrows: Arrows,
-    lines: Mapping[str, int],
-) -> list[str]:
+def faults_of(house: House) -> list[str]:
     """Return a sentence for every limit that is broken."""
     found = [
-        f'{folder.relative_to(root)} holds {count} files; split it: at most {MOST_FILES}'
-        for folder, count in folders_of(modules.values()).items()
+        f'{folder.relative_to(house.root)} holds {count} files; split it: at most {MOST_FILES}'
+        for folder, count in folders_of(house.modules.values()).items()
         if count > MOST_FILES
     ]
-    ground = sum(path.parent == root / 'streamvlm_ros/engine' for path in modules.values())
+    ground = folders_of(house.modules.values())[house.root / 'streamvlm_ros' / 'engine']
     if ground > GROUND_FILES:
         found.append(f'the ground floor of engine/ holds {ground} files; at most {GROUND_FILES}')
     found += [
-        f'{path.relative_to(root)} has {lines[name]} lines; split it: at most {MOST_LINES}'
-        for name, path in modules.items()
-        if lines[name] > MOST_LINES
+        f'{path.relative_to(house.root)} has {house.lines[name]} lines; split it: at most '
+        f'{MOST_LINES}'
+        for name, path in house.modules.items()
+        if house.lines[name] > MOST_LINES
     ]
-    found += [f'a circle: {", ".join(group)}' for group in circles_of(arrows)]
-    found += [f'an import goes up: {arrow}' for arrow in upward(arrows)]
+    found += [f'a circle: {", ".join(group)}' for group in circles_of(house.arrows)]
     return found
 
 
-def report(root: pathlib.Path) -> tuple[str, list[str]]:
-    """Return the figures of a checkout as Markdown, and a sentence for every broken limit."""
-    modules = modules_of(root)
-    arrows = graph_of(modules)
-    lines = {
-        name: len(path.read_text(encoding='utf-8').splitlines()) for name, path in modules.items()
-    }
+def report(house: House) -> str:
+    """Return the figures of a checkout as Markdown."""
+    modules, arrows, lines = house.modules, house.arrows, house.lines
     rows = [
         '| tree | files | lines | folders | most files in one | longest file | floors |',
         '|---|---|---|---|---|---|---|',
@@ -235,11 +199,10 @@ def report(root: pathlib.Path) -> tuple[str, list[str]]:
     rows += [
         '',
         f'arrows between files of engine/: {sum(len(o & inside.keys()) for o in inside.values())}',
-        f'imports that go up: {len(upward(arrows))}',
         f'circles: {len(circles)} with {sum(map(len, circles))} files',
-        f'small files with one user: {len(small_files(modules, arrows, lines))}',
+        f'small files with one user: {len(small_files(house))}',
     ]
-    return '\n'.join(rows), faults_of(root, modules, arrows, lines)
+    return '\n'.join(rows)
 
 
 def main() -> int:
@@ -249,14 +212,12 @@ def main() -> int:
     parser.add_argument('--small', action='store_true', help='list small files with one user')
     parser.add_argument('--root', type=pathlib.Path, default=ROOT, help='a checkout')
     arguments = parser.parse_args()
-    root = arguments.root.resolve()
-    figures, faults = report(root)
-    print(figures)
+    house = House.read(arguments.root.resolve())
+    print(report(house))
     if arguments.small:
-        modules = modules_of(root)
-        lines = {n: len(p.read_text(encoding='utf-8').splitlines()) for n, p in modules.items()}
-        print('\n'.join(small_files(modules, graph_of(modules), lines)))
-    if arguments.check and faults:
+        print('\n'.join(small_files(house)))
+    faults = faults_of(house) if arguments.check else []
+    if faults:
         print('\n'.join(['', *faults]), file=sys.stderr)
         return 1
     return 0

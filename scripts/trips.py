@@ -12,7 +12,6 @@ from a file to one that imports it, directly or by way of others.
 from __future__ import annotations
 
 import argparse
-import ast
 from collections.abc import Callable, Mapping
 import dataclasses
 import functools
@@ -25,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from streamvlm_ros import engine as engine_package
+from scripts.house import graph_of, modules_of, ROOT
 from streamvlm_ros.engine import (
     load_processor,
     resolve_model,
@@ -35,8 +34,7 @@ from streamvlm_ros.engine import (
     VideoStreamingInference,
 )
 
-ENGINE = pathlib.Path(engine_package.__file__).parent
-PACKAGE = 'streamvlm_ros.engine'
+ENGINE = ROOT / 'streamvlm_ros' / 'engine'
 CHUNK = 4  # frames
 SECOND = 10**9
 LONGEST = 120.0  # seconds that a step of a trip may take
@@ -108,39 +106,24 @@ def _engine_file(name: str) -> str | None:
 
 
 @functools.cache
-def imported_by() -> Mapping[str, frozenset[str]]:
-    """Return for every engine file what it imports, directly or not; type checks count too."""
-    direct = {
-        path.relative_to(ENGINE).as_posix(): frozenset(_imports(path))
-        for path in ENGINE.rglob('*.py')
+def imports() -> Mapping[str, frozenset[str]]:
+    """Return for every file of the engine those that it imports, directly or not."""
+    modules = modules_of(ROOT)
+    arrows = graph_of(modules)
+    files = {
+        name: path.relative_to(ENGINE).as_posix()
+        for name, path in modules.items()
+        if path.is_relative_to(ENGINE)
     }
-    reached: dict[str, frozenset[str]] = {}
-    for file in direct:
+    reached = {}
+    for name, file in files.items():
         seen: set[str] = set()
-        following = list(direct[file])
+        following = {name}
         while following:
-            each = following.pop()
-            if each not in seen:
-                seen.add(each)
-                following += direct[each]
-        reached[file] = frozenset(seen)
+            following = {other for each in following for other in arrows[each]} - seen
+            seen |= following
+        reached[file] = frozenset(files[each] for each in seen & files.keys())
     return reached
-
-
-def _imports(path: pathlib.Path) -> set[str]:
-    files = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        names: list[str] = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names = [node.module, *(f'{node.module}.{alias.name}' for alias in node.names)]
-        for name in names:
-            if name.startswith(f'{PACKAGE}.'):
-                file = name.removeprefix(f'{PACKAGE}.').replace('.', '/') + '.py'
-                if (ENGINE / file).is_file():
-                    files.add(file)
-    return files
 
 
 def trip_of(calls: list[Call]) -> Trip:
@@ -149,7 +132,7 @@ def trip_of(calls: list[Call]) -> Trip:
     upward = dict.fromkeys(
         call
         for call in calls
-        if call.caller and call.caller in imported_by()[call.callee]
+        if call.caller and call.caller in imports()[call.callee]
         and call.caller != call.callee
     )
     return Trip(
