@@ -48,21 +48,6 @@ def drawn(monkeypatch) -> dict[Sequence, list[torch.Tensor]]:
     return logits
 
 
-@pytest.fixture
-def passes(monkeypatch) -> list[int]:
-    """Return the tokens of every pass through a decoder."""
-    counted: list[int] = []
-    model = type(random_model('grouped'))
-    prefill = model.prefill
-
-    def spy(self, hidden, *args):
-        counted.append(len(hidden))
-        return prefill(self, hidden, *args)
-
-    monkeypatch.setattr(model, 'prefill', spy)
-    return counted
-
-
 def finish(engine: VideoStreamingInference, opened: list) -> list[str]:
     """Decode all answers together to their ends; return their texts."""
     while not all(each.ended for each in opened):

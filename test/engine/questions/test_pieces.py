@@ -131,21 +131,6 @@ def words(seed: int, tokens: int) -> list[int]:
     return random.Random(seed).choices(range(256), k=tokens)
 
 
-@pytest.fixture
-def passes(monkeypatch) -> list[int]:
-    """Return the tokens of every pass through a decoder."""
-    counted: list[int] = []
-    model = type(random_model('grouped'))
-    prefill = model.prefill
-
-    def spy(self, hidden, *args):
-        counted.append(len(hidden))
-        return prefill(self, hidden, *args)
-
-    monkeypatch.setattr(model, 'prefill', spy)
-    return counted
-
-
 @pytest.mark.parametrize('mode', ['continuous', 'append'])
 @pytest.mark.parametrize('shape', SHAPES)
 @pytest.mark.parametrize('waiting, passed, tokens, cuts', [
