@@ -14,7 +14,7 @@ JSON ?=
 MINUTES ?= 10
 SEED ?= 1
 WORKERS ?= 2
-# Whole files, so that a module's tests share its fixtures; the long ones first.
+# Whole files, in their order, so that a module's tests share its fixtures.
 TOGETHER := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # A few of each kind, for the time between two edits; `make test` has them all.
 QUICK := test/test_docker.py test/test_package.py test/launch/test_values.py \
