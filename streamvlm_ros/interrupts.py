@@ -25,10 +25,11 @@ _DEATH = 128  # a shell's exit code of a process that a signal has ended, less t
 
 
 class _State:
-    """Of the process: whether signals only leave a note, and whether one has come."""
+    """Of the process: whether signals only leave a note, and which one has come."""
 
     depth = 0
     has_come = False
+    number: int = signal.SIGINT  # of the one that came last
 
 
 def install() -> None:
@@ -60,6 +61,11 @@ def check() -> None:
         raise KeyboardInterrupt
 
 
+def exit_code() -> int:
+    """Return what a process ends with that a signal has ended: as a shell tells it."""
+    return _DEATH + _State.number
+
+
 @contextlib.contextmanager
 def deferred() -> Iterator[None]:
     """Let signals wait for `check` while this block runs, at the latest for its end."""
@@ -72,7 +78,8 @@ def deferred() -> Iterator[None]:
 
 
 def _take(number: int, frame: FrameType | None) -> None:
+    _State.number = number
     if _State.depth:
         _State.has_come = True
     else:
-        os._exit(_DEATH + number)
+        os._exit(exit_code())

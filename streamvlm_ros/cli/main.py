@@ -26,7 +26,6 @@ VERBS = {
     'replay': replay,
     'demo': demo,
 }
-INTERRUPTED = 130  # what a shell expects after Ctrl-C
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f'streamvlm: {error}', file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return interrupts.exit_code()
 
 
 def command() -> int:

@@ -104,6 +104,24 @@ def test_a_watch_is_taken_out(camera: Camera) -> None:
     assert not camera.call(ListWatches, 'list_watches', ListWatches.Request(), TIME).watches
 
 
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_a_deferred_signal_is_the_exit_code(number: int) -> None:
+    """What ends a command at a point where it cleans up is told as what ends it at once."""
+    program = (
+        'import os, sys\n'
+        'from streamvlm_ros import interrupts\n'
+        'from streamvlm_ros.cli import ask, main\n'
+        'def run(arguments):\n'
+        '    with interrupts.deferred():\n'
+        f'        os.kill(os.getpid(), {int(number)})\n'
+        'ask.run = run\n'
+        'interrupts.install()\n'
+        'sys.exit(main.main(["ask", "What?"]))\n'
+    )
+    done = subprocess.run([sys.executable, '-c', program], capture_output=True, timeout=TIME)
+    assert (done.returncode, done.stderr) == (128 + number, b'')
+
+
 def test_a_deferred_signal_raises_between_two_steps() -> None:
     """In a process of its own, whose signals are nobody else's."""
     program = (
