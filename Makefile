@@ -57,11 +57,13 @@ bars: setup  ## the heavy proofs as a whole, about an hour; results in benchmark
 
 lint: setup  ## ruff, mypy, and that imports go downward only
 	@.venv/bin/python -m ruff check $(SOURCES)
+	@.venv/bin/python -m ruff format --check -q $(SOURCES)
 	@$(RUN) python -m mypy
 	@$(RUN) lint-imports --no-cache
 
-format: setup  ## sort imports and mend what ruff can
+format: setup  ## format the code, sort imports and mend what ruff can
 	@.venv/bin/python -m ruff check --fix $(SOURCES)
+	@.venv/bin/python -m ruff format $(SOURCES)
 
 docs: setup  ## write docs/interfaces.md out of the interfaces' comments and the parameters
 	@$(RUN) python -m scripts.docs

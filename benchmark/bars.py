@@ -22,8 +22,15 @@ from benchmark.common import harness
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PROOFS: dict[str, Sequence[str]] = {
-    'soak': ('test/soak.py', '--minutes', '10', '--seed', '1',
-             '--output', 'benchmark/results/soak.json'),
+    'soak': (
+        'test/soak.py',
+        '--minutes',
+        '10',
+        '--seed',
+        '1',
+        '--output',
+        'benchmark/results/soak.json',
+    ),
     'whole_tests': ('-m', 'pytest', 'test', '-q', '--whole', '-m', 'whole'),
     'saved_mutations': ('-m', 'benchmark.exactness.saved_mutations', '--number', '5000'),
     'asking_leaves': ('-m', 'benchmark.exactness.asking_leaves'),
@@ -43,9 +50,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f'{name} ...', flush=True)
         began = time.monotonic()
         code = subprocess.run([sys.executable, *PROOFS[name]], cwd=ROOT, check=False).returncode
-        rows.append({'proof': name, 'command': ' '.join(PROOFS[name]),
-                     'holds': 'yes' if code == 0 else f'no (exit code {code})',
-                     'minutes': round((time.monotonic() - began) / 60, 1)})
+        rows.append(
+            {
+                'proof': name,
+                'command': ' '.join(PROOFS[name]),
+                'holds': 'yes' if code == 0 else f'no (exit code {code})',
+                'minutes': round((time.monotonic() - began) / 60, 1),
+            }
+        )
     harness.write('bars', {'rows': rows}, rows)
     return 0 if all(row['holds'] == 'yes' for row in rows) else 1
 

@@ -132,8 +132,7 @@ def trip_of(calls: list[Call]) -> Trip:
     upward = dict.fromkeys(
         call
         for call in calls
-        if call.caller and call.caller in imports()[call.callee]
-        and call.caller != call.callee
+        if call.caller and call.caller in imports()[call.callee] and call.caller != call.callee
     )
     return Trip(
         tuple(sorted({call.callee for call in counted})),

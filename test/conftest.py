@@ -15,9 +15,7 @@ HERE = pathlib.Path(__file__).parent
 # Small models need one thread; the other core is the tests' own.
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 # pytest has put this folder on the path, for `support`; processes that tests start need it too.
-os.environ['PYTHONPATH'] = os.pathsep.join(
-    filter(None, [os.environ.get('PYTHONPATH'), str(HERE)])
-)
+os.environ['PYTHONPATH'] = os.pathsep.join(filter(None, [os.environ.get('PYTHONPATH'), str(HERE)]))
 # Triton is an interpreter only if it was asked to be when it was imported, and others import it
 # too. Processes that tests start are to compile theirs.
 os.environ['TRITON_INTERPRET'] = '1'
@@ -28,8 +26,11 @@ del os.environ['TRITON_INTERPRET']
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add `--whole`, with which heavy proofs run with all their cases."""
-    parser.addoption('--whole', action='store_true',
-                     help='run the cases too that heavy proofs have for `make bars` only')
+    parser.addoption(
+        '--whole',
+        action='store_true',
+        help='run the cases too that heavy proofs have for `make bars` only',
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -65,9 +65,13 @@ class CameraProcess:
         """Start it."""
         command = [sys.executable, '-m', 'support.soak.camera', TOPIC, str(seed), str(RATE)]
         path = os.pathsep.join([os.environ.get('PYTHONPATH', ''), str(HERE)])
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        env={**os.environ, 'PYTHONPATH': path},
-                                        start_new_session=True)
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, 'PYTHONPATH': path},
+            start_new_session=True,
+        )
         self.told: dict[str, Any] = {'published': 0, 'jumps': 0, 'spells': {}}
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -106,9 +110,16 @@ def soak(minutes: float, seed: int, folder: pathlib.Path) -> dict[str, Any]:
     rng, ledger, faults = random.Random(seed), StatusLedger(), []
     began = time.monotonic()
     with (
-        NodeProcess(folder, save_folder=saved, sample_rate=2.0, capacity=1024, queue_frames=16,
-                    stale_after=5.0, request_timeout=REQUEST_TIMEOUT,
-                    max_request_timeout=MAX_REQUEST_TIMEOUT) as node,
+        NodeProcess(
+            folder,
+            save_folder=saved,
+            sample_rate=2.0,
+            capacity=1024,
+            queue_frames=16,
+            stale_after=5.0,
+            request_timeout=REQUEST_TIMEOUT,
+            max_request_timeout=MAX_REQUEST_TIMEOUT,
+        ) as node,
         Client(node, ledger) as client,
         Goals(client) as goals,
     ):
@@ -133,8 +144,9 @@ def soak(minutes: float, seed: int, folder: pathlib.Path) -> dict[str, Any]:
         if operations.open:
             faults.append(f'{operations.open} requests are open after {END_TIME:.0f} s')
         if node.process.poll() is not None:
-            faults.append(f'the node has ended with {node.process.returncode}: '
-                          f'{node.log()[-2000:]}')
+            faults.append(
+                f'the node has ended with {node.process.returncode}: {node.log()[-2000:]}'
+            )
         else:
             faults += _epochs(ledger, operations, camera)
             faults += resources.faults()
@@ -144,10 +156,16 @@ def soak(minutes: float, seed: int, folder: pathlib.Path) -> dict[str, Any]:
         if 'Traceback' in node.log():
             faults.append(f'the log has a traceback; see {node.log_file}')
         log = node.log()
-        faults += [f'a caller writes to the log: {mark!r}' for mark in
-                   ('\x1b[31mEVIL', '\n[INFO] forged') if mark in log]
-    strangers = sorted(str(path.relative_to(folder)) for path in folder.rglob('*')
-                       if 'outside' in path.name or path.suffix in ('.pth', '.py'))
+        faults += [
+            f'a caller writes to the log: {mark!r}'
+            for mark in ('\x1b[31mEVIL', '\n[INFO] forged')
+            if mark in log
+        ]
+    strangers = sorted(
+        str(path.relative_to(folder))
+        for path in folder.rglob('*')
+        if 'outside' in path.name or path.suffix in ('.pth', '.py')
+    )
     faults += [f'{name} was written' for name in strangers]
     return _report(minutes, seed, began, ledger, operations, resources, camera, faults)
 
@@ -162,11 +180,15 @@ def _epochs(ledger: StatusLedger, operations: Operations, camera: CameraProcess)
     jumps = camera.told['jumps'] + operations.loads
     faults = []
     if epochs > allowed:
-        faults.append(f'{epochs} epochs began, and {allowed} are explained: {operations.resets} '
-                      f'resets, {operations.loads} loads, {last.stamp_jumps} stamp jumps')
+        faults.append(
+            f'{epochs} epochs began, and {allowed} are explained: {operations.resets} '
+            f'resets, {operations.loads} loads, {last.stamp_jumps} stamp jumps'
+        )
     if last.stamp_jumps > jumps:
-        faults.append(f'{last.stamp_jumps} stamps are said to have jumped back; the camera did '
-                      f'so {camera.told["jumps"]} times, and {operations.loads} loads')
+        faults.append(
+            f'{last.stamp_jumps} stamps are said to have jumped back; the camera did '
+            f'so {camera.told["jumps"]} times, and {operations.loads} loads'
+        )
     return faults
 
 
@@ -181,39 +203,58 @@ def _end(node: NodeProcess) -> list[str]:
     return [*faults, *([f'{len(orphans)} of its processes are left'] if orphans else [])]
 
 
-def _report(minutes: float, seed: int, began: float, ledger: StatusLedger,
-            operations: Operations, resources: Resources, camera: CameraProcess,
-            faults: list[str]) -> dict[str, Any]:
+def _report(
+    minutes: float,
+    seed: int,
+    began: float,
+    ledger: StatusLedger,
+    operations: Operations,
+    resources: Resources,
+    camera: CameraProcess,
+    faults: list[str],
+) -> dict[str, Any]:
     status = ledger.newest
-    frames = {name: getattr(status, f'frames_{name}') if status else 0 for name in
-              ('received', 'sampled_out', 'ingested', 'dropped', 'failed', 'late')}
+    frames = {
+        name: getattr(status, f'frames_{name}') if status else 0
+        for name in ('received', 'sampled_out', 'ingested', 'dropped', 'failed', 'late')
+    }
     return {
-        'minutes': minutes, 'seed': seed, 'seconds': round(time.monotonic() - began, 1),
-        'load': round(os.getloadavg()[0], 2), 'camera': camera.told, 'frames': frames,
+        'minutes': minutes,
+        'seed': seed,
+        'seconds': round(time.monotonic() - began, 1),
+        'load': round(os.getloadavg()[0], 2),
+        'camera': camera.told,
+        'frames': frames,
         'epochs': status.epoch if status else 0,
         'stamp_jumps': status.stamp_jumps if status else 0,
         'operations': dict(sorted(operations.counts.items())),
         'replies': dict(sorted(operations.codes.items())),
         'sentences': dict(sorted(operations.sentences.items())),
-        'statuses': ledger.count, 'longest_gap_s': round(ledger.longest_gap, 2),
-        'settled_and_end': {name: [round(x, 1) for x in pair]
-                            for name, pair in resources.compared().items()},
+        'statuses': ledger.count,
+        'longest_gap_s': round(ledger.longest_gap, 2),
+        'settled_and_end': {
+            name: [round(x, 1) for x in pair] for name, pair in resources.compared().items()
+        },
         'megabytes': [round(each[3]) for each in resources.samples[::30]],
         'faults': faults,
     }
 
 
 def _print_table(report: dict[str, Any]) -> None:
-    rows = [('minutes, seed', f'{report["minutes"]:g}, {report["seed"]}'),
-            ('images published', report['camera']['published']),
-            *((f'frames {name}', count) for name, count in report['frames'].items()),
-            ('operations', sum(report['operations'].values())),
-            ('replies', sum(report['replies'].values())),
-            ('epochs, stamp jumps', f'{report["epochs"]}, {report["stamp_jumps"]}'),
-            ('statuses, longest gap', f'{report["statuses"]}, {report["longest_gap_s"]} s'),
-            *((f'{name}, settled and at the end', f'{a:g}, {b:g}')
-              for name, (a, b) in report['settled_and_end'].items()),
-            ('faults', len(report['faults']))]
+    rows = [
+        ('minutes, seed', f'{report["minutes"]:g}, {report["seed"]}'),
+        ('images published', report['camera']['published']),
+        *((f'frames {name}', count) for name, count in report['frames'].items()),
+        ('operations', sum(report['operations'].values())),
+        ('replies', sum(report['replies'].values())),
+        ('epochs, stamp jumps', f'{report["epochs"]}, {report["stamp_jumps"]}'),
+        ('statuses, longest gap', f'{report["statuses"]}, {report["longest_gap_s"]} s'),
+        *(
+            (f'{name}, settled and at the end', f'{a:g}, {b:g}')
+            for name, (a, b) in report['settled_and_end'].items()
+        ),
+        ('faults', len(report['faults'])),
+    ]
     for name, value in rows:
         print(f'  {name:32} {value}', file=sys.stderr)
     for fault in report['faults']:

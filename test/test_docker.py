@@ -35,8 +35,9 @@ def test_keys_that_rosdep_skips_are_those_that_pip_installs() -> None:
 def test_services_start_launch_files_with_a_gpu() -> None:
     assert set(COMPOSE['services']) == {'workstation', 'jetson'}
     for name, service in COMPOSE['services'].items():
-        assert (ROOT / 'docker' / service['build']['context'] / service['build']['dockerfile']) \
-            .resolve() == ROOT / 'docker' / 'Dockerfile'
+        assert (
+            ROOT / 'docker' / service['build']['context'] / service['build']['dockerfile']
+        ).resolve() == ROOT / 'docker' / 'Dockerfile'
         launch = service['command'].split()[3]
         assert launch == f'{name}.launch.py' and (ROOT / 'launch' / launch).is_file()
         assert service['ipc'] == service['network_mode'] == 'host'

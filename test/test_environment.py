@@ -31,8 +31,11 @@ def test_two_processes_find_two_domains(
         assert child.stdout is not None
         theirs = int(child.stdout.readline())
         monkeypatch.setattr(environment, 'SOCKETS', sockets)
-        monkeypatch.setattr(environment, 'DOMAINS', [
-            theirs, *(domain for domain in environment.DOMAINS if domain % 10 == theirs % 10)])
+        monkeypatch.setattr(
+            environment,
+            'DOMAINS',
+            [theirs, *(domain for domain in environment.DOMAINS if domain % 10 == theirs % 10)],
+        )
         found = {environment.free_domain_id() for _ in range(40)}
     finally:
         child.communicate()

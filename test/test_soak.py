@@ -22,15 +22,30 @@ from streamvlm_ros.msg import StreamStatus
 
 HERE = pathlib.Path(__file__).parent
 TIME = 1200.0  # seconds: a minute of storm, and what a busy machine makes of the rest
-GOOD = {'state': StreamStatus.STREAMING, 'frames_received': 10, 'frames_sampled_out': 3,
-        'frames_ingested': 2, 'frames_dropped': 1, 'frames_failed': 1, 'frames_late': 1,
-        'frames_waiting': 2}
+GOOD = {
+    'state': StreamStatus.STREAMING,
+    'frames_received': 10,
+    'frames_sampled_out': 3,
+    'frames_ingested': 2,
+    'frames_dropped': 1,
+    'frames_failed': 1,
+    'frames_late': 1,
+    'frames_waiting': 2,
+}
 
 
 def test_a_minute(tmp_path: pathlib.Path) -> None:
     """Nothing ends the stream, and afterwards it answers rightly."""
-    command = [sys.executable, str(HERE / 'soak.py'), '--minutes', '1', '--seed', '7',
-               '--folder', str(tmp_path / 'soak')]
+    command = [
+        sys.executable,
+        str(HERE / 'soak.py'),
+        '--minutes',
+        '1',
+        '--seed',
+        '7',
+        '--folder',
+        str(tmp_path / 'soak'),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=TIME, check=False)
     assert done.returncode == 0, done.stderr[-5000:]
     report = json.loads(done.stdout.splitlines()[-1])
@@ -41,14 +56,17 @@ def test_a_minute(tmp_path: pathlib.Path) -> None:
     assert any(code.startswith('load: 0') for code in report['replies'])
 
 
-@pytest.mark.parametrize(('change', 'fault'), [
-    ({'frames_dropped': 2}, 'the counters do not add up: 10 received, 11 accounted for'),
-    ({'state': StreamStatus.ERROR, 'last_error': 'why'}, 'the state is ERROR: why'),
-    ({'internal_faults': 1, 'last_error': 'why'}, 'internal_faults is not 0: 1: why'),
-    ({'memory_losses': 1, 'last_error': 'why'}, 'memory_losses is not 0: 1: why'),
-    ({'last_error': 'x' * 3000}, 'a text in the status has no bound: 0 and 3000 characters'),
-    ({'epoch': 1}, 'epoch went back: from 2 to 1'),
-])
+@pytest.mark.parametrize(
+    ('change', 'fault'),
+    [
+        ({'frames_dropped': 2}, 'the counters do not add up: 10 received, 11 accounted for'),
+        ({'state': StreamStatus.ERROR, 'last_error': 'why'}, 'the state is ERROR: why'),
+        ({'internal_faults': 1, 'last_error': 'why'}, 'internal_faults is not 0: 1: why'),
+        ({'memory_losses': 1, 'last_error': 'why'}, 'memory_losses is not 0: 1: why'),
+        ({'last_error': 'x' * 3000}, 'a text in the status has no bound: 0 and 3000 characters'),
+        ({'epoch': 1}, 'epoch went back: from 2 to 1'),
+    ],
+)
 def test_a_status_that_is_wrong(change: dict, fault: str) -> None:
     """Each is told once."""
     ledger = StatusLedger()
@@ -89,4 +107,5 @@ def test_what_grows() -> None:
     resources.samples = [(float(i), 10 + i, 5, 100.0 + 5 * i) for i in range(60)]
     assert resources.faults() == [
         'descriptors grew from 34 to 64, by more than 8',
-        'megabytes grew from 222 to 372, by more than 64']
+        'megabytes grew from 222 to 372, by more than 64',
+    ]

@@ -38,7 +38,9 @@ def test_the_first_cases_are_in_the_suite() -> None:
     cases = sampled([(1, 2), (3, 4), (5, 6)], 1)
     assert cases[0] == (1, 2)
     assert [(each.values, [mark.name for mark in each.marks]) for each in cases[1:]] == [
-        ((3, 4), ['whole']), ((5, 6), ['whole'])]
+        ((3, 4), ['whole']),
+        ((5, 6), ['whole']),
+    ]
 
 
 @pytest.mark.parametrize('is_whole', [False, True])

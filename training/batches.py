@@ -45,8 +45,11 @@ class Batch:
         return self._each(lambda tensor: tensor.pin_memory())
 
     def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Batch:
-        changed: dict[str, Any] = {name: change(value) for name, value in vars(self).items()
-                                   if isinstance(value, torch.Tensor)}
+        changed: dict[str, Any] = {
+            name: change(value)
+            for name, value in vars(self).items()
+            if isinstance(value, torch.Tensor)
+        }
         return dataclasses.replace(self, **changed)
 
 
@@ -56,21 +59,33 @@ def collate(clips: Sequence[Clip], grid: tuple[int, int]) -> Batch:
     length = -(-max(len(c.ids) for c in clips) // 16) * 16
 
     def padded(arrays: list[np.ndarray], value: int) -> torch.Tensor:
-        return torch.from_numpy(np.stack([
-            np.pad(a, [(0, 0)] * (a.ndim - 1) + [(0, length - a.shape[-1])],
-                   constant_values=value) for a in arrays]))
+        return torch.from_numpy(
+            np.stack(
+                [
+                    np.pad(
+                        a,
+                        [(0, 0)] * (a.ndim - 1) + [(0, length - a.shape[-1])],
+                        constant_values=value,
+                    )
+                    for a in arrays
+                ]
+            )
+        )
 
     frames = torch.from_numpy(np.stack([c.frames for c in clips]))
     return Batch(
-        frames=frames, grid=Grid(frames.shape[0] * frames.shape[1] // 2, grid[1], grid[0]),
+        frames=frames,
+        grid=Grid(frames.shape[0] * frames.shape[1] // 2, grid[1], grid[0]),
         ids=padded([c.ids for c in clips], 0),
         positions=padded([c.positions for c in clips], 0).transpose(0, 1),
-        owner=padded([c.owner for c in clips], -1), when=padded([c.when for c in clips], 0),
+        owner=padded([c.owner for c in clips], -1),
+        when=padded([c.when for c in clips], 0),
         gone=padded([c.gone for c in clips], 0),
         labels=padded([c.labels for c in clips], IGNORED),
         marks=torch.from_numpy(np.stack([c.marks for c in clips])),
         memory=torch.from_numpy(np.stack([c.memory for c in clips])),
-        branches=[c.branches for c in clips])
+        branches=[c.branches for c in clips],
+    )
 
 
 class _Drawn(IterableDataset[Batch]):
@@ -82,8 +97,9 @@ class _Drawn(IterableDataset[Batch]):
     def __iter__(self) -> Iterator[Batch]:
         torch.set_num_threads(1)
         info = torch.utils.data.get_worker_info()
-        step, stride = (self._first, 1) if info is None else (
-            self._first + info.id, info.num_workers)
+        step, stride = (
+            (self._first, 1) if info is None else (self._first + info.id, info.num_workers)
+        )
         while True:
             yield self._make(step)
             step += stride
@@ -96,8 +112,14 @@ class BatchSource:
     A GPU trains faster than the processor's cores draw, so it sees each batch a few times.
     """
 
-    def __init__(self, make: Callable[[int], Batch], first: int, workers: int,
-                 device: torch.device, keep: int) -> None:
+    def __init__(
+        self,
+        make: Callable[[int], Batch],
+        first: int,
+        workers: int,
+        device: torch.device,
+        keep: int,
+    ) -> None:
         """
         Begin to draw.
 
@@ -110,9 +132,14 @@ class BatchSource:
         self._pool: list[Batch] = []
         # A long batch takes a multiple of a short one's time; no worker waits for another's. One
         # each lies ready, as those of several scenes fill shared memory.
-        loader = DataLoader(_Drawn(make, first), batch_size=None, num_workers=workers,
-                            pin_memory=workers > 0 and device.type == 'cuda',
-                            prefetch_factor=1 if workers else None, in_order=workers == 0)
+        loader = DataLoader(
+            _Drawn(make, first),
+            batch_size=None,
+            num_workers=workers,
+            pin_memory=workers > 0 and device.type == 'cuda',
+            prefetch_factor=1 if workers else None,
+            in_order=workers == 0,
+        )
         self._loader = iter(loader)
         self._ready: queue.Queue[Batch] = queue.Queue(maxsize=4)
         self._background = workers > 0

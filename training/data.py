@@ -90,7 +90,7 @@ class Packer:
         step = spec.chunk_frames // 2 if spec.append or spec.memory.evicts else 1
         trunk = Trunk(self.prompt, self.rule, spec.memory)
         for first in range(0, len(times_ns), step):
-            chunk = times_ns[first:first + step]
+            chunk = times_ns[first : first + step]
             trunk.prefill(chunk, rows, columns, spec.append, waits=len(chunk) < step)
         return trunk
 
@@ -119,11 +119,17 @@ class Packer:
                 answers = question.choices if is_choice and every_choice else (question.answer,)
                 asked.append((stop, question, is_choice, answers))
         marks, memory = reel.marks(first, spec.grid)
-        return Clip(**vars(self.lay_out(trunk, asked)), frames=frames, stamps_ns=stamps,
-                    marks=marks, memory=memory)
+        return Clip(
+            **vars(self.lay_out(trunk, asked)),
+            frames=frames,
+            stamps_ns=stamps,
+            marks=marks,
+            memory=memory,
+        )
 
-    def lay_out(self, trunk: Trunk,
-                asked: Sequence[tuple[int, Question, bool, tuple[str, ...]]]) -> Layout:
+    def lay_out(
+        self, trunk: Trunk, asked: Sequence[tuple[int, Question, bool, tuple[str, ...]]]
+    ) -> Layout:
         """
         Put questions behind a trunk.
 
@@ -135,14 +141,22 @@ class Packer:
         for stop, question, is_choice, answers in asked:
             text = choice_prompt(question.text, question.choices) if is_choice else question.text
             tail = self.prompt.ask(trunk.stops[stop].place, text)
-            spans = tuple(packed.add(trunk.stops[stop], tail,
-                                     [*self.encode(a), self.prompt.turn_end[0]])
-                          for a in answers)
+            spans = tuple(
+                packed.add(trunk.stops[stop], tail, [*self.encode(a), self.prompt.turn_end[0]])
+                for a in answers
+            )
             branches.append(Branch(question, is_choice, spans, answers))
         return Layout(branches, *packed.arrays())
 
-    def _questions(self, spec: ClipSpec, reel: Reel, first: int, trunk: Trunk,
-                   rng: np.random.Generator, at_end: bool) -> list[tuple[int, Question]]:
+    def _questions(
+        self,
+        spec: ClipSpec,
+        reel: Reel,
+        first: int,
+        trunk: Trunk,
+        rng: np.random.Generator,
+        at_end: bool,
+    ) -> list[tuple[int, Question]]:
         """Draw questions evenly over families (see `ClipSpec.more`) and over a few moments."""
         # Of every stop, the scene and the second that the newest temporal patch shows.
         shown = [reel.frames[first + 2 * stop.patches - 1] for stop in trunk.stops]
@@ -158,8 +172,11 @@ class Packer:
             # What is left out of a clip by `last_seconds` is asked about all the same.
             oldest = first + 2 * stop.oldest if stop.oldest else 0
             for question in questions_for(
-                    reel.scenes[number], max(1.0, at), reel.chronicles[number],
-                    reel.window(oldest, first + 2 * stop.patches - 1)):
+                reel.scenes[number],
+                max(1.0, at),
+                reel.chronicles[number],
+                reel.window(oldest, first + 2 * stop.patches - 1),
+            ):
                 pools[question.family].append((moment, question))
         for pool in pools.values():
             rng.shuffle(pool)
@@ -168,4 +185,4 @@ class Packer:
             for family in (*FAMILIES, *spec.more):
                 if pools[family]:
                     chosen.append(pools[family].pop())
-        return chosen[:spec.questions]
+        return chosen[: spec.questions]

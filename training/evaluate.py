@@ -39,20 +39,34 @@ VARIATIONS: dict[str, dict[str, Any]] = {
     'append': {'append': True},
     'append, chunks of 2': {'append': True, 'chunk_frames': 2},
     'append, chunks of 8': {'append': True, 'chunk_frames': 8},
-    '6 s': {'frames': 12}, '30 s': {'frames': 60}, '60 s': {'frames': 120},
-    '4 fps': {'frames': 48, 'rate': 4.0}, '8 fps': {'frames': 96, 'rate': 8.0},
-    '16:9': {'grid': (5, 3)}, 'square': {'grid': (4, 4)}, 'portrait': {'grid': (3, 4)},
-    'JPEG 95': {'quality': 95}, 'JPEG 50': {'quality': 50}, 'JPEG 30': {'quality': 30},
+    '6 s': {'frames': 12},
+    '30 s': {'frames': 60},
+    '60 s': {'frames': 120},
+    '4 fps': {'frames': 48, 'rate': 4.0},
+    '8 fps': {'frames': 96, 'rate': 8.0},
+    '16:9': {'grid': (5, 3)},
+    'square': {'grid': (4, 4)},
+    'portrait': {'grid': (3, 4)},
+    'JPEG 95': {'quality': 95},
+    'JPEG 50': {'quality': 50},
+    'JPEG 30': {'quality': 30},
     '4 times as large': {'oversize': 4},
     'a pause of 8 s': {'pause': 8.0},
     'last 2 s only': {'last_seconds': 2.0},
     # As `standard`, behind two other scenes that are out of memory.
     'third scene': {'frames': 72, 'cuts': (24, 48), 'memory': Memory(seconds=12.0)},
     'third scene, positions counted anew': {
-        'frames': 72, 'cuts': (24, 48), 'memory': Memory(seconds=12.0, largest=48)},
+        'frames': 72,
+        'cuts': (24, 48),
+        'memory': Memory(seconds=12.0, largest=48),
+    },
     # Three minutes' worth of benchmark.memory.day.
-    'third scene of 30 s at 4 fps': {'frames': 360, 'rate': 4.0, 'cuts': (120, 240),
-                                     'memory': Memory(seconds=30.0)},
+    'third scene of 30 s at 4 fps': {
+        'frames': 360,
+        'rate': 4.0,
+        'cuts': (120, 240),
+        'memory': Memory(seconds=30.0),
+    },
 }
 
 
@@ -67,8 +81,9 @@ class Verdict:
     chance: float
 
 
-def judge(model: Any, clips: list[Clip], grid: tuple[int, int], pixels: Any,
-          device: torch.device) -> Iterator[Verdict]:
+def judge(
+    model: Any, clips: list[Clip], grid: tuple[int, int], pixels: Any, device: torch.device
+) -> Iterator[Verdict]:
     """Answer every branch of packed clips (made with `every_choice`)."""
     batch = collate(clips, grid).to(device)
     with torch.no_grad():
@@ -88,12 +103,16 @@ def judge(model: Any, clips: list[Clip], grid: tuple[int, int], pixels: Any,
             if branch.is_choice:
                 scores = torch.stack([logp[r].sum() for r in rows])
                 picked = branch.choices[int(scores.argmax())]
-                yield Verdict(branch.question, True, picked == truth, picked == REFUSAL,
-                              1.0 / len(branch.choices))
+                yield Verdict(
+                    branch.question,
+                    True,
+                    picked == truth,
+                    picked == REFUSAL,
+                    1.0 / len(branch.choices),
+                )
             else:
                 right = bool((best[rows[0]] == labels[rows[0]]).all())
-                yield Verdict(branch.question, False, right, int(best[rows[0][0]]) == refusal,
-                              0.0)
+                yield Verdict(branch.question, False, right, int(best[rows[0][0]]) == refusal, 0.0)
 
 
 class HeldOutClips(Dataset[list[Clip]]):
@@ -102,10 +121,13 @@ class HeldOutClips(Dataset[list[Clip]]):
     def __init__(self, folder: pathlib.Path, base: ClipSpec, clips: int, group: int) -> None:
         """Say what is to be drawn; nothing is yet."""
         self._folder = folder
-        seeds = range(HELD_OUT_SEED + base.frames * 100_000, HELD_OUT_SEED
-                      + base.frames * 100_000 + clips)
-        self._groups = [[dataclasses.replace(base, seed=seed) for seed in seeds[i:i + group]]
-                        for i in range(0, clips, group)]
+        seeds = range(
+            HELD_OUT_SEED + base.frames * 100_000, HELD_OUT_SEED + base.frames * 100_000 + clips
+        )
+        self._groups = [
+            [dataclasses.replace(base, seed=seed) for seed in seeds[i : i + group]]
+            for i in range(0, clips, group)
+        ]
 
     def __len__(self) -> int:
         return len(self._groups)
@@ -118,13 +140,23 @@ class HeldOutClips(Dataset[list[Clip]]):
         return [self._packer.pack(spec, every_choice=True) for spec in self._groups[index]]
 
 
-def verdicts(model: Any, folder: pathlib.Path, pixels: Any, base: ClipSpec, clips: int,
-             device: torch.device, workers: int, group: int = 4) -> list[Verdict]:
+def verdicts(
+    model: Any,
+    folder: pathlib.Path,
+    pixels: Any,
+    base: ClipSpec,
+    clips: int,
+    device: torch.device,
+    workers: int,
+    group: int = 4,
+) -> list[Verdict]:
     """Judge `clips` held-out clips like `base`, `group` of them at a time."""
-    drawn = DataLoader(HeldOutClips(folder, base, clips, group), batch_size=None,
-                       num_workers=workers)
-    return [verdict for packed in drawn
-            for verdict in judge(model, packed, base.grid, pixels, device)]
+    drawn = DataLoader(
+        HeldOutClips(folder, base, clips, group), batch_size=None, num_workers=workers
+    )
+    return [
+        verdict for packed in drawn for verdict in judge(model, packed, base.grid, pixels, device)
+    ]
 
 
 def _share(values: list[bool]) -> float | None:
@@ -140,7 +172,8 @@ def summarize(judged: list[Verdict]) -> dict[str, Any]:
     for family in FAMILIES:
         free, choice = groups[family, False], groups[family, True]
         families[family] = {
-            'questions': len(free), 'free': _share([v.right for v in free]),
+            'questions': len(free),
+            'free': _share([v.right for v in free]),
             'choice': _share([v.right for v in choice]),
             'chance_choice': round(sum(v.chance for v in choice) / max(1, len(choice)), 4),
             'past_choice': _share([v.right for v in choice if v.question.past]),
@@ -161,29 +194,53 @@ def summarize(judged: list[Verdict]) -> dict[str, Any]:
 
 def table(result: dict[str, Any]) -> str:
     """Return the results as Markdown."""
+
     def percent(value: float | None) -> str:
         return '–' if value is None else f'{100.0 * value:.1f}'
 
     standard = result['standard']
-    lines = ['# Accuracy on held-out scenes', '', f'Command: `{result["command"]}`', '',
-             'Percent; *chance* is a blind guess among the choices (free form: about 0).', '',
-             '| family | questions | free | choice | chance |', '| --- | --- | --- | --- | --- |']
-    lines += [f'| {name} | {f["questions"]} | {percent(f["free"])} | {percent(f["choice"])} | '
-              f'{percent(f["chance_choice"])} |' for name, f in standard['families'].items()]
-    lines += [f'| **all** | | {percent(standard["overall_free"])} | '
-              f'{percent(standard["overall_choice"])} | |', '',
-              f'Refusals: {percent(standard["refused_unanswerable"])} where nothing can be told, '
-              f'{percent(standard["refused_elsewhere"])} elsewhere.', '',
-              '| variation | free | choice | choice, about the past | chance there |',
-              '| --- | --- | --- | --- | --- |']
-    lines += [f'| {name} | {percent(r["overall_free"])} | {percent(r["overall_choice"])} | '
-              f'{percent(r["past_choice"])} | {percent(r["past_chance"])} |'
-              for name, r in result.items() if name != 'command']
+    lines = [
+        '# Accuracy on held-out scenes',
+        '',
+        f'Command: `{result["command"]}`',
+        '',
+        'Percent; *chance* is a blind guess among the choices (free form: about 0).',
+        '',
+        '| family | questions | free | choice | chance |',
+        '| --- | --- | --- | --- | --- |',
+    ]
+    lines += [
+        f'| {name} | {f["questions"]} | {percent(f["free"])} | {percent(f["choice"])} | '
+        f'{percent(f["chance_choice"])} |'
+        for name, f in standard['families'].items()
+    ]
+    lines += [
+        f'| **all** | | {percent(standard["overall_free"])} | '
+        f'{percent(standard["overall_choice"])} | |',
+        '',
+        f'Refusals: {percent(standard["refused_unanswerable"])} where nothing can be told, '
+        f'{percent(standard["refused_elsewhere"])} elsewhere.',
+        '',
+        '| variation | free | choice | choice, about the past | chance there |',
+        '| --- | --- | --- | --- | --- |',
+    ]
+    lines += [
+        f'| {name} | {percent(r["overall_free"])} | {percent(r["overall_choice"])} | '
+        f'{percent(r["past_choice"])} | {percent(r["past_chance"])} |'
+        for name, r in result.items()
+        if name != 'command'
+    ]
     return '\n'.join(lines) + '\n'
 
 
-def evaluate(folder: pathlib.Path, out: pathlib.Path, clips: int, names: list[str],
-             device: torch.device, workers: int) -> dict[str, Any]:
+def evaluate(
+    folder: pathlib.Path,
+    out: pathlib.Path,
+    clips: int,
+    names: list[str],
+    device: torch.device,
+    workers: int,
+) -> dict[str, Any]:
     """Measure `folder` on `clips` clips (a quarter of that for each variation)."""
     model: Any = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
     model.to(device).eval()
@@ -194,8 +251,7 @@ def evaluate(folder: pathlib.Path, out: pathlib.Path, clips: int, names: list[st
     for name in names:
         base = dataclasses.replace(STANDARD, **VARIATIONS[name])
         count = clips if name == 'standard' else max(1, clips // 4)
-        result[name] = summarize(verdicts(model, folder, pixels, base, count, device,
-                                          workers))
+        result[name] = summarize(verdicts(model, folder, pixels, base, count, device, workers))
         print(name, {k: v for k, v in result[name].items() if k != 'families'}, flush=True)
     out.mkdir(parents=True, exist_ok=True)
     (out / 'accuracy.json').write_text(json.dumps(result, indent=1) + '\n', encoding='utf-8')
@@ -206,17 +262,25 @@ def evaluate(folder: pathlib.Path, out: pathlib.Path, clips: int, names: list[st
 def main() -> None:
     """Evaluate as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--model', type=pathlib.Path,
-                        default=pathlib.Path('streamvlm_ros/models/tiny'))
+    parser.add_argument(
+        '--model', type=pathlib.Path, default=pathlib.Path('streamvlm_ros/models/tiny')
+    )
     parser.add_argument('--out', type=pathlib.Path, default=pathlib.Path('training/results'))
     parser.add_argument('--clips', type=int, default=500)
-    parser.add_argument('--variations', nargs='*', default=list(VARIATIONS),
-                        choices=list(VARIATIONS))
+    parser.add_argument(
+        '--variations', nargs='*', default=list(VARIATIONS), choices=list(VARIATIONS)
+    )
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument('--workers', type=int, default=0, help='processes that draw; 0: none')
     a = parser.parse_args()
-    evaluate(a.model, a.out, a.clips, ['standard', *[v for v in a.variations if v != 'standard']],
-             torch.device(a.device), a.workers)
+    evaluate(
+        a.model,
+        a.out,
+        a.clips,
+        ['standard', *[v for v in a.variations if v != 'standard']],
+        torch.device(a.device),
+        a.workers,
+    )
 
 
 if __name__ == '__main__':

@@ -21,15 +21,26 @@ from training.targets import MARKS, MEMORY
 def patchify(frames: torch.Tensor, pixels: ImageProcessorConfig) -> torch.Tensor:
     """Return patches of uint8 frames [..., h, w, 3] (pairs in order), as the engine cuts them."""
     x = frames.flatten(0, -4).permute(0, 3, 1, 2).float()
-    mean, std = (torch.tensor(v, device=x.device).view(3, 1, 1) * 255
-                 for v in (pixels.mean, pixels.std))
+    mean, std = (
+        torch.tensor(v, device=x.device).view(3, 1, 1) * 255 for v in (pixels.mean, pixels.std)
+    )
     x = (x - mean) / std
     count, _, height, width = x.shape
     merge, patch = pixels.merge_size, pixels.patch_size
-    x = x.view(count // 2, 2, 3, height // pixels.factor, merge, patch,
-               width // pixels.factor, merge, patch)
+    x = x.view(
+        count // 2,
+        2,
+        3,
+        height // pixels.factor,
+        merge,
+        patch,
+        width // pixels.factor,
+        merge,
+        patch,
+    )
     return x.permute(0, 3, 6, 4, 7, 2, 1, 5, 8).reshape(
-        -1, 3 * pixels.temporal_patch_size * patch * patch)
+        -1, 3 * pixels.temporal_patch_size * patch * patch
+    )
 
 
 def packed_mask(batch: Batch) -> torch.Tensor:
@@ -37,10 +48,12 @@ def packed_mask(batch: Batch) -> torch.Tensor:
     index = torch.arange(batch.ids.shape[1], device=batch.ids.device)
     earlier = index[None, :, None] >= index[None, None, :]
     now = batch.when[:, :, None]
-    trunk = ((batch.owner[:, None, :] == 0) & (batch.when[:, None, :] <= now)
-             & (now < batch.gone[:, None, :]))
-    same = ((batch.owner[:, :, None] == batch.owner[:, None, :])
-            & (batch.owner[:, None, :] != 0))
+    trunk = (
+        (batch.owner[:, None, :] == 0)
+        & (batch.when[:, None, :] <= now)
+        & (now < batch.gone[:, None, :])
+    )
+    same = (batch.owner[:, :, None] == batch.owner[:, None, :]) & (batch.owner[:, None, :] != 0)
     return ((trunk | same) & earlier)[:, None]
 
 
@@ -58,11 +71,16 @@ def run_model(model: Any, batch: Batch, pixels: ImageProcessorConfig) -> Outputs
     visual, text = model.model.visual, model.model.language_model
     video = encode_video(VisionWeights.of(visual), patchify(batch.frames, pixels), batch.grid)
     embeddings = text.embed_tokens(batch.ids)
-    embeddings = embeddings.masked_scatter(is_video(model, batch)[..., None],
-                                           video.to(embeddings.dtype))
-    output = text(inputs_embeds=embeddings, position_ids=batch.positions,
-                  attention_mask={'full_attention': packed_mask(batch)}, use_cache=False,
-                  output_hidden_states=True)
+    embeddings = embeddings.masked_scatter(
+        is_video(model, batch)[..., None], video.to(embeddings.dtype)
+    )
+    output = text(
+        inputs_embeds=embeddings,
+        position_ids=batch.positions,
+        attention_mask={'full_attention': packed_mask(batch)},
+        use_cache=False,
+        output_hidden_states=True,
+    )
     return Outputs(output.last_hidden_state, output.hidden_states[middle_layer(model)], video)
 
 
@@ -76,8 +94,11 @@ def middle_layer(model: Any) -> int:
     return round(0.6 * model.config.text_config.num_hidden_layers)
 
 
-def answer_logits(model: Any, hidden: torch.Tensor, batch: Batch,
-                  ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def answer_logits(
+    model: Any,
+    hidden: torch.Tensor,
+    batch: Batch,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return logits [n, vocabulary] for the n answer tokens, their labels, their places [n, 2]."""
     place = (batch.labels != IGNORED).nonzero()
     chosen = hidden[place[:, 0], place[:, 1] - 1]
@@ -95,8 +116,9 @@ def mark_loss(logits: torch.Tensor, marks: torch.Tensor) -> torch.Tensor:
     """Return the loss of a head that tells what each video token shows, [tokens, MARKS]."""
     # What is there is rare; weigh it up, else 'nothing' is learnt first and for long.
     weight = torch.full_like(logits[0], 4.0)
-    return functional.binary_cross_entropy_with_logits(logits.float(), marks.float(),
-                                                       pos_weight=weight)
+    return functional.binary_cross_entropy_with_logits(
+        logits.float(), marks.float(), pos_weight=weight
+    )
 
 
 class Helpers(torch.nn.Module):

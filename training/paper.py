@@ -100,8 +100,9 @@ class Trunk:
         self.gone: list[int] = []
         self.stops: list[Stop] = []
 
-    def prefill(self, times_ns: Sequence[int], rows: int, columns: int, append: bool,
-                waits: bool = False) -> None:
+    def prefill(
+        self, times_ns: Sequence[int], rows: int, columns: int, append: bool, waits: bool = False
+    ) -> None:
         """
         Take a chunk of temporal patches.
 
@@ -140,8 +141,16 @@ class Trunk:
         if not waits and self._state.last_cache_position > self._largest * 4 // 3:
             self._count_anew()
         oldest = self._memory.oldest
-        self.stops.append(Stop(first + len(times_ns), oldest.frame if oldest else first,
-                               self._state, self._place, self._clock, self._moved))
+        self.stops.append(
+            Stop(
+                first + len(times_ns),
+                oldest.frame if oldest else first,
+                self._state,
+                self._place,
+                self._clock,
+                self._moved,
+            )
+        )
 
     def branch(self, stop: Stop, ids: Sequence[int]) -> torch.Tensor:
         """Return the positions of tokens behind a stop."""
@@ -157,14 +166,15 @@ class Trunk:
     def _note_gone(self, before: Sequence) -> None:
         for unit in set(before) - set(self._cache.units):
             start = self._copies + unit.first
-            self.gone[start:start + unit.tokens] = [self._clock] * unit.tokens
+            self.gone[start : start + unit.tokens] = [self._clock] * unit.tokens
 
     def _count_anew(self) -> None:
         """Count positions anew, as the engine does."""
         self._clock += 1
         before, moved = self._cache.units, self._moved
         self._state = apply(
-            self._memory, self._state, self._rule.rebase_plan, self._rotation, self._largest)
+            self._memory, self._state, self._rule.rebase_plan, self._rotation, self._largest
+        )
         self._note_gone(before)
         if self._moved == moved:
             return

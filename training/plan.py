@@ -57,8 +57,11 @@ class Plan:
             return self.rate * min(1.0, 20.0 * progress / self.vision_share)
         share = 0.0 if self.begin_with else self.vision_share
         joint = (progress - share) / (1.0 - share)
-        return self.rate * min(1.0, 30.0 * joint + 0.1) * (
-            0.51 + 0.49 * math.cos(math.pi * min(1.0, joint)))
+        return (
+            self.rate
+            * min(1.0, 30.0 * joint + 0.1)
+            * (0.51 + 0.49 * math.cos(math.pi * min(1.0, joint)))
+        )
 
     def memory_weight(self, progress: float) -> float:
         """Return the weight of the memory's loss: it leads at first, then the answers do."""
@@ -74,8 +77,7 @@ class Plan:
             reach = self.longest * min(1.0, (1.0 if self.begin_with else 0.2) + 1.6 * progress)
             top = min(SHORT, self.longest) if rng.random() < 0.6 else max(reach, 6.0)
             frames = 2 * int(rng.integers(2, int(top) // 2 + 1))
-            rate = float(rng.choice([2.0, 2.0, 2.0, 3.0, 4.0, 5.0]
-                                    + [6.0, 8.0] * (frames >= 16)))
+            rate = float(rng.choice([2.0, 2.0, 2.0, 3.0, 4.0, 5.0] + [6.0, 8.0] * (frames >= 16)))
             # Without any, the draws are those of a plan that knows of none.
             reels = self.reels > 0.0 and rng.random() < self.reels
             if reels:
@@ -89,16 +91,31 @@ class Plan:
             asked = questions * BRANCH_TOKENS
             standard = 12 * 12 + asked
             # Half as many of the longest: attention goes with the square.
-            clips = max(1, round(self.clips * standard / (1 + days) / (
-                frames // 2 * grid[0] * grid[1] + asked)))
+            clips = max(
+                1,
+                round(
+                    self.clips * standard / (1 + days) / (frames // 2 * grid[0] * grid[1] + asked)
+                ),
+            )
         pause = float(rng.uniform(1.0, 12.0)) if questions > 1 and rng.random() < 0.3 else 0.0
         # As many seeds a step as a step can need, so that no scene comes twice.
         seed = (self.seed * 10_000_000 + step * 2 * self.clips) % HELD_OUT_SEED
-        clip_specs = [ClipSpec(seed + i, frames, rate, grid, bool(rng.random() < 0.35),
-                               int(rng.choice([2, 4, 4, 6, 8])), questions,
-                               quality=int(rng.integers(28, 101)), more=self.more,
-                               oversize=2 if rng.random() < 0.1 else 1, pause=pause)
-                      for i in range(clips)]
+        clip_specs = [
+            ClipSpec(
+                seed + i,
+                frames,
+                rate,
+                grid,
+                bool(rng.random() < 0.35),
+                int(rng.choice([2, 4, 4, 6, 8])),
+                questions,
+                quality=int(rng.integers(28, 101)),
+                more=self.more,
+                oversize=2 if rng.random() < 0.1 else 1,
+                pause=pause,
+            )
+            for i in range(clips)
+        ]
         if days:
             return [as_day(rng, spec) for spec in clip_specs]
         return [as_reel(rng, spec) for spec in clip_specs] if reels else clip_specs
@@ -108,21 +125,26 @@ def reel_frames(rng: np.random.Generator, longest: int) -> tuple[int, float]:
     """Return frames and rate of a clip of several scenes, a third of them up to the longest."""
     top = longest if rng.random() < 0.35 else max(LEAST_FRAMES, longest * 2 // 5)
     return 2 * int(rng.integers(LEAST_FRAMES // 2, top // 2 + 1)), float(
-        rng.choice([2.0, 2.0, 3.0, 4.0, 4.0, 5.0]))
+        rng.choice([2.0, 2.0, 3.0, 4.0, 4.0, 5.0])
+    )
 
 
 def day_frames(rng: np.random.Generator, longest: int) -> tuple[int, float]:
     """Return frames and rate of a piece of benchmark.memory.day, of up to three of its scenes."""
     least = max(LEAST_FRAMES, longest * 2 // 3)
     return 2 * int(rng.integers(least // 2, longest // 2 + 1)), float(
-        rng.choice([4.0, 4.0, 4.0, 4.0, 3.0, 5.0]))
+        rng.choice([4.0, 4.0, 4.0, 4.0, 3.0, 5.0])
+    )
 
 
 def as_day(rng: np.random.Generator, spec: ClipSpec) -> ClipSpec:
     """Return a clip like a piece of benchmark.memory.day: scenes as long as its memory."""
     longest = max(8, spec.frames // 3 // 2 * 2)
-    length = longest if rng.random() < 0.6 else 2 * int(rng.integers(
-        max(4, longest // 3), longest // 2 + 1))
+    length = (
+        longest
+        if rng.random() < 0.6
+        else 2 * int(rng.integers(max(4, longest // 3), longest // 2 + 1))
+    )
     most = 2 if rng.random() < 0.8 else 1
     cuts = [spec.frames - length * behind for behind in range(most, 0, -1)]
     append, seconds = spec.append and rng.random() < 0.4, length / spec.rate
@@ -130,8 +152,13 @@ def as_day(rng: np.random.Generator, spec: ClipSpec) -> ClipSpec:
     if not append and rng.random() < 0.6:
         largest = int(rng.uniform(min(30 + 4 * seconds, LARGEST - 40), LARGEST))
     return dataclasses.replace(
-        spec, append=append, cuts=tuple(cuts), moments=4, pause=0.0,
-        memory=Memory(seconds=seconds, largest=largest))
+        spec,
+        append=append,
+        cuts=tuple(cuts),
+        moments=4,
+        pause=0.0,
+        memory=Memory(seconds=seconds, largest=largest),
+    )
 
 
 def as_reel(rng: np.random.Generator, spec: ClipSpec) -> ClipSpec:
@@ -157,7 +184,13 @@ def as_reel(rng: np.random.Generator, spec: ClipSpec) -> ClipSpec:
     if not spec.append and rng.random() < 0.6:
         least = 30 + 4 * seconds
         memory = dataclasses.replace(
-            memory, largest=int(rng.uniform(least, max(least + 40, LARGEST))))
+            memory, largest=int(rng.uniform(least, max(least + 40, LARGEST)))
+        )
     gap = float(rng.uniform(0.0, 80.0)) / len(cuts) if cuts and rng.random() < 0.5 else 0.0
-    return dataclasses.replace(spec, cuts=tuple(sorted(cuts)), gap=gap, memory=memory,
-                               pause=spec.pause if rng.random() < 0.4 else 0.0)
+    return dataclasses.replace(
+        spec,
+        cuts=tuple(sorted(cuts)),
+        gap=gap,
+        memory=memory,
+        pause=spec.pause if rng.random() < 0.4 else 0.0,
+    )

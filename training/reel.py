@@ -22,8 +22,15 @@ SEED_STRIDE = 250_000_007
 class Reel:
     """A clip's scenes; frames are counted over all of them, moments are each scene's own."""
 
-    def __init__(self, seed: int, lengths: Sequence[int], rate: float, size: tuple[int, int],
-                 pause: float, gap: float) -> None:
+    def __init__(
+        self,
+        seed: int,
+        lengths: Sequence[int],
+        rate: float,
+        size: tuple[int, int],
+        pause: float,
+        gap: float,
+    ) -> None:
         """
         Make the scenes.
 
@@ -50,8 +57,9 @@ class Reel:
             self.stamps_ns[-1] = self.stamps_ns[-2]
         self.chronicles = [Chronicle(scene) for scene in self.scenes]
 
-    def draw(self, first: int, size: tuple[int, int], quality: int | None,
-             oversize: int) -> np.ndarray:
+    def draw(
+        self, first: int, size: tuple[int, int], quality: int | None, oversize: int
+    ) -> np.ndarray:
         """Return the frames from `first` on, uint8 [frames, h, w, 3], in the model's size."""
         drawn = []
         for number, scene in enumerate(self.scenes):
@@ -64,7 +72,7 @@ class Reel:
     def marks(self, first: int, grid: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
         """Return what each token shows and each moment is to remember, of frames from `first`."""
         shown, kept = [], []
-        for (number, one), (_, other) in zip(self.frames[first::2], self.frames[first + 1::2]):
+        for (number, one), (_, other) in zip(self.frames[first::2], self.frames[first + 1 :: 2]):
             scene = self.scenes[number]
             shown.append(token_marks(scene, (one, other), grid))
             kept.append(memory_marks(scene, self.chronicles[number], other))

@@ -50,7 +50,8 @@ class Tally:
         """Return both together."""
         both = Tally(**{name: value + getattr(other, name) for name, value in vars(self).items()})
         both.largest_probability_difference = max(
-            self.largest_probability_difference, other.largest_probability_difference)
+            self.largest_probability_difference, other.largest_probability_difference
+        )
         return both
 
 
@@ -63,9 +64,13 @@ class Checker:
         self._processor = load_processor(folder)
         self._model = StreamQwenModel.from_pretrained(folder, dtype='float32')
         self._stock: Any = Qwen2_5_VLForConditionalGeneration.from_pretrained(
-            folder, dtype=torch.float32).eval()
-        self._engine = VideoStreamingInference(self._model, self._processor, settings=(
-            StreamSettings(sample_rate=0.0, chunk_frames=spec.chunk_frames)))
+            folder, dtype=torch.float32
+        ).eval()
+        self._engine = VideoStreamingInference(
+            self._model,
+            self._processor,
+            settings=(StreamSettings(sample_rate=0.0, chunk_frames=spec.chunk_frames)),
+        )
 
     def check(self, seed: int) -> None:
         """Stream the scene of a seed, ask everything, and compare."""
@@ -78,8 +83,15 @@ class Checker:
         answers = [self._engine.ask(b.question.text, MAX_ANSWER_TOKENS)[0] for b in free]
         trunk = self.packer.trunk(spec, clip.stamps_ns[::2])
         last = len(trunk.stops) - 1
-        streamed = Clip(**vars(clip) | vars(self.packer.lay_out(trunk, [
-            (last, b.question, False, (answer,)) for b, answer in zip(free, answers)])))
+        streamed = Clip(
+            **vars(clip)
+            | vars(
+                self.packer.lay_out(
+                    trunk,
+                    [(last, b.question, False, (answer,)) for b, answer in zip(free, answers)],
+                )
+            )
+        )
         tally = self.tally
         for branch, answer, scores in zip(free, answers, self._offline(streamed)):
             tally.free += 1
@@ -95,7 +107,8 @@ class Checker:
             tally.choice_true += choice.text == branch.question.answer
             tally.largest_probability_difference = max(
                 tally.largest_probability_difference,
-                float((probabilities - torch.tensor(choice.probabilities)).abs().max()))
+                float((probabilities - torch.tensor(choice.probabilities)).abs().max()),
+            )
 
     def _offline(self, clip: Clip) -> list[list[tuple[bool, float]]]:
         """Return for every branch and span: whether it is the greedy one, its log-probability."""
@@ -126,11 +139,13 @@ def check_part(folder: pathlib.Path, clips: range) -> Tally:
 def main() -> None:
     """Check as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--model', type=pathlib.Path,
-                        default=pathlib.Path('streamvlm_ros/models/tiny'))
+    parser.add_argument(
+        '--model', type=pathlib.Path, default=pathlib.Path('streamvlm_ros/models/tiny')
+    )
     parser.add_argument('--clips', type=int, default=500)
-    parser.add_argument('--out', type=pathlib.Path,
-                        default=pathlib.Path('training/results/streaming.json'))
+    parser.add_argument(
+        '--out', type=pathlib.Path, default=pathlib.Path('training/results/streaming.json')
+    )
     parser.add_argument('--processes', type=int, default=1)
     a = parser.parse_args()
     parts = [range(first, min(first + PART, a.clips)) for first in range(0, a.clips, PART)]
@@ -139,8 +154,10 @@ def main() -> None:
         for part in pool.map(functools.partial(check_part, a.model), parts):
             tally += part
             print(dataclasses.asdict(tally), flush=True)
-    result = {'command': f'python -m training.stream_check --model {a.model} --clips {a.clips}',
-              **dataclasses.asdict(tally)}
+    result = {
+        'command': f'python -m training.stream_check --model {a.model} --clips {a.clips}',
+        **dataclasses.asdict(tally),
+    }
     a.out.write_text(json.dumps(result, indent=1) + '\n', encoding='utf-8')
     print(result)
 

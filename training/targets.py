@@ -40,8 +40,7 @@ MEMORY_PARTS: dict[str, tuple[int, ...]] = {
 MEMORY = sum(int(np.prod(shape)) for shape in MEMORY_PARTS.values())
 
 
-def token_marks(scene: Scene, moments: tuple[float, float],
-                grid: tuple[int, int]) -> np.ndarray:
+def token_marks(scene: Scene, moments: tuple[float, float], grid: tuple[int, int]) -> np.ndarray:
     """
     Return what each merged token of a temporal patch shows, uint8 [tokens, MARKS].
 
@@ -98,14 +97,14 @@ def memory_marks(scene: Scene, chronicle: Chronicle, seconds: float) -> np.ndarr
         parts['light_first'][LIGHT_COLOURS.index(light.colours[0])] = 1
         if changes:
             parts['light_before'][LIGHT_COLOURS.index(light.colours[changes - 1])] = 1
-        for t, colour in zip(light.times[1:1 + changes], light.colours[1:]):
-            _mark_age(parts['light_age'][LIGHT_COLOURS.index(colour)],
-                      scene.elapsed(t, seconds))
+        for t, colour in zip(light.times[1 : 1 + changes], light.colours[1:]):
+            _mark_age(parts['light_age'][LIGHT_COLOURS.index(colour)], scene.elapsed(t, seconds))
     return np.concatenate([part.reshape(-1) for part in parts.values()])
 
 
-def _mark_thing(parts: dict[str, np.ndarray], scene: Scene, history: History,
-                seconds: float) -> None:
+def _mark_thing(
+    parts: dict[str, np.ndarray], scene: Scene, history: History, seconds: float
+) -> None:
     """Mark what is to be remembered of one thing."""
     thing = history.thing
     colour = COLOURS.index(thing.colour)

@@ -84,15 +84,21 @@ class Trainer:
         # cuDNN plans anew for every length, which takes longer than the step.
         torch.backends.cuda.enable_cudnn_sdp(False)
         self.model: Any = Qwen2_5_VLForConditionalGeneration.from_pretrained(
-            plan.out, dtype=torch.float32).to(self.device)
+            plan.out, dtype=torch.float32
+        ).to(self.device)
         self.pixels = load_processor(plan.out).pixels
         self.helpers = Helpers(self.model.config.text_config.hidden_size).to(self.device)
         decay = [p for p in self.model.parameters() if p.ndim > 1]
         rest = [p for p in self.model.parameters() if p.ndim <= 1]
         self.optimizer = torch.optim.AdamW(
-            [{'params': [*decay, *self.helpers.parameters()], 'weight_decay': 0.02},
-             {'params': rest, 'weight_decay': 0.0}], lr=plan.rate, betas=(0.9, 0.98),
-            fused=self.device.type == 'cuda')
+            [
+                {'params': [*decay, *self.helpers.parameters()], 'weight_decay': 0.02},
+                {'params': rest, 'weight_decay': 0.0},
+            ],
+            lr=plan.rate,
+            betas=(0.9, 0.98),
+            fused=self.device.type == 'cuda',
+        )
         self.step, self.spent = 0, 0.0
         if self.state_path.exists():
             state = torch.load(self.state_path, map_location=self.device)
@@ -112,8 +118,11 @@ class Trainer:
         row = {}
         with amp:
             if self.plan.is_vision_only(self.progress):
-                video = encode_video(VisionWeights.of(self.model.model.visual),
-                                     patchify(batch.frames, self.pixels), batch.grid)
+                video = encode_video(
+                    VisionWeights.of(self.model.model.visual),
+                    patchify(batch.frames, self.pixels),
+                    batch.grid,
+                )
                 loss = row['mark_loss'] = self.helpers.vision_loss(video, batch)
             else:
                 outputs = run_model(self.model, batch, self.pixels)
@@ -122,13 +131,17 @@ class Trainer:
                 # By answer and not by token: refusals are long and would outweigh the rest.
                 loss = functional.cross_entropy(logits, labels, reduction='sum') / first.sum()
                 right = (logits.argmax(-1) == labels) & first
-                row = {'answer_loss': loss,
-                       'mark_loss': self.helpers.vision_loss(outputs.video, batch),
-                       'memory_loss': self.helpers.memory_loss(
-                           self.model, outputs.middle, batch),
-                       'first_token_accuracy': right.sum() / first.sum()}
-                loss = (loss + 0.3 * row['mark_loss']
-                        + self.plan.memory_weight(self.progress) * row['memory_loss'])
+                row = {
+                    'answer_loss': loss,
+                    'mark_loss': self.helpers.vision_loss(outputs.video, batch),
+                    'memory_loss': self.helpers.memory_loss(self.model, outputs.middle, batch),
+                    'first_token_accuracy': right.sum() / first.sum(),
+                }
+                loss = (
+                    loss
+                    + 0.3 * row['mark_loss']
+                    + self.plan.memory_weight(self.progress) * row['memory_loss']
+                )
         for group in self.optimizer.param_groups:
             group['lr'] = self.plan.learning_rate(self.progress)
         self.optimizer.zero_grad(set_to_none=True)
@@ -139,21 +152,43 @@ class Trainer:
 
     def save(self) -> None:
         """Write the state to go on from, and the model folder's weights in bfloat16."""
-        torch.save({'model': self.model.state_dict(), 'helpers': self.helpers.state_dict(),
-                    'optimizer': self.optimizer.state_dict(), 'step': self.step,
-                    'spent': self.spent}, self.state_path)
+        torch.save(
+            {
+                'model': self.model.state_dict(),
+                'helpers': self.helpers.state_dict(),
+                'optimizer': self.optimizer.state_dict(),
+                'step': self.step,
+                'spent': self.spent,
+            },
+            self.state_path,
+        )
         save_weights(self.model, self.plan.out)
 
     def run(self, stop_after: float) -> None:
         """Train until the plan's minutes, or `stop_after` seconds from now, have passed."""
         progress = multiprocessing.get_context('spawn').Value('d', self.progress)
-        source = BatchSource(BatchMaker(self.plan, progress), self.step, self.plan.workers,
-                             self.device, self.plan.keep)
+        source = BatchSource(
+            BatchMaker(self.plan, progress),
+            self.step,
+            self.plan.workers,
+            self.device,
+            self.plan.keep,
+        )
         began = last = saved = time.monotonic()
         with (self.plan.out / 'curve.csv').open('a', newline='') as file:
-            writer = csv.DictWriter(file, [
-                'step', 'seconds', 'fresh', 'learning_rate', 'mark_loss', 'memory_loss',
-                'answer_loss', 'first_token_accuracy'])
+            writer = csv.DictWriter(
+                file,
+                [
+                    'step',
+                    'seconds',
+                    'fresh',
+                    'learning_rate',
+                    'mark_loss',
+                    'memory_loss',
+                    'answer_loss',
+                    'first_token_accuracy',
+                ],
+            )
             if not self.step:
                 writer.writeheader()
             while self.progress < 1.0 and time.monotonic() - began < stop_after:
@@ -164,9 +199,12 @@ class Trainer:
                 if self.step % LOG_STEPS == 0:
                     # The only look at the device's numbers: each makes the processor wait.
                     logged = {k: round(v.item(), 4) for k, v in row.items()}
-                    logged |= {'step': self.step, 'seconds': round(self.spent, 1),
-                               'fresh': source.fresh,
-                               'learning_rate': self.plan.learning_rate(self.progress)}
+                    logged |= {
+                        'step': self.step,
+                        'seconds': round(self.spent, 1),
+                        'fresh': source.fresh,
+                        'learning_rate': self.plan.learning_rate(self.progress),
+                    }
                     writer.writerow(logged)
                     file.flush()
                     if self.step % (10 * LOG_STEPS) == 0:
@@ -189,24 +227,48 @@ def save_weights(model: Any, folder: pathlib.Path) -> None:
 def main() -> None:
     """Train as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--out', type=pathlib.Path, default=None,
-                        help='build/training; for --toy a new temporary folder')
+    parser.add_argument(
+        '--out',
+        type=pathlib.Path,
+        default=None,
+        help='build/training; for --toy a new temporary folder',
+    )
     parser.add_argument('--preset', choices=sorted(PRESETS), default='large')
     parser.add_argument('--minutes', type=float, default=20.0)
-    parser.add_argument('--stop-after', type=float, default=math.inf,
-                        help='seconds after which this run saves and stops, to be gone on with')
+    parser.add_argument(
+        '--stop-after',
+        type=float,
+        default=math.inf,
+        help='seconds after which this run saves and stops, to be gone on with',
+    )
     parser.add_argument('--clips', type=int, default=96, help='clips in a batch')
     parser.add_argument('--questions', type=int, default=24, help='questions on a clip')
     parser.add_argument('--longest', type=int, default=120, help='frames in the longest clip')
     parser.add_argument('--workers', type=int, default=14, help='processes that draw; 0: none')
-    parser.add_argument('--begin-with', type=pathlib.Path,
-                        help='a model folder to train on from, instead of nothing')
-    parser.add_argument('--reels', type=float, default=0.0,
-                        help='share of steps with scenes that are cut and fall out of memory')
-    parser.add_argument('--days', type=float, default=0.0,
-                        help='share of steps with pieces of benchmark.memory.day')
-    parser.add_argument('--more', nargs='*', default=[], choices=FAMILIES,
-                        help='families that are asked about more')
+    parser.add_argument(
+        '--begin-with',
+        type=pathlib.Path,
+        help='a model folder to train on from, instead of nothing',
+    )
+    parser.add_argument(
+        '--reels',
+        type=float,
+        default=0.0,
+        help='share of steps with scenes that are cut and fall out of memory',
+    )
+    parser.add_argument(
+        '--days',
+        type=float,
+        default=0.0,
+        help='share of steps with pieces of benchmark.memory.day',
+    )
+    parser.add_argument(
+        '--more',
+        nargs='*',
+        default=[],
+        choices=FAMILIES,
+        help='families that are asked about more',
+    )
     parser.add_argument('--rate', type=float, default=1.5e-3, help='learning rate')
     parser.add_argument('--seed', type=int, default=1, help='of what is drawn')
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
@@ -219,9 +281,22 @@ def main() -> None:
     a.out = a.out or pathlib.Path('build/training')
     if a.out.resolve() == pathlib.Path('streamvlm_ros/models/tiny').resolve():
         parser.error('train into another folder, and copy the model when it is good')
-    plan = Plan(a.out, a.preset, a.minutes, a.clips, a.questions, a.longest, a.workers, a.rate,
-                a.device, a.begin_with, seed=a.seed, reels=a.reels, days=a.days,
-                more=tuple(a.more))
+    plan = Plan(
+        a.out,
+        a.preset,
+        a.minutes,
+        a.clips,
+        a.questions,
+        a.longest,
+        a.workers,
+        a.rate,
+        a.device,
+        a.begin_with,
+        seed=a.seed,
+        reels=a.reels,
+        days=a.days,
+        more=tuple(a.more),
+    )
     Trainer(plan).run(a.stop_after)
 
 

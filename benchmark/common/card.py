@@ -19,8 +19,9 @@ from benchmark.common.timing import quartiles, Timer
 
 def parser(description: str) -> argparse.ArgumentParser:
     """Return a parser with the arguments that all of them take."""
-    made = argparse.ArgumentParser(description=description,
-                                   formatter_class=argparse.RawDescriptionHelpFormatter)
+    made = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     made.add_argument('--dimensions', nargs='+', choices=list(TEXT), default=['7B', '3B'])
     made.add_argument('--device', default='cuda')
     made.add_argument('--dtype', choices=DTYPES, default='bfloat16')
@@ -31,11 +32,16 @@ def parser(description: str) -> argparse.ArgumentParser:
 def describe(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return what the figures depend on."""
     cuda = torch.device(arguments.device).type == 'cuda'
-    return {'hardware': torch.cuda.get_device_name() if cuda else platform.machine(),
-            'dtype': arguments.dtype, 'torch': torch.__version__,
-            'transformers': transformers.__version__,
-            'arguments': {name: str(value) if isinstance(value, pathlib.Path) else value
-                          for name, value in vars(arguments).items()}}
+    return {
+        'hardware': torch.cuda.get_device_name() if cuda else platform.machine(),
+        'dtype': arguments.dtype,
+        'torch': torch.__version__,
+        'transformers': transformers.__version__,
+        'arguments': {
+            name: str(value) if isinstance(value, pathlib.Path) else value
+            for name, value in vars(arguments).items()
+        },
+    }
 
 
 def rates(device: str, dtype: torch.dtype) -> dict[str, float]:

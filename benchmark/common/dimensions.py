@@ -15,21 +15,50 @@ from streamvlm_ros.engine.models.processor import StreamProcessor
 
 # As published in the config.json of Qwen/Qwen2.5-VL-3B-Instruct and -7B-Instruct; toy is for CPUs.
 TEXT: dict[str, dict[str, Any]] = {
-    '3B': {'hidden_size': 2048, 'num_hidden_layers': 36, 'num_attention_heads': 16,
-           'num_key_value_heads': 2, 'intermediate_size': 11008, 'vocab_size': 151936,
-           'tie_word_embeddings': True},
-    '7B': {'hidden_size': 3584, 'num_hidden_layers': 28, 'num_attention_heads': 28,
-           'num_key_value_heads': 4, 'intermediate_size': 18944, 'vocab_size': 152064,
-           'tie_word_embeddings': False},
-    'toy': {'hidden_size': 256, 'num_hidden_layers': 2, 'num_attention_heads': 2,
-            'num_key_value_heads': 1, 'intermediate_size': 512, 'vocab_size': 1024,
-            'tie_word_embeddings': True},
+    '3B': {
+        'hidden_size': 2048,
+        'num_hidden_layers': 36,
+        'num_attention_heads': 16,
+        'num_key_value_heads': 2,
+        'intermediate_size': 11008,
+        'vocab_size': 151936,
+        'tie_word_embeddings': True,
+    },
+    '7B': {
+        'hidden_size': 3584,
+        'num_hidden_layers': 28,
+        'num_attention_heads': 28,
+        'num_key_value_heads': 4,
+        'intermediate_size': 18944,
+        'vocab_size': 152064,
+        'tie_word_embeddings': False,
+    },
+    'toy': {
+        'hidden_size': 256,
+        'num_hidden_layers': 2,
+        'num_attention_heads': 2,
+        'num_key_value_heads': 1,
+        'intermediate_size': 512,
+        'vocab_size': 1024,
+        'tie_word_embeddings': True,
+    },
 }
 VISION: dict[str, Any] = {
-    'depth': 32, 'hidden_size': 1280, 'num_heads': 16, 'intermediate_size': 3420,
-    'fullatt_block_indexes': [7, 15, 23, 31], 'window_size': 112, 'tokens_per_second': 2}
-TOY_VISION = VISION | {'depth': 2, 'hidden_size': 160, 'num_heads': 2, 'intermediate_size': 320,
-                       'fullatt_block_indexes': [1]}
+    'depth': 32,
+    'hidden_size': 1280,
+    'num_heads': 16,
+    'intermediate_size': 3420,
+    'fullatt_block_indexes': [7, 15, 23, 31],
+    'window_size': 112,
+    'tokens_per_second': 2,
+}
+TOY_VISION = VISION | {
+    'depth': 2,
+    'hidden_size': 160,
+    'num_heads': 2,
+    'intermediate_size': 320,
+    'fullatt_block_indexes': [1],
+}
 
 
 def build(name: str, device: str, dtype: torch.dtype) -> tuple[StreamQwenModel, StreamProcessor]:
@@ -37,8 +66,9 @@ def build(name: str, device: str, dtype: torch.dtype) -> tuple[StreamQwenModel, 
     return build_model(TEXT[name], TOY_VISION if name == 'toy' else VISION, device, dtype)
 
 
-def build_model(text: Mapping[str, Any], vision: Mapping[str, Any], device: str,
-                dtype: torch.dtype) -> tuple[StreamQwenModel, StreamProcessor]:
+def build_model(
+    text: Mapping[str, Any], vision: Mapping[str, Any], device: str, dtype: torch.dtype
+) -> tuple[StreamQwenModel, StreamProcessor]:
     """
     Return a random model on a device, and a processor whose ids it knows.
 
@@ -48,13 +78,22 @@ def build_model(text: Mapping[str, Any], vision: Mapping[str, Any], device: str,
     ids = processor.tokenizer.convert_tokens_to_ids
     config = Qwen2_5_VLConfig(
         text_config={
-            **text, 'max_position_embeddings': 128000, 'rms_norm_eps': 1e-6,
-            'rope_parameters': {'rope_type': 'default', 'rope_theta': 1e6,
-                                'mrope_section': [16, 24, 24]}},
+            **text,
+            'max_position_embeddings': 128000,
+            'rms_norm_eps': 1e-6,
+            'rope_parameters': {
+                'rope_type': 'default',
+                'rope_theta': 1e6,
+                'mrope_section': [16, 24, 24],
+            },
+        },
         vision_config={**vision, 'out_hidden_size': text['hidden_size']},
-        image_token_id=ids('<|image_pad|>'), video_token_id=ids('<|video_pad|>'),
-        vision_start_token_id=ids('<|vision_start|>'), vision_end_token_id=ids('<|vision_end|>'),
-        tie_word_embeddings=text['tie_word_embeddings'])
+        image_token_id=ids('<|image_pad|>'),
+        video_token_id=ids('<|video_pad|>'),
+        vision_start_token_id=ids('<|vision_start|>'),
+        vision_end_token_id=ids('<|vision_end|>'),
+        tie_word_embeddings=text['tie_word_embeddings'],
+    )
     torch.manual_seed(0)
     default = torch.get_default_dtype()
     torch.set_default_dtype(dtype)

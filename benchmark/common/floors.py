@@ -60,8 +60,13 @@ class Floors:
         full = len(vision['fullatt_block_indexes'])
         keys = (vision['depth'] - full) * window + full * tokens_a_patch * MERGE
         merger = _merger(text, vision)
-        return (2.0 * self.layers * tokens + attention + 2.0 * (self.visual - merger) * patches
-                + 4.0 * patches * keys * vision['hidden_size'] + 2.0 * merger * tokens)
+        return (
+            2.0 * self.layers * tokens
+            + attention
+            + 2.0 * (self.visual - merger) * patches
+            + 4.0 * patches * keys * vision['hidden_size']
+            + 2.0 * merger * tokens
+        )
 
 
 def floors(name: str) -> Floors:
@@ -75,10 +80,14 @@ def floors(name: str) -> Floors:
     block = 4 * wide * wide + 3 * wide * vision['intermediate_size']
     head = text['vocab_size'] * hidden
     return Floors(
-        layers=text['num_hidden_layers'] * layer, head=head,
+        layers=text['num_hidden_layers'] * layer,
+        head=head,
         embedding=0 if text['tie_word_embeddings'] else head,
         visual=vision['depth'] * block + PATCH_VALUES * wide + _merger(text, vision),
-        kv_values=text['num_hidden_layers'] * keys, _text=text, _vision=vision)
+        kv_values=text['num_hidden_layers'] * keys,
+        _text=text,
+        _vision=vision,
+    )
 
 
 def _merger(text: dict[str, Any], vision: dict[str, Any]) -> int:

@@ -59,23 +59,37 @@ def frames(arguments: argparse.Namespace, count: int = 64) -> list[np.ndarray]:
     for i in range(count):
         frame = floor.copy()
         left = (width - side) * i // count
-        frame[height // 3:height // 3 + side, left:left + side] = (200, 40, 40)
+        frame[height // 3 : height // 3 + side, left : left + side] = (200, 40, 40)
         made.append(frame)
     return made
 
 
 def machine(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return what the figures depend on."""
-    name = (torch.cuda.get_device_name() if torch.device(arguments.device).type == 'cuda'
-            else platform.processor() or platform.machine())
-    return {'model': arguments.model, 'device': arguments.device, 'hardware': name,
-            'threads': torch.get_num_threads(), 'dtype': arguments.dtype,
-            'image': f'{arguments.width}x{arguments.height}', 'capacity': arguments.capacity,
-            'torch': torch.__version__}
+    name = (
+        torch.cuda.get_device_name()
+        if torch.device(arguments.device).type == 'cuda'
+        else platform.processor() or platform.machine()
+    )
+    return {
+        'model': arguments.model,
+        'device': arguments.device,
+        'hardware': name,
+        'threads': torch.get_num_threads(),
+        'dtype': arguments.dtype,
+        'image': f'{arguments.width}x{arguments.height}',
+        'capacity': arguments.capacity,
+        'torch': torch.__version__,
+    }
 
 
-def write(name: str, result: Mapping[str, Any], rows: Sequence[Mapping[str, Any]],
-          out: pathlib.Path = RESULTS, show: bool = True) -> None:
+def write(
+    name: str,
+    result: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]],
+    out: pathlib.Path = RESULTS,
+    show: bool = True,
+) -> None:
     """Write ``OUT/NAME.json``, and a table of the rows, if there are any, to ``OUT/NAME.md``."""
     out.mkdir(parents=True, exist_ok=True)
     (out / f'{name}.json').write_text(json.dumps(result, indent=1) + '\n', encoding='utf-8')

@@ -74,14 +74,21 @@ class Asker:
 def differing(one: VideoStreamingInference, other: VideoStreamingInference) -> int:
     """Return how many numbers of what is cached differ; -1: what is cached is not the same."""
     mine, theirs = one.stream.cache, other.stream.cache
-    units = [[(unit.spans, unit.first, unit.label, unit.positions.tolist())
-              for unit in cache.units if unit.positions is not None] for cache in (mine, theirs)]
+    units = [
+        [
+            (unit.spans, unit.first, unit.label, unit.positions.tolist())
+            for unit in cache.units
+            if unit.positions is not None
+        ]
+        for cache in (mine, theirs)
+    ]
     if units[0] != units[1] or one.stream.state != other.stream.state:
         return -1
     found = 0
     for layer in range(len(mine.keys)):
-        for a, b in zip(mine.buffer.views(layer, mine.spans),
-                        theirs.buffer.views(layer, theirs.spans)):
+        for a, b in zip(
+            mine.buffer.views(layer, mine.spans), theirs.buffer.views(layer, theirs.spans)
+        ):
             found += sum(int((x != y).sum()) for x, y in zip(a, b))
     return found
 
@@ -89,8 +96,9 @@ def differing(one: VideoStreamingInference, other: VideoStreamingInference) -> i
 def run(name: str, arguments: Any) -> dict[str, Any]:
     """Stream and compare; return what was found."""
     model = build(name, arguments.device, harness.DTYPES[arguments.dtype])
-    settings = StreamSettings(sample_rate=0.0, memory_tokens=arguments.window, slack=4,
-                              rebase_position=256)
+    settings = StreamSettings(
+        sample_rate=0.0, memory_tokens=arguments.window, slack=4, rebase_position=256
+    )
     quiet, asked = (VideoStreamingInference(*model, settings=settings) for _ in range(2))
     film, asker = Film(), Asker(asked, 1)
     began, different, moved = time.perf_counter(), 0, 0
@@ -103,11 +111,16 @@ def run(name: str, arguments: Any) -> dict[str, Any]:
             found = differing(quiet, asked)
             different += found > 0
             moved += found < 0
-    return {'model': name, 'chunks': arguments.chunks, **asker.counts,
-            'evicted tokens': quiet.get_cache_info().evicted_tokens,
-            'counted anew': quiet.stream.cache.rebased,
-            'chunks with other bytes': different, 'chunks in other places': moved,
-            'seconds': round(time.perf_counter() - began, 1)}
+    return {
+        'model': name,
+        'chunks': arguments.chunks,
+        **asker.counts,
+        'evicted tokens': quiet.get_cache_info().evicted_tokens,
+        'counted anew': quiet.stream.cache.rebased,
+        'chunks with other bytes': different,
+        'chunks in other places': moved,
+        'seconds': round(time.perf_counter() - began, 1),
+    }
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -122,10 +135,12 @@ def main(argv: list[str] | None = None) -> int:
             rows.append(run(name, arguments))
         print(rows[-1], flush=True)
         card.free(arguments.device)
-        harness.write('asking_leaves', {**card.describe(arguments), 'rows': rows}, rows,
-                    arguments.out)
-    return int(any(row['chunks with other bytes'] or row['chunks in other places']
-                   for row in rows))
+        harness.write(
+            'asking_leaves', {**card.describe(arguments), 'rows': rows}, rows, arguments.out
+        )
+    return int(
+        any(row['chunks with other bytes'] or row['chunks in other places'] for row in rows)
+    )
 
 
 if __name__ == '__main__':

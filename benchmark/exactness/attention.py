@@ -56,9 +56,17 @@ CASES: tuple[Case, ...] = (
 # The same of trees; a pass is split among programs as in ``passes.PrefillPass``.
 TREES: tuple[Case, ...] = tuple(
     (rows, new, segments, splits)
-    for rows, new, splits in ((16, 16, 64), (16, 9, 32), (32, 29, 16), (64, 64, 8), (160, 150, 4),
-                              (512, 500, 2), (512, 512, 1))
-    for segments in ((), ((0, 15), (40, 4321), (5000, 8900)), ((3, 65_539),)))
+    for rows, new, splits in (
+        (16, 16, 64),
+        (16, 9, 32),
+        (32, 29, 16),
+        (64, 64, 8),
+        (160, 150, 4),
+        (512, 500, 2),
+        (512, 512, 1),
+    )
+    for segments in ((), ((0, 15), (40, 4321), (5000, 8900)), ((3, 65_539),))
+)
 # Times as far from float32 as PyTorch's a case may be, and what float32 itself leaves open.
 FARTHER, OPEN = 1.05, 1e-6
 
@@ -75,27 +83,51 @@ def check(device: str, dtype: torch.dtype) -> list[dict[str, Any]]:
         for (rows_of_pass, new, segments, splits), kind in cases:
             query, keys, values = (
                 torch.randn(rows_of_pass, count, WIDTH, device=device).to(dtype)
-                for count in (heads, kv_heads, kv_heads))
+                for count in (heads, kv_heads, kv_heads)
+            )
             table = SequenceMetadata.of([(buffer, segments)], buffer, ((SLOTS - new, SLOTS),))
             assert table is not None
             cached = buffer.keys[LAYER], buffer.values[LAYER]
             older = sum(end - start for start, end in segments)
             tree = random_tree(new) if kind == 'tree' else Tree.causal(new)
             padded = functional.pad(tree.rows, (0, rows_of_pass - new)).flatten().to(device)
-            got = attend_sequence(query, keys, values, torch.tensor(table.line, device=device),
-                                  LAYER, kv_heads, splits,
-                                  padded if kind == 'tree' else None)[:new].float()
+            got = attend_sequence(
+                query,
+                keys,
+                values,
+                torch.tensor(table.line, device=device),
+                LAYER,
+                kv_heads,
+                splits,
+                padded if kind == 'tree' else None,
+            )[:new].float()
             mask = tree.mask(0, new, -older, torch.device(device))
             exact, stock = (
-                _attend(query[:new].to(each), mask,
-                        *(_all(old, segments, fresh[:new], each)
-                          for old, fresh in zip(cached, (keys, values))))
-                for each in (torch.float32, dtype))
-            rows.append({
-                'heads': f'{heads}/{kv_heads}', 'kind': kind, 'new': new, 'cached': older,
-                'segments': len(segments), 'splits': splits,
-                **{name: value for who, what in (('ours', got), ('stock', stock.float()))
-                   for name, value in _errors(who, what, exact).items()}})
+                _attend(
+                    query[:new].to(each),
+                    mask,
+                    *(
+                        _all(old, segments, fresh[:new], each)
+                        for old, fresh in zip(cached, (keys, values))
+                    ),
+                )
+                for each in (torch.float32, dtype)
+            )
+            rows.append(
+                {
+                    'heads': f'{heads}/{kv_heads}',
+                    'kind': kind,
+                    'new': new,
+                    'cached': older,
+                    'segments': len(segments),
+                    'splits': splits,
+                    **{
+                        name: value
+                        for who, what in (('ours', got), ('stock', stock.float()))
+                        for name, value in _errors(who, what, exact).items()
+                    },
+                }
+            )
     return rows
 
 
@@ -111,18 +143,24 @@ def _errors(who: str, got: torch.Tensor, exact: torch.Tensor) -> dict[str, float
     return {who: float(wrong.norm() / exact.norm()), f'{who}, worst row': float(rows.max())}
 
 
-def _all(cached: torch.Tensor, segments: Spans, fresh: torch.Tensor, dtype: torch.dtype,
-         ) -> torch.Tensor:
+def _all(
+    cached: torch.Tensor,
+    segments: Spans,
+    fresh: torch.Tensor,
+    dtype: torch.dtype,
+) -> torch.Tensor:
     """Return cached and new keys or values [kv_heads, all, head_dim]."""
     parts = [cached[:, start:end] for start, end in segments]
     return torch.cat([*parts, fresh.transpose(0, 1)], dim=1).to(dtype)
 
 
-def _attend(query: torch.Tensor, mask: torch.Tensor, keys: torch.Tensor,
-            values: torch.Tensor) -> torch.Tensor:
+def _attend(
+    query: torch.Tensor, mask: torch.Tensor, keys: torch.Tensor, values: torch.Tensor
+) -> torch.Tensor:
     """Attend with PyTorch; return [n, heads * head_dim]."""
     result = functional.scaled_dot_product_attention(
-        query.transpose(0, 1)[None], keys[None], values[None], attn_mask=mask, enable_gqa=True)
+        query.transpose(0, 1)[None], keys[None], values[None], attn_mask=mask, enable_gqa=True
+    )
     return result[0].transpose(0, 1).flatten(1)
 
 
@@ -130,12 +168,17 @@ def main(argv: list[str] | None = None) -> None:
     """Check and write ``results/exactness_attention``; exit with 1 where a case is too far off."""
     arguments = card.parser(__doc__ or '').parse_args(argv)
     rows = check(arguments.device, harness.DTYPES[arguments.dtype])
-    harness.write('exactness_attention',
-                {**card.describe(arguments), 'gluon': launch.HOPPER, 'rows': rows}, rows,
-                arguments.out)
+    harness.write(
+        'exactness_attention',
+        {**card.describe(arguments), 'gluon': launch.HOPPER, 'rows': rows},
+        rows,
+        arguments.out,
+    )
     if far := too_far(rows):
-        sys.exit(f'{len(far)} of {len(rows)} cases are more than {FARTHER} times as far from '
-                 f'float32 as PyTorch is; the first: {far[0]}')
+        sys.exit(
+            f'{len(far)} of {len(rows)} cases are more than {FARTHER} times as far from '
+            f'float32 as PyTorch is; the first: {far[0]}'
+        )
 
 
 if __name__ == '__main__':

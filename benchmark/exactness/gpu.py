@@ -31,8 +31,12 @@ def check_random(arguments: Any, result: dict[str, Any]) -> None:
         for size in SIZES:
             with torch.inference_mode():
                 case.show(size)
-                row = {'shape': shape, 'frames': f'{size[1]}x{size[0]}', **case.logits(),
-                       **case.answers()}
+                row = {
+                    'shape': shape,
+                    'frames': f'{size[1]}x{size[0]}',
+                    **case.logits(),
+                    **case.answers(),
+                }
             result['random'].append(row)
             print(row, flush=True)
             harness.write('exactness_gpu', result, result['random'], arguments.out, show=False)
@@ -44,23 +48,33 @@ def check_tiny(arguments: Any, result: dict[str, Any]) -> None:
     """Check the embedded model."""
     tally = {dtype: Tally() for dtype in arguments.tiny_dtypes}
     began = time.perf_counter()
-    for number, found in enumerate(scenes(
-            arguments.clips, arguments.processes, arguments.device, arguments.tiny_dtypes), 1):
+    for number, found in enumerate(
+        scenes(arguments.clips, arguments.processes, arguments.device, arguments.tiny_dtypes), 1
+    ):
         for dtype, each in found.items():
             tally[dtype].add(each)
         if number % 20 == 0 or number == arguments.clips:
             result['tiny'] = {dtype: dataclasses.asdict(each) for dtype, each in tally.items()}
             harness.write('exactness_gpu', result, result['random'], arguments.out, show=False)
-            print(f'{time.perf_counter() - began:.0f} s', {
-                dtype: {k: v for k, v in each.items() if k != 'different'}
-                for dtype, each in result['tiny'].items()}, flush=True)
+            print(
+                f'{time.perf_counter() - began:.0f} s',
+                {
+                    dtype: {k: v for k, v in each.items() if k != 'different'}
+                    for dtype, each in result['tiny'].items()
+                },
+                flush=True,
+            )
 
 
 def main(argv: list[str] | None = None) -> None:
     """Check as the command line says, and write ``results/exactness_gpu``."""
     made = card.parser(__doc__ or '')
-    made.add_argument('--shapes', nargs='*', choices=list(SHAPES),
-                      default=[shape for shape in SHAPES if shape != 'toy'])
+    made.add_argument(
+        '--shapes',
+        nargs='*',
+        choices=list(SHAPES),
+        default=[shape for shape in SHAPES if shape != 'toy'],
+    )
     made.add_argument('--clips', type=int, default=500, help='held-out scenes')
     made.add_argument('--processes', type=int, default=14, help='for the embedded model')
     made.add_argument('--tiny-dtypes', nargs='+', default=['bfloat16', 'float32'])

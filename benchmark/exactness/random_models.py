@@ -20,21 +20,38 @@ from streamvlm_ros.engine.questions.branch import Branch
 SHAPES: dict[str, dict[str, Any]] = {
     'as 3B': TEXT['3B'] | {'num_hidden_layers': 4, 'vocab_size': 8192},
     'as 7B': TEXT['7B'] | {'num_hidden_layers': 4, 'vocab_size': 8192},
-    'ungrouped': {'hidden_size': 1024, 'num_hidden_layers': 6, 'num_attention_heads': 8,
-                  'num_key_value_heads': 8, 'intermediate_size': 2816, 'vocab_size': 4096,
-                  'tie_word_embeddings': True},
-    'one kv head': {'hidden_size': 768, 'num_hidden_layers': 8, 'num_attention_heads': 6,
-                    'num_key_value_heads': 1, 'intermediate_size': 2048, 'vocab_size': 4096,
-                    'tie_word_embeddings': False},
+    'ungrouped': {
+        'hidden_size': 1024,
+        'num_hidden_layers': 6,
+        'num_attention_heads': 8,
+        'num_key_value_heads': 8,
+        'intermediate_size': 2816,
+        'vocab_size': 4096,
+        'tie_word_embeddings': True,
+    },
+    'one kv head': {
+        'hidden_size': 768,
+        'num_hidden_layers': 8,
+        'num_attention_heads': 6,
+        'num_key_value_heads': 1,
+        'intermediate_size': 2048,
+        'vocab_size': 4096,
+        'tie_word_embeddings': False,
+    },
     'toy': TEXT['toy'],
 }
 SHORT_VISION = VISION | {'depth': 6, 'fullatt_block_indexes': [2, 5]}
 SIZES = ((224, 224), (196, 252))
 FRAMES, CHUNK, TOKENS = 32, 4, 50
-QUESTIONS = ('What happened?', 'Where is the red box now, and what stands beside it?',
-             'Is the light on?')
-BEFORE = ('<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n'
-          '<|vision_start|>')
+QUESTIONS = (
+    'What happened?',
+    'Where is the red box now, and what stands beside it?',
+    'Is the light on?',
+)
+BEFORE = (
+    '<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n'
+    '<|vision_start|>'
+)
 BEHIND = '<|vision_end|>{}<|im_end|>\n<|im_start|>assistant\n'
 
 
@@ -46,8 +63,10 @@ class Case:
         vision = TOY_VISION if shape == 'toy' else SHORT_VISION
         self._ours, self._processor = build_model(SHAPES[shape], vision, device, dtype)
         self._encode = self._processor.tokenizer.encode
-        pads = [self._processor.tokenizer.convert_tokens_to_ids(f'<|{kind}_pad|>')
-                for kind in ('video', 'image')]
+        pads = [
+            self._processor.tokenizer.convert_tokens_to_ids(f'<|{kind}_pad|>')
+            for kind in ('video', 'image')
+        ]
         with torch.no_grad():
             # No answer of it draws one: stock would take it for a picture.
             self._ours.lm_head.weight[pads] = 0.0
@@ -62,14 +81,16 @@ class Case:
         self._clip = rng.integers(0, 256, (FRAMES, *size, 3), np.uint8)
         self._stamps = [1 + i * 250_000_000 for i in range(FRAMES)]
         self._patches, self._grid = to_patches(
-            list(self._clip), self._processor.pixels, self._device)
+            list(self._clip), self._processor.pixels, self._device
+        )
 
     @staticmethod
     def _copy(model: StreamQwenModel, dtype: torch.dtype) -> Any:
         """Return stock's class with the same weights."""
         with model.device:
             stock = Qwen2_5_VLForConditionalGeneration._from_config(
-                model.config, attn_implementation='sdpa', dtype=dtype)
+                model.config, attn_implementation='sdpa', dtype=dtype
+            )
         stock.load_state_dict(model.state_dict())
         return stock.eval()
 
@@ -82,8 +103,10 @@ class Case:
             branch = Branch(self._ours, stream.cache, stream.state)
             mine = branch.prefill(self._encode(BEHIND.format(question), add_special_tokens=False))
             branch.close()
-            stock, truth = (self._forward(model, self._ids(question))[-1]
-                            for model in (self._stock, self._truth))
+            stock, truth = (
+                self._forward(model, self._ids(question))[-1]
+                for model in (self._stock, self._truth)
+            )
             errors += torch.tensor([float((x - truth).square().sum()) for x in (mine, stock)])
             norms += float(truth.square().sum())
         ours, stock = (errors / norms).sqrt().tolist()
@@ -91,8 +114,11 @@ class Case:
 
     def _streamed(self) -> VideoStreamingInference:
         """Return an engine that has seen the clip, chunk by chunk."""
-        engine = VideoStreamingInference(self._ours, self._processor, settings=StreamSettings(
-            sample_rate=0.0, chunk_frames=CHUNK, capacity=8192))
+        engine = VideoStreamingInference(
+            self._ours,
+            self._processor,
+            settings=StreamSettings(sample_rate=0.0, chunk_frames=CHUNK, capacity=8192),
+        )
         for image, stamp in zip(self._clip, self._stamps):
             engine.append_frame(image, stamp)
         return engine
@@ -110,8 +136,9 @@ class Case:
         self._judge(engine, QUESTIONS, found)
         return found
 
-    def _judge(self, engine: VideoStreamingInference, asked: Sequence[str],
-               found: dict[str, int]) -> None:
+    def _judge(
+        self, engine: VideoStreamingInference, asked: Sequence[str], found: dict[str, int]
+    ) -> None:
         opened = [engine.questions.open(question, TOKENS) for question in asked]
         while any(not each.ended for each in opened):
             engine.questions.decode(opened)
@@ -120,8 +147,9 @@ class Case:
             tokens = list(each.tokens)
             engine.questions.close(each)
             ids = [*self._ids(question), *tokens[:-1]]
-            truth, stock = (self._forward(model, ids)[-len(tokens):]
-                            for model in (self._truth, self._stock))
+            truth, stock = (
+                self._forward(model, ids)[-len(tokens) :] for model in (self._truth, self._stock)
+            )
             noise = 2 * (stock - truth).abs().amax(-1)
             drawn = torch.tensor(tokens, device=truth.device)
             behind = truth.amax(-1) - truth.gather(1, drawn[:, None])[:, 0]
@@ -133,9 +161,11 @@ class Case:
             found['stock_equal'] += int((stock.argmax(-1) == truth.argmax(-1)).sum())
 
     def _ids(self, question: str) -> list[int]:
-        return [*self._encode(BEFORE, add_special_tokens=False),
-                *[self._pad] * self._grid.tokens,
-                *self._encode(BEHIND.format(question), add_special_tokens=False)]
+        return [
+            *self._encode(BEFORE, add_special_tokens=False),
+            *[self._pad] * self._grid.tokens,
+            *self._encode(BEHIND.format(question), add_special_tokens=False),
+        ]
 
     def _times(self) -> list[int]:
         return self._stamps[::2]
@@ -149,8 +179,11 @@ class Case:
         positions, _ = self._ours.position_rule.place(StreamState(), ids, [part])
         size = (self._grid.t, 2 * self._grid.h, 2 * self._grid.w)
         logits: torch.Tensor = model(
-            input_ids=self._tensor(ids), position_ids=positions[:, None].to(self._device),
+            input_ids=self._tensor(ids),
+            position_ids=positions[:, None].to(self._device),
             attention_mask=torch.ones(1, len(ids), dtype=torch.long, device=self._device),
             pixel_values_videos=self._patches.to(model.dtype),
-            video_grid_thw=torch.tensor([size], device=self._device), use_cache=False).logits
+            video_grid_thw=torch.tensor([size], device=self._device),
+            use_cache=False,
+        ).logits
         return logits[0].float()

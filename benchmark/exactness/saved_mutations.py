@@ -40,19 +40,30 @@ def main() -> None:
         mutations = mutated.Mutations(pathlib.Path(folder), arguments.seed)
         mutations.run(arguments.number)
     kinds = {name: dataclasses.asdict(counts) for name, counts in mutations.counts.items()}
-    result = {'number': arguments.number, 'seed': arguments.seed,
-              'cpu_seconds': round(time.process_time() - began, 1), 'kinds': kinds}
+    result = {
+        'number': arguments.number,
+        'seed': arguments.seed,
+        'cpu_seconds': round(time.process_time() - began, 1),
+        'kinds': kinds,
+    }
     (RESULTS / 'saved_mutations.json').write_text(json.dumps(result, indent=1) + '\n')
-    lines = [f'# {arguments.number} changed files of saved streams',
-             '',
-             f'Seed {arguments.seed}, checksums computed anew after each change. None was taken '
-             'that does not work: each was refused with a sentence and the running stream as it '
-             'was, or it loaded as a stream whose cache is consistent and that answers as the '
-             'unchanged one did, now and after more frames. `other answer`: what was seen or when '
-             'was changed (keys, values, pixels, times), which no reader can know.',
-             '', '| kind of change | refused | same answers | other answer |', '|---|---|---|---|',
-             *(f'| {name} | {each["refused"]} | {each["same"]} | {each["other"]} |'
-               for name, each in kinds.items()), '']
+    lines = [
+        f'# {arguments.number} changed files of saved streams',
+        '',
+        f'Seed {arguments.seed}, checksums computed anew after each change. None was taken '
+        'that does not work: each was refused with a sentence and the running stream as it '
+        'was, or it loaded as a stream whose cache is consistent and that answers as the '
+        'unchanged one did, now and after more frames. `other answer`: what was seen or when '
+        'was changed (keys, values, pixels, times), which no reader can know.',
+        '',
+        '| kind of change | refused | same answers | other answer |',
+        '|---|---|---|---|',
+        *(
+            f'| {name} | {each["refused"]} | {each["same"]} | {each["other"]} |'
+            for name, each in kinds.items()
+        ),
+        '',
+    ]
     (RESULTS / 'saved_mutations.md').write_text('\n'.join(lines))
     print('\n'.join(lines))
 

@@ -38,14 +38,23 @@ class Sayings:
     @classmethod
     def of(cls, model: StreamQwenModel, processor: StreamProcessor, side: int = SIDE) -> Sayings:
         """Stream random frames into a model and ask."""
-        engine = VideoStreamingInference(model, processor, settings=StreamSettings(
-            sample_rate=0.0, chunk_frames=CHUNK, max_pixels=side * side, min_pixels=side * side,
-            capacity=8192))
+        engine = VideoStreamingInference(
+            model,
+            processor,
+            settings=StreamSettings(
+                sample_rate=0.0,
+                chunk_frames=CHUNK,
+                max_pixels=side * side,
+                min_pixels=side * side,
+                capacity=8192,
+            ),
+        )
         frames = np.random.default_rng(2).integers(0, 256, (CHUNK, side, side, 3), np.uint8)
         for number in range(CHUNK * CHUNKS):
             # They cost time to draw; turned by a line they are others.
-            engine.append_frame(np.roll(frames[number % CHUNK], number, axis=0),
-                                number * 250_000_000)
+            engine.append_frame(
+                np.roll(frames[number % CHUNK], number, axis=0), number * 250_000_000
+            )
         stream, encode = engine.stream, processor.tokenizer.encode
         choices = [encode(choice) for choice in CHOICES]
         logits, scores = [], []
@@ -56,12 +65,19 @@ class Sayings:
             branch.close()
             branch = Branch(model, stream.cache, stream.state)
             with torch.inference_mode():
-                scores += finish(score_pieces(
-                    branch, [ChoicePrompt(None, None, encode(question), choices)]))
+                scores += finish(
+                    score_pieces(branch, [ChoicePrompt(None, None, encode(question), choices)])
+                )
             branch.close()
-        return cls(torch.stack(logits),
-                   [tokens for asked in (QUESTIONS[:1], QUESTIONS[1:], QUESTIONS)
-                    for tokens in _answers(engine, asked)], torch.cat(scores).cpu())
+        return cls(
+            torch.stack(logits),
+            [
+                tokens
+                for asked in (QUESTIONS[:1], QUESTIONS[1:], QUESTIONS)
+                for tokens in _answers(engine, asked)
+            ],
+            torch.cat(scores).cpu(),
+        )
 
     def error(self, other: Sayings) -> float:
         """Return how far the logits are from another's, relative to those."""

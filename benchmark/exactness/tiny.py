@@ -46,9 +46,13 @@ class Shown:
     @classmethod
     def of(cls, seed: int, clip: Clip) -> Shown:
         """Return what a packed clip shows and asks."""
-        return cls(seed, list(clip.frames), list(clip.stamps_ns),
-                   [b.question.text for b in clip.branches if not b.is_choice],
-                   [(b.question.text, b.choices) for b in clip.branches if b.is_choice])
+        return cls(
+            seed,
+            list(clip.frames),
+            list(clip.stamps_ns),
+            [b.question.text for b in clip.branches if not b.is_choice],
+            [(b.question.text, b.choices) for b in clip.branches if b.is_choice],
+        )
 
 
 @dataclasses.dataclass
@@ -74,8 +78,12 @@ def engine(device: str, dtype: str) -> VideoStreamingInference:
     """Return an engine with the embedded model."""
     path = resolve_model('tiny')
     model = StreamQwenModel.from_pretrained(path, dtype=dtype)
-    return VideoStreamingInference(model, load_processor(path), device, StreamSettings(
-        sample_rate=0.0, chunk_frames=STANDARD.chunk_frames))
+    return VideoStreamingInference(
+        model,
+        load_processor(path),
+        device,
+        StreamSettings(sample_rate=0.0, chunk_frames=STANDARD.chunk_frames),
+    )
 
 
 Said = tuple[list[str], list[tuple[float, ...]]]
@@ -88,13 +96,16 @@ def answer(on: VideoStreamingInference, shown: Shown) -> Said:
         on.append_frame(frame, 1_000_000_000 + stamp)
     answers = []
     for start in range(0, len(shown.free), TOGETHER):
-        opened = [on.questions.open(question, MAX_ANSWER_TOKENS)
-                  for question in shown.free[start:start + TOGETHER]]
+        opened = [
+            on.questions.open(question, MAX_ANSWER_TOKENS)
+            for question in shown.free[start : start + TOGETHER]
+        ]
         while any(not each.ended for each in opened):
             on.questions.decode(opened)
         answers += [on.questions.close(each).text for each in opened]
-    return answers, [on.ask_choice(question, choices).probabilities
-                     for question, choices in shown.choice]
+    return answers, [
+        on.ask_choice(question, choices).probabilities for question, choices in shown.choice
+    ]
 
 
 def compare(shown: Shown, said: Said, cpu: Said) -> Tally:
@@ -109,8 +120,9 @@ def compare(shown: Shown, said: Said, cpu: Said) -> Tally:
         found.choice_same += mine == their
         found.most_apart = max(found.most_apart, float(np.abs(np.subtract(one, other)).max()))
         if mine != their:
-            found.different.append([shown.seed, question, choices[their], choices[mine],
-                                    sorted(other)[-2:]])
+            found.different.append(
+                [shown.seed, question, choices[their], choices[mine], sorted(other)[-2:]]
+            )
     return found
 
 
@@ -131,12 +143,12 @@ def examine(device: str, dtypes: tuple[str, ...], seed: int) -> dict[str, Tally]
     clip = _packer().pack(dataclasses.replace(STANDARD, seed=seed), every_choice=True)
     shown = Shown.of(seed, clip)
     cpu = answer(_engine('cpu', 'float32'), shown)
-    return {dtype: compare(shown, answer(_engine(device, dtype), shown), cpu)
-            for dtype in dtypes}
+    return {dtype: compare(shown, answer(_engine(device, dtype), shown), cpu) for dtype in dtypes}
 
 
-def scenes(clips: int, processes: int, device: str,
-           dtypes: Sequence[str]) -> Iterator[dict[str, Tally]]:
+def scenes(
+    clips: int, processes: int, device: str, dtypes: Sequence[str]
+) -> Iterator[dict[str, Tally]]:
     """Yield the tallies of so many held-out scenes, by the number format on the device."""
     work = functools.partial(examine, device, tuple(dtypes))
     with multiprocessing.get_context('spawn').Pool(processes) as pool:

@@ -54,15 +54,25 @@ def the_event(scene: Scene) -> Eventful | None:
     changes = scene.light.times[1:] if scene.light else ()
     movers = [thing for thing in scene.things if thing.kind != 'stands']
     if scene.light and len(changes) == 1 and not movers:
-        return Eventful(scene, 'What colour is the light now?', LIGHT_COLOURS, changes[0],
-                        scene.light.colours[-1])
+        return Eventful(
+            scene,
+            'What colour is the light now?',
+            LIGHT_COLOURS,
+            changes[0],
+            scene.light.colours[-1],
+        )
     if not changes and len(movers) == 1 and movers[0].kind in ('enters', 'leaves'):
         end = Chronicle(scene).at(SECONDS)
         times = [t for history in end for t in (*history.entered, *history.left)]
         if len(times) == 1:
             count = sum(history.now == 'in' for history in end)
-            return Eventful(scene, 'How many objects are visible now?',
-                            tuple(str(n) for n in range(6)), times[0], str(count))
+            return Eventful(
+                scene,
+                'How many objects are visible now?',
+                tuple(str(n) for n in range(6)),
+                times[0],
+                str(count),
+            )
     return None
 
 
@@ -74,13 +84,17 @@ def watch_scene(engine: VideoStreamingInference, event: Eventful) -> tuple[bool,
     reports: list[tuple[int, str]] = []
     for number, (image, stamp) in enumerate(zip(event.scene.frames, event.scene.stamps_ns)):
         engine.append_frame(image, stamp)
-        reports += [(number // engine.settings.chunk_frames, found.choice)
-                    for found in engine.score_watches() if found.previous]
+        reports += [
+            (number // engine.settings.chunk_frames, found.choice)
+            for found in engine.score_watches()
+            if found.previous
+        ]
     engine.unwatch(watch.name)
     frame = sum((stamp - start) / 1e9 < event.seconds for stamp in event.scene.stamps_ns)
     chunk = frame // engine.settings.chunk_frames
-    in_time = [choice == event.truth and chunk <= at <= chunk + WITHIN_CHUNKS
-               for at, choice in reports]
+    in_time = [
+        choice == event.truth and chunk <= at <= chunk + WITHIN_CHUNKS for at, choice in reports
+    ]
     return any(in_time), len(reports) - any(in_time)
 
 
@@ -90,20 +104,27 @@ def main(argv: list[str] | None = None) -> None:
     made.add_argument('--scenes', type=int, default=100)
     made.add_argument('--chunk-frames', type=int, default=4)
     arguments = made.parse_args(argv)
-    engine = harness.make_engine(harness.load_model(arguments), capacity=arguments.capacity,
-                               sample_rate=0.0, chunk_frames=arguments.chunk_frames)
+    engine = harness.make_engine(
+        harness.load_model(arguments),
+        capacity=arguments.capacity,
+        sample_rate=0.0,
+        chunk_frames=arguments.chunk_frames,
+    )
     size = (arguments.width, arguments.height)
     rows: dict[str, dict[str, Any]] = {
-        kind: {'event': kind, 'scenes': 0, 'in_time': 0, 'false': 0}
-        for kind in ('light', 'count')}
+        kind: {'event': kind, 'scenes': 0, 'in_time': 0, 'false': 0} for kind in ('light', 'count')
+    }
     for event in itertools.islice(eventful_scenes(size), arguments.scenes):
         row = rows['light' if 'light' in event.question else 'count']
         in_time, false = watch_scene(engine, event)
         row['scenes'] += 1
         row['in_time'] += in_time
         row['false'] += false
-    result = {'command': f'python -m benchmark.exactness.watch_events --scenes {arguments.scenes}',
-              'machine': harness.machine(arguments), 'rows': list(rows.values())}
+    result = {
+        'command': f'python -m benchmark.exactness.watch_events --scenes {arguments.scenes}',
+        'machine': harness.machine(arguments),
+        'rows': list(rows.values()),
+    }
     harness.write('watch_events', result, list(rows.values()))
 
 

@@ -62,8 +62,13 @@ class Stream:
 class Day:
     """The day's stream, the young one, and what is measured of them hour by hour."""
 
-    def __init__(self, old: VideoStreamingInference, young: VideoStreamingInference,
-                 fps: float, size: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        old: VideoStreamingInference,
+        young: VideoStreamingInference,
+        fps: float,
+        size: tuple[int, int],
+    ) -> None:
         """Begin the day."""
         self.scenes = Scenes(old, fps, size)
         self._old, self._young = Stream(old), Stream(young)
@@ -81,16 +86,24 @@ class Day:
         self._young.forget_times()
         for number in range(end - BESIDE, end):
             self._show_both(number)
-        old, young = (statistics.median(times)
-                      for times in (self._old.chunk_ms[chunks:], self._young.chunk_ms))
+        old, young = (
+            statistics.median(times)
+            for times in (self._old.chunk_ms[chunks:], self._young.chunk_ms)
+        )
         info, asked = self._old.engine.get_cache_info(), self.scenes.asked - asked
-        return {'hour': hour + 1, 'frames': self.scenes.frames,
-                'evicted_tokens': info.evicted_tokens,
-                'largest_position': info.last_cache_position,
-                'cached_tokens': statistics.mean(self._old.tokens),
-                'chunk_ms': statistics.median(self._old.chunk_ms), 'beside_young': old / young,
-                'cache_mb': info.memory_bytes / 1e6, 'process_mb': resident_mb(),
-                'questions': asked, 'right': asked - (len(self.scenes.wrong) - wrong)}
+        return {
+            'hour': hour + 1,
+            'frames': self.scenes.frames,
+            'evicted_tokens': info.evicted_tokens,
+            'largest_position': info.last_cache_position,
+            'cached_tokens': statistics.mean(self._old.tokens),
+            'chunk_ms': statistics.median(self._old.chunk_ms),
+            'beside_young': old / young,
+            'cache_mb': info.memory_bytes / 1e6,
+            'process_mb': resident_mb(),
+            'questions': asked,
+            'right': asked - (len(self.scenes.wrong) - wrong),
+        }
 
     def _show_both(self, number: int) -> None:
         """Show a scene to both streams, the old one first in every other scene."""
@@ -113,23 +126,35 @@ def main(argv: list[str] | None = None) -> None:
     made.set_defaults(width=112, height=84)
     arguments = made.parse_args(argv)
     model = harness.load_model(arguments)
-    old, young = (harness.make_engine(
-        model, capacity=arguments.capacity, sample_rate=0.0, memory_seconds=SCENE_S,
-        rebase_position=arguments.rebase_position) for _ in range(2))
+    old, young = (
+        harness.make_engine(
+            model,
+            capacity=arguments.capacity,
+            sample_rate=0.0,
+            memory_seconds=SCENE_S,
+            rebase_position=arguments.rebase_position,
+        )
+        for _ in range(2)
+    )
     day = Day(old, young, arguments.fps, (arguments.width, arguments.height))
     rows: list[dict[str, Any]] = []
     for hour in range(arguments.hours):
         rows.append(day.run_hour(hour))
         print(rows[-1], flush=True)
     scenes = day.scenes
-    result = {'command': f'python -m benchmark.memory.day --hours {arguments.hours}',
-              'machine': harness.machine(arguments), 'rebase_position': arguments.rebase_position,
-              'questions': sum(row['questions'] for row in rows),
-              'right': sum(row['right'] for row in rows), 'wrong': scenes.wrong,
-              'ambiguous': {
-                  'questions': len(scenes.ambiguous),
-                  'otherwise': [a for a in scenes.ambiguous if a['answer'] != a['truth']]},
-              'hours': rows}
+    result = {
+        'command': f'python -m benchmark.memory.day --hours {arguments.hours}',
+        'machine': harness.machine(arguments),
+        'rebase_position': arguments.rebase_position,
+        'questions': sum(row['questions'] for row in rows),
+        'right': sum(row['right'] for row in rows),
+        'wrong': scenes.wrong,
+        'ambiguous': {
+            'questions': len(scenes.ambiguous),
+            'otherwise': [a for a in scenes.ambiguous if a['answer'] != a['truth']],
+        },
+        'hours': rows,
+    }
     harness.write('day', result, rows)
 
 

@@ -40,8 +40,12 @@ class Piece:
         """Stream them; return what was asked and answered wrongly, without the engine."""
         torch.set_num_threads(1)
         arguments = harness.parser('').parse_args(['--model', self.model])
-        engine = harness.make_engine(harness.load_model(arguments), capacity=arguments.capacity,
-                                   sample_rate=0.0, memory_seconds=SCENE_S)
+        engine = harness.make_engine(
+            harness.load_model(arguments),
+            capacity=arguments.capacity,
+            sample_rate=0.0,
+            memory_seconds=SCENE_S,
+        )
         scenes = Scenes(engine, 4.0, (112, 84))
         for number in range(max(0, self.first - LEAD), self.first + self.scenes):
             if number == self.first:
@@ -61,26 +65,41 @@ def main() -> None:
     parser.add_argument('--whole', action='store_true', help='pieces that are all of the day')
     a = parser.parse_args()
     # Else spread over the day, each piece beginning before an hour that the others do not have.
-    firsts = range(0, DAY_SCENES, a.scenes) if a.whole else range(
-        120, 120 + a.processes * 2 * a.scenes, 2 * a.scenes)
+    firsts = (
+        range(0, DAY_SCENES, a.scenes)
+        if a.whole
+        else range(120, 120 + a.processes * 2 * a.scenes, 2 * a.scenes)
+    )
     asked = 0
     wrong: list[dict[str, Any]] = []
     ambiguous: list[dict[str, Any]] = []
     with ProcessPoolExecutor(a.processes, multiprocessing.get_context('spawn')) as pool:
-        pieces = [pool.submit(Piece(a.model, first, min(a.scenes, DAY_SCENES - first)).run)
-                  for first in firsts]
+        pieces = [
+            pool.submit(Piece(a.model, first, min(a.scenes, DAY_SCENES - first)).run)
+            for first in firsts
+        ]
         for number, piece in enumerate(as_completed(pieces), 1):
             scenes = piece.result()
             asked += scenes.asked
             wrong += scenes.wrong
             ambiguous += scenes.ambiguous
-            result = {'model': a.model, 'pieces': number, 'scenes': a.scenes,
-                      'questions': asked, 'right': asked - len(wrong), 'wrong': wrong,
-                      'ambiguous': {'questions': len(ambiguous), 'otherwise': [
-                          each for each in ambiguous if each['answer'] != each['truth']]}}
+            result = {
+                'model': a.model,
+                'pieces': number,
+                'scenes': a.scenes,
+                'questions': asked,
+                'right': asked - len(wrong),
+                'wrong': wrong,
+                'ambiguous': {
+                    'questions': len(ambiguous),
+                    'otherwise': [each for each in ambiguous if each['answer'] != each['truth']],
+                },
+            }
             a.out.write_text(json.dumps(result, indent=1) + '\n', encoding='utf-8')
-    print(f'{asked - len(wrong)} of {asked} right;',
-          Counter(each['truth'] for each in wrong).most_common(5))
+    print(
+        f'{asked - len(wrong)} of {asked} right;',
+        Counter(each['truth'] for each in wrong).most_common(5),
+    )
 
 
 if __name__ == '__main__':

@@ -40,8 +40,9 @@ class Scenes:
 
     def show(self, number: int, *append: Callable[[np.ndarray, int], object]) -> None:
         """Hand a scene's frames with their stamps to each of some streams, in turns; then ask."""
-        scene = make_scene(HELD_OUT_SEED + 700_000 + number, seconds=SCENE_S, fps=self.fps,
-                           size=self.size)
+        scene = make_scene(
+            HELD_OUT_SEED + 700_000 + number, seconds=SCENE_S, fps=self.fps, size=self.size
+        )
         start = number * round(SCENE_S * 1e9) - scene.stamps_ns[0] + 1_000_000_000
         for image, stamp in zip(scene.frames, scene.stamps_ns):
             self.frames += 1
@@ -63,8 +64,12 @@ class Scenes:
 
     def _ask(self, number: int, question: Question) -> dict[str, Any]:
         answer, _ = self.engine.ask(question.text, 16)
-        return {'scene': number, 'question': question.text, 'answer': answer,
-                'truth': question.answer}
+        return {
+            'scene': number,
+            'question': question.text,
+            'answer': answer,
+            'truth': question.answer,
+        }
 
     def _still_shown(self) -> list[Thing]:
         """Return the things of the scene before that are to be seen in what is kept of it."""
@@ -90,8 +95,11 @@ def pick(scene: Scene, number: int, others: Sequence[Thing] = ()) -> Question | 
 
     :param others: Things of another scene that the memory shows as well; no question is about one.
     """
-    asked = [question for question in questions_for(scene, SCENE_S - 1.0 / scene.fps)
-             if not any(fits(question, thing) for thing in others)]
+    asked = [
+        question
+        for question in questions_for(scene, SCENE_S - 1.0 / scene.fps)
+        if not any(fits(question, thing) for thing in others)
+    ]
     for turn in range(len(FAMILIES)):
         family = FAMILIES[(number + turn) % len(FAMILIES)]
         for question in asked:

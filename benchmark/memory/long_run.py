@@ -66,18 +66,21 @@ class Said:
     def held_to(self, other: Said) -> dict[str, float]:
         """Return how far apart two are."""
         apart = np.abs(self.scores - other.scores)
-        return {'mean_apart': float(apart.mean()), 'most_apart': float(apart.max()),
-                'spread': float(self.scores.std()),
-                'same_texts': sum(a == b for a, b in zip(self.texts, other.texts))
-                / len(self.texts)}
+        return {
+            'mean_apart': float(apart.mean()),
+            'most_apart': float(apart.max()),
+            'spread': float(self.scores.std()),
+            'same_texts': sum(a == b for a, b in zip(self.texts, other.texts)) / len(self.texts),
+        }
 
 
 def ask(engine: VideoStreamingInference) -> Said:
     """Ask everything."""
-    scores = [[math.log(p) for p in engine.ask_choice(question, CHOICES).probabilities]
-              for question in QUESTIONS]
-    return Said(np.array(scores), tuple(engine.ask(question, ANSWER)[0]
-                                        for question in QUESTIONS))
+    scores = [
+        [math.log(p) for p in engine.ask_choice(question, CHOICES).probabilities]
+        for question in QUESTIONS
+    ]
+    return Said(np.array(scores), tuple(engine.ask(question, ANSWER)[0] for question in QUESTIONS))
 
 
 def memory(device: str) -> dict[str, float]:
@@ -86,23 +89,33 @@ def memory(device: str) -> dict[str, float]:
     found = {'rss': int(next(x for x in lines if x.startswith('VmRSS')).split()[1]) / 1e3}
     if torch.device(device).type == 'cuda':
         torch.cuda.synchronize()
-        found |= {'allocated': torch.cuda.memory_allocated() / 1e6,
-                  'reserved': torch.cuda.memory_reserved() / 1e6}
+        found |= {
+            'allocated': torch.cuda.memory_allocated() / 1e6,
+            'reserved': torch.cuda.memory_reserved() / 1e6,
+        }
     return found
 
 
 def growth(samples: list[dict[str, float]]) -> dict[str, float]:
     """Return how much more was held in the last fifth than in the second, in MB."""
     fifth = max(1, len(samples) // 5)
-    return {key: round(max(s[key] for s in samples[-fifth:])
-                       - max(s[key] for s in samples[fifth:2 * fifth] or samples[:1]), 3)
-            for key in samples[0] if key not in ('chunk', 'seconds')}
+    return {
+        key: round(
+            max(s[key] for s in samples[-fifth:])
+            - max(s[key] for s in samples[fifth : 2 * fifth] or samples[:1]),
+            3,
+        )
+        for key in samples[0]
+        if key not in ('chunk', 'seconds')
+    }
 
 
 def make(model: tuple[Any, Any]) -> VideoStreamingInference:
     """Return an engine with a window."""
-    return VideoStreamingInference(*model, settings=StreamSettings(
-        sample_rate=0.0, memory_tokens=WINDOW, rebase_position=4096))
+    return VideoStreamingInference(
+        *model,
+        settings=StreamSettings(sample_rate=0.0, memory_tokens=WINDOW, rebase_position=4096),
+    )
 
 
 def run(name: str, arguments: Any) -> dict[str, Any]:
@@ -112,8 +125,12 @@ def run(name: str, arguments: Any) -> dict[str, Any]:
     moments = {round(share * arguments.chunks) for share in (0.05, 0.25, 0.5, 0.75, 1.0)}
     samples: list[dict[str, float]] = []
     drift: list[dict[str, float]] = []
-    found: dict[str, Any] = {'model': name, 'chunks': arguments.chunks, 'memory_mb': samples,
-                             'drift': drift}
+    found: dict[str, Any] = {
+        'model': name,
+        'chunks': arguments.chunks,
+        'memory_mb': samples,
+        'drift': drift,
+    }
     began = time.perf_counter()
     for chunk in range(arguments.chunks):
         film.show(engine, chunk)
@@ -156,9 +173,16 @@ def main(argv: list[str] | None = None) -> None:
     if len(arguments.dimensions) != 1:
         made.error('One model at a time: what is held must be its own.')
     found = run(arguments.dimensions[0], arguments)
-    rows = [{'chunk': int(each['chunk']), 'mean apart': each['mean_apart'],
-             'most apart': each['most_apart'], 'spread of the scores': each['spread'],
-             'same answers': each['same_texts']} for each in found['drift']]
+    rows = [
+        {
+            'chunk': int(each['chunk']),
+            'mean apart': each['mean_apart'],
+            'most apart': each['most_apart'],
+            'spread of the scores': each['spread'],
+            'same answers': each['same_texts'],
+        }
+        for each in found['drift']
+    ]
     harness.write('long_run', {**card.describe(arguments), **found}, rows, arguments.out)
     print(f'Growth in MB: {found["growth_mb"]}. After a reset: {found["after_reset"]}.')
 

@@ -31,8 +31,13 @@ from streamvlm_ros.scenes.scene import HELD_OUT_SEED, make_scene, Scene
 
 FPS = 2.0
 TOKENS = 16
-COMPARED = (('window', 'whole'), ('window', 'fresh'), ('rebased', 'window'),
-            ('rebased', 'whole'), ('fresh', 'whole'))
+COMPARED = (
+    ('window', 'whole'),
+    ('window', 'fresh'),
+    ('rebased', 'window'),
+    ('rebased', 'whole'),
+    ('fresh', 'whole'),
+)
 # A moment of a scene, by its number, and a question's place among those of the moment.
 Key = tuple[int, int, int]
 Answers = dict[Key, tuple[str, torch.Tensor]]
@@ -63,21 +68,30 @@ class Measurement:
         self.arguments = arguments
         self.model = harness.load_model(arguments)
         self.scenes: list[Scene] = [
-            make_scene(HELD_OUT_SEED + 800_000 + number, seconds=arguments.seconds, fps=FPS,
-                       size=(arguments.width, arguments.height))
-            for number in range(arguments.scenes)]
+            make_scene(
+                HELD_OUT_SEED + 800_000 + number,
+                seconds=arguments.seconds,
+                fps=FPS,
+                size=(arguments.width, arguments.height),
+            )
+            for number in range(arguments.scenes)
+        ]
         self.moments = range(arguments.every, int(arguments.seconds), arguments.every)
         self.questions: dict[Key, Question] = {
-            (s, m, i): question for s, scene in enumerate(self.scenes) for m in self.moments
-            for i, question in enumerate(questions_for(scene, float(m)))}
+            (s, m, i): question
+            for s, scene in enumerate(self.scenes)
+            for m in self.moments
+            for i, question in enumerate(questions_for(scene, float(m)))
+        }
 
     def stream(self, **settings: Any) -> tuple[Answers, dict[str, int]]:
         """Stream all scenes with these settings; return the answers and what was done for it."""
         answers: Answers = {}
         done = {'evicted_tokens': 0, 'rebased': 0, 'prefix': 0}
         for s, scene in enumerate(self.scenes):
-            engine = harness.make_engine(self.model, sample_rate=0.0,
-                                       capacity=self.arguments.capacity, **settings)
+            engine = harness.make_engine(
+                self.model, sample_rate=0.0, capacity=self.arguments.capacity, **settings
+            )
             waiting = list(self.moments)
             for image, stamp, seconds in zip(scene.frames, scene.stamps_ns, scene.times):
                 while waiting and seconds > waiting[0]:
@@ -95,14 +109,23 @@ class Measurement:
             for m in self.moments:
                 seen = [i for i, seconds in enumerate(scene.times) if seconds <= m]
                 stamps = [scene.stamps_ns[i] for i in seen]
-                kept = harness.make_engine(self.model, sample_rate=0.0, memory_seconds=window,
-                                         capacity=self.arguments.capacity, rebase_position=10**9)
+                kept = harness.make_engine(
+                    self.model,
+                    sample_rate=0.0,
+                    memory_seconds=window,
+                    capacity=self.arguments.capacity,
+                    rebase_position=10**9,
+                )
                 for i, stamp in zip(seen, stamps):
                     kept.append_frame(scene.frames[i], stamp)
                 kept.ask('What?', 1)
                 oldest = kept.get_cache_info().oldest_stamp_ns
-                engine = harness.make_engine(self.model, sample_rate=0.0, rebase_position=10**9,
-                                           capacity=self.arguments.capacity)
+                engine = harness.make_engine(
+                    self.model,
+                    sample_rate=0.0,
+                    rebase_position=10**9,
+                    capacity=self.arguments.capacity,
+                )
                 for i, stamp in zip(seen, stamps):
                     if stamp >= oldest:
                         engine.append_frame(scene.frames[i], stamp)
@@ -111,12 +134,16 @@ class Measurement:
 
     def right(self, answers: Answers) -> float:
         """Return the share of answers that are the generator's truth."""
-        return sum(text == self.questions[key].answer
-                   for key, (text, _) in answers.items()) / len(answers)
+        return sum(text == self.questions[key].answer for key, (text, _) in answers.items()) / len(
+            answers
+        )
 
     def _asked(self, engine: VideoStreamingInference, scene: int, moment: int) -> Answers:
-        return {key: ask(engine, self.model[0], question.text)
-                for key, question in self.questions.items() if key[:2] == (scene, moment)}
+        return {
+            key: ask(engine, self.model[0], question.text)
+            for key, question in self.questions.items()
+            if key[:2] == (scene, moment)
+        }
 
 
 def compare(one: Answers, other: Answers) -> dict[str, float]:
@@ -124,10 +151,11 @@ def compare(one: Answers, other: Answers) -> dict[str, float]:
     assert one.keys() == other.keys()
     logits = [torch.stack([answers[key][1] for key in one]) for answers in (one, other)]
     probabilities = [each.softmax(-1) for each in logits]
-    return {'same_answer': sum(one[key][0] == other[key][0] for key in one) / len(one),
-            'logit_distance': float((logits[0] - logits[1]).abs().mean()),
-            'probability_moved': float(
-                (probabilities[0] - probabilities[1]).abs().sum(-1).mean() / 2)}
+    return {
+        'same_answer': sum(one[key][0] == other[key][0] for key in one) / len(one),
+        'logit_distance': float((logits[0] - logits[1]).abs().mean()),
+        'probability_moved': float((probabilities[0] - probabilities[1]).abs().sum(-1).mean() / 2),
+    }
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -148,21 +176,43 @@ def main(argv: Sequence[str] | None = None) -> None:
         # Positions are counted anew when the window has moved on by its own length.
         largest = round(of_whole['prefix'] + 2 * window * rate)
         streams = {'whole': whole, 'fresh': measurement.fresh(window)}
-        streams['window'], evicted = measurement.stream(memory_seconds=window,
-                                                        rebase_position=10**9)
-        streams['rebased'], rebased = measurement.stream(memory_seconds=window,
-                                                         rebase_position=largest)
+        streams['window'], evicted = measurement.stream(
+            memory_seconds=window, rebase_position=10**9
+        )
+        streams['rebased'], rebased = measurement.stream(
+            memory_seconds=window, rebase_position=largest
+        )
         compared = {f'{a}, {b}': compare(streams[a], streams[b]) for a, b in COMPARED}
         right = {name: measurement.right(answers) for name, answers in streams.items()}
-        windows.append({'window_s': window, 'evicted_tokens': evicted['evicted_tokens'],
-                        'times_rebased': rebased['rebased'], 'right': right,
-                        'compared': compared})
-        rows += [{'window (s)': f'{window:g}', 'compared': name, 'right': f'{right[a]:.3f}, '
-                  f'{right[b]:.3f}', **values}
-                 for (a, b), (name, values) in zip(COMPARED, compared.items())]
-    harness.write('memory_drift', {
-        **harness.machine(arguments), 'scenes': arguments.scenes, 'seconds': arguments.seconds,
-        'questions': len(whole), 'windows': windows}, rows)
+        windows.append(
+            {
+                'window_s': window,
+                'evicted_tokens': evicted['evicted_tokens'],
+                'times_rebased': rebased['rebased'],
+                'right': right,
+                'compared': compared,
+            }
+        )
+        rows += [
+            {
+                'window (s)': f'{window:g}',
+                'compared': name,
+                'right': f'{right[a]:.3f}, {right[b]:.3f}',
+                **values,
+            }
+            for (a, b), (name, values) in zip(COMPARED, compared.items())
+        ]
+    harness.write(
+        'memory_drift',
+        {
+            **harness.machine(arguments),
+            'scenes': arguments.scenes,
+            'seconds': arguments.seconds,
+            'questions': len(whole),
+            'windows': windows,
+        },
+        rows,
+    )
 
 
 if __name__ == '__main__':

@@ -37,28 +37,50 @@ def expected_frames(camera: dict[str, Any], rate: float, sample_rate: float) -> 
     """Return how many of the published images sampling takes."""
     sampler = StampSampler(sample_rate)
     first = camera['first_stamp_ns']
-    return sum(sampler.take(first + round(i * NANOSECONDS / rate))
-               for i in range(camera['published']))
+    return sum(
+        sampler.take(first + round(i * NANOSECONDS / rate)) for i in range(camera['published'])
+    )
 
 
 def measure(kind: str, arguments: argparse.Namespace, folder: pathlib.Path) -> dict[str, Any]:
     """Return one row: a camera of one kind."""
     used = folder / f'{kind}.json'
     transport = 'compressed' if kind == 'jpeg' else 'raw'
-    parameters = {'model': arguments.model, 'device': arguments.device,
-                  'sample_rate': arguments.sample_rate, 'capacity': arguments.capacity,
-                  'image_transport': transport}
+    parameters = {
+        'model': arguments.model,
+        'device': arguments.device,
+        'sample_rate': arguments.sample_rate,
+        'capacity': arguments.capacity,
+        'image_transport': transport,
+    }
     node = [sys.executable, '-m', 'benchmark.node.observed_node', str(used), '--ros-args']
     for name, value in parameters.items():
         node += ['-p', f'{name}:={value}']
     topic = '/image/compressed' if kind == 'jpeg' else '/image'
-    camera = [sys.executable, '-m', 'benchmark.node.camera_publisher', topic, '--kind', kind,
-              '--width', str(arguments.width), '--height', str(arguments.height),
-              '--rate', str(arguments.rate), '--seconds', str(arguments.seconds)]
-    with (open(folder / 'node.log', 'wb') as log, environment.child(node, stdout=log, stderr=log),
-          Client() as client):
-        if not client.wait_until(lambda: _state(client) == StreamStatus.WAITING_FOR_IMAGES,
-                                 START_TIME):
+    camera = [
+        sys.executable,
+        '-m',
+        'benchmark.node.camera_publisher',
+        topic,
+        '--kind',
+        kind,
+        '--width',
+        str(arguments.width),
+        '--height',
+        str(arguments.height),
+        '--rate',
+        str(arguments.rate),
+        '--seconds',
+        str(arguments.seconds),
+    ]
+    with (
+        open(folder / 'node.log', 'wb') as log,
+        environment.child(node, stdout=log, stderr=log),
+        Client() as client,
+    ):
+        if not client.wait_until(
+            lambda: _state(client) == StreamStatus.WAITING_FOR_IMAGES, START_TIME
+        ):
             raise RuntimeError((folder / 'node.log').read_text())
         with subprocess.Popen(camera, stdout=subprocess.PIPE) as publisher:
             assert client.wait_until(lambda: _received(client) > 0, START_TIME)
@@ -89,27 +111,44 @@ def _waiting(client: Client) -> int:
 def _shares(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
     """Return the share of one core that each thread of the node has taken."""
     seconds = after['at'] - before['at']
-    shares = {name: (after[name] - before.get(name, 0.0)) / seconds
-              for name in after if name not in ('at', 'observer')}
+    shares = {
+        name: (after[name] - before.get(name, 0.0)) / seconds
+        for name in after
+        if name not in ('at', 'observer')
+    }
     observer = (after['observer'] - before['observer']) / seconds
     shares['process'] -= observer
     shares['dds'] = shares['process'] - sum(v for k, v in shares.items() if k != 'process')
     return shares
 
 
-def _row(kind: str, arguments: argparse.Namespace, camera: dict[str, Any], status: StreamStatus,
-         shares: dict[str, float]) -> dict[str, Any]:
+def _row(
+    kind: str,
+    arguments: argparse.Namespace,
+    camera: dict[str, Any],
+    status: StreamStatus,
+    shares: dict[str, float],
+) -> dict[str, Any]:
     expected = expected_frames(camera, arguments.rate, arguments.sample_rate)
     return {
-        'camera': kind, 'MB each': camera['message_bytes'] / 1e6, 'seconds': camera['seconds'],
-        'published': camera['published'], 'received': status.frames_received,
+        'camera': kind,
+        'MB each': camera['message_bytes'] / 1e6,
+        'seconds': camera['seconds'],
+        'published': camera['published'],
+        'received': status.frames_received,
         'lost on the way': camera['published'] - status.frames_received,
-        'to be sampled': expected, 'ingested': status.frames_ingested,
-        'dropped': status.frames_dropped, 'failed': status.frames_failed,
+        'to be sampled': expected,
+        'ingested': status.frames_ingested,
+        'dropped': status.frames_dropped,
+        'failed': status.frames_failed,
         'ROS side, of a core': shares['process'] - shares[MODEL_THREAD],
-        'executor': shares['ros'], 'decoding': shares.get('decoding', 0.0), 'DDS': shares['dds'],
-        'model': shares[MODEL_THREAD], 'camera process': camera['cpu_share'],
-        'camera late at worst s': camera['worst_lateness_s']}
+        'executor': shares['ros'],
+        'decoding': shares.get('decoding', 0.0),
+        'DDS': shares['dds'],
+        'model': shares[MODEL_THREAD],
+        'camera process': camera['cpu_share'],
+        'camera late at worst s': camera['worst_lateness_s'],
+    }
 
 
 def main() -> None:
@@ -127,10 +166,20 @@ def main() -> None:
     real_time = os.sched_getscheduler(0) in (os.SCHED_FIFO, os.SCHED_RR)
     with tempfile.TemporaryDirectory() as folder:
         rows = [measure(kind, arguments, pathlib.Path(folder)) for kind in arguments.kinds]
-    harness.write('camera_1080p', {
-        **harness.machine(arguments), 'cores': os.cpu_count(), 'load_before': load,
-        'load_after': os.getloadavg()[0], 'real_time_priority': real_time,
-        'camera_hz': arguments.rate, 'sample_rate': arguments.sample_rate, 'rows': rows}, rows)
+    harness.write(
+        'camera_1080p',
+        {
+            **harness.machine(arguments),
+            'cores': os.cpu_count(),
+            'load_before': load,
+            'load_after': os.getloadavg()[0],
+            'real_time_priority': real_time,
+            'camera_hz': arguments.rate,
+            'sample_rate': arguments.sample_rate,
+            'rows': rows,
+        },
+        rows,
+    )
 
 
 if __name__ == '__main__':

@@ -39,7 +39,7 @@ def pictures(width: int, height: int) -> list[np.ndarray]:
     for i in range(FRAMES):
         frame = floor.copy()
         left = (width - 200) * i // FRAMES
-        frame[height // 3:height // 3 + 200, left:left + 200] = (200, 40, 40)
+        frame[height // 3 : height // 3 + 200, left : left + 200] = (200, 40, 40)
         made.append(frame)
     return made
 
@@ -58,11 +58,18 @@ def message(frame: np.ndarray, kind: str) -> Any:
     return image
 
 
-def publish(node: Node, topic: str, kind: str, images: list[Any], rate: float, seconds: float,
-            ) -> dict[str, Any]:
+def publish(
+    node: Node,
+    topic: str,
+    kind: str,
+    images: list[Any],
+    rate: float,
+    seconds: float,
+) -> dict[str, Any]:
     """Publish for so long at so many Hz; return counts, stamps and how late it was at worst."""
     publisher = node.create_publisher(
-        CompressedImage if kind == 'jpeg' else Image, topic, qos_profile_sensor_data)
+        CompressedImage if kind == 'jpeg' else Image, topic, qos_profile_sensor_data
+    )
     buffers = [bytearray(serialize_message(image)) for image in images]
     deadline = time.monotonic() + START_TIME
     while not publisher.get_subscription_count() and time.monotonic() < deadline:
@@ -81,9 +88,14 @@ def publish(node: Node, topic: str, kind: str, images: list[Any], rate: float, s
         worst = max(worst, time.perf_counter() - due)
     took = time.perf_counter() - began
     time.sleep(SETTLE_TIME)  # what was published last is on its way
-    return {'published': count, 'seconds': took, 'first_stamp_ns': first,
-            'worst_lateness_s': worst, 'message_bytes': len(buffers[0]),
-            'cpu_share': (time.process_time() - cpu) / took}
+    return {
+        'published': count,
+        'seconds': took,
+        'first_stamp_ns': first,
+        'worst_lateness_s': worst,
+        'message_bytes': len(buffers[0]),
+        'cpu_share': (time.process_time() - cpu) / took,
+    }
 
 
 def main() -> None:

@@ -36,12 +36,30 @@ WAITING = (2,)
 
 def start_node(arguments: Any, ages: pathlib.Path) -> subprocess.Popen[bytes]:
     """Start the node's process."""
-    values = {'device': arguments.device, 'dtype': arguments.dtype, 'sample_rate': 0.0,
-              'max_pixels': arguments.side ** 2, 'chunk_frames': arguments.chunk_frames,
-              'memory_tokens': arguments.window, 'slack': 2, 'policy': arguments.policy}
+    values = {
+        'device': arguments.device,
+        'dtype': arguments.dtype,
+        'sample_rate': 0.0,
+        'max_pixels': arguments.side**2,
+        'chunk_frames': arguments.chunk_frames,
+        'memory_tokens': arguments.window,
+        'slack': 2,
+        'policy': arguments.policy,
+    }
     given = [word for name, value in values.items() for word in ('-p', f'{name}:={value}')]
-    return subprocess.Popen([sys.executable, '-X', 'faulthandler', '-m', 'benchmark.node.process',
-                             arguments.dimensions[0], str(ages), '--ros-args', *given])
+    return subprocess.Popen(
+        [
+            sys.executable,
+            '-X',
+            'faulthandler',
+            '-m',
+            'benchmark.node.process',
+            arguments.dimensions[0],
+            str(ages),
+            '--ros-args',
+            *given,
+        ]
+    )
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
@@ -71,13 +89,24 @@ def measure(arguments: Any, folder: pathlib.Path) -> dict[str, Any]:
         seconds = SETTLE_TIME + 2 * arguments.seconds + 8
         with (folder / 'camera').open('w') as output:
             camera = subprocess.Popen(
-                [sys.executable, '-m', 'benchmark.node.camera_process', TOPIC,
-                 str(arguments.width), str(arguments.height), str(arguments.hz), str(seconds)],
-                stdout=output)
+                [
+                    sys.executable,
+                    '-m',
+                    'benchmark.node.camera_process',
+                    TOPIC,
+                    str(arguments.width),
+                    str(arguments.height),
+                    str(arguments.hz),
+                    str(seconds),
+                ],
+                stdout=output,
+            )
         watcher.wait_for(STREAMING, 30.0)
         watcher.watch(SETTLE_TIME)
-        phases = {'streaming': watcher.watch(arguments.seconds),
-                  'answering': watcher.watch(arguments.seconds, 'What is in front of me?')}
+        phases = {
+            'streaming': watcher.watch(arguments.seconds),
+            'answering': watcher.watch(arguments.seconds, 'What is in front of me?'),
+        }
         camera.wait(60)
         last = watcher.watch(2.0).statuses[-1]
         watcher.leave()
@@ -90,8 +119,9 @@ def measure(arguments: Any, folder: pathlib.Path) -> dict[str, Any]:
     result['dropped'] = int(last.frames_dropped)
     result['failed'] = int(last.frames_failed)
     result['cache_tokens'] = int(last.cache_tokens)
-    result['phases'] = {name: phase.summarize([(a, b) for a, b in noted])
-                        for name, phase in phases.items()}
+    result['phases'] = {
+        name: phase.summarize([(a, b) for a, b in noted]) for name, phase in phases.items()
+    }
     return result
 
 
@@ -112,14 +142,25 @@ def main(argv: list[str] | None = None) -> None:
     use_camera_profile(os.environ)
     with tempfile.TemporaryDirectory() as folder:
         result = measure(arguments, pathlib.Path(folder))
-    rows = [{'phase': name, 'frames': phase['frames'], 'dropped': phase['dropped'],
-             'age p50 s': phase['age_of_every_frame_s']['p50'],
-             'age p95 s': phase['age_of_every_frame_s']['p95'],
-             'status age p95 s': phase['status_frame_age_s']['p95'], 'answers': phase['answers'],
-             'first token p95 s': phase.get('first_token_s', {}).get('p95', '')}
-            for name, phase in result['phases'].items()]
-    harness.write(f'node_gpu_{arguments.dimensions[0]}', {**card.describe(arguments), **result},
-                rows, arguments.out)
+    rows = [
+        {
+            'phase': name,
+            'frames': phase['frames'],
+            'dropped': phase['dropped'],
+            'age p50 s': phase['age_of_every_frame_s']['p50'],
+            'age p95 s': phase['age_of_every_frame_s']['p95'],
+            'status age p95 s': phase['status_frame_age_s']['p95'],
+            'answers': phase['answers'],
+            'first token p95 s': phase.get('first_token_s', {}).get('p95', ''),
+        }
+        for name, phase in result['phases'].items()
+    ]
+    harness.write(
+        f'node_gpu_{arguments.dimensions[0]}',
+        {**card.describe(arguments), **result},
+        rows,
+        arguments.out,
+    )
     print(json.dumps(result, indent=1))
 
 

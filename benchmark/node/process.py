@@ -42,8 +42,7 @@ def main() -> int:
     try:
         return run_node([sys.argv[0], *sys.argv[3:]])
     finally:
-        ages.write_text(''.join(f'{when:.6f} {age:.6f}\n' for when, age in seen),
-                        encoding='ascii')
+        ages.write_text(''.join(f'{when:.6f} {age:.6f}\n' for when, age in seen), encoding='ascii')
 
 
 if __name__ == '__main__':

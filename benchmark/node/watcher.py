@@ -35,7 +35,8 @@ class Phase:
         asked = {
             'first_token_s': percentiles([a.time_to_first_token for a in answers]),
             'asked_to_response_s': percentiles([took for took, _, _ in self.answers]),
-            'newest_frame_seen_s': percentiles([age for _, age, _ in self.answers])}
+            'newest_frame_seen_s': percentiles([age for _, age, _ in self.answers]),
+        }
         return {
             'seconds': round(self.ended - self.began, 2),
             'age_of_every_frame_s': percentiles(mine) | {'worst': max(mine, default=0.0)},
@@ -46,7 +47,9 @@ class Phase:
             'dropped': last.frames_dropped - first.frames_dropped,
             'failed': last.frames_failed - first.frames_failed,
             'ingested': last.frames_ingested - first.frames_ingested,
-            'answers': len(answers), **(asked if answers else {})}
+            'answers': len(answers),
+            **(asked if answers else {}),
+        }
 
 
 class Watcher:
@@ -80,8 +83,9 @@ class Watcher:
         while time.time() < until or asked is not None:
             if asked is None and question and time.time() < until:
                 began = time.time()
-                asked = self._client.call_async(Ask.Request(question=question,
-                                                            max_new_tokens=max_new_tokens))
+                asked = self._client.call_async(
+                    Ask.Request(question=question, max_new_tokens=max_new_tokens)
+                )
             rclpy.spin_once(self._node, timeout_sec=0.05)
             if asked is not None and asked.done():
                 response, asked = asked.result(), None

@@ -30,8 +30,13 @@ from streamvlm_ros.engine import StreamQwenModel
 from streamvlm_ros.engine.models.processor import StreamProcessor
 
 # Heads as wide as 7B's, and as many of keys and values; the rest is cut down to what a CPU can do.
-SHAPE = TEXT['7B'] | {'hidden_size': 1536, 'num_hidden_layers': 4, 'num_attention_heads': 12,
-                      'intermediate_size': 3072, 'vocab_size': 4096}
+SHAPE = TEXT['7B'] | {
+    'hidden_size': 1536,
+    'num_hidden_layers': 4,
+    'num_attention_heads': 12,
+    'intermediate_size': 3072,
+    'vocab_size': 4096,
+}
 BIASED, CHANNELS, SLOWEST = (0, 3), 4, 16
 # Random queries would look at all keys nearly alike, and no error of a key would matter.
 SHARPNESS = 3.0
@@ -46,8 +51,9 @@ def build() -> tuple[StreamQwenModel, StreamProcessor]:
     return model, processor
 
 
-def set_biases(model: StreamQwenModel, deviation: float, seed: int, query: float = 0.0,
-               slowest: int = SLOWEST) -> None:
+def set_biases(
+    model: StreamQwenModel, deviation: float, seed: int, query: float = 0.0, slowest: int = SLOWEST
+) -> None:
     """Draw key biases, normally distributed; those of one seed are in the same channels.
 
     Args:
@@ -69,7 +75,8 @@ def set_biases(model: StreamQwenModel, deviation: float, seed: int, query: float
             channels += pairs * torch.randint(2, (CHANNELS,), generator=generator)
             keys[head, channels] = torch.randn(CHANNELS, generator=generator)
             queries[head][:, channels] = torch.randn(
-                queries.shape[1], CHANNELS, generator=generator)
+                queries.shape[1], CHANNELS, generator=generator
+            )
         with torch.no_grad():
             attention.k_proj.bias.copy_(deviation * keys.flatten())
             attention.q_proj.bias.copy_(query * queries.flatten())

@@ -31,12 +31,16 @@ class Asked:
 
     def __init__(self, model: StreamQwenModel, processor: StreamProcessor) -> None:
         """Stream."""
-        engine = VideoStreamingInference(model, processor, settings=StreamSettings(
-            sample_rate=0.0, chunk_frames=4, capacity=2048))
+        engine = VideoStreamingInference(
+            model,
+            processor,
+            settings=StreamSettings(sample_rate=0.0, chunk_frames=4, capacity=2048),
+        )
         rng = np.random.default_rng(2)
         for number in range(FRAMES):
-            engine.append_frame(rng.integers(0, 256, (SIDE, SIDE, 3), np.uint8),
-                                number * 250_000_000)
+            engine.append_frame(
+                rng.integers(0, 256, (SIDE, SIDE, 3), np.uint8), number * 250_000_000
+            )
         self._model, self._stream = model, engine.stream
         self._questions = [processor.tokenizer.encode(question) for question in QUESTIONS]
 
@@ -62,7 +66,8 @@ class Asked:
             ids = [*question, *answer[:-1]]
             positions, _ = self._model.position_rule.place(branch.state, ids, [])
             logits = ModelRunner.of(self._model).prefill(
-                ids, positions, branch.context, keep=range(len(question) - 1, len(ids)))
+                ids, positions, branch.context, keep=range(len(question) - 1, len(ids))
+            )
             branch.close()
             assert logits is not None
             found.append(logits)
@@ -87,10 +92,15 @@ def random(drawn: tuple[float, int], query: float, slowest: int) -> dict[str, An
         full = asked.logits(answers)
     keys = torch.cat(seen)
     case: dict[str, Any] = {
-        'bias': drawn[0], 'draw': drawn[1], 'largest key': max(largest.keys.values()),
-        'keys seen': float(keys.median()), 'fewest seen': float(keys.min()),
-        'tokens': full[..., 0].numel(), 'different tokens': len({*itertools.chain(*answers)}),
-        'ways': {}}
+        'bias': drawn[0],
+        'draw': drawn[1],
+        'largest key': max(largest.keys.values()),
+        'keys seen': float(keys.median()),
+        'fewest seen': float(keys.min()),
+        'tokens': full[..., 0].numel(),
+        'different tokens': len({*itertools.chain(*answers)}),
+        'ways': {},
+    }
     for name, formats in WAYS.items():
         rounding = Rounding(*formats, largest)
         with stored(rounding):
@@ -99,7 +109,8 @@ def random(drawn: tuple[float, int], query: float, slowest: int) -> dict[str, An
         case['ways'][name] = {
             'logit error': float(first),
             'tokens same': int((logits.argmax(-1) == full.argmax(-1)).sum()),
-            'saturated': rounding.saturated}
+            'saturated': rounding.saturated,
+        }
     print(case, flush=True)
     return case
 
@@ -116,8 +127,9 @@ def keys_seen() -> Iterator[list[torch.Tensor]]:
     attend = BranchContext.attend
     noted: list[torch.Tensor] = []
 
-    def noting(context: BranchContext, layer: int, qkv: torch.Tensor,
-               rotation: Rotation) -> torch.Tensor:
+    def noting(
+        context: BranchContext, layer: int, qkv: torch.Tensor, rotation: Rotation
+    ) -> torch.Tensor:
         result = attend(context, layer, qkv, rotation)
         if layer in biased_model.BIASED and context.tree is None:
             query, fresh, _ = rotation.split(qkv, context.tail.kv_heads)

@@ -38,11 +38,17 @@ def measure(name: str, bits: int, cached: int, arguments: Any, rate: float) -> d
         found = own.measure(cached)
     read = floors(name).token_bytes(cached, LAYER_BYTES[bits])
     token = found['token_ms'][1]
-    return {'model': name, 'bits': bits, 'cached': cached,
-            'weights GB': round(weight_bytes(model) / 1e9, 2),
-            'chunk ms': found['chunk_ms'][1], 'first token ms': found['ttft_ms'][1],
-            'token ms': token, 'token, of the floor': round(1e3 * read / rate / token, 3),
-            'step of 8 ms': found['round_of_8_ms'][1]}
+    return {
+        'model': name,
+        'bits': bits,
+        'cached': cached,
+        'weights GB': round(weight_bytes(model) / 1e9, 2),
+        'chunk ms': found['chunk_ms'][1],
+        'first token ms': found['ttft_ms'][1],
+        'token ms': token,
+        'token, of the floor': round(1e3 * read / rate / token, 3),
+        'step of 8 ms': found['round_of_8_ms'][1],
+    }
 
 
 def rows(arguments: Any) -> Iterator[dict[str, Any]]:
@@ -64,8 +70,13 @@ def main(argv: list[str] | None = None) -> None:
     for row in rows(arguments):
         print(row, flush=True)
         found.append(row)
-        harness.write('quantized', {**card.describe(arguments), 'rows': found}, found,
-                    arguments.out, show=False)
+        harness.write(
+            'quantized',
+            {**card.describe(arguments), 'rows': found},
+            found,
+            arguments.out,
+            show=False,
+        )
 
 
 if __name__ == '__main__':

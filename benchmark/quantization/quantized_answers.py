@@ -35,16 +35,19 @@ def count(row: dict[str, Any], clip: Clip, said: Said, full: Said) -> None:
     row['free true'] += sum(a == b for a, b in zip(said[0], free))
     row['free same'] += sum(a == b for a, b in zip(said[0], full[0]))
     row['choice'] += len(choices)
-    row['choice true'] += sum(offered[int(np.argmax(given))] == true
-                              for given, (offered, true) in zip(said[1], choices))
-    row['choice same'] += sum(int(np.argmax(a)) == int(np.argmax(b))
-                              for a, b in zip(said[1], full[1]))
+    row['choice true'] += sum(
+        offered[int(np.argmax(given))] == true for given, (offered, true) in zip(said[1], choices)
+    )
+    row['choice same'] += sum(
+        int(np.argmax(a)) == int(np.argmax(b)) for a, b in zip(said[1], full[1])
+    )
 
 
 def main(argv: list[str] | None = None) -> None:
     """Measure and write ``results/quantized_answers``."""
-    made = argparse.ArgumentParser(description=__doc__,
-                                   formatter_class=argparse.RawDescriptionHelpFormatter)
+    made = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     made.add_argument('--scenes', type=int, default=40)
     made.add_argument('--out', type=pathlib.Path, default=harness.RESULTS)
     arguments = made.parse_args(argv)
@@ -53,16 +56,21 @@ def main(argv: list[str] | None = None) -> None:
     for bits in BITS[1:]:
         engines[bits].model.quantize(bits)
     names = ('free', 'free true', 'free same', 'choice', 'choice true', 'choice same')
-    rows = {bits: {'bits': bits, 'scenes': arguments.scenes} | dict.fromkeys(names, 0)
-            for bits in BITS}
+    rows = {
+        bits: {'bits': bits, 'scenes': arguments.scenes} | dict.fromkeys(names, 0) for bits in BITS
+    }
     for seed in range(FIRST, FIRST + arguments.scenes):
         clip = packer.pack(dataclasses.replace(STANDARD, seed=seed), every_choice=True)
         shown = Shown.of(seed, clip)
         said = {bits: answer(each, shown) for bits, each in engines.items()}
         for bits, row in rows.items():
             count(row, clip, said[bits], said[16])
-    harness.write('quantized_answers', {'scenes': arguments.scenes, 'rows': list(rows.values())},
-                list(rows.values()), arguments.out)
+    harness.write(
+        'quantized_answers',
+        {'scenes': arguments.scenes, 'rows': list(rows.values())},
+        list(rows.values()),
+        arguments.out,
+    )
 
 
 if __name__ == '__main__':

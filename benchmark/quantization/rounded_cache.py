@@ -30,8 +30,12 @@ Format = torch.dtype | None
 E4M3, E5M2, BF16 = torch.float8_e4m3fn, torch.float8_e5m2, torch.bfloat16
 # The format of keys and that of values; None: as computed.  bf16 is what is cached on a GPU.
 WAYS: dict[str, tuple[Format, Format]] = {
-    'bf16': (BF16, BF16), 'values e4m3': (None, E4M3), 'keys e4m3': (E4M3, None),
-    'both e4m3': (E4M3, E4M3), 'both e5m2': (E5M2, E5M2)}
+    'bf16': (BF16, BF16),
+    'values e4m3': (None, E4M3),
+    'keys e4m3': (E4M3, None),
+    'both e4m3': (E4M3, E4M3),
+    'both e5m2': (E5M2, E5M2),
+}
 
 
 @contextlib.contextmanager
@@ -43,16 +47,20 @@ def stored(change: Change) -> Iterator[None]:
     """
     store, write = StreamCache.store, Tail.write
 
-    def changed_store(cache: StreamCache, layer: int, keys: torch.Tensor,
-                      values: torch.Tensor) -> None:
+    def changed_store(
+        cache: StreamCache, layer: int, keys: torch.Tensor, values: torch.Tensor
+    ) -> None:
         store(cache, layer, *change(layer, keys, values))
 
-    def changed_write(tail: Tail, layer: int, keys: torch.Tensor,
-                      values: torch.Tensor) -> KeysValues:
+    def changed_write(
+        tail: Tail, layer: int, keys: torch.Tensor, values: torch.Tensor
+    ) -> KeysValues:
         return write(tail, layer, *change(layer, keys, values))
 
-    with (mock.patch.object(StreamCache, 'store', changed_store),
-          mock.patch.object(Tail, 'write', changed_write)):
+    with (
+        mock.patch.object(StreamCache, 'store', changed_store),
+        mock.patch.object(Tail, 'write', changed_write),
+    ):
         yield
 
 
@@ -95,8 +103,10 @@ class Rounding:
 
     def __call__(self, layer: int, keys: torch.Tensor, values: torch.Tensor) -> KeysValues:
         """Return what is left of them."""
-        return (self._round(keys, self.keys, self.largest.keys[layer]),
-                self._round(values, self.values, self.largest.values[layer]))
+        return (
+            self._round(keys, self.keys, self.largest.keys[layer]),
+            self._round(values, self.values, self.largest.values[layer]),
+        )
 
     def _round(self, x: torch.Tensor, dtype: Format, largest: float) -> torch.Tensor:
         if dtype is None:

@@ -27,20 +27,78 @@ from benchmark.common.dimensions import TEXT
 from benchmark.common.harness import RESULTS
 
 ENOUGH = 4 * 10**8  # bytes of weights that a graph goes through
-SINGLE = [(1, 2048, 4, 1), (2, 1024, 4, 1), (2, 2048, 4, 1), (4, 512, 4, 1), (4, 1024, 4, 1),
-          (8, 512, 4, 1), (4, 1024, 8, 1), (8, 256, 4, 1), (2, 1024, 2, 1), (1, 1024, 2, 1)]
-SEVERAL = [(32, 128, 4, 6), (32, 128, 4, 4), (64, 128, 4, 4), (16, 256, 4, 5), (16, 128, 4, 6),
-           (64, 64, 4, 6), (32, 256, 4, 3), (64, 128, 8, 3), (128, 64, 4, 4), (32, 64, 4, 8)]
+SINGLE = [
+    (1, 2048, 4, 1),
+    (2, 1024, 4, 1),
+    (2, 2048, 4, 1),
+    (4, 512, 4, 1),
+    (4, 1024, 4, 1),
+    (8, 512, 4, 1),
+    (4, 1024, 8, 1),
+    (8, 256, 4, 1),
+    (2, 1024, 2, 1),
+    (1, 1024, 2, 1),
+]
+SEVERAL = [
+    (32, 128, 4, 6),
+    (32, 128, 4, 4),
+    (64, 128, 4, 4),
+    (16, 256, 4, 5),
+    (16, 128, 4, 6),
+    (64, 64, 4, 6),
+    (32, 256, 4, 3),
+    (64, 128, 8, 3),
+    (128, 64, 4, 4),
+    (32, 64, 4, 8),
+]
 # By bits, for one row and for several. In 4 bits the depth is that of bytes.
-TILES = {16: (SINGLE, SEVERAL),
-         8: ([(4, 1024, 4, 1), (2, 2048, 4, 1), (4, 2048, 4, 1), (8, 1024, 4, 1), (8, 512, 4, 1),
-              (2, 1024, 4, 1), (4, 512, 2, 1), (4, 2048, 8, 1)],
-             [(32, 128, 4, 4), (64, 128, 4, 4), (64, 128, 4, 6), (32, 256, 4, 4), (64, 256, 4, 3),
-              (128, 128, 4, 4), (128, 128, 8, 4), (64, 64, 4, 6)]),
-         4: ([(4, 1024, 4, 1), (4, 512, 4, 1), (8, 512, 4, 1), (2, 1024, 4, 1), (8, 256, 4, 1),
-              (16, 256, 4, 1), (2, 2048, 4, 1), (4, 512, 2, 1)],
-             [(32, 128, 4, 4), (64, 128, 4, 3), (64, 128, 4, 4), (16, 128, 4, 4), (128, 128, 4, 3),
-              (128, 128, 8, 3), (32, 128, 4, 3), (64, 128, 4, 2)])}
+TILES = {
+    16: (SINGLE, SEVERAL),
+    8: (
+        [
+            (4, 1024, 4, 1),
+            (2, 2048, 4, 1),
+            (4, 2048, 4, 1),
+            (8, 1024, 4, 1),
+            (8, 512, 4, 1),
+            (2, 1024, 4, 1),
+            (4, 512, 2, 1),
+            (4, 2048, 8, 1),
+        ],
+        [
+            (32, 128, 4, 4),
+            (64, 128, 4, 4),
+            (64, 128, 4, 6),
+            (32, 256, 4, 4),
+            (64, 256, 4, 3),
+            (128, 128, 4, 4),
+            (128, 128, 8, 4),
+            (64, 64, 4, 6),
+        ],
+    ),
+    4: (
+        [
+            (4, 1024, 4, 1),
+            (4, 512, 4, 1),
+            (8, 512, 4, 1),
+            (2, 1024, 4, 1),
+            (8, 256, 4, 1),
+            (16, 256, 4, 1),
+            (2, 2048, 4, 1),
+            (4, 512, 2, 1),
+        ],
+        [
+            (32, 128, 4, 4),
+            (64, 128, 4, 3),
+            (64, 128, 4, 4),
+            (16, 128, 4, 4),
+            (128, 128, 4, 3),
+            (128, 128, 8, 3),
+            (32, 128, 4, 3),
+            (64, 128, 4, 2),
+        ],
+    ),
+}
 
 
 def products(dimensions: str) -> dict[str, tuple[int, int, dict[str, bool]]]:
@@ -48,12 +106,17 @@ def products(dimensions: str) -> dict[str, tuple[int, int, dict[str, bool]]]:
     text = TEXT[dimensions]
     hidden, inner = text['hidden_size'], text['intermediate_size']
     head = hidden // text['num_attention_heads']
-    return {'qkv': (hidden + 2 * text['num_key_value_heads'] * head, hidden,
-                    {'norm': True, 'bias': True}),
-            'out': (hidden, hidden, {'residual': True}),
-            'gate_up': (inner, hidden, {'norm': True, 'gated': True}),
-            'down': (hidden, inner, {'residual': True}),
-            'head': (text['vocab_size'], hidden, {'norm': True})}
+    return {
+        'qkv': (
+            hidden + 2 * text['num_key_value_heads'] * head,
+            hidden,
+            {'norm': True, 'bias': True},
+        ),
+        'out': (hidden, hidden, {'residual': True}),
+        'gate_up': (inner, hidden, {'norm': True, 'gated': True}),
+        'down': (hidden, inner, {'residual': True}),
+        'head': (text['vocab_size'], hidden, {'norm': True}),
+    }
 
 
 def call(rows: int, columns: int, depth: int, kind: dict[str, bool]) -> Any:
@@ -63,15 +126,26 @@ def call(rows: int, columns: int, depth: int, kind: dict[str, bool]) -> Any:
     def random(*shape: int) -> torch.Tensor:
         return torch.randn(*shape, device='cuda', dtype=torch.bfloat16)
 
-    x, bias, residual, norm = random(rows, depth), random(columns), random(rows, columns), random(
-        depth)
+    x, bias, residual, norm = (
+        random(rows, depth),
+        random(columns),
+        random(rows, columns),
+        random(depth),
+    )
 
     def run(weight: Any, tile: tuple[int, int, int, int]) -> torch.Tensor:
-        return skinny_matmul(x, weight, tile=tile, epsilon=1e-6, gated=kind.get('gated', False),
-                             bias=bias if kind.get('bias') else None,
-                             residual=residual if kind.get('residual') else None,
-                             # Several rows are normed before.
-                             norm=norm if kind.get('norm') and rows == 1 else None)
+        return skinny_matmul(
+            x,
+            weight,
+            tile=tile,
+            epsilon=1e-6,
+            gated=kind.get('gated', False),
+            bias=bias if kind.get('bias') else None,
+            residual=residual if kind.get('residual') else None,
+            # Several rows are normed before.
+            norm=norm if kind.get('norm') and rows == 1 else None,
+        )
+
     return run
 
 
@@ -82,26 +156,39 @@ def random_weight(columns: int, depth: int, kind: dict[str, bool], bits: int) ->
     height = columns * (2 if kind.get('gated') else 1)
     if bits == 16:
         return torch.randn(height, depth, device='cuda', dtype=torch.bfloat16)
-    numbers = torch.randint(-128, 128, (height, depth * bits // 8), device='cuda',
-                            dtype=torch.int8)
-    scale = torch.rand(height, 1 if bits == 8 else depth // 128, device='cuda',
-                       dtype=torch.bfloat16) / 128
+    numbers = torch.randint(
+        -128, 128, (height, depth * bits // 8), device='cuda', dtype=torch.int8
+    )
+    scale = (
+        torch.rand(height, 1 if bits == 8 else depth // 128, device='cuda', dtype=torch.bfloat16)
+        / 128
+    )
     return QuantizedWeight(numbers, scale, bits)
 
 
-def measure(rows: int, columns: int, depth: int, kind: dict[str, bool],
-            tiles: list[tuple[int, int, int, int]], bits: int) -> dict[str, float]:
+def measure(
+    rows: int,
+    columns: int,
+    depth: int,
+    kind: dict[str, bool],
+    tiles: list[tuple[int, int, int, int]],
+    bits: int,
+) -> dict[str, float]:
     """Return each tile's microseconds, and beside them those that a copy of the bytes takes."""
     size = columns * (2 if kind.get('gated') else 1) * depth * bits // 8
-    copies = [random_weight(columns, depth, kind, bits)
-              for _ in range(1 + min(31, ENOUGH // size))]
+    copies = [
+        random_weight(columns, depth, kind, bits) for _ in range(1 + min(31, ENOUGH // size))
+    ]
     run = call(rows, columns, depth, kind)
     x = torch.randn(rows, depth, device='cuda', dtype=torch.bfloat16)
     result: dict[str, float] = {}
     for tile in (*tiles, *([None] if bits == 16 else [])):
         try:
-            product = (functools.partial(run, tile=tile) if tile
-                       else functools.partial(functional.linear, x))
+            product = (
+                functools.partial(run, tile=tile)
+                if tile
+                else functools.partial(functional.linear, x)
+            )
             product(copies[0])
         except Exception as error:  # more shared memory than there is
             print(tile, repr(error)[:80], flush=True)
@@ -143,11 +230,12 @@ def main() -> None:
     parser.add_argument('--processes', type=int, default=8)
     parser.add_argument('--out', type=pathlib.Path, default=RESULTS)
     arguments = parser.parse_args()
-    tiles = {(rows, bits): TILES[bits][rows > 1]
-             for rows, bits in itertools.product(arguments.rows, arguments.bits)}
+    tiles = {
+        (rows, bits): TILES[bits][rows > 1]
+        for rows, bits in itertools.product(arguments.rows, arguments.bits)
+    }
     with multiprocessing.get_context('spawn').Pool(arguments.processes) as pool:
-        pool.map(compile_tile, [(*key, tile) for key in tiles for tile in tiles[key]],
-                 chunksize=1)
+        pool.map(compile_tile, [(*key, tile) for key in tiles for tile in tiles[key]], chunksize=1)
     table: dict[str, dict[str, float]] = {}
     for (rows, bits), dimensions in itertools.product(tiles, arguments.dimensions):
         for name, (columns, depth, kind) in products(dimensions).items():

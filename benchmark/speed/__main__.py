@@ -26,13 +26,18 @@ from benchmark.speed import plot
 from benchmark.speed.ours import BRANCHES, CHUNK, Ours, SIDE
 from benchmark.speed.stock import Stock
 
-MEASURED = (('chunk', 'chunk_ms'), ('question to first token', 'ttft_ms'), ('token', 'token_ms'),
-            (f'step of {BRANCHES} answers', f'round_of_{BRANCHES}_ms'),
-            ('snapshot, restore', 'snapshot_ms'))
+MEASURED = (
+    ('chunk', 'chunk_ms'),
+    ('question to first token', 'ttft_ms'),
+    ('token', 'token_ms'),
+    (f'step of {BRANCHES} answers', f'round_of_{BRANCHES}_ms'),
+    ('snapshot, restore', 'snapshot_ms'),
+)
 
 
-def floor_of(measured: str, ours: dict[str, Any], shape: Floors,
-             rates: dict[str, float]) -> float | None:
+def floor_of(
+    measured: str, ours: dict[str, Any], shape: Floors, rates: dict[str, float]
+) -> float | None:
     """Return the floor in ms of something measured; None: it has none."""
     if measured == 'chunk_ms':
         flops = shape.chunk_flops(CHUNK, ours['chunk_cached'], SIDE * SIDE)
@@ -42,8 +47,9 @@ def floor_of(measured: str, ours: dict[str, Any], shape: Floors,
     return 1e3 * shape.token_bytes(ours['cached']) / rates['bytes_s']
 
 
-def summarize(name: str, cached: int, of: dict[str, Any],
-              rates: dict[str, float]) -> dict[str, Any]:
+def summarize(
+    name: str, cached: int, of: dict[str, Any], rates: dict[str, float]
+) -> dict[str, Any]:
     """Return ratios and fractions of the floor of what one length has so far."""
     ours, stock, offline = of['ours'], of.get('stock'), of.get('offline')
     shape = floors(name)
@@ -56,7 +62,8 @@ def summarize(name: str, cached: int, of: dict[str, Any],
         if stock and key in stock:
             found['times_faster'][key] = round(stock[key][1] / ours[key][1], 2)
     found['branches_times_tokens'] = round(
-        BRANCHES * ours['round_of_1_ms'][1] / ours[f'round_of_{BRANCHES}_ms'][1], 2)
+        BRANCHES * ours['round_of_1_ms'][1] / ours[f'round_of_{BRANCHES}_ms'][1], 2
+    )
     if offline:
         found['offline_times_slower'] = round(offline['offline_ms'][1] / ours['ttft_ms'][1], 1)
     return found
@@ -69,20 +76,33 @@ def table(lengths: list[dict[str, Any]]) -> list[dict[str, Any]]:
         ours, stock, summary = each['ours'], each.get('stock', {}), each['summary']
         for label, key in MEASURED:
             low, median, high = ours[key]
-            rows.append({
-                'model': each['model'], 'cached': each['cached'], 'what': label,
-                'ours ms': median, 'quartiles': f'{low:.3g} to {high:.3g}',
-                'stock ms': stock.get(key, [''] * 3)[1],
-                'times faster': summary['times_faster'].get(key, ''),
-                'floor ms': summary['floor_ms'].get(key, ''),
-                'of the floor': summary['of_floor'].get(key, '')})
+            rows.append(
+                {
+                    'model': each['model'],
+                    'cached': each['cached'],
+                    'what': label,
+                    'ours ms': median,
+                    'quartiles': f'{low:.3g} to {high:.3g}',
+                    'stock ms': stock.get(key, [''] * 3)[1],
+                    'times faster': summary['times_faster'].get(key, ''),
+                    'floor ms': summary['floor_ms'].get(key, ''),
+                    'of the floor': summary['of_floor'].get(key, ''),
+                }
+            )
         if 'offline' in each:
-            rows.append({
-                'model': each['model'], 'cached': each['cached'], 'what': 'question, offline',
-                'ours ms': ours['ttft_ms'][1], 'quartiles': '',
-                'stock ms': each['offline']['offline_ms'][1],
-                'times faster': summary['offline_times_slower'], 'floor ms': '',
-                'of the floor': ''})
+            rows.append(
+                {
+                    'model': each['model'],
+                    'cached': each['cached'],
+                    'what': 'question, offline',
+                    'ours ms': ours['ttft_ms'][1],
+                    'quartiles': '',
+                    'stock ms': each['offline']['offline_ms'][1],
+                    'times faster': summary['offline_times_slower'],
+                    'floor ms': '',
+                    'of the floor': '',
+                }
+            )
     return rows
 
 
@@ -134,9 +154,13 @@ class Run:
         for each in self._lengths:
             each['summary'] = summarize(each['model'], each['cached'], each, self._rates)
         self.tell(what)
-        harness.write('speed', {**card.describe(self._arguments), 'card': self._rates,
-                              'lengths': self._lengths},
-                    table(self._lengths), self._arguments.out, show=False)
+        harness.write(
+            'speed',
+            {**card.describe(self._arguments), 'card': self._rates, 'lengths': self._lengths},
+            table(self._lengths),
+            self._arguments.out,
+            show=False,
+        )
 
 
 def main(argv: list[str] | None = None) -> None:

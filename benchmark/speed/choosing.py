@@ -36,11 +36,20 @@ def measure(name: str, arguments: Any) -> list[dict[str, Any]]:
     with torch.inference_mode(False):
         model, processor = build(name, arguments.device, harness.DTYPES[arguments.dtype])
     lengths = sorted(arguments.cached)
-    engine = VideoStreamingInference(model, processor, settings=StreamSettings(
-        sample_rate=0.0, chunk_frames=FRAMES, max_pixels=arguments.side ** 2,
-        min_pixels=arguments.side ** 2, memory_tokens=lengths[-1] + 4096))
+    engine = VideoStreamingInference(
+        model,
+        processor,
+        settings=StreamSettings(
+            sample_rate=0.0,
+            chunk_frames=FRAMES,
+            max_pixels=arguments.side**2,
+            min_pixels=arguments.side**2,
+            memory_tokens=lengths[-1] + 4096,
+        ),
+    )
     images = np.random.default_rng(0).integers(
-        0, 256, (FRAMES, arguments.side, arguments.side, 3), np.uint8)
+        0, 256, (FRAMES, arguments.side, arguments.side, 3), np.uint8
+    )
     timed, stamp, rows = Timer(arguments.device), 0, []
     for cached in lengths:
         while engine.get_cache_info().tokens < cached:
@@ -49,10 +58,18 @@ def measure(name: str, arguments: Any) -> list[dict[str, Any]]:
                 engine.append_frame(image, stamp)
         for choices in CHOICES:
             given = [f'number {letter}' for letter in string.ascii_uppercase[:choices]]
-            low, median, high = quartiles(timed(
-                functools.partial(engine.ask_choice, QUESTION, given), TIMES, WARM))
-            rows.append({'model': name, 'cached': engine.get_cache_info().tokens,
-                         'choices': choices, 'ms': median, 'quartiles': f'{low} to {high}'})
+            low, median, high = quartiles(
+                timed(functools.partial(engine.ask_choice, QUESTION, given), TIMES, WARM)
+            )
+            rows.append(
+                {
+                    'model': name,
+                    'cached': engine.get_cache_info().tokens,
+                    'choices': choices,
+                    'ms': median,
+                    'quartiles': f'{low} to {high}',
+                }
+            )
     return rows
 
 

@@ -40,9 +40,11 @@ class Jetson:
     flops: float
 
 
-JETSONS = (Jetson('AGX Orin 32 GB', 32e9, 204.8e9, 27e12),
-           Jetson('AGX Orin 64 GB', 64e9, 204.8e9, 42.5e12),
-           Jetson('AGX Thor 128 GB', 128e9, 273e9, 258e12))
+JETSONS = (
+    Jetson('AGX Orin 32 GB', 32e9, 204.8e9, 27e12),
+    Jetson('AGX Orin 64 GB', 64e9, 204.8e9, 42.5e12),
+    Jetson('AGX Thor 128 GB', 128e9, 273e9, 258e12),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,20 +69,27 @@ def measured(speed: dict[str, Any] | None, model: str) -> Measured:
     nearest = min(lengths, key=lambda each: abs(each['cached'] - WINDOW))['summary']['of_floor']
     bandwidth, flops = published(speed)
     copied, computed = speed['card']['bytes_s'] / bandwidth, speed['card']['flop_s'] / flops
-    return Measured(nearest['chunk_ms'] * computed, nearest['ttft_ms'] * copied,
-                    nearest['token_ms'] * copied)
+    return Measured(
+        nearest['chunk_ms'] * computed, nearest['ttft_ms'] * copied, nearest['token_ms'] * copied
+    )
 
 
-def in_few_bits(near: Measured, speed: dict[str, Any], rows: list[dict[str, Any]], model: str,
-                bits: int) -> Measured:
+def in_few_bits(
+    near: Measured, speed: dict[str, Any], rows: list[dict[str, Any]], model: str, bits: int
+) -> Measured:
     """Return the fractions of a model in few bits, from those in bf16 and what was measured."""
     # Both of one run: what a chunk takes in 16 bits elsewhere may be of other code.
-    few, full = (next(each for each in rows if (each['model'], each['bits']) == (model, wanted))
-                 for wanted in (bits, 16))
+    few, full = (
+        next(each for each in rows if (each['model'], each['bits']) == (model, wanted))
+        for wanted in (bits, 16)
+    )
     copied = speed['card']['bytes_s'] / published(speed)[0]
     token = few['token, of the floor'] * copied
-    return Measured(near.chunk * full['chunk ms'] / few['chunk ms'],
-                    token * few['token ms'] / few['first token ms'], token)
+    return Measured(
+        near.chunk * full['chunk ms'] / few['chunk ms'],
+        token * few['token ms'] / few['first token ms'],
+        token,
+    )
 
 
 def row(jetson: Jetson, model: str, form: str, near: Measured) -> str:
@@ -93,20 +102,32 @@ def row(jetson: Jetson, model: str, form: str, near: Measured) -> str:
         return f'| {jetson.name} | {model} | {form} | does not fit | | | | |'
     read = shape.token_bytes(WINDOW, size)
     floor = read / jetson.bandwidth
-    chunk = max(shape.chunk_flops(CHUNK, WINDOW, PATCH) / jetson.flops,
-                (read - 2.0 * shape.head + 2.0 * shape.visual) / jetson.bandwidth)
-    cells = (f'{4 / chunk * near.chunk:.1f}', f'{1e3 * floor / near.question:.0f} ms',
-             f'{near.token / floor:.1f}', f'{room / kv / PATCH / 3600:.1f} h',
-             f'{(rest + shape.layers * size) / 1e9:.1f} GB')
+    chunk = max(
+        shape.chunk_flops(CHUNK, WINDOW, PATCH) / jetson.flops,
+        (read - 2.0 * shape.head + 2.0 * shape.visual) / jetson.bandwidth,
+    )
+    cells = (
+        f'{4 / chunk * near.chunk:.1f}',
+        f'{1e3 * floor / near.question:.0f} ms',
+        f'{near.token / floor:.1f}',
+        f'{room / kv / PATCH / 3600:.1f} h',
+        f'{(rest + shape.layers * size) / 1e9:.1f} GB',
+    )
     return f'| {jetson.name} | {model} | {form} | ' + ' | '.join(cells) + ' |'
 
 
 def table(near: dict[tuple[str, str], Measured]) -> list[str]:
     """Return the table's lines."""
-    return ['| module | model | weights | frames/s | first token | tokens/s | memory | weights '
-            'take |', '| --- | --- | --- | --- | --- | --- | --- | --- |',
-            *(row(jetson, model, form, near[model, form])
-              for jetson in JETSONS for model in MODELS for form in FORMATS)]
+    return [
+        '| module | model | weights | frames/s | first token | tokens/s | memory | weights take |',
+        '| --- | --- | --- | --- | --- | --- | --- | --- |',
+        *(
+            row(jetson, model, form, near[model, form])
+            for jetson in JETSONS
+            for model in MODELS
+            for form in FORMATS
+        ),
+    ]
 
 
 def page(speed: dict[str, Any] | None, few: list[dict[str, Any]]) -> str:
@@ -114,25 +135,40 @@ def page(speed: dict[str, Any] | None, few: list[dict[str, Any]]) -> str:
     floor = table({(model, form): Measured() for model in MODELS for form in FORMATS})
     lines = [INTRODUCTION, *floor, '']
     if speed is None:
-        lines += ['## With what the engine reaches of the floor', '',
-                  'Not measured yet: `benchmark/results/speed.json` is not there. '
-                  '`python -m benchmark.speed`', 'on a CUDA card writes it, '
-                  '`python -m benchmark.speed.jetson` then fills this in.', '']
+        lines += [
+            '## With what the engine reaches of the floor',
+            '',
+            'Not measured yet: `benchmark/results/speed.json` is not there. '
+            '`python -m benchmark.speed`',
+            'on a CUDA card writes it, `python -m benchmark.speed.jetson` then fills this in.',
+            '',
+        ]
     else:
         near = {(model, 'bf16'): measured(speed, model) for model in MODELS}
         for model, (form, bits) in itertools.product(MODELS, BITS.items()):
             near[model, form] = in_few_bits(near[model, 'bf16'], speed, few, model, bits)
-        lines += ['## With what the engine reaches of the floor', '',
-                  f'On one {speed["hardware"]} the engine reached, of what that card\'s datasheet '
-                  'allows:', '',
-                  *(f'- {model}, {form}: {each.chunk:.0%} in a chunk, {each.question:.0%} in a '
-                    f'question, {each.token:.0%} in a token'
-                    for (model, form), each in near.items()), '',
-                  'With attention as a Jetson has it, without the kernel for Hopper, a chunk was '
-                  'at 41% (3B) and 48% (7B) in bf16.', '',
-                  'If a Jetson lets it come as near to its own datasheet, that is:', '',
-                  *table(near), '',
-                  CAUTION, '']
+        lines += [
+            '## With what the engine reaches of the floor',
+            '',
+            f"On one {speed['hardware']} the engine reached, of what that card's datasheet "
+            'allows:',
+            '',
+            *(
+                f'- {model}, {form}: {each.chunk:.0%} in a chunk, {each.question:.0%} in a '
+                f'question, {each.token:.0%} in a token'
+                for (model, form), each in near.items()
+            ),
+            '',
+            'With attention as a Jetson has it, without the kernel for Hopper, a chunk was '
+            'at 41% (3B) and 48% (7B) in bf16.',
+            '',
+            'If a Jetson lets it come as near to its own datasheet, that is:',
+            '',
+            *table(near),
+            '',
+            CAUTION,
+            '',
+        ]
     return '\n'.join([*lines, SOURCES.rstrip()]) + '\n'
 
 

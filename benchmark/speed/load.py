@@ -41,8 +41,13 @@ def sustainable_rate(engine: VideoStreamingInference, clip: list, seconds: float
     return (count - first) / (time.perf_counter() - began)
 
 
-def measure(model: Any, policy: Policy, clip: list, rate: float, arguments: Any,
-            ) -> dict[str, Any]:
+def measure(
+    model: Any,
+    policy: Policy,
+    clip: list,
+    rate: float,
+    arguments: Any,
+) -> dict[str, Any]:
     """Return one policy's row."""
     engine = harness.make_engine(model, capacity=arguments.capacity, sample_rate=0.0)
     worker = StreamWorker(engine, queue_frames=QUEUE_FRAMES, policy=policy.value)
@@ -58,13 +63,19 @@ def measure(model: Any, policy: Policy, clip: list, rate: float, arguments: Any,
     total = [seconds for seconds, _ in load.answers]
     tokens = sum(answer.completion_tokens for _, answer in load.answers)
     return {
-        'policy': policy.value, 'received': last.frames_received,
-        'ingested': last.frames_ingested, 'dropped': last.frames_dropped,
-        'failed': last.frames_failed, 'frames/s': last.frames_ingested / arguments.seconds,
+        'policy': policy.value,
+        'received': last.frames_received,
+        'ingested': last.frames_ingested,
+        'dropped': last.frames_dropped,
+        'failed': last.frames_failed,
+        'frames/s': last.frames_ingested / arguments.seconds,
         'worst frame age s': max(status.frame_age for status in statuses),
-        'answers': len(first), 'tokens/s': tokens / arguments.seconds,
-        'median first token s': statistics.median(first), 'worst first token s': first[-1],
-        'worst answer s': max(total)}
+        'answers': len(first),
+        'tokens/s': tokens / arguments.seconds,
+        'median first token s': statistics.median(first),
+        'worst first token s': first[-1],
+        'worst answer s': max(total),
+    }
 
 
 def main() -> None:
@@ -78,11 +89,21 @@ def main() -> None:
     engine = harness.make_engine(model, capacity=arguments.capacity, sample_rate=4.0)
     rate = sustainable_rate(engine, clip, min(10.0, arguments.seconds))
     rows = [measure(model, policy, clip, 2 * rate, arguments) for policy in Policy]
-    harness.write('load', {
-        **harness.machine(arguments), 'sustainable_frames_per_s': rate, 'offered': 2 * rate,
-        'queue_frames': QUEUE_FRAMES, 'seconds': arguments.seconds,
-        'askers': arguments.askers, 'max_new_tokens': arguments.max_new_tokens,
-        'balanced': True, 'rows': rows}, rows)
+    harness.write(
+        'load',
+        {
+            **harness.machine(arguments),
+            'sustainable_frames_per_s': rate,
+            'offered': 2 * rate,
+            'queue_frames': QUEUE_FRAMES,
+            'seconds': arguments.seconds,
+            'askers': arguments.askers,
+            'max_new_tokens': arguments.max_new_tokens,
+            'balanced': True,
+            'rows': rows,
+        },
+        rows,
+    )
 
 
 if __name__ == '__main__':

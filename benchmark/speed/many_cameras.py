@@ -42,11 +42,18 @@ class Cameras:
         self._model = model[0]
         self._timed = Timer(arguments.device)
         self._stamp, self._largest = 0, arguments.largest
-        settings = StreamSettings(sample_rate=0.0, chunk_frames=FRAMES, min_pixels=side ** 2,
-                                  max_pixels=side ** 2, memory_tokens=arguments.window)
+        settings = StreamSettings(
+            sample_rate=0.0,
+            chunk_frames=FRAMES,
+            min_pixels=side**2,
+            max_pixels=side**2,
+            memory_tokens=arguments.window,
+        )
         rng = np.random.default_rng(0)
-        self._images = [[rng.integers(0, 256, (side, side, 3), np.uint8) for _ in range(FRAMES)]
-                        for _ in range(most)]
+        self._images = [
+            [rng.integers(0, 256, (side, side, 3), np.uint8) for _ in range(FRAMES)]
+            for _ in range(most)
+        ]
         engines = open_streams(*model, [settings] * most)
         self._pixels = engines[0].stream.pixels
         self._workers: list[StreamWorker] = []
@@ -59,25 +66,38 @@ class Cameras:
     def chunks(self, cameras: int) -> dict[str, Any]:
         """Return a chunk's time from its frames to its keys and values."""
         before = self._found()
-        apart, together = self._alternately(lambda: self._turns(cameras, 0),
-                                            lambda: self._turns(cameras, self._largest))
-        return {'chunk apart': apart / cameras, 'chunk together': together / cameras,
-                'of these': (self._found() - before) / (WARM + TIMES) / cameras}
+        apart, together = self._alternately(
+            lambda: self._turns(cameras, 0), lambda: self._turns(cameras, self._largest)
+        )
+        return {
+            'chunk apart': apart / cameras,
+            'chunk together': together / cameras,
+            'of these': (self._found() - before) / (WARM + TIMES) / cameras,
+        }
 
     @torch.inference_mode()
     def encode(self, cameras: int) -> dict[str, Any]:
         """Return a chunk's time in the ViT, and how far its embeddings are from those alone."""
         encode = ModelRunner.of(self._model).encode
-        patches, grids = zip(*(to_patches(images, self._pixels, self._model.device)
-                               for images in self._images[:cameras]))
+        patches, grids = zip(
+            *(
+                to_patches(images, self._pixels, self._model.device)
+                for images in self._images[:cameras]
+            )
+        )
         grid, joined = grids[0], torch.cat(patches)
         whole = Grid(cameras * grid.t, grid.h, grid.w)
-        apart, together = self._alternately(lambda: [encode(each, grid) for each in patches],
-                                            lambda: encode(joined, whole))
+        apart, together = self._alternately(
+            lambda: [encode(each, grid) for each in patches], lambda: encode(joined, whole)
+        )
         alone = torch.cat([encode(each, grid) for each in patches]).float()
         difference = (alone - encode(joined, whole).float()).abs().max() / alone.abs().max()
-        return {'tokens': grid.tokens, 'ViT apart': apart / cameras,
-                'ViT together': together / cameras, 'difference': float(difference)}
+        return {
+            'tokens': grid.tokens,
+            'ViT apart': apart / cameras,
+            'ViT together': together / cameras,
+            'difference': float(difference),
+        }
 
     def _found(self) -> int:
         return sum(worker.status().chunks_together for worker in self._workers)
@@ -105,8 +125,9 @@ def main(argv: list[str] | None = None) -> None:
     made.add_argument('--cameras', type=int, nargs='+', default=[1, 2, 4])
     made.add_argument('--sides', type=int, nargs='+', default=[448, 224], help='pixels of a frame')
     made.add_argument('--window', type=int, default=4096, help='tokens that each camera keeps')
-    made.add_argument('--largest', type=int, default=encoder_cache.LARGEST_ON_GPU,
-                      help='tokens of one ViT call')
+    made.add_argument(
+        '--largest', type=int, default=encoder_cache.LARGEST_ON_GPU, help='tokens of one ViT call'
+    )
     arguments = made.parse_args(argv)
     rows: list[dict[str, Any]] = []
     for name in arguments.dimensions:
@@ -114,8 +135,15 @@ def main(argv: list[str] | None = None) -> None:
         for side in arguments.sides:
             streams = Cameras(model, side, max(arguments.cameras), arguments)
             for cameras in arguments.cameras:
-                rows.append({'model': name, 'frame': f'{side}x{side}', 'cameras': cameras,
-                             **streams.encode(cameras), **streams.chunks(cameras)})
+                rows.append(
+                    {
+                        'model': name,
+                        'frame': f'{side}x{side}',
+                        'cameras': cameras,
+                        **streams.encode(cameras),
+                        **streams.chunks(cameras),
+                    }
+                )
                 print(rows[-1], flush=True)
             del streams
             card.free(arguments.device)

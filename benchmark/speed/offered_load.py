@@ -19,8 +19,13 @@ NANOSECONDS = 10**9
 def balanced(status: WorkerStatus) -> bool:
     """Tell whether every frame received is accounted for."""
     return status.frames_received == (
-        status.frames_sampled_out + status.frames_ingested + status.frames_dropped
-        + status.frames_failed + status.frames_late + status.frames_waiting)
+        status.frames_sampled_out
+        + status.frames_ingested
+        + status.frames_dropped
+        + status.frames_failed
+        + status.frames_late
+        + status.frames_waiting
+    )
 
 
 class Load:
@@ -33,8 +38,15 @@ class Load:
 
     """
 
-    def __init__(self, worker: StreamWorker, clip: Sequence[np.ndarray], rate: float,
-                 askers: int, max_new_tokens: int, newest_ns: int = 0) -> None:
+    def __init__(
+        self,
+        worker: StreamWorker,
+        clip: Sequence[np.ndarray],
+        rate: float,
+        askers: int,
+        max_new_tokens: int,
+        newest_ns: int = 0,
+    ) -> None:
         """Prepare the threads; the frames' stamps go on from `newest_ns`."""
         self.answers: list[tuple[float, Any]] = []
         self.submitted = 0
@@ -42,8 +54,10 @@ class Load:
         self._worker, self._clip, self._rate = worker, clip, rate
         self._max_new_tokens = max_new_tokens
         self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._feed),
-                         *(threading.Thread(target=self._ask) for _ in range(askers))]
+        self._threads = [
+            threading.Thread(target=self._feed),
+            *(threading.Thread(target=self._ask) for _ in range(askers)),
+        ]
 
     def run(self, seconds: float) -> list[WorkerStatus]:
         """Run for so long; return the status, taken many times."""
@@ -65,14 +79,18 @@ class Load:
             due = int((time.perf_counter() - began) * self._rate) + 1
             while self.submitted < due:
                 self.newest_ns += round(NANOSECONDS / self._rate)
-                self._worker.submit_frame(self._clip[self.submitted % len(self._clip)],
-                                          self.newest_ns)
+                self._worker.submit_frame(
+                    self._clip[self.submitted % len(self._clip)], self.newest_ns
+                )
                 self.submitted += 1
             time.sleep(0.2 / self._rate)
 
     def _ask(self) -> None:
         while not self._over.is_set():
             began = time.perf_counter()
-            answer = self._worker.ask('What is happening in the scene now?', after_ns=1,
-                                      max_new_tokens=self._max_new_tokens).result()
+            answer = self._worker.ask(
+                'What is happening in the scene now?',
+                after_ns=1,
+                max_new_tokens=self._max_new_tokens,
+            ).result()
             self.answers.append((time.perf_counter() - began, answer))

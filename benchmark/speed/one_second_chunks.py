@@ -35,26 +35,41 @@ def tokens_a_patch(width: int, height: int) -> int:
     return round(width / 28) * round(height / 28)
 
 
-def measure(name: str, size: tuple[int, int], arguments: Any,
-            model: tuple[Any, Any]) -> dict[str, Any]:
+def measure(
+    name: str, size: tuple[int, int], arguments: Any, model: tuple[Any, Any]
+) -> dict[str, Any]:
     """Return one row."""
     width, height = size
     arguments.width, arguments.height = size
     clip = harness.frames(arguments, 16)
     pixels = tokens_a_patch(width, height) * 28 * 28
-    engine = VideoStreamingInference(*model, settings=StreamSettings(
-        chunk_frames=FRAMES, position_mode='append', sample_rate=0.0, min_pixels=pixels,
-        max_pixels=pixels, memory_seconds=arguments.window, kept_turns=KEPT_TURNS,
-        capacity=2 * round((arguments.window + 2) * tokens_a_patch(width, height)
-                           + (KEPT_TURNS + 2) * 4 * TOKENS)))
+    engine = VideoStreamingInference(
+        *model,
+        settings=StreamSettings(
+            chunk_frames=FRAMES,
+            position_mode='append',
+            sample_rate=0.0,
+            min_pixels=pixels,
+            max_pixels=pixels,
+            memory_seconds=arguments.window,
+            kept_turns=KEPT_TURNS,
+            capacity=2
+            * round(
+                (arguments.window + 2) * tokens_a_patch(width, height)
+                + (KEPT_TURNS + 2) * 4 * TOKENS
+            ),
+        ),
+    )
     timed = Timer(arguments.device)
     all_of_it, frames, first, token = [], [], [], []
     for second in range(arguments.seconds):
         timed.wait()
         began = time.perf_counter()
         for number in range(FRAMES):
-            engine.append_frame(clip[(2 * second + number) % len(clip)],
-                                second * NANOSECONDS + number * NANOSECONDS // FRAMES)
+            engine.append_frame(
+                clip[(2 * second + number) % len(clip)],
+                second * NANOSECONDS + number * NANOSECONDS // FRAMES,
+            )
         submitted = time.perf_counter()
         _, metrics = engine.ask(QUESTION, TOKENS, update_state=True)
         timed.wait()
@@ -67,14 +82,22 @@ def measure(name: str, size: tuple[int, int], arguments: Any,
     info = engine.get_cache_info()
     whole, each = percentiles(all_of_it), percentiles(token)
     their = THEIRS.get(size)
-    return {'model': name, 'size': f'{width}x{height}', 'seconds': arguments.seconds,
-            'cached': info.tokens, 'evicted': info.evicted_tokens,
-            'chunk p50 s': whole['p50'], 'chunk p95 s': whole['p95'],
-            'worst s': round(max(all_of_it), 4),
-            'frames until submitted p50 s': percentiles(frames)['p50'],
-            'first token p50 s': percentiles(first)['p50'], 'token p50 s': each['p50'],
-            'fps': round(FRAMES / whole['p50'], 1), 'StreamingVLM s (7B)': their or '',
-            'times faster': round(their / whole['p50'], 1) if their else ''}
+    return {
+        'model': name,
+        'size': f'{width}x{height}',
+        'seconds': arguments.seconds,
+        'cached': info.tokens,
+        'evicted': info.evicted_tokens,
+        'chunk p50 s': whole['p50'],
+        'chunk p95 s': whole['p95'],
+        'worst s': round(max(all_of_it), 4),
+        'frames until submitted p50 s': percentiles(frames)['p50'],
+        'first token p50 s': percentiles(first)['p50'],
+        'token p50 s': each['p50'],
+        'fps': round(FRAMES / whole['p50'], 1),
+        'StreamingVLM s (7B)': their or '',
+        'times faster': round(their / whole['p50'], 1) if their else '',
+    }
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -96,10 +119,20 @@ def main(argv: list[str] | None = None) -> None:
         for size in sizes:
             rows.append(measure(name, size, arguments, model))
             print(rows[-1], flush=True)
-            harness.write('one_second_chunks', {
-                **card.describe(arguments), 'question': QUESTION, 'tokens': TOKENS,
-                'kept_turns': KEPT_TURNS, 'position_mode': 'append', 'rows': rows}, rows,
-                arguments.out, show=False)
+            harness.write(
+                'one_second_chunks',
+                {
+                    **card.describe(arguments),
+                    'question': QUESTION,
+                    'tokens': TOKENS,
+                    'kept_turns': KEPT_TURNS,
+                    'position_mode': 'append',
+                    'rows': rows,
+                },
+                rows,
+                arguments.out,
+                show=False,
+            )
             card.free(arguments.device)
         del model
         card.free(arguments.device)

@@ -26,13 +26,20 @@ ROUNDS = 12  # decode steps that are timed as one, as in an answer
 class Ours:
     """A stream that gets longer."""
 
-    def __init__(self, model: StreamQwenModel, processor: Any, longest: int,
-                 timed: Timer) -> None:
+    def __init__(self, model: StreamQwenModel, processor: Any, longest: int, timed: Timer) -> None:
         """Begin an empty stream with room for `longest` tokens and what is timed behind."""
         self._model, self._timed = model, timed
-        self._engine = VideoStreamingInference(model, processor, settings=StreamSettings(
-            sample_rate=0.0, chunk_frames=FRAMES, max_pixels=(28 * SIDE) ** 2,
-            min_pixels=(28 * SIDE) ** 2, memory_tokens=longest + (WARM + TIMES + 4) * CHUNK))
+        self._engine = VideoStreamingInference(
+            model,
+            processor,
+            settings=StreamSettings(
+                sample_rate=0.0,
+                chunk_frames=FRAMES,
+                max_pixels=(28 * SIDE) ** 2,
+                min_pixels=(28 * SIDE) ** 2,
+                memory_tokens=longest + (WARM + TIMES + 4) * CHUNK,
+            ),
+        )
         rng = np.random.default_rng(0)
         self._images = rng.integers(0, 256, (FRAMES, 28 * SIDE, 28 * SIDE, 3), np.uint8)
         self._stamp = 0
@@ -52,10 +59,17 @@ class Ours:
         first, each = self._answers()
         one, many = self._rounds(1), self._rounds(BRANCHES)
         snapshot, allocated = self._snapshots()
-        return {'chunk_cached': seen, 'chunk_ms': quartiles(chunks), 'cached': self._tokens(),
-                'ttft_ms': quartiles(first), 'token_ms': quartiles(each),
-                'round_of_1_ms': quartiles(one), f'round_of_{BRANCHES}_ms': quartiles(many),
-                'snapshot_ms': quartiles(snapshot), 'snapshot_bytes': allocated}
+        return {
+            'chunk_cached': seen,
+            'chunk_ms': quartiles(chunks),
+            'cached': self._tokens(),
+            'ttft_ms': quartiles(first),
+            'token_ms': quartiles(each),
+            'round_of_1_ms': quartiles(one),
+            f'round_of_{BRANCHES}_ms': quartiles(many),
+            'snapshot_ms': quartiles(snapshot),
+            'snapshot_bytes': allocated,
+        }
 
     def _tokens(self) -> int:
         return self._engine.get_cache_info().tokens
@@ -85,8 +99,9 @@ class Ours:
         for number in range(6):
             metrics = self._engine.ask(self._question, ANSWER_TOKENS)[1]
             if number:
-                each.append(1e3 * (metrics['total'] - metrics['ttft'])
-                            / (metrics['completion_tokens'] - 1))
+                each.append(
+                    1e3 * (metrics['total'] - metrics['ttft']) / (metrics['completion_tokens'] - 1)
+                )
         return first, each
 
     def _rounds(self, branches: int) -> list[float]:

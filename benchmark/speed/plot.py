@@ -30,20 +30,25 @@ def draw(folder: pathlib.Path) -> None:
     pyplot: Any = importlib.import_module('matplotlib.pyplot')
     lengths = json.loads((folder / 'speed.json').read_text(encoding='utf-8'))['lengths']
     models = list(dict.fromkeys(each['model'] for each in lengths))
-    figure, rows = pyplot.subplots(len(models), 3, figsize=(12, 3.6 * len(models)),
-                                   squeeze=False)
+    figure, rows = pyplot.subplots(len(models), 3, figsize=(12, 3.6 * len(models)), squeeze=False)
     for model, axes in zip(models, rows):
         of = [each for each in lengths if each['model'] == model]
         _lines(axes[0], of, 'chunk_ms', f'{model}: 4 frames, ms')
         _lines(axes[1], of, 'ttft_ms', f'{model}: question to first token, ms')
-        _points(axes[1], [each for each in of if 'offline' in each],
-                lambda each: each['offline']['offline_ms'], OFFLINE, 'offline')
+        _points(
+            axes[1],
+            [each for each in of if 'offline' in each],
+            lambda each: each['offline']['offline_ms'],
+            OFFLINE,
+            'offline',
+        )
         _lines(axes[2], of, 'token_ms', f'{model}: one token, ms')
         for axis in axes:
             axis.set_xscale('log', base=2)
             axis.set_yscale('log')
-            axis.set_xticks([each['cached'] for each in of],
-                            [f'{each["cached"] // 1024}k' for each in of])
+            axis.set_xticks(
+                [each['cached'] for each in of], [f'{each["cached"] // 1024}k' for each in of]
+            )
             axis.set_xlabel('tokens cached')
             axis.grid(True, which='both', alpha=0.3)
             axis.legend(fontsize=8)
@@ -53,20 +58,36 @@ def draw(folder: pathlib.Path) -> None:
 
 def _lines(axis: Any, of: list[dict[str, Any]], key: str, title: str) -> None:
     axis.set_title(title, fontsize=10)
-    _points(axis, [each for each in of if 'stock' in each],
-            lambda each: each['stock'][key], STOCK, 'stock transformers')
+    _points(
+        axis,
+        [each for each in of if 'stock' in each],
+        lambda each: each['stock'][key],
+        STOCK,
+        'stock transformers',
+    )
     _points(axis, of, lambda each: each['ours'][key], OURS, 'streamvlm')
-    axis.plot([each['cached'] for each in of],
-              [each['summary']['floor_ms'][key] for each in of],
-              color=FLOOR, linestyle='--', label='floor')
+    axis.plot(
+        [each['cached'] for each in of],
+        [each['summary']['floor_ms'][key] for each in of],
+        color=FLOOR,
+        linestyle='--',
+        label='floor',
+    )
 
 
 def _points(axis: Any, of: list[dict[str, Any]], quartiles: Any, color: str, label: str) -> None:
     if of:
         low, median, high = zip(*(quartiles(each) for each in of))
         spread = [[m - a for m, a in zip(median, low)], [b - m for m, b in zip(median, high)]]
-        axis.errorbar([each['cached'] for each in of], median, yerr=spread, color=color,
-                      marker='o', capsize=3, label=label)
+        axis.errorbar(
+            [each['cached'] for each in of],
+            median,
+            yerr=spread,
+            color=color,
+            marker='o',
+            capsize=3,
+            label=label,
+        )
 
 
 if __name__ == '__main__':

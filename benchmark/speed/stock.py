@@ -35,18 +35,21 @@ class Stock:
         head_dim = self._width // config.num_attention_heads
         self._cache = DynamicCache(config=config)
         for layer in range(config.num_hidden_layers):
-            self._cache.update(*(torch.randn(1, heads, cached, head_dim, **self._like)
-                                 for _ in range(2)), layer)
+            self._cache.update(
+                *(torch.randn(1, heads, cached, head_dim, **self._like) for _ in range(2)), layer
+            )
         self._patches = torch.randn(4 * CHUNK, 1176, **self._like)
         self._grid = torch.tensor([[FRAMES // 2, 2 * SIDE, 2 * SIDE]], device=model.device)
 
     def stream(self) -> dict[str, Any]:
         """Return quartiles in ms: a chunk, a question, a token, a snapshot."""
-        return {'chunk_ms': quartiles(self._timed(self._chunk, 5)),
-                'vit_ms': quartiles(self._timed(self._encode, 5, 1)),
-                'ttft_ms': quartiles(self._timed(self._first, 5)),
-                'token_ms': [ms / STEPS for ms in quartiles(self._timed(self._decode, 3, 1))],
-                'snapshot_ms': quartiles(self._timed(lambda: copy.deepcopy(self._cache), 3, 1))}
+        return {
+            'chunk_ms': quartiles(self._timed(self._chunk, 5)),
+            'vit_ms': quartiles(self._timed(self._encode, 5, 1)),
+            'ttft_ms': quartiles(self._timed(self._first, 5)),
+            'token_ms': [ms / STEPS for ms in quartiles(self._timed(self._decode, 3, 1))],
+            'snapshot_ms': quartiles(self._timed(lambda: copy.deepcopy(self._cache), 3, 1)),
+        }
 
     def offline(self) -> dict[str, Any]:
         """Return the time of a question without a cache: the ViT on every chunk, all tokens.
@@ -56,14 +59,21 @@ class Stock:
         self._cache = DynamicCache(config=self._text.config)  # frees what streaming held
         times = self._timed(lambda: self._run(self._cached + QUESTION_TOKENS, 0, None), 2, 1)
         vit = quartiles(self._timed(self._encode, 3, 0))[1] * self._cached / CHUNK
-        return {'offline_llm_ms': quartiles(times), 'offline_vit_ms': vit,
-                'offline_ms': [ms + vit for ms in quartiles(times)]}
+        return {
+            'offline_llm_ms': quartiles(times),
+            'offline_vit_ms': vit,
+            'offline_ms': [ms + vit for ms in quartiles(times)],
+        }
 
     def _run(self, tokens: int, start: int, into: DynamicCache | None) -> torch.Tensor:
         hidden = torch.randn(1, tokens, self._width, **self._like) * 0.02
         positions = torch.arange(start, start + tokens, device=hidden.device).expand(3, 1, -1)
-        output = self._text(inputs_embeds=hidden, position_ids=positions, past_key_values=into,
-                            use_cache=into is not None)
+        output = self._text(
+            inputs_embeds=hidden,
+            position_ids=positions,
+            past_key_values=into,
+            use_cache=into is not None,
+        )
         logits: torch.Tensor = self._head(output.last_hidden_state[:, -1:])
         return logits
 

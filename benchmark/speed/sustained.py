@@ -38,9 +38,17 @@ class Bench:
         self._clip = harness.frames(arguments, 16)
         self._arguments = arguments
         model, processor = build(name, arguments.device, harness.DTYPES[arguments.dtype])
-        self._engine = VideoStreamingInference(model, processor, settings=StreamSettings(
-            sample_rate=0.0, max_pixels=arguments.side ** 2, min_pixels=arguments.side ** 2,
-            memory_tokens=arguments.window, slack=arguments.slack))
+        self._engine = VideoStreamingInference(
+            model,
+            processor,
+            settings=StreamSettings(
+                sample_rate=0.0,
+                max_pixels=arguments.side**2,
+                min_pixels=arguments.side**2,
+                memory_tokens=arguments.window,
+                slack=arguments.slack,
+            ),
+        )
         warm_up([self._engine], print)
         self._newest_ns = 0
         while not self._engine.get_cache_info().evicted_tokens:
@@ -64,8 +72,9 @@ class Bench:
         arguments = self._arguments
         worker = StreamWorker(self._engine, queue_frames=QUEUE_FRAMES, policy=policy)
         worker.start()
-        load = Load(worker, self._clip, rate, arguments.askers, arguments.max_new_tokens,
-                    self._newest_ns)
+        load = Load(
+            worker, self._clip, rate, arguments.askers, arguments.max_new_tokens, self._newest_ns
+        )
         began = time.perf_counter()
         statuses = load.run(arguments.seconds)
         took = time.perf_counter() - began
@@ -74,37 +83,58 @@ class Bench:
         worker.stop()
         self._newest_ns = load.newest_ns
         assert all(map(balanced, (*statuses, last))), last
-        settled = statuses[int(SETTLED * len(statuses)):]
+        settled = statuses[int(SETTLED * len(statuses)) :]
         grown = settled[-1].frames_waiting - settled[0].frames_waiting
         given = [answer for _, answer in load.answers]
         age = percentiles([status.frame_age for status in settled])
         first = percentiles([answer.time_to_first_token for answer in given])
-        each = percentiles([(a.total_time - a.time_to_first_token)
-                            / max(1, a.completion_tokens - 1) for a in given])
+        each = percentiles(
+            [
+                (a.total_time - a.time_to_first_token) / max(1, a.completion_tokens - 1)
+                for a in given
+            ]
+        )
         chunk = self._engine.settings.chunk_frames
         return {
-            'policy': policy, 'offered fps': round(rate, 1),
+            'policy': policy,
+            'offered fps': round(rate, 1),
             'kept up': not last.frames_dropped and grown <= max(2 * chunk, 0.02 * load.submitted),
             'ingested fps': round(settled[-1].frames_ingested / arguments.seconds, 1),
-            'dropped': last.frames_dropped, 'most waiting': max(
-                status.frames_waiting for status in settled),
-            'age p50 s': age['p50'], 'age p95 s': age['p95'],
-            'first token p50 s': first['p50'], 'first token p95 s': first['p95'],
-            'answers': len(given), 'tokens/s of an answer': round(1 / each['p50'], 1),
-            'tokens/s': round(sum(a.completion_tokens for a in given) / took, 1)}
+            'dropped': last.frames_dropped,
+            'most waiting': max(status.frames_waiting for status in settled),
+            'age p50 s': age['p50'],
+            'age p95 s': age['p95'],
+            'first token p50 s': first['p50'],
+            'first token p95 s': first['p95'],
+            'answers': len(given),
+            'tokens/s of an answer': round(1 / each['p50'], 1),
+            'tokens/s': round(sum(a.completion_tokens for a in given) / took, 1),
+        }
 
 
 def main(argv: list[str] | None = None) -> None:
     """Measure and write ``results/sustained``, or ``results/overload`` of a given share."""
     made = card.parser(__doc__ or '')
-    made.add_argument('--policies', nargs='+', default=[Policy.FRAMES_FIRST.value],
-                      choices=[policy.value for policy in Policy])
-    made.add_argument('--share', type=float, default=0.0, help='of the rate without questions: '
-                      'offer just that, and search nothing')
+    made.add_argument(
+        '--policies',
+        nargs='+',
+        default=[Policy.FRAMES_FIRST.value],
+        choices=[policy.value for policy in Policy],
+    )
+    made.add_argument(
+        '--share',
+        type=float,
+        default=0.0,
+        help='of the rate without questions: offer just that, and search nothing',
+    )
     made.add_argument('--seconds', type=float, default=8.0, help='for each rate')
     made.add_argument('--steps', type=int, default=5, help='of the bisection')
-    made.add_argument('--at-least', type=float, default=0.0, help='share of the rate without '
-                      'questions that bisection begins at')
+    made.add_argument(
+        '--at-least',
+        type=float,
+        default=0.0,
+        help='share of the rate without questions that bisection begins at',
+    )
     made.add_argument('--window', type=int, default=16384, help='tokens')
     made.add_argument('--slack', type=int, default=2, help='see StreamSettings')
     made.add_argument('--side', type=int, default=448, help='of the frames, in pixels')
@@ -127,8 +157,9 @@ def main(argv: list[str] | None = None) -> None:
             best.append({'model': name, 'policy': policy, 'offered fps': 0.0})
             for _ in range(1 if arguments.share else arguments.steps):
                 rate = arguments.share * bench.alone or (low + high) / 2
-                row = {'model': name, 'fps alone': round(bench.alone, 1)} | bench.offer(policy,
-                                                                                        rate)
+                row = {'model': name, 'fps alone': round(bench.alone, 1)} | bench.offer(
+                    policy, rate
+                )
                 tried.append(row)
                 print(row, flush=True)
                 if row['kept up']:

@@ -42,8 +42,12 @@ from streamvlm_ros.engine.runner.model_runner import ModelRunner
 from streamvlm_ros.nodes.loading import load_engine
 from streamvlm_ros.nodes.parameters.parameters import check_values
 
-TIMES = (('chunk', 'chunk_ms'), ('question to first token', 'ttft_ms'), ('token', 'token_ms'),
-         (f'step of {BRANCHES} answers', f'round_of_{BRANCHES}_ms'))
+TIMES = (
+    ('chunk', 'chunk_ms'),
+    ('question to first token', 'ttft_ms'),
+    ('token', 'token_ms'),
+    (f'step of {BRANCHES} answers', f'round_of_{BRANCHES}_ms'),
+)
 
 
 def save(model: StreamQwenModel, folder: pathlib.Path) -> None:
@@ -107,11 +111,13 @@ class Run:
             weights[str(parameter.device)] += parameter.nbytes
         self._found['devices'] = {
             device: {'layers': layers[device], 'weight_bytes': weights[device]}
-            for device in sorted(weights)}
+            for device in sorted(weights)
+        }
         self._measure('two GPUs', model, load_processor(folder))
         for index in self._gpus:
-            self._found['devices'][f'cuda:{index}']['peak_bytes'] = (
-                torch.cuda.max_memory_reserved(index))
+            self._found['devices'][f'cuda:{index}']['peak_bytes'] = torch.cuda.max_memory_reserved(
+                index
+            )
         self._write()
         del model
         free_device_memory()
@@ -133,20 +139,31 @@ class Run:
 
     def _load(self, folder: pathlib.Path, device: str) -> Any:
         """Load the model as the node does."""
+
         def log(text: str) -> None:
             self._found['log'].append(text)
             self.tell(text)
 
         side = self._arguments.side
-        return load_engine(check_values({
-            'model': str(folder), 'device': device, 'dtype': self._arguments.dtype,
-            'max_pixels': side * side, 'capacity': 4096}), log).model
+        return load_engine(
+            check_values(
+                {
+                    'model': str(folder),
+                    'device': device,
+                    'dtype': self._arguments.dtype,
+                    'max_pixels': side * side,
+                    'capacity': 4096,
+                }
+            ),
+            log,
+        ).model
 
     def _limit(self, gib: float | None) -> None:
         for index in self._gpus:
             total = torch.cuda.get_device_properties(index).total_memory
             torch.cuda.set_per_process_memory_fraction(
-                1.0 if gib is None else gib * 2**30 / total, index)
+                1.0 if gib is None else gib * 2**30 / total, index
+            )
             torch.cuda.reset_peak_memory_stats(index)
 
     def _measure(self, way: str, model: StreamQwenModel, processor: StreamProcessor) -> None:
@@ -172,22 +189,28 @@ def exactness(said: Mapping[str, Sayings]) -> dict[str, dict[str, float]]:
         for other, name in (('one GPU', 'one'), ('float32', 'float32')):
             if other in said and other != way:
                 theirs = said[other]
-                found[way] |= {f'logits_from_{name}': mine.error(theirs),
-                               f'tokens_as_{name}': mine.equal(theirs),
-                               f'choices_from_{name}': mine.choice_error(theirs)}
+                found[way] |= {
+                    f'logits_from_{name}': mine.error(theirs),
+                    f'tokens_as_{name}': mine.equal(theirs),
+                    f'choices_from_{name}': mine.choice_error(theirs),
+                }
     return found
 
 
 def table(found: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the rows of the table: what, and every way that was gone."""
     ways = found['ways']
-    rows = [{'what': f'{label}, ms', **{way: each[key][1] for way, each in ways.items()}}
-            for label, key in TIMES]
+    rows = [
+        {'what': f'{label}, ms', **{way: each[key][1] for way, each in ways.items()}}
+        for label, key in TIMES
+    ]
     exact = found['exactness']
-    for label, key in (('logits from float32', 'logits_from_float32'),
-                       ("logits from one GPU's", 'logits_from_one'),
-                       (f'tokens as on one GPU, {TOKENS} an answer', 'tokens_as_one'),
-                       ("choices' log-probabilities from one GPU's", 'choices_from_one')):
+    for label, key in (
+        ('logits from float32', 'logits_from_float32'),
+        ("logits from one GPU's", 'logits_from_one'),
+        (f'tokens as on one GPU, {TOKENS} an answer', 'tokens_as_one'),
+        ("choices' log-probabilities from one GPU's", 'choices_from_one'),
+    ):
         rows.append({'what': label, **{way: exact[way].get(key, '') for way in ways}})
     for device, each in found.get('devices', {}).items():
         what = f'{each["layers"]} layers, {each["weight_bytes"] / 1e9:.2f} GB weights'

@@ -18,9 +18,17 @@ import torch
 from benchmark.common import harness
 
 QUESTIONS = (
-    'Is there a person in the doorway?', 'Is the box red?', 'Where is the box?',
-    'Is the gripper open?', 'Is the light on?', 'Which way does it move?',
-    'Is the path clear?', 'Is the door open?', 'Is anything on the floor?', 'Is it moving?')
+    'Is there a person in the doorway?',
+    'Is the box red?',
+    'Where is the box?',
+    'Is the gripper open?',
+    'Is the light on?',
+    'Which way does it move?',
+    'Is the path clear?',
+    'Is the door open?',
+    'Is anything on the floor?',
+    'Is it moving?',
+)
 CHOICES = (('yes', 'no'), ('yes', 'no'), ('left', 'right', 'middle'))
 
 
@@ -29,8 +37,9 @@ def main() -> None:
     made = harness.parser(__doc__ or '')
     made.add_argument('--chunks', type=int, default=60, help='chunks a row is the median of')
     arguments = made.parse_args()
-    engine = harness.make_engine(harness.load_model(arguments), capacity=arguments.capacity,
-                               sample_rate=4.0)
+    engine = harness.make_engine(
+        harness.load_model(arguments), capacity=arguments.capacity, sample_rate=4.0
+    )
     clip = harness.frames(arguments)
     seconds = 0.0
 
@@ -57,21 +66,34 @@ def main() -> None:
             engine.watch(QUESTIONS[i], CHOICES[i % len(CHOICES)])
         chunk()
         engine.score_watches()
-        tokens = sum(len(ids) + sum(len(choice) - 1 for choice in choices)
-                     for ids, choices in engine.standing._asked.values())
+        tokens = sum(
+            len(ids) + sum(len(choice) - 1 for choice in choices)
+            for ids, choices in engine.standing._asked.values()
+        )
         prefill, scoring = [], []
         for _ in range(arguments.chunks):
             prefill.append(timed(chunk))
             scoring.append(timed(engine.score_watches))
         base = rows[0]['chunk ms'] if rows else statistics.median(prefill)
-        rows.append({
-            'watches': count, 'tokens scored': tokens,
-            'chunk ms': round(statistics.median(prefill), 2),
-            'scoring ms': round(statistics.median(scoring), 2),
-            'share of a chunk': f'{statistics.median(scoring) / base:.1%}'})
-    harness.write('watch_cost', {
-        **harness.machine(arguments), 'cached_tokens': engine.get_cache_info().tokens,
-        'chunks': arguments.chunks, 'rows': rows}, rows)
+        rows.append(
+            {
+                'watches': count,
+                'tokens scored': tokens,
+                'chunk ms': round(statistics.median(prefill), 2),
+                'scoring ms': round(statistics.median(scoring), 2),
+                'share of a chunk': f'{statistics.median(scoring) / base:.1%}',
+            }
+        )
+    harness.write(
+        'watch_cost',
+        {
+            **harness.machine(arguments),
+            'cached_tokens': engine.get_cache_info().tokens,
+            'chunks': arguments.chunks,
+            'rows': rows,
+        },
+        rows,
+    )
 
 
 if __name__ == '__main__':

@@ -47,8 +47,10 @@ def _block_lines(block: Block) -> list[str]:
 
 def _line(indent: str, entry: Entry, above: str = '') -> str:
     value = f' = {entry.value}' if entry.value else ''
-    text = f'{indent}`{entry.name}`{value}' if entry.is_constant else (
-        f'{indent}`{entry.name}` ({entry.type}{value})'
+    text = (
+        f'{indent}`{entry.name}`{value}'
+        if entry.is_constant
+        else (f'{indent}`{entry.name}` ({entry.type}{value})')
     )
     comment = ' '.join(part for part in (above, entry.comment) if part)
     return f'{text}: {comment}' if comment else text

@@ -17,12 +17,15 @@ from scripts.setup.progress import Progress
 
 _FAULTS = (
     (r'No space left on device', DISK_FULL),
-    (r'name resolution|NewConnectionError|ConnectTimeout|ProxyError|Read timed out|SSLError',
-     'pip cannot reach its package index: check the network and the proxy settings'),
-    (r'No matching distribution found for (\S+)',
-     'pip finds no {0} for this Python: set PYTHON=... to another one of 3.10 to 3.13'),
-    (r'fatal error: Python\.h',
-     'the headers of Python are missing: install python3-dev'),
+    (
+        r'name resolution|NewConnectionError|ConnectTimeout|ProxyError|Read timed out|SSLError',
+        'pip cannot reach its package index: check the network and the proxy settings',
+    ),
+    (
+        r'No matching distribution found for (\S+)',
+        'pip finds no {0} for this Python: set PYTHON=... to another one of 3.10 to 3.13',
+    ),
+    (r'fatal error: Python\.h', 'the headers of Python are missing: install python3-dev'),
 )
 
 
@@ -41,10 +44,19 @@ def run(
     """
     LOGS.mkdir(parents=True, exist_ok=True)
     log = LOGS / f'{log_name}.log'
-    with log.open('w') as file, subprocess.Popen(
-        command, cwd=ROOT, env=environment(distribution), stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors='replace',
-    ) as process:
+    with (
+        log.open('w') as file,
+        subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment(distribution),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors='replace',
+        ) as process,
+    ):
         try:
             for line in _lines(process, progress):
                 file.write(line)

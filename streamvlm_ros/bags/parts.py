@@ -139,8 +139,9 @@ def _files(bag: pathlib.Path, parts: Parts) -> Sequence[pathlib.Path]:
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
         why = ' '.join(f'{type(error).__name__}: {error}'.split())
         if not present:
-            raise PartError(f'{metadata} cannot be read ({why:.200}), and no file of a bag is '
-                            'beside it.') from error
+            raise PartError(
+                f'{metadata} cannot be read ({why:.200}), and no file of a bag is beside it.'
+            ) from error
         parts.faults.append(
             f'{metadata} cannot be read ({why:.200}); what is in the folder is read.'
         )

@@ -24,8 +24,9 @@ ARGUMENTS: dict[str, tuple[str | None, str]] = {
     'use_sim_time': ('false', 'take the time from /clock'),
     'log_level': ('info', 'debug, info, warn, error or fatal'),
     'discovery_range': (
-        '', 'who finds these processes: SUBNET, LOCALHOST, OFF or SYSTEM_DEFAULT; empty: as the '
-        'environment says'
+        '',
+        'who finds these processes: SUBNET, LOCALHOST, OFF or SYSTEM_DEFAULT; empty: as the '
+        'environment says',
     ),
     'autostart': ('true', 'configure and activate the node; false: ros2 lifecycle set does it'),
     'rviz': ('false', 'show the camera in rviz2, if it is installed'),

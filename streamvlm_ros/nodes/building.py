@@ -39,9 +39,7 @@ class StreamPlan:
     on_watch_event: Callable[[WatchEvent], None]
 
 
-def build_workers(
-    plans: Sequence[StreamPlan], log: Callable[[str], object]
-) -> list[StreamWorker]:
+def build_workers(plans: Sequence[StreamPlan], log: Callable[[str], object]) -> list[StreamWorker]:
     """Load the model and start a worker for each stream, all in one thread.
 
     Takes seconds to minutes.

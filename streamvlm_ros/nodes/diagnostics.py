@@ -199,9 +199,7 @@ def findings(status: WorkerStatus, before: WorkerStatus | None) -> list[Finding]
         )
     failed = since('frames_failed')
     if failed > 0 and status.state != 'error':
-        found.append(
-            (WARN, f'{failed} frames failed since the last report: {last_error}')
-        )
+        found.append((WARN, f'{failed} frames failed since the last report: {last_error}'))
     return found
 
 

@@ -60,9 +60,7 @@ class Condition:
 class Reports:
     """Publishes both once a second, and the status when it has changed in kind."""
 
-    def __init__(
-        self, node: Node, condition: Callable[[], Condition], faults: Faults
-    ) -> None:
+    def __init__(self, node: Node, condition: Callable[[], Condition], faults: Faults) -> None:
         """Begin to publish what `condition` returns; `faults` counts what fails in doing so."""
         self._node = node
         self._condition = condition

@@ -217,9 +217,7 @@ class StreamNode(LifecycleNodeMixin, ServingNode):
             given |= overrides(node).keys()
             known |= set(node.list_parameters([], 0).names)
             known |= {
-                override_name(topic, policy)
-                for topic in image_topics(node)
-                for policy in POLICIES
+                override_name(topic, policy) for topic in image_topics(node) for policy in POLICIES
             }
         for fault in unmatched_parameters(given, known):
             self.get_logger().warning(fault)

@@ -78,11 +78,23 @@ class Chronicle:
         for thing, whole, (came, went) in zip(self._things, self._part, self._events):
             part = whole[begin:end]
             inside, outside = part >= 0.6, part <= 0.0
-            now = ('in' if inside[steady].all() else 'out' if outside[steady].all()
-                   else 'unclear')
-            status = ('seen' if float(inside.sum()) * STEP_S >= SEEN_S
-                      else 'unseen' if outside.all() else 'unclear')
+            now = 'in' if inside[steady].all() else 'out' if outside[steady].all() else 'unclear'
+            status = (
+                'seen'
+                if float(inside.sum()) * STEP_S >= SEEN_S
+                else 'unseen'
+                if outside.all()
+                else 'unclear'
+            )
             came, went = (self._times[e[(e >= begin) & (e < end)]] for e in (came, went))
-            result.append(History(thing, status, now, tuple(came.tolist()),
-                                  tuple(went.tolist()), bool((part[late] > 0.0).any())))
+            result.append(
+                History(
+                    thing,
+                    status,
+                    now,
+                    tuple(came.tolist()),
+                    tuple(went.tolist()),
+                    bool((part[late] > 0.0).any()),
+                )
+            )
         return result

@@ -47,8 +47,17 @@ class Moment:
         self.clear = all(h.status != 'unclear' for h in self.all)
         self.questions: list[Question] = []
 
-    def add(self, family: str, key: str, answer: str, others: list[str], *, x: str = '',
-            y: str = '', past: bool = False) -> None:
+    def add(
+        self,
+        family: str,
+        key: str,
+        answer: str,
+        others: list[str],
+        *,
+        x: str = '',
+        y: str = '',
+        past: bool = False,
+    ) -> None:
         """Add one question in one of its wordings, with up to five of `others` as choices."""
         text = str(self.rng.choice(PHRASES[key])).format(x=x, y=y)
         wrong = [o for o in dict.fromkeys(others) if o != answer]
@@ -74,4 +83,4 @@ class Moment:
         own = [h.thing.name for h in self.all]
         every = [f'{c} {s}' for c in COLOURS for s in SHAPES]
         extra = [every[i] for i in self.rng.permutation(len(every)) if every[i] not in own]
-        return (own + extra)[:max(count, len(own))]
+        return (own + extra)[: max(count, len(own))]

@@ -18,8 +18,19 @@ from streamvlm_ros.scenes.window import WHOLE, Window
 
 __all__ = ['choice_prompt', 'FAMILIES', 'Question', 'questions_for', 'REFUSAL']
 
-FAMILIES = ('colour', 'shape', 'count', 'direction', 'last', 'order', 'when', 'light', 'seen',
-            'where', 'unanswerable')
+FAMILIES = (
+    'colour',
+    'shape',
+    'count',
+    'direction',
+    'last',
+    'order',
+    'when',
+    'light',
+    'seen',
+    'where',
+    'unanswerable',
+)
 
 
 class _Asker(Moment):
@@ -33,11 +44,18 @@ class _Asker(Moment):
             thing = h.thing
             things = [*(h.thing for h in self.all), *self.window.others]
             if sum(other.shape == thing.shape for other in things) == 1:
-                self.add('colour', 'colour', thing.colour, list(COLOURS), x=thing.shape,
-                         past=not h.recent)
+                self.add(
+                    'colour',
+                    'colour',
+                    thing.colour,
+                    list(COLOURS),
+                    x=thing.shape,
+                    past=not h.recent,
+                )
             if sum(other.colour == thing.colour for other in things) == 1:
-                self.add('shape', 'shape', thing.shape, list(SHAPES), x=thing.colour,
-                         past=not h.recent)
+                self.add(
+                    'shape', 'shape', thing.shape, list(SHAPES), x=thing.colour, past=not h.recent
+                )
 
     def ask_count(self) -> None:
         """Ask how many there are and how many there have been."""
@@ -65,8 +83,14 @@ class _Asker(Moment):
             else:
                 continue
             past = began and times[-1] < self.at - 2.0
-            self.add('direction', 'direction', answer, ['left', 'right', 'not at all'],
-                     x=h.thing.name, past=past)
+            self.add(
+                'direction',
+                'direction',
+                answer,
+                ['left', 'right', 'not at all'],
+                x=h.thing.name,
+                past=past,
+            )
 
     def ask_last(self) -> None:
         """Ask what came in last and what left last."""
@@ -84,16 +108,29 @@ class _Asker(Moment):
 
     def ask_order(self) -> None:
         """Ask which of two came in first, and whether before or after the light changed."""
-        came = [h for h in self.seen if len(h.entered) == 1 and not h.left[:-1]
-                and h.thing.kind in ('enters', 'passes') and self.settled(h)]
+        came = [
+            h
+            for h in self.seen
+            if len(h.entered) == 1
+            and not h.left[:-1]
+            and h.thing.kind in ('enters', 'passes')
+            and self.settled(h)
+        ]
         for i, a in enumerate(came):
-            for b in came[i + 1:]:
+            for b in came[i + 1 :]:
                 if abs(a.entered[0] - b.entered[0]) < 1.0:
                     continue
                 x, y = (a, b) if self.rng.random() < 0.5 else (b, a)
                 first = min(a, b, key=lambda h: h.entered[0]).thing.name
-                self.add('order', 'order', first, [a.thing.name, b.thing.name],
-                         x=x.thing.name, y=y.thing.name, past=True)
+                self.add(
+                    'order',
+                    'order',
+                    first,
+                    [a.thing.name, b.thing.name],
+                    x=x.thing.name,
+                    y=y.thing.name,
+                    past=True,
+                )
         light = self.scene.light
         if light is None or self.window.light:
             return
@@ -104,14 +141,20 @@ class _Asker(Moment):
                 if abs(h.entered[0] - t) < 1.0:
                     continue
                 answer = 'before' if h.entered[0] < t else 'after'
-                self.add('order', 'order_light', answer, ['before', 'after'], x=h.thing.name,
-                         y=colour, past=True)
+                self.add(
+                    'order',
+                    'order_light',
+                    answer,
+                    ['before', 'after'],
+                    x=h.thing.name,
+                    y=colour,
+                    past=True,
+                )
 
     def ask_when(self) -> None:
         """Ask how long ago things came in and the light changed, which only time stamps tell."""
         for h in self.seen:
-            if (len(h.entered) == 1 and h.thing.kind in ('enters', 'passes')
-                    and self.settled(h)):
+            if len(h.entered) == 1 and h.thing.kind in ('enters', 'passes') and self.settled(h):
                 self._add_age('when', h.thing.name, h.entered[0])
         light = self.scene.light
         if light is None or self.window.light:
@@ -136,11 +179,21 @@ class _Asker(Moment):
         colours = list(LIGHT_COLOURS)
         self.add('light', 'light_now', light.colour(self.at), colours)
         if not self.window.cut and all(t >= self.since for t in changes):
-            self.add('light', 'light_first', light.colours[0], colours,
-                     past=bool(changes) and changes[0] < self.at - 2.0)
+            self.add(
+                'light',
+                'light_first',
+                light.colours[0],
+                colours,
+                past=bool(changes) and changes[0] < self.at - 2.0,
+            )
         if changes and changes[-1] >= self.since:
-            self.add('light', 'light_before', light.colours[len(changes) - 1], colours,
-                     past=changes[-1] < self.at - 2.0)
+            self.add(
+                'light',
+                'light_before',
+                light.colours[len(changes) - 1],
+                colours,
+                past=changes[-1] < self.at - 2.0,
+            )
 
     def ask_seen(self) -> None:
         """Ask whether there was a thing: one that was, and one that was not but nearly."""
@@ -164,11 +217,13 @@ class _Asker(Moment):
             if h.now != 'in' or h.status != 'seen':
                 continue
             xs = [self.scene.screen_x(h.thing, self.at - d) for d in (0.0, 0.4, STEADY_S)]
-            for zone, low, high in (('left', 0.0, 0.31), ('middle', 0.39, 0.61),
-                                    ('right', 0.69, 1.0)):
+            for zone, low, high in (
+                ('left', 0.0, 0.31),
+                ('middle', 0.39, 0.61),
+                ('right', 0.69, 1.0),
+            ):
                 if all(low <= x <= high for x in xs):
-                    self.add('where', 'where', zone, ['left', 'middle', 'right'],
-                             x=h.thing.name)
+                    self.add('where', 'where', zone, ['left', 'middle', 'right'], x=h.thing.name)
 
     def ask_unanswerable(self) -> None:
         """Ask about things never seen, a light that is not there, and the world outside."""
@@ -183,8 +238,9 @@ class _Asker(Moment):
             if colours:
                 families.append(('shape', list(SHAPES), str(rng.choice(colours))))
             absent = [n for n in self.names(30) if n not in present]
-            families.append(('direction', ['left', 'right', 'not at all'],
-                             str(rng.choice(absent))))
+            families.append(
+                ('direction', ['left', 'right', 'not at all'], str(rng.choice(absent)))
+            )
             families.append(('where', ['left', 'middle', 'right'], str(rng.choice(absent))))
             families.append(('when', list(AGES), str(rng.choice(absent))))
         if self.scene.light is None and not self.window.light:
@@ -196,11 +252,13 @@ class _Asker(Moment):
             self.add('unanswerable', key, REFUSAL, others, x=x)
         outside = str(rng.choice(OUTSIDE))
         self.questions.append(
-            Question('unanswerable', outside, ('yes', 'no', 'left', REFUSAL), REFUSAL))
+            Question('unanswerable', outside, ('yes', 'no', 'left', REFUSAL), REFUSAL)
+        )
 
 
-def questions_for(scene: Scene, at: float,
-                  chronicle: Chronicle | None = None, window: Window = WHOLE) -> list[Question]:
+def questions_for(
+    scene: Scene, at: float, chronicle: Chronicle | None = None, window: Window = WHOLE
+) -> list[Question]:
     """
     Return every question that the frames up to `at` seconds settle, wordings by the seed.
 
@@ -215,9 +273,18 @@ def questions_for(scene: Scene, at: float,
     if at < 1.0:
         raise ValueError('nothing can be asked before one second has been seen')
     asker = _Asker(scene, at, chronicle or Chronicle(scene), window)
-    for ask in (asker.ask_looks, asker.ask_count, asker.ask_motion, asker.ask_last,
-                asker.ask_order, asker.ask_when, asker.ask_light, asker.ask_seen, asker.ask_where,
-                asker.ask_unanswerable):
+    for ask in (
+        asker.ask_looks,
+        asker.ask_count,
+        asker.ask_motion,
+        asker.ask_last,
+        asker.ask_order,
+        asker.ask_when,
+        asker.ask_light,
+        asker.ask_seen,
+        asker.ask_where,
+        asker.ask_unanswerable,
+    ):
         ask()
     return asker.questions
 

@@ -10,9 +10,14 @@ import cv2
 import numpy as np
 
 RGB = {
-    'red': (0.86, 0.08, 0.10), 'orange': (1.0, 0.50, 0.05), 'yellow': (0.98, 0.90, 0.10),
-    'green': (0.08, 0.66, 0.14), 'cyan': (0.10, 0.85, 0.90), 'blue': (0.08, 0.16, 0.88),
-    'purple': (0.58, 0.12, 0.72), 'white': (0.97, 0.97, 0.97),
+    'red': (0.86, 0.08, 0.10),
+    'orange': (1.0, 0.50, 0.05),
+    'yellow': (0.98, 0.90, 0.10),
+    'green': (0.08, 0.66, 0.14),
+    'cyan': (0.10, 0.85, 0.90),
+    'blue': (0.08, 0.16, 0.88),
+    'purple': (0.58, 0.12, 0.72),
+    'white': (0.97, 0.97, 0.97),
 }
 # The background is this much wider than the frame on either side, for panning.
 MARGIN = 0.12
@@ -38,16 +43,21 @@ class Look:
     @classmethod
     def random(cls, rng: np.random.Generator) -> Look:
         """Draw a look: muted walls and floors, so that the things' colours stay clear."""
+
         def muted(low: float, high: float) -> tuple[float, float, float]:
             tint = rng.uniform(low, high) + rng.uniform(-0.05, 0.05, 3)
             return float(tint[0]), float(tint[1]), float(tint[2])
 
         return cls(
-            wall=muted(0.3, 0.6), floor=muted(0.2, 0.5),
+            wall=muted(0.3, 0.6),
+            floor=muted(0.2, 0.5),
             pattern=str(rng.choice(['plain', 'tiles', 'boards', 'check'])),
-            texture=float(rng.uniform(0.02, 0.10)), horizon=float(rng.uniform(0.24, 0.34)),
-            gain=float(rng.uniform(0.8, 1.1)), flicker=float(rng.uniform(0.0, 0.05)),
-            noise=float(rng.uniform(0.0, 0.03)), blur=float(rng.choice([0.0, 0.0, 0.5, 0.8])),
+            texture=float(rng.uniform(0.02, 0.10)),
+            horizon=float(rng.uniform(0.24, 0.34)),
+            gain=float(rng.uniform(0.8, 1.1)),
+            flicker=float(rng.uniform(0.0, 0.05)),
+            noise=float(rng.uniform(0.0, 0.03)),
+            blur=float(rng.choice([0.0, 0.0, 0.5, 0.8])),
             quality=int(rng.integers(50, 101)),
         )
 
@@ -85,11 +95,18 @@ def make_background(look: Look, size: tuple[int, int], rng: np.random.Generator)
     if look.pattern != 'plain':
         across = np.floor(x * depth * 1.5).astype(int)
         along = np.floor(depth * 2.0).astype(int)
-        odd = {'tiles': (across % 3 == 0) | (along % 3 == 0), 'boards': across % 2 == 0,
-               'check': (across + along) % 2 == 0}[look.pattern]
+        odd = {
+            'tiles': (across % 3 == 0) | (along % 3 == 0),
+            'boards': across % 2 == 0,
+            'check': (across + along) % 2 == 0,
+        }[look.pattern]
         pattern = np.where(odd, 0.05, -0.05).astype(np.float32)
-    image = np.where(floor[..., None], np.asarray(look.floor, np.float32),
-                     np.asarray(look.wall, np.float32)) + (pattern * floor)[..., None]
+    image = (
+        np.where(
+            floor[..., None], np.asarray(look.floor, np.float32), np.asarray(look.wall, np.float32)
+        )
+        + (pattern * floor)[..., None]
+    )
     coarse = rng.normal(0.0, look.texture, (6, 9)).astype(np.float32)
     fine = rng.normal(0.0, look.texture / 2.0, (24, 32)).astype(np.float32)
     texture = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
@@ -136,7 +153,7 @@ def _draw_light(image: np.ndarray, x: float, colour: str) -> None:
     radius = 0.085 * min(width, height)
     half = int(round(radius * 1.35))
     cx, cy = int(round(x * width)), half + 1
-    image[max(0, cy - half):cy + half, max(0, cx - half):max(0, cx + half)] = 0.04
+    image[max(0, cy - half) : cy + half, max(0, cx - half) : max(0, cx + half)] = 0.04
     _draw(image, Sprite('ball', colour, cx / width, cy / height, radius / width, radius / height))
 
 
@@ -147,13 +164,17 @@ def make_grain(look: Look, size: tuple[int, int], rng: np.random.Generator) -> n
 
 
 def render_frame(
-    state: FrameState, look: Look, background: np.ndarray, grain: np.ndarray,
-    size: tuple[int, int], rng: np.random.Generator,
+    state: FrameState,
+    look: Look,
+    background: np.ndarray,
+    grain: np.ndarray,
+    size: tuple[int, int],
+    rng: np.random.Generator,
 ) -> np.ndarray:
     """Draw one frame, RGB uint8 [h, w, 3], on a background and grain made for the same size."""
     width = size[0]
     left = int(round((MARGIN + state.camera) * width))
-    image = background[:, left:left + width].copy()
+    image = background[:, left : left + width].copy()
     for sprite in state.sprites:
         _draw(image, sprite)
     if state.light is not None:
@@ -164,7 +185,7 @@ def render_frame(
     image *= gain * 255.0
     if look.noise > 0.0:
         top, side = rng.integers(0, GRAIN, 2)
-        image += grain[top:top + size[1], side:side + width]
+        image += grain[top : top + size[1], side : side + width]
     picture = np.clip(image, 0.0, 255.0).astype(np.uint8)
     # Colour order does not matter to the codec as long as it is the same both ways.
     _, coded = cv2.imencode('.jpg', picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, look.quality])

@@ -83,8 +83,9 @@ class Scene:
     def state(self, seconds: float) -> FrameState:
         """Return what there is to draw at `seconds`."""
         sprites = tuple(
-            Sprite(t.shape, t.colour, float(self.screen_x(t, seconds)), t.row, t.radius,
-                   t.radius_y)
+            Sprite(
+                t.shape, t.colour, float(self.screen_x(t, seconds)), t.row, t.radius, t.radius_y
+            )
             for t in sorted(self.things, key=lambda t: t.row)
             if self.visible_part(t, seconds) > 0.0
         )
@@ -101,8 +102,7 @@ class Scene:
         rng = np.random.default_rng((self.seed, 7))
         background = make_background(look, size, rng)
         grain = make_grain(look, size, rng)
-        return [render_frame(self.state(s), look, background, grain, size, rng)
-                for s in stamps_s]
+        return [render_frame(self.state(s), look, background, grain, size, rng) for s in stamps_s]
 
     @functools.cached_property
     def frames(self) -> list[np.ndarray]:
@@ -163,8 +163,18 @@ def _make_things(
             kinds.append('returns')
         kind = str(rng.choice(kinds))
         times, knots = _path(rng, kind, events, float(rng.uniform(*PLACES[zone])), radius)
-        things.append(Thing(COLOURS[colours[number]], str(rng.choice(SHAPES)), kind, times, knots,
-                            ROWS[row], radius, radius_y))
+        things.append(
+            Thing(
+                COLOURS[colours[number]],
+                str(rng.choice(SHAPES)),
+                kind,
+                times,
+                knots,
+                ROWS[row],
+                radius,
+                radius_y,
+            )
+        )
     return tuple(things)
 
 
@@ -216,5 +226,15 @@ def make_scene(
     times = _times(rng, seconds, fps)
     # Between two temporal patches: the two frames of one are never that far apart.
     middle = 2 * int(np.random.default_rng((seed, 31)).integers(1, max(2, len(times) // 2))) - 1
-    return Scene(seed, seconds, fps, size, times, (times[min(middle, len(times) - 1)], pause),
-                 things, light, pan, Look.random(rng))
+    return Scene(
+        seed,
+        seconds,
+        fps,
+        size,
+        times,
+        (times[min(middle, len(times) - 1)], pause),
+        things,
+        light,
+        pan,
+        Look.random(rng),
+    )

@@ -181,11 +181,21 @@ def test_ros1(tmp_path: pathlib.Path) -> None:
             connection = writer.add_connection('/image', IMAGE, typestore=store)
             for message in group:
                 old = store.types['std_msgs/msg/Header'](
-                    0, store.types['builtin_interfaces/msg/Time'](
-                        message.header.stamp.sec, message.header.stamp.nanosec), 'camera')
+                    0,
+                    store.types['builtin_interfaces/msg/Time'](
+                        message.header.stamp.sec, message.header.stamp.nanosec
+                    ),
+                    'camera',
+                )
                 image = store.types[IMAGE](
-                    old, message.height, message.width, message.encoding, message.is_bigendian,
-                    message.step, message.data)
+                    old,
+                    message.height,
+                    message.width,
+                    message.encoding,
+                    message.is_bigendian,
+                    message.step,
+                    message.data,
+                )
                 time = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
                 writer.write(connection, time, store.serialize_ros1(image, IMAGE))  # fmt: skip
     assert seen(folder / 'b.bag')[0] == [0, 1, 2]

@@ -26,8 +26,9 @@ def test_the_program_is_there(command):
 @pytest.mark.parametrize(('code', 'holds'), [(0, 'yes'), (3, 'no (exit code 3)')])
 def test_each_is_run_and_told(monkeypatch, tmp_path, code, holds):
     """One that fails does not keep the others from being run."""
-    monkeypatch.setattr(bars, 'PROOFS', {
-        'first': ('-c', f'raise SystemExit({code})'), 'second': ('-c', '')})
+    monkeypatch.setattr(
+        bars, 'PROOFS', {'first': ('-c', f'raise SystemExit({code})'), 'second': ('-c', '')}
+    )
     write = harness.write
     monkeypatch.setattr(harness, 'write', lambda *given: write(*given, out=tmp_path))
     assert bars.main([]) == (1 if code else 0)

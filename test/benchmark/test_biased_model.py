@@ -25,16 +25,24 @@ def model(monkeypatch: pytest.MonkeyPatch) -> StreamQwenModel:
     """Return a small one, of whose three layers the outer two are biased."""
     monkeypatch.setattr(biased_model, 'BIASED', (0, 2))
     text = TEXT['toy'] | {
-        'num_hidden_layers': 3, 'hidden_size': HEAD * KV_HEADS * GROUP,
-        'num_attention_heads': KV_HEADS * GROUP, 'num_key_value_heads': KV_HEADS}
+        'num_hidden_layers': 3,
+        'hidden_size': HEAD * KV_HEADS * GROUP,
+        'num_attention_heads': KV_HEADS * GROUP,
+        'num_key_value_heads': KV_HEADS,
+    }
     return build_model(text, TOY_VISION, 'cpu', torch.float32)[0]
 
 
 def biases(model: StreamQwenModel) -> Biases:
     """Return those of keys [heads, head_dim] and queries [heads, group, head_dim], by layer."""
     layers = [layer.self_attn for layer in model.model.language_model.layers]
-    return [(each.k_proj.bias.detach().clone().view(KV_HEADS, HEAD),
-             each.q_proj.bias.detach().clone().view(KV_HEADS, GROUP, HEAD)) for each in layers]
+    return [
+        (
+            each.k_proj.bias.detach().clone().view(KV_HEADS, HEAD),
+            each.q_proj.bias.detach().clone().view(KV_HEADS, GROUP, HEAD),
+        )
+        for each in layers
+    ]
 
 
 def drawn(model: StreamQwenModel, deviation: float, seed: int = 3, **others: float) -> Biases:
@@ -85,8 +93,9 @@ def test_keys_that_are_all_alike_are_all_seen(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(biased_model, 'BIASED', (1,))
     model, processor = build('toy', 'cpu', torch.float32)
     attention = model.model.language_model.layers[1].self_attn
-    engine = VideoStreamingInference(model, processor, settings=StreamSettings(
-        sample_rate=0.0, chunk_frames=2, capacity=256))
+    engine = VideoStreamingInference(
+        model, processor, settings=StreamSettings(sample_rate=0.0, chunk_frames=2, capacity=256)
+    )
     rng = np.random.default_rng(0)
     for number in range(4):
         engine.append_frame(rng.integers(0, 256, (56, 84, 3), np.uint8), number * 250_000_000)

@@ -25,18 +25,21 @@ def question(family: str, text: str) -> Question:
     return Question(family, text, ('a', 'b'), 'a')
 
 
-@pytest.mark.parametrize(('family', 'text', 'other', 'is_ambiguous'), [
-    ('shape', 'What shape is the cyan object?', 'cyan ring', True),
-    ('shape', 'What shape is the cyan object?', 'blue ring', False),
-    ('colour', 'The ring: what colour is it?', 'cyan ring', True),
-    ('colour', 'The ring: what colour is it?', 'cyan box', False),
-    ('when', 'When did the cyan ring come in?', 'cyan ring', True),
-    ('when', 'When did the cyan ring come in?', 'cyan box', False),
-    ('direction', 'Did the cyan ring move left or right?', 'cyan ring', True),
-    ('when', 'When did the light turn red?', 'red ring', False),
-    # Where it is now is not where one was before the cut.
-    ('where', 'Where is the cyan ring now?', 'cyan ring', False),
-])
+@pytest.mark.parametrize(
+    ('family', 'text', 'other', 'is_ambiguous'),
+    [
+        ('shape', 'What shape is the cyan object?', 'cyan ring', True),
+        ('shape', 'What shape is the cyan object?', 'blue ring', False),
+        ('colour', 'The ring: what colour is it?', 'cyan ring', True),
+        ('colour', 'The ring: what colour is it?', 'cyan box', False),
+        ('when', 'When did the cyan ring come in?', 'cyan ring', True),
+        ('when', 'When did the cyan ring come in?', 'cyan box', False),
+        ('direction', 'Did the cyan ring move left or right?', 'cyan ring', True),
+        ('when', 'When did the light turn red?', 'red ring', False),
+        # Where it is now is not where one was before the cut.
+        ('where', 'Where is the cyan ring now?', 'cyan ring', False),
+    ],
+)
 def test_a_question_is_ambiguous_where_it_fits_another_thing(
     family: str, text: str, other: str, is_ambiguous: bool
 ) -> None:
@@ -58,11 +61,12 @@ def test_another_question_is_picked_where_one_is_ambiguous() -> None:
 
 
 def test_what_is_kept_of_the_scene_before_is_its_last_moment(
-    monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     arguments = parser('').parse_args([])
-    engine = make_engine(load_model(arguments), capacity=4096, sample_rate=0.0,
-                         memory_seconds=SCENE_S)
+    engine = make_engine(
+        load_model(arguments), capacity=4096, sample_rate=0.0, memory_seconds=SCENE_S
+    )
     day = Scenes(engine, 2.0, (112, 84))
     scenes: list[tuple[Scene, list[Thing]]] = []
 
@@ -83,8 +87,10 @@ def test_hours_beside_a_young_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr('benchmark.memory.day.SCENES', 4)
     monkeypatch.setattr('benchmark.memory.day.BESIDE', 1)
     model = load_model(parser('').parse_args([]))
-    old, young = (make_engine(model, capacity=4096, sample_rate=0.0, memory_seconds=SCENE_S)
-                  for _ in range(2))
+    old, young = (
+        make_engine(model, capacity=4096, sample_rate=0.0, memory_seconds=SCENE_S)
+        for _ in range(2)
+    )
     day = Day(old, young, 2.0, (112, 84))
     ask, forget = Scenes._ask, Stream.forget_times
     before: list[int] = []
@@ -104,7 +110,7 @@ def test_hours_beside_a_young_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     for hour in range(2):
         rows.append(day.run_hour(hour))
         begun.append(young.epoch)
-        compared = day._old.chunk_ms[before[-1]:]
+        compared = day._old.chunk_ms[before[-1] :]
         # Only the last of the hour's four scenes is compared.
         assert 0 < len(compared) == len(day._young.chunk_ms) < before[-1] / 2
         assert rows[-1]['beside_young'] > 0.0

@@ -69,8 +69,10 @@ def test_wrong_kernels_make_it_fail_behind_the_results(
         assert row['ours, worst row'] == pytest.approx(0.01, rel=1e-3)
 
 
-@pytest.mark.parametrize(('ours', 'is_too_far'), [
-    (0.0020, False), (0.00209, False), (0.00211, True), (float('nan'), True)])
+@pytest.mark.parametrize(
+    ('ours', 'is_too_far'),
+    [(0.0020, False), (0.00209, False), (0.00211, True), (float('nan'), True)],
+)
 def test_a_twentieth_more_than_stock_is_too_far(ours: float, is_too_far: bool) -> None:
     rows = [{'ours': ours, 'stock': 0.002}]
     assert attention.too_far(rows) == (rows if is_too_far else [])

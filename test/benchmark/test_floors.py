@@ -29,16 +29,35 @@ def test_a_chunk_behind_more_tokens_takes_more():
 
 def test_fractions_are_of_the_datasheet():
     near = {'chunk_ms': 0.5, 'ttft_ms': 0.6, 'token_ms': 0.8}
-    speed = {'hardware': 'NVIDIA H100 80GB HBM3',
-             'card': {'bytes_s': 0.9 * 3.35e12, 'flop_s': 0.8 * 989e12},
-             'lengths': [{'model': model, 'cached': 8192, 'summary': {'of_floor': near},
-                          'ours': {'chunk_ms': [1.0, 2.0, 3.0]}} for model in ('3B', '7B')]}
+    speed = {
+        'hardware': 'NVIDIA H100 80GB HBM3',
+        'card': {'bytes_s': 0.9 * 3.35e12, 'flop_s': 0.8 * 989e12},
+        'lengths': [
+            {
+                'model': model,
+                'cached': 8192,
+                'summary': {'of_floor': near},
+                'ours': {'chunk_ms': [1.0, 2.0, 3.0]},
+            }
+            for model in ('3B', '7B')
+        ],
+    }
     found = measured(speed, '7B')
     assert (found.chunk, found.question, found.token) == pytest.approx((0.4, 0.54, 0.72))
     # What a chunk takes in 16 bits is of the same run, whatever it took in another.
-    few = [{'model': model, 'bits': bits, 'cached': 8192, 'chunk ms': chunk, 'first token ms': 6.0,
-            'token ms': 3.0, 'token, of the floor': 0.5}
-           for model in ('3B', '7B') for bits, chunk in ((16, 10.0), (8, 20.0), (4, 20.0))]
+    few = [
+        {
+            'model': model,
+            'bits': bits,
+            'cached': 8192,
+            'chunk ms': chunk,
+            'first token ms': 6.0,
+            'token ms': 3.0,
+            'token, of the floor': 0.5,
+        }
+        for model in ('3B', '7B')
+        for bits, chunk in ((16, 10.0), (8, 20.0), (4, 20.0))
+    ]
     slower = in_few_bits(found, speed, few, '7B', 8)
     assert (slower.chunk, slower.question, slower.token) == pytest.approx((0.2, 0.225, 0.45))
     assert 'Not measured yet' not in page(speed, few)

@@ -24,15 +24,26 @@ def test_every_number_of_a_format_stays(dtype: torch.dtype, count: int) -> None:
     assert torch.equal(rounded(every, dtype), every)
 
 
-@pytest.mark.parametrize(('given', 'held'), [
-    (1.0624, 1.0), (1.0626, 1.125), (150.0, 144.0), (153.0, 160.0), (-303.0, -288.0),
-    (1e6, 448.0), (-1e6, -448.0)])
+@pytest.mark.parametrize(
+    ('given', 'held'),
+    [
+        (1.0624, 1.0),
+        (1.0626, 1.125),
+        (150.0, 144.0),
+        (153.0, 160.0),
+        (-303.0, -288.0),
+        (1e6, 448.0),
+        (-1e6, -448.0),
+    ],
+)
 def test_a_number_becomes_the_nearest_that_three_bits_hold(given: float, held: float) -> None:
     assert float(rounded(torch.tensor(given), E4M3)) == held
 
 
-@pytest.mark.parametrize(('largest', 'chosen'), [
-    (0.0, 1.0), (448.0, 1.0), (448.1, 2.0), (224.0, 0.5), (1.0, 2.0**-8), (7000.0, 16.0)])
+@pytest.mark.parametrize(
+    ('largest', 'chosen'),
+    [(0.0, 1.0), (448.0, 1.0), (448.1, 2.0), (224.0, 0.5), (1.0, 2.0**-8), (7000.0, 16.0)],
+)
 def test_a_scale_is_the_least_power_of_two_that_saturates_nothing(
     largest: float, chosen: float
 ) -> None:

@@ -69,7 +69,11 @@ def test_every_answer_of_the_demo_is_right(domain: int, tmp_path: pathlib.Path) 
     command = [sys.executable, '-m', 'streamvlm_ros.cli.main', 'demo', '--json']
     ran = subprocess.run(
         [*command, '--folder', str(tmp_path)],
-        capture_output=True, text=True, timeout=150, check=False, env=os.environ,
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+        env=os.environ,
     )
     assert ran.returncode == 0, ran.stderr
     # An answer that comes seconds late sees more of the scene, and other things are true then.
@@ -98,8 +102,13 @@ def test_works_where_the_repository_is_not(tmp_path: pathlib.Path) -> None:
     )
     path = {'PYTHONPATH': str(tmp_path / 'site'), 'XDG_CACHE_HOME': str(tmp_path / 'cache')}
     ran = subprocess.run(
-        [sys.executable, '-c', code], cwd=tmp_path, env={**os.environ, **path},
-        capture_output=True, text=True, check=False, timeout=150,
+        [sys.executable, '-c', code],
+        cwd=tmp_path,
+        env={**os.environ, **path},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=150,
     )
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.split() == ['6', str(tmp_path / 'cache' / 'streamvlm_ros' / 'demo')]

@@ -34,8 +34,12 @@ def test_client(module: str) -> None:
 def test_bags_scenes_and_the_verbs_that_ask() -> None:
     """Reading bags needs no client either."""
     done = imported(
-        'streamvlm_ros.bags.bags', 'streamvlm_ros.scenes.questions', 'streamvlm_ros.cli.ask',
-        'streamvlm_ros.cli.choose', 'streamvlm_ros.cli.save', 'streamvlm_ros.cli.watch',
+        'streamvlm_ros.bags.bags',
+        'streamvlm_ros.scenes.questions',
+        'streamvlm_ros.cli.ask',
+        'streamvlm_ros.cli.choose',
+        'streamvlm_ros.cli.save',
+        'streamvlm_ros.cli.watch',
     )
     assert done.returncode == 0, done.stderr
 

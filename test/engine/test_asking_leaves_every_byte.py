@@ -22,13 +22,22 @@ def everything(engine) -> tuple:
     """Return all that a stream consists of, the keys and values of what is cached as bytes."""
     inner = engine.stream
     cache, memory = inner.cache, inner.memory
-    units = [(unit.spans, unit.first, unit.label, unit.positions.tolist())
-             for unit in cache.units]
+    units = [(unit.spans, unit.first, unit.label, unit.positions.tolist()) for unit in cache.units]
     content = [side for layer in range(len(cache.keys)) for side in cache.content(layer)]
-    return (units, cache.spans, inner.state, inner.place, inner.size, inner.left_out,
-            inner.skipped_ns, [frame.number for frame in inner.pending], inner.frames,
-            (memory.segment, memory.turn, memory.evicted_tokens), inner.still.skipped,
-            [side.numpy().tobytes() for side in content])
+    return (
+        units,
+        cache.spans,
+        inner.state,
+        inner.place,
+        inner.size,
+        inner.left_out,
+        inner.skipped_ns,
+        [frame.number for frame in inner.pending],
+        inner.frames,
+        (memory.segment, memory.turn, memory.evicted_tokens),
+        inner.still.skipped,
+        [side.numpy().tobytes() for side in content],
+    )
 
 
 def frames_of(seed: int, number: int) -> list:
@@ -111,9 +120,15 @@ def test_a_stream_that_is_asked_equals_its_twin(seed):
     """Both modes, full caches, open answers that hold what goes, re-basing, still frames."""
     rng = random.Random(seed)
     asker = run_pair(
-        seed, 90, chunk_frames=rng.choice((2, 4, 6)), capacity=rng.choice((120, 160, 300)),
-        position_mode=('continuous', 'append')[seed % 2], memory_seconds=rng.choice((0, 20.0)),
-        skip_static=rng.choice((0.0, 4.0)), rebase_position=rng.choice((0, 110, 400)))
+        seed,
+        90,
+        chunk_frames=rng.choice((2, 4, 6)),
+        capacity=rng.choice((120, 160, 300)),
+        position_mode=('continuous', 'append')[seed % 2],
+        memory_seconds=rng.choice((0, 20.0)),
+        skip_static=rng.choice((0.0, 4.0)),
+        rebase_position=rng.choice((0, 110, 400)),
+    )
     assert asker.asked > 30
 
 
@@ -179,8 +194,12 @@ def test_a_stream_that_cannot_hold_a_turn_refuses_it_before_it_is_answered():
 def test_time_that_passes_without_a_chunk_counts_after_what_was_put_off(seed):
     """Still frames while an answer keeps positions from being counted anew: they wait for it."""
     rng = random.Random(seed)
-    settings = {'chunk_frames': rng.choice((2, 4)), 'capacity': rng.choice((160, 300)),
-                'rebase_position': rng.choice((60, 110)), 'skip_static': 4.0}
+    settings = {
+        'chunk_frames': rng.choice((2, 4)),
+        'capacity': rng.choice((160, 300)),
+        'rebase_position': rng.choice((60, 110)),
+        'skip_static': 4.0,
+    }
     quiet, engine = stream(**settings), stream(**settings)
     asker, second, shown, put_off = Asker(engine, seed), 0.0, None, 0
     for i in range(120):

@@ -19,7 +19,7 @@ from streamvlm_ros.engine.models.preprocessing import to_patches
 
 SIZES = ((56, 56), (84, 56), (56, 112), (120, 90), (64, 200), (240, 320))
 QUESTION = 'What happened?'
-BEFORE = ('<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n')
+BEFORE = '<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n'
 BEHIND = f'{QUESTION}<|im_end|>\n<|im_start|>assistant\n'
 
 
@@ -33,9 +33,12 @@ def random_case(seed: int) -> tuple[str, int, list[np.ndarray], list[float]]:
     rng = random.Random(seed)
     height, width = rng.choice(SIZES)
     count = rng.randint(1, 33)
-    stamps = list(itertools.accumulate(
-        rng.choice((0.125, 0.5, 0.5)) + rng.uniform(-0.1, 0.1) + (rng.random() < 0.08) * 9
-        for _ in range(count)))
+    stamps = list(
+        itertools.accumulate(
+            rng.choice((0.125, 0.5, 0.5)) + rng.uniform(-0.1, 0.1) + (rng.random() < 0.08) * 9
+            for _ in range(count)
+        )
+    )
     stamps = [stamp for stamp in stamps if stamp <= 60]
     frames = random_clip(seed, len(stamps), height, width)
     return list(SHAPES)[seed % len(SHAPES)], rng.choice((2, 4, 6, 8)), frames, stamps
@@ -44,8 +47,10 @@ def random_case(seed: int) -> tuple[str, int, list[np.ndarray], list[float]]:
 def stream(shape: str, chunk: int, mode: str) -> VideoStreamingInference:
     """Return an engine on a random model."""
     return VideoStreamingInference(
-        random_model(shape), processor(),
-        settings=StreamSettings(chunk_frames=chunk, position_mode=mode))
+        random_model(shape),
+        processor(),
+        settings=StreamSettings(chunk_frames=chunk, position_mode=mode),
+    )
 
 
 def first_logits(engine: VideoStreamingInference) -> torch.Tensor:
@@ -74,8 +79,9 @@ def test_continuous_equals_the_whole_video(seed):
     pads = '<|video_pad|>' * grid.tokens
     prompt = encode(f'{BEFORE}<|vision_start|>{pads}<|vision_end|>{BEHIND}')
     stop = encode('<|im_end|>')[0]
-    tokens, logits = generate(shape, prompt, [((grid.t, grid.h, grid.w), stamps[::2])], patches,
-                              6, stop)
+    tokens, logits = generate(
+        shape, prompt, [((grid.t, grid.h, grid.w), stamps[::2])], patches, 6, stop
+    )
     assert answer == processor().tokenizer.decode(tokens, skip_special_tokens=True).strip()
     assert metrics['completion_tokens'] == len(tokens)
     assert metrics['prompt_tokens'] == len(prompt)
@@ -89,7 +95,7 @@ def test_append_equals_one_forward_over_its_segments(seed):
     engine = stream(shape, chunk, 'append')
     prompt, videos, patches = BEFORE, [], []
     for start in range(0, len(frames), chunk):
-        piece, times = frames[start:start + chunk], stamps[start:start + chunk]
+        piece, times = frames[start : start + chunk], stamps[start : start + chunk]
         engine.append_video_chunk(piece, stamps=times)
         piece = piece if len(piece) % 2 == 0 else [*piece, piece[-1]]
         cut, grid = to_patches(piece, PIXELS, torch.device('cpu'))
@@ -97,8 +103,9 @@ def test_append_equals_one_forward_over_its_segments(seed):
         videos.append(((grid.t, grid.h, grid.w), times[::2]))
         patches.append(cut)
     answer, _ = engine.ask(QUESTION, max_new_tokens=6)
-    tokens, logits = generate(shape, encode(prompt + BEHIND), videos, torch.cat(patches), 6,
-                              encode('<|im_end|>')[0])
+    tokens, logits = generate(
+        shape, encode(prompt + BEHIND), videos, torch.cat(patches), 6, encode('<|im_end|>')[0]
+    )
     assert answer == processor().tokenizer.decode(tokens, skip_special_tokens=True).strip()
     assert torch.allclose(first_logits(engine), logits, atol=1e-4)
 

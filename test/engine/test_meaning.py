@@ -19,8 +19,9 @@ MOMENTS = (5.0, 8.5, SECONDS)
 EACH = 12  # questions at each moment, in turn as free text and as a choice
 
 
-def accuracy(family: str = '', *, swap_channels: bool = False,
-             keep_questions: bool = False) -> float:
+def accuracy(
+    family: str = '', *, swap_channels: bool = False, keep_questions: bool = False
+) -> float:
     """Return the share of right answers, of one family only if asked for; with a fault or none."""
     asked = right = 0
     for seed in SEEDS:

@@ -94,9 +94,18 @@ def test_chunking_does_not_matter():
     assert state == end
 
 
-@pytest.mark.parametrize('elapsed, rate, steps', [
-    (499_999_999, 2, 0), (500_000_000, 2, 1), (3 * SECOND, 2, 6), (250_000_000, 4, 1),
-    (SECOND, 0.5, 0), (2 * SECOND, 0.5, 1), (86_400 * SECOND, 2, 172_800)])
+@pytest.mark.parametrize(
+    'elapsed, rate, steps',
+    [
+        (499_999_999, 2, 0),
+        (500_000_000, 2, 1),
+        (3 * SECOND, 2, 6),
+        (250_000_000, 4, 1),
+        (SECOND, 0.5, 0),
+        (2 * SECOND, 0.5, 1),
+        (86_400 * SECOND, 2, 172_800),
+    ],
+)
 def test_steps_are_exact(elapsed, rate, steps):
     """Integers decide, to the nanosecond."""
     assert video_steps(elapsed, rate) == steps

@@ -39,9 +39,9 @@ def test_off_is_not_found(domain: int) -> None:
             children.append(child)
             assert child.stdout is not None and child.stdout.readline() == b'ready\n'
         with Client(domain_id=domain) as client:
-            assert client.wait_until(
-                lambda: 'localhost' in client.node.get_node_names(), TIME
-            ), client.node.get_node_names()
+            assert client.wait_until(lambda: 'localhost' in client.node.get_node_names(), TIME), (
+                client.node.get_node_names()
+            )
             assert 'off' not in client.node.get_node_names()
     finally:
         for child in children:

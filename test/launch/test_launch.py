@@ -211,9 +211,7 @@ def test_cameras_see_their_own_images_only(
 @pytest.mark.parametrize(
     'topic', ['/front/image', '/front/image/compressed', '/usb/jpeg'], ids=['raw', 'usual', 'odd']
 )
-def test_bag(
-    domain: int, model_folder: pathlib.Path, tmp_path: pathlib.Path, topic: str
-) -> None:
+def test_bag(domain: int, model_folder: pathlib.Path, tmp_path: pathlib.Path, topic: str) -> None:
     bag = write_bag(tmp_path)
     if topic != '/front/image':
         from support.nodes.bag_files import compressed_image, write_messages

@@ -77,9 +77,7 @@ def test_spread_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
         load('tiny', device='balanced')
 
 
-def test_spread_over_all_gpus(
-    model_folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_spread_over_all_gpus(model_folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """accelerate is asked to spread it, and nothing moves it afterwards."""
     monkeypatch.setattr(torch.cuda, 'device_count', lambda: 2)
     asked: list[object] = []

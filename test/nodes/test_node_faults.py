@@ -85,9 +85,7 @@ def test_a_service_that_raises_answers(callback: Callable[..., Any]) -> None:
     assert response.error_msg.startswith('The service ~/ask failed because of a fault')
     assert 'fault' in run(serve(Trigger.Request(), Trigger.Response())).message
     two = [Parameter(name='a'), Parameter(name='b')]
-    results = run(
-        serve(SetParameters.Request(parameters=two), SetParameters.Response())
-    ).results
+    results = run(serve(SetParameters.Request(parameters=two), SetParameters.Response())).results
     assert [result.successful for result in results] == [False, False]
     atomic = SetParametersAtomically
     assert 'fault' in run(serve(atomic.Request(parameters=two), atomic.Response())).result.reason

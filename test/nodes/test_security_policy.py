@@ -65,7 +65,10 @@ def test_who_only_asks() -> None:
     assert asker['call'] == node['execute']
     assert asker['subscribe'] - {'/clock'} <= node['publish']
     assert {name.rpartition('/')[2] for name in asker['request']} == {
-        'ask', 'ask_choice', 'list_watches'}
+        'ask',
+        'ask_choice',
+        'list_watches',
+    }
 
 
 def test_names_are_those_of_a_running_node(
@@ -101,8 +104,7 @@ def test_names_are_those_of_a_running_node(
                 and seen['execute'] == names['execute']
             )
 
-        assert camera.wait_until(look, 20.0), {
-            right: seen[right] ^ names[right] for right in seen}
+        assert camera.wait_until(look, 20.0), {right: seen[right] ^ names[right] for right in seen}
         # It calls nobody: what it is not granted is 'request' and 'call'.
         assert not graph.get_client_names_and_types_by_node('streamvlm', '/')
         assert set(names) == {'publish', 'subscribe', 'reply', 'execute'}

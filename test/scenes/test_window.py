@@ -42,13 +42,19 @@ OTHER = thing('cyan cross', 'stands', (0.0,), (0.5,))
 def scene() -> Scene:
     """Twenty seconds: one stands, one comes at 1 s, one at 12 s, one leaves at 2 s."""
     return dataclasses.replace(
-        make_scene(1, seconds=20.0, fps=2.0), things=(STANDS, EARLY, LATE, GONE), light=LIGHT,
-        pan=(0.0, 10.0, 0.0))
+        make_scene(1, seconds=20.0, fps=2.0),
+        things=(STANDS, EARLY, LATE, GONE),
+        light=LIGHT,
+        pan=(0.0, 10.0, 0.0),
+    )
 
 
 def asked(scene: Scene, window: Window, *families: str) -> list[Question]:
-    return [q for q in questions_for(scene, 19.5, window=window)
-            if not families or q.family in families]
+    return [
+        q
+        for q in questions_for(scene, 19.5, window=window)
+        if not families or q.family in families
+    ]
 
 
 def about(questions: list[Question], name: str) -> list[Question]:
@@ -76,8 +82,9 @@ def test_a_window_that_begins_in_the_scene_before() -> None:
         assert {*window.others, *window.gone} == {*first.things, *second.things}
         assert set(window.others) <= set(second.things)
         assert window.light == (second.light is not None)
-        parts = {t: [second.visible_part(t, s) for _, s in reel.frames[36:48]]
-                 for t in second.things}
+        parts = {
+            t: [second.visible_part(t, s) for _, s in reel.frames[36:48]] for t in second.things
+        }
         assert all(sum(part > 0.5 for part in parts[t]) >= 2 for t in window.others)
         gone = set(window.gone) & set(second.things)
         assert all(sum(part > 0.9 for part in parts[t]) <= 2 for t in gone)
@@ -155,16 +162,19 @@ def test_how_many_there_were_needs_all_that_there_was(scene: Scene) -> None:
         assert [q.answer for q in counts] == ['3'] and not counts[0].past
 
 
-@pytest.mark.parametrize(('window', 'answers'), [
-    (WHOLE, {'red', 'green', 'blue'}),
-    (Window(since=3.0), {'green', 'blue', 'red'}),
-    # The change to green is gone: what was first is not known.
-    (Window(since=10.0), {'green', 'blue'}),
-    (Window(since=14.5), {'blue'}),
-    (Window(since=17.0), {'blue'}),
-    # The light of the scene before may be what was first.
-    (Window(cut=True), {'green', 'blue'}),
-])
+@pytest.mark.parametrize(
+    ('window', 'answers'),
+    [
+        (WHOLE, {'red', 'green', 'blue'}),
+        (Window(since=3.0), {'green', 'blue', 'red'}),
+        # The change to green is gone: what was first is not known.
+        (Window(since=10.0), {'green', 'blue'}),
+        (Window(since=14.5), {'blue'}),
+        (Window(since=17.0), {'blue'}),
+        # The light of the scene before may be what was first.
+        (Window(cut=True), {'green', 'blue'}),
+    ],
+)
 def test_the_light_is_asked_about_as_far_as_it_was_seen(
     scene: Scene, window: Window, answers: set[str]
 ) -> None:
@@ -180,8 +190,12 @@ def test_things_of_the_scene_before_that_the_window_shows(scene: Scene) -> None:
     assert not about(asked(scene, window, 'shape'), 'red')
     assert about(asked(scene, WHOLE, 'colour'), 'ring')
     assert not about(asked(scene, window, 'colour'), 'ring')
-    refused = [q for at in range(10, 20) for q in questions_for(scene, float(at), window=window)
-               if q.family == 'unanswerable']
+    refused = [
+        q
+        for at in range(10, 20)
+        for q in questions_for(scene, float(at), window=window)
+        if q.family == 'unanswerable'
+    ]
     assert not [q for q in refused if 'cross' in q.text and not {*q.text.split()} & {*COLOURS}]
 
 
@@ -196,14 +210,18 @@ def test_a_light_that_the_window_still_shows_is_not_denied(scene: Scene) -> None
     dark = dataclasses.replace(scene, light=None)
 
     def refused(window: Window) -> bool:
-        return any('light' in q.text and q.answer == REFUSAL and 'switched' not in q.text
-                   for at in range(10, 20) for q in questions_for(dark, float(at), window=window))
+        return any(
+            'light' in q.text and q.answer == REFUSAL and 'switched' not in q.text
+            for at in range(10, 20)
+            for q in questions_for(dark, float(at), window=window)
+        )
 
     assert refused(WHOLE) and refused(Window(cut=True))
     assert not refused(Window(light=True, cut=True))
     # Nor is the light of this scene dated: the one before may have turned so, too.
-    assert not any('light' in q.text for q in asked(
-        scene, Window(light=True, cut=True), 'order', 'when'))
+    assert not any(
+        'light' in q.text for q in asked(scene, Window(light=True, cut=True), 'order', 'when')
+    )
 
 
 def test_no_window_contradicts_the_whole_past() -> None:

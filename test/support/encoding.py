@@ -33,8 +33,11 @@ class Vit:
 
 def alone(index: int, frames: int, **settings) -> tuple[str, VideoStreamingInference]:
     """Return what a stream says that has the model for itself, and its engine."""
-    engine = VideoStreamingInference(random_model('grouped'), processor(), settings=StreamSettings(
-        **{'sample_rate': 0.0, **settings}))
+    engine = VideoStreamingInference(
+        random_model('grouped'),
+        processor(),
+        settings=StreamSettings(**{'sample_rate': 0.0, **settings}),
+    )
     for i, frame in enumerate(clip(index, frames)):
         engine.append_frame(frame, (i + 1) * SECOND)
     return engine.ask('What?', 12)[0], engine

@@ -11,8 +11,11 @@ from streamvlm_ros.engine import StreamSettings, VideoStreamingInference
 
 def stream(shape: str = 'grouped', **settings) -> VideoStreamingInference:
     """Return an engine on a random model."""
-    return VideoStreamingInference(random_model(shape), processor(),
-                                   settings=StreamSettings(**{'sample_rate': 0.0, **settings}))
+    return VideoStreamingInference(
+        random_model(shape),
+        processor(),
+        settings=StreamSettings(**{'sample_rate': 0.0, **settings}),
+    )
 
 
 def clip(seed: int, frames: int):

@@ -15,6 +15,9 @@ whole = pytest.mark.whole
 
 def sampled(cases: Iterable[Any], number: int) -> list[Any]:
     """Return cases for `parametrize`, of which the suite runs the first ``number`` only."""
-    return [case if index < number else pytest.param(
-                *(case if isinstance(case, tuple) else (case,)), marks=whole)
-            for index, case in enumerate(cases)]
+    return [
+        case
+        if index < number
+        else pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=whole)
+        for index, case in enumerate(cases)
+    ]

@@ -49,8 +49,9 @@ def broken(*args, **kwargs):
     raise RuntimeError('out of reach')
 
 
-NO_STOP = type('NoStop', (), {'stop': (), 'text': staticmethod(lambda tokens: ''),
-                              'turn_end': [0]})()
+NO_STOP = type(
+    'NoStop', (), {'stop': (), 'text': staticmethod(lambda tokens: ''), 'turn_end': [0]}
+)()
 
 
 def never_stopping(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,12 +67,20 @@ def never_stopping(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def engine(**settings) -> VideoStreamingInference:
     """Return an engine for a worker."""
-    return VideoStreamingInference(random_model('grouped'), processor(),
-                                   settings=StreamSettings(**{'sample_rate': 0.0, **settings}))
+    return VideoStreamingInference(
+        random_model('grouped'),
+        processor(),
+        settings=StreamSettings(**{'sample_rate': 0.0, **settings}),
+    )
 
 
 def balanced(status) -> bool:
     """Tell whether every frame received is accounted for."""
     return status.frames_received == (
-        status.frames_sampled_out + status.frames_ingested + status.frames_dropped
-        + status.frames_failed + status.frames_late + status.frames_waiting)
+        status.frames_sampled_out
+        + status.frames_ingested
+        + status.frames_dropped
+        + status.frames_failed
+        + status.frames_late
+        + status.frames_waiting
+    )

@@ -60,8 +60,9 @@ def test_a_branch_sees_the_trunk_before_it_and_itself_only(packer: Packer, appen
     assert np.array_equal(mask[:trunk, :trunk], np.tril(np.ones((trunk, trunk), bool)))
 
 
-def test_a_packed_answer_equals_the_question_asked_alone(packer: Packer,
-                                                         folder: pathlib.Path) -> None:
+def test_a_packed_answer_equals_the_question_asked_alone(
+    packer: Packer, folder: pathlib.Path
+) -> None:
     """The oracle is the stock text model on one plain causal sequence."""
     spec = ClipSpec(3, 8, 2.0, (4, 3), False, 4, 4)
     clip = packer.pack(spec)
@@ -70,23 +71,25 @@ def test_a_packed_answer_equals_the_question_asked_alone(packer: Packer,
     with torch.no_grad():
         outputs = run_model(model, batch, QWEN2_5_VL.pixels)
         packed, video = outputs.hidden, outputs.video
-        keep = (clip.owner == 2) | ((clip.owner == 0) & (
-            clip.when <= clip.when[clip.owner == 2][0]))
+        keep = (clip.owner == 2) | (
+            (clip.owner == 0) & (clip.when <= clip.when[clip.owner == 2][0])
+        )
         # A batch is padded behind its clips.
         keep = np.pad(keep, (0, batch.ids.shape[1] - len(keep)))
         ids = batch.ids[:, keep]
         embeddings = model.model.language_model.embed_tokens(ids)
         pads = ids == model.config.video_token_id
-        embeddings[pads] = video[:int(pads.sum())]
+        embeddings[pads] = video[: int(pads.sum())]
         alone = model.model.language_model(
-            inputs_embeds=embeddings, position_ids=batch.positions[:, :, keep]).last_hidden_state
+            inputs_embeds=embeddings, position_ids=batch.positions[:, :, keep]
+        ).last_hidden_state
     torch.testing.assert_close(packed[:, keep], alone, rtol=1e-4, atol=1e-4)
 
 
 def test_only_answers_are_learnt(packer: Packer) -> None:
     clip = packer.pack(ClipSpec(3, 8, 2.0, (4, 3), False, 4, 6))
     for branch in clip.branches:
-        (first, end), = branch.spans
+        ((first, end),) = branch.spans
         answer = [*packer.encode(branch.question.answer), packer.prompt.turn_end[0]]
         assert clip.labels[first:end].tolist() == answer
     labelled = sum(end - first for b in clip.branches for first, end in b.spans)

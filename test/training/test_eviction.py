@@ -34,7 +34,8 @@ SPECS = {
     'tokens': dataclasses.replace(REEL, chunk_frames=8, memory=Memory(tokens=150, largest=60)),
     'append': dataclasses.replace(REEL, append=True, chunk_frames=6, memory=Memory(seconds=4.5)),
     'append, half a chunk goes': dataclasses.replace(
-        REEL, append=True, chunk_frames=8, memory=Memory(tokens=170)),
+        REEL, append=True, chunk_frames=8, memory=Memory(tokens=170)
+    ),
 }
 
 
@@ -63,14 +64,27 @@ def packed_logits(stock: Any, clip: Clip, spec: ClipSpec) -> torch.Tensor:
     return logits[[row[branch.spans[0][0]] for branch in clip.branches]]
 
 
-def streamed_logits(model: StreamQwenModel, clip: Clip, spec: ClipSpec, packer: Packer,
-                    monkeypatch: pytest.MonkeyPatch) -> tuple[torch.Tensor, Any]:
+def streamed_logits(
+    model: StreamQwenModel,
+    clip: Clip,
+    spec: ClipSpec,
+    packer: Packer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> tuple[torch.Tensor, Any]:
     """Return what the engine has for the same questions at the same moments."""
-    engine = VideoStreamingInference(model, load_processor(TINY), settings=StreamSettings(
-        sample_rate=0.0, chunk_frames=spec.chunk_frames, capacity=ENDLESS,
-        position_mode='append' if spec.append else 'continuous',
-        memory_seconds=spec.memory.seconds, memory_tokens=spec.memory.tokens,
-        rebase_position=spec.memory.largest))
+    engine = VideoStreamingInference(
+        model,
+        load_processor(TINY),
+        settings=StreamSettings(
+            sample_rate=0.0,
+            chunk_frames=spec.chunk_frames,
+            capacity=ENDLESS,
+            position_mode='append' if spec.append else 'continuous',
+            memory_seconds=spec.memory.seconds,
+            memory_tokens=spec.memory.tokens,
+            rebase_position=spec.memory.largest,
+        ),
+    )
     first: dict[int, torch.Tensor] = {}
     stops = {stop.when: stop for stop in packer.trunk(spec, clip.stamps_ns[::2]).stops}
     asked_at = [clip.when[branch.spans[0][0]] for branch in clip.branches]
@@ -97,8 +111,9 @@ def streamed_logits(model: StreamQwenModel, clip: Clip, spec: ClipSpec, packer: 
 
 
 @pytest.mark.parametrize('name', SPECS)
-def test_packed_is_as_streamed(name: str, packer: Packer, stock: Any, model: StreamQwenModel,
-                               monkeypatch: pytest.MonkeyPatch) -> None:
+def test_packed_is_as_streamed(
+    name: str, packer: Packer, stock: Any, model: StreamQwenModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     spec = SPECS[name]
     clip = packer.pack(spec)
     streamed, (engine, free) = streamed_logits(model, clip, spec, packer, monkeypatch)

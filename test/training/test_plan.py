@@ -42,8 +42,10 @@ def test_a_piece_of_a_day_is_scenes_as_long_as_the_memory() -> None:
 def test_without_days_the_draws_are_those_of_a_plan_that_knows_of_none() -> None:
     before = dataclasses.replace(PLAN, reels=0.7)
     for step in range(10):
-        assert [dataclasses.replace(spec, more=()) for spec in dataclasses.replace(
-            before, more=('when',)).specs(step, 0.5)] == before.specs(step, 0.5)
+        assert [
+            dataclasses.replace(spec, more=())
+            for spec in dataclasses.replace(before, more=('when',)).specs(step, 0.5)
+        ] == before.specs(step, 0.5)
 
 
 def test_families_are_asked_about_more_and_scenes_at_their_ends(packer: Packer) -> None:
@@ -55,8 +57,9 @@ def test_families_are_asked_about_more_and_scenes_at_their_ends(packer: Packer) 
 
     more = dataclasses.replace(spec, more=('when', 'when'))
     seeds = range(6)
-    plain, often = (sum(share(dataclasses.replace(s, seed=i)) for i in seeds)
-                    for s in (spec, more))
+    plain, often = (
+        sum(share(dataclasses.replace(s, seed=i)) for i in seeds) for s in (spec, more)
+    )
     assert often > 1.3 * plain
     trunk = packer.trunk(spec, packer.pack(spec).stamps_ns[::2])
     end = next(stop.when for stop in trunk.stops if 2 * stop.patches == 48)

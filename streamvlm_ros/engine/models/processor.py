@@ -103,9 +103,7 @@ def as_stream_processor(processor: Any, family: ModelFamily) -> StreamProcessor:
     )
 
 
-def _tokenizer(
-    path: str | os.PathLike[str], config: dict[str, Any], family: ModelFamily
-) -> Any:
+def _tokenizer(path: str | os.PathLike[str], config: dict[str, Any], family: ModelFamily) -> Any:
     for name in TOKENIZER_FILES:
         refuse_code(f'{expand(path)}/{name}', read_json(path, name))
     try:

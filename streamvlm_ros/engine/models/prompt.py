@@ -130,9 +130,7 @@ class Prompt:
         turn_end, separator, user = between.partition(tokens.turn_start)
         self.turn_end = self._ids(turn_end)
         if not self.turn_end:
-            raise ValueError(
-                f'The chat template {name} does not end a turn; {other}'
-            )
+            raise ValueError(f'The chat template {name} does not end a turn; {other}')
         # What leads from each place to one in a user turn, outside of any vision segment.
         self._into_user_turn: dict[Place, list[int]] = {
             Place.NOTHING: self._ids(first.removesuffix(start)),

@@ -204,9 +204,7 @@ class Watches:
 
         """
         asked = self._prompt.choice_question(question, choices)
-        watch = Watch(
-            name, question, tuple(choices), threshold, hold, tokens=tree_tokens(*asked)
-        )
+        watch = Watch(name, question, tuple(choices), threshold, hold, tokens=tree_tokens(*asked))
         if self.tokens + watch.tokens > self._most_tokens:
             raise StreamError(
                 ErrorCode.INVALID_REQUEST,

@@ -148,9 +148,7 @@ class ModelRunner:
             Float32 logits [branches, vocabulary].
 
         """
-        return self.model.logits(
-            self.model.prefill(self.model.embed(ids), positions, context)
-        )
+        return self.model.logits(self.model.prefill(self.model.embed(ids), positions, context))
 
 
 _RUNNERS = PerModel(ModelRunner)

@@ -336,9 +336,7 @@ class FrameStream:
         """Prefill an even number of frames of one size."""
         layout = self._layout(frames[0].size, len(frames))
         with self._undone_by_a_fault():
-            self._make_room(
-                layout.tokens, self._chunks.times(frames), goes_on=not layout.before
-            )
+            self._make_room(layout.tokens, self._chunks.times(frames), goes_on=not layout.before)
             video = self._encoded(frames)
             chunk = self._chunks.encode(frames, layout, self.place, video)
             positions, state = self._model.position_rule.place(self.state, chunk.ids, [chunk.part])

@@ -94,9 +94,7 @@ class CameraInput:
             name = image_topics(self._node)[1]
             kind, decode = CompressedImage, decode_compressed
         self._name, self._kind, self._parameter = name, kind, parameter
-        self._arrivals = Arrivals(
-            time.monotonic(), has_stamps=parameter('time_source') == 'stamp'
-        )
+        self._arrivals = Arrivals(time.monotonic(), has_stamps=parameter('time_source') == 'stamp')
         self._has_told = False
         self._subscribe()
         self._decoder = Decoder(

@@ -54,8 +54,9 @@ def save_path(text: str, folder: str, anywhere: bool = False) -> pathlib.Path:
     path = _with_suffix(text)
     elsewhere = os.path.isabs(text) or text.startswith('~')
     if elsewhere and not anywhere:
-        _refuse(text, 'is not a name in save_folder; give one, or start the node with '
-                'allow_any_path')
+        _refuse(
+            text, 'is not a name in save_folder; give one, or start the node with allow_any_path'
+        )
     if elsewhere:
         path = os.path.expanduser(path)
         if not os.path.isabs(path):
@@ -140,8 +141,11 @@ def _with_suffix(text: str) -> str:
     path = text if suffix else text + SUFFIX
     longest = max(len(part.encode()) for part in path.split('/'))
     if longest > LONGEST_NAME or len(path.encode()) > LONGEST_PATH:
-        _refuse(text, f'has a name of {longest} bytes; a name may have {LONGEST_NAME}, a path '
-                f'{LONGEST_PATH}')
+        _refuse(
+            text,
+            f'has a name of {longest} bytes; a name may have {LONGEST_NAME}, a path '
+            f'{LONGEST_PATH}',
+        )
     return path
 
 

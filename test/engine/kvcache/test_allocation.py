@@ -61,8 +61,12 @@ def test_a_cache_that_does_not_fit_is_refused_at_start(monkeypatch):
 
 def test_what_the_system_has_left_is_asked(tmp_path, monkeypatch):
     """The least of what the machine and the control group leave counts."""
-    for name, text in (('meminfo', 'MemTotal: 99 kB\nMemAvailable: 50 kB\n'), ('max', '40000\n'),
-                       ('current', '10000\n'), ('none', 'max\n')):
+    for name, text in (
+        ('meminfo', 'MemTotal: 99 kB\nMemAvailable: 50 kB\n'),
+        ('max', '40000\n'),
+        ('current', '10000\n'),
+        ('none', 'max\n'),
+    ):
         (tmp_path / name).write_text(text)
     monkeypatch.setattr(allocation, 'MEMINFO', tmp_path / 'meminfo')
     cpu = torch.device('cpu')

@@ -28,7 +28,7 @@ def prefilled(tokens: int = 5):
 
 def content(cache) -> list[torch.Tensor]:
     """Return a copy of what is cached."""
-    return [buffer[:, :cache.length].clone() for buffer in (*cache.keys, *cache.values)]
+    return [buffer[:, : cache.length].clone() for buffer in (*cache.keys, *cache.values)]
 
 
 def test_snapshot_and_restore_move_no_bytes():
@@ -110,9 +110,11 @@ def test_a_full_cache_refuses_before_it_changes():
 
 def evicting(capacity: int = 100):
     """Return an engine that evicts, a manager over its cache, and the owner of its state."""
-    engine = VideoStreamingInference(random_model('grouped'), processor(),
-                                     settings=StreamSettings(
-        capacity=capacity, chunk_frames=2, rebase_position=60))
+    engine = VideoStreamingInference(
+        random_model('grouped'),
+        processor(),
+        settings=StreamSettings(capacity=capacity, chunk_frames=2, rebase_position=60),
+    )
     for i, frame in enumerate(random_clip(1, 10, 56, 56)):
         engine.append_frame(frame, 0.5 * i)
 

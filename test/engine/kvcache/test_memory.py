@@ -27,8 +27,11 @@ def test_answers_equal_the_masked_history(seed):
 def tensor_bytes() -> int:
     """Return the bytes of all tensors that are alive."""
     gc.collect()
-    return sum(thing.untyped_storage().nbytes() for thing in gc.get_objects()
-               if issubclass(type(thing), torch.Tensor))
+    return sum(
+        thing.untyped_storage().nbytes()
+        for thing in gc.get_objects()
+        if issubclass(type(thing), torch.Tensor)
+    )
 
 
 def test_memory_is_flat():
@@ -70,7 +73,8 @@ def test_only_the_newest_turns_are_kept():
     for i in range(4):
         engine.append_video_chunk(clip(i, 4), stamps=[4.0 * i + j for j in range(4)])
         engine.ask(f'Question {i}?', 2, update_state=True)
-    turns = [unit.label.group for unit in engine.stream.cache.units
-             if unit.label.kind is EntryKind.TURN]
+    turns = [
+        unit.label.group for unit in engine.stream.cache.units if unit.label.kind is EntryKind.TURN
+    ]
     assert sorted(set(turns)) == [2, 3]
     assert engine.get_cache_info().frames == 16

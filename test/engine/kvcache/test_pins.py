@@ -47,8 +47,11 @@ def test_no_slot_is_reused_under_an_open_answer():
         engine.append_frame(frame, 0.5 * i)
     opened = engine.questions.open('What happened?', 20)
     spans = opened.context.prefix
-    before = [torch.cat(side, 1) for layer in range(len(cache.keys))
-              for side in zip(*cache.buffer.views(layer, spans))]
+    before = [
+        torch.cat(side, 1)
+        for layer in range(len(cache.keys))
+        for side in zip(*cache.buffer.views(layer, spans))
+    ]
     taken = 40
     assert not engine.stream.must_wait
     with pytest.raises(StreamError, match='when an answer has ended') as caught:
@@ -57,8 +60,11 @@ def test_no_slot_is_reused_under_an_open_answer():
             taken += 1
     assert caught.value.code is ErrorCode.OUT_OF_MEMORY
     assert 44 <= taken < 80 and engine.stream.must_wait
-    after = [torch.cat(side, 1) for layer in range(len(cache.keys))
-             for side in zip(*cache.buffer.views(layer, spans))]
+    after = [
+        torch.cat(side, 1)
+        for layer in range(len(cache.keys))
+        for side in zip(*cache.buffer.views(layer, spans))
+    ]
     assert all(torch.equal(a, b) for a, b in zip(before, after))
     engine.questions.close(opened)
     assert not engine.stream.must_wait
@@ -97,9 +103,14 @@ def test_a_reset_ends_what_reads():
 def test_a_readers_spans_are_its_units_slots(seed):
     """Whatever happens: disjoint, in order, not free, and those of an open pin unharmed."""
     rng = random.Random(seed)
-    engine = stream(list(SHAPES)[seed % 3], capacity=rng.choice((120, 160)), chunk_frames=2,
-                    kept_turns=2, rebase_position=rng.choice((0, 90)),
-                    position_mode=('continuous', 'append')[seed % 2])
+    engine = stream(
+        list(SHAPES)[seed % 3],
+        capacity=rng.choice((120, 160)),
+        chunk_frames=2,
+        kept_turns=2,
+        rebase_position=rng.choice((0, 90)),
+        position_mode=('continuous', 'append')[seed % 2],
+    )
     cache = engine.stream.cache
     opened, second, owners = [], 0.0, {}
     for step in range(120):
@@ -110,8 +121,7 @@ def test_a_readers_spans_are_its_units_slots(seed):
                 engine.append_frame(clip(step, 1)[0], second)
             elif action < 0.8 and len(opened) < 3 and step:
                 question = engine.questions.open('What?', 6)
-                opened.append((question, question.context.prefix,
-                               list(cache.units)))
+                opened.append((question, question.context.prefix, list(cache.units)))
             elif action < 0.9 and opened:
                 engine.questions.close(opened.pop(rng.randrange(len(opened)))[0])
             elif step and not opened:

@@ -23,8 +23,12 @@ def test_answers_equal_the_reference_that_rebases(seed):
     assert answers and reference.rebased
 
 
-def rotated(shape: str, keys: torch.Tensor, places: torch.Tensor, back: bool = False,
-            ) -> torch.Tensor:
+def rotated(
+    shape: str,
+    keys: torch.Tensor,
+    places: torch.Tensor,
+    back: bool = False,
+) -> torch.Tensor:
     """Rotate keys by float32 angles of places [3, n], in float64; or back."""
     rotation = random_model(shape).rotation(places)
     cos, sin = rotation.cos.double(), rotation.sin.double() * (-1 if back else 1)
@@ -60,11 +64,21 @@ def test_rebased_keys_equal_keys_rotated_afresh(shape, mode):
         engine.append_video_chunk(random_clip(part, 12, *size), stamps=stamps)
         engine.ask('What?', 2, update_state=part == 0)
     cache, state = engine.stream.cache, engine.stream.state
-    before = [(layer, unit, unit.positions, keys) for layer in range(len(cache.keys))
-              for unit, keys in zip(cache.units, cache.content(layer)[0].split(
-                  [unit.tokens for unit in cache.units], dim=1))]
-    following = apply(engine.stream.memory, state, engine._model.position_rule.rebase_plan,
-                       engine._model.rotation, 10**6)
+    before = [
+        (layer, unit, unit.positions, keys)
+        for layer in range(len(cache.keys))
+        for unit, keys in zip(
+            cache.units,
+            cache.content(layer)[0].split([unit.tokens for unit in cache.units], dim=1),
+        )
+    ]
+    following = apply(
+        engine.stream.memory,
+        state,
+        engine._model.position_rule.rebase_plan,
+        engine._model.rotation,
+        10**6,
+    )
     assert following.last_cache_position < state.last_cache_position
     moved = 0
     for layer, unit, old, keys in before:
@@ -73,8 +87,13 @@ def test_rebased_keys_equal_keys_rotated_afresh(shape, mode):
         assert (now - afresh).abs().max() < 1e-5
         moved += not torch.equal(old, unit.positions)
     assert moved
-    again = apply(engine.stream.memory, following, engine._model.position_rule.rebase_plan,
-                       engine._model.rotation, 10**6)
+    again = apply(
+        engine.stream.memory,
+        following,
+        engine._model.position_rule.rebase_plan,
+        engine._model.rotation,
+        10**6,
+    )
     assert again == following and cache.rebased == 1
 
 
@@ -84,8 +103,13 @@ def test_positions_are_those_of_a_stream_that_began_at_the_window():
     for i, frame in enumerate(random_clip(1, 80, 56, 56)):
         engine.append_frame(frame, float(i))
     cache, state = engine.stream.cache, engine.stream.state
-    apply(engine.stream.memory, state, engine._model.position_rule.rebase_plan,
-           engine._model.rotation, 100)
+    apply(
+        engine.stream.memory,
+        state,
+        engine._model.position_rule.rebase_plan,
+        engine._model.rotation,
+        100,
+    )
     patches = [unit.positions for unit in cache.units[1:]]
     # 45 tokens of prefix: the origin; two frames a second apart are four steps of T.
     assert [int(place[0, 0]) for place in patches] == [45 + 4 * i for i in range(len(patches))]
@@ -95,8 +119,14 @@ def test_positions_are_those_of_a_stream_that_began_at_the_window():
 def test_no_distance_grows_beyond_what_was_trained():
     """Days between frames, in either mode, with turns in between: none at any moment."""
     for mode in ('continuous', 'append'):
-        engine = stream(capacity=300, chunk_frames=2, rebase_position=200, kept_turns=2,
-                        position_mode=mode, max_gap=1e6)
+        engine = stream(
+            capacity=300,
+            chunk_frames=2,
+            rebase_position=200,
+            kept_turns=2,
+            position_mode=mode,
+            max_gap=1e6,
+        )
         second = 0.0
         for i, frame in enumerate(random_clip(1, 60, 56, 56)):
             second += 1e5 if i % 8 == 0 else 1

@@ -26,13 +26,22 @@ ALL_OFFERS = (
     '  {% generation %}{{ message.role }}{% endgeneration %}\n'
     '{% endfor %}\n'
     "{{ dict(a=1) | tojson(indent=2) }} {{ strftime_now('%Y') }} {{ tools is none }} "
-    '{{ add_generation_prompt }} {{ pad_token is defined }}')
+    '{{ add_generation_prompt }} {{ pad_token is defined }}'
+)
 
 
 def messages(system: str = '') -> list[dict]:
     first = [{'role': 'system', 'content': [{'type': 'text', 'text': system}]}] if system else []
-    return [*first, {'role': 'user', 'content': [
-        {'type': 'video', 'video': ''}, {'type': 'text', 'text': 'Was ist <das>? \U0001f600'}]}]
+    return [
+        *first,
+        {
+            'role': 'user',
+            'content': [
+                {'type': 'video', 'video': ''},
+                {'type': 'text', 'text': 'Was ist <das>? \U0001f600'},
+            ],
+        },
+    ]
 
 
 @pytest.mark.parametrize('template', [TINY['chat_template'], CHAT_TEMPLATE, ALL_OFFERS])
@@ -41,36 +50,55 @@ def test_renders_as_transformers_does(template, system):
     """The sandbox here and that of transformers are held to the same text."""
     tokenizer = processor().tokenizer
     expected = tokenizer.apply_chat_template(
-        messages(system), chat_template=template, tokenize=False, add_generation_prompt=True)
-    assert render(template, 'x', {
-        **tokenizer.special_tokens_map, 'messages': messages(system), 'tools': None,
-        'documents': None, 'add_generation_prompt': True}) == expected
+        messages(system), chat_template=template, tokenize=False, add_generation_prompt=True
+    )
+    assert (
+        render(
+            template,
+            'x',
+            {
+                **tokenizer.special_tokens_map,
+                'messages': messages(system),
+                'tools': None,
+                'documents': None,
+                'add_generation_prompt': True,
+            },
+        )
+        == expected
+    )
 
 
-@pytest.mark.parametrize(('template', 'sentence'), [
-    ("{{ ''.__class__.__mro__[1].__subclasses__() }}", 'SecurityError'),
-    ('{{ namespace(__class__=1) }}', 'SecurityError'),
-    ('{% include "/etc/passwd" %}', 'TypeError'),
-    ('{{ messages.append(1) }}', 'SecurityError'),
-    ("{{ raise_exception('no system prompt') }}", 'no system prompt'),
-    ('{% if %}', 'TemplateSyntaxError'),
-    ('{{ ' + '(' * 5000 + ')' * 5000 + ' }}', 'RecursionError'),
-    ("{{ 'x' * 3000000 }}", 'renders 3000000 characters'),
-    ("{{ 'x' * (1024 ** 4) }}", 'MemoryError'),
-])
+@pytest.mark.parametrize(
+    ('template', 'sentence'),
+    [
+        ("{{ ''.__class__.__mro__[1].__subclasses__() }}", 'SecurityError'),
+        ('{{ namespace(__class__=1) }}', 'SecurityError'),
+        ('{% include "/etc/passwd" %}', 'TypeError'),
+        ('{{ messages.append(1) }}', 'SecurityError'),
+        ("{{ raise_exception('no system prompt') }}", 'no system prompt'),
+        ('{% if %}', 'TemplateSyntaxError'),
+        ('{{ ' + '(' * 5000 + ')' * 5000 + ' }}', 'RecursionError'),
+        ("{{ 'x' * 3000000 }}", 'renders 3000000 characters'),
+        ("{{ 'x' * (1024 ** 4) }}", 'MemoryError'),
+    ],
+)
 def test_what_cannot_be_rendered(template, sentence):
     """Each is one sentence that names the file."""
-    with pytest.raises(ValueError, match=r'The chat template folder/a\.jinja cannot be rendered: '
-                       ) as caught:
+    with pytest.raises(
+        ValueError, match=r'The chat template folder/a\.jinja cannot be rendered: '
+    ) as caught:
         render(template, 'folder/a.jinja', {'messages': messages()})
     assert sentence in str(caught.value)
     assert '..' not in str(caught.value)
 
 
-@pytest.mark.parametrize('template', [
-    '{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}',
-    '{{ (9 ** (9 ** 9)) % 7 }}',
-])
+@pytest.mark.parametrize(
+    'template',
+    [
+        '{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}',
+        '{{ (9 ** (9 ** 9)) % 7 }}',
+    ],
+)
 def test_a_template_without_an_end(monkeypatch, template):
     """A loop of Jinja's and one inside Python's own arithmetic: the process is ended."""
     monkeypatch.setattr(chat_template, 'SECONDS', 1)
@@ -85,12 +113,15 @@ def test_a_template_that_waits(monkeypatch):
         render('{{ 1 }}', 'x', {})
 
 
-@pytest.mark.parametrize(('template', 'sentence'), [
-    ('', 'does not put <|vision_start|>'),
-    ('<|vision_start|><|video_pad|><|vision_end|>', 'leaves out what is said or seen'),
-    (CHAT_TEMPLATE.replace("{{ content['text'] }}", ''), 'leaves out what is said or seen'),
-    (CHAT_TEMPLATE.replace('<|im_end|>\n{% endfor', '{% endfor'), 'does not end a turn'),
-])
+@pytest.mark.parametrize(
+    ('template', 'sentence'),
+    [
+        ('', 'does not put <|vision_start|>'),
+        ('<|vision_start|><|video_pad|><|vision_end|>', 'leaves out what is said or seen'),
+        (CHAT_TEMPLATE.replace("{{ content['text'] }}", ''), 'leaves out what is said or seen'),
+        (CHAT_TEMPLATE.replace('<|im_end|>\n{% endfor', '{% endfor'), 'does not end a turn'),
+    ],
+)
 def test_a_template_of_another_model(template, sentence):
     """What the prompt is cut by has to be there."""
     from dataclasses import replace

@@ -26,8 +26,12 @@ def published(tmp_path_factory) -> pathlib.Path:
     model = random_model('grouped')
     model.config.save_pretrained(folder)
     model.generation_config.save_pretrained(folder)
-    tensors = {name.replace('model.visual.', 'visual.').replace('model.language_model.', 'model.'):
-               tensor.contiguous() for name, tensor in model.state_dict().items()}
+    tensors = {
+        name.replace('model.visual.', 'visual.').replace(
+            'model.language_model.', 'model.'
+        ): tensor.contiguous()
+        for name, tensor in model.state_dict().items()
+    }
     assert 'visual.blocks.0.attn.qkv.weight' in tensors
     assert 'model.layers.0.self_attn.q_proj.weight' in tensors and 'lm_head.weight' in tensors
     names = sorted(tensors)
@@ -36,15 +40,30 @@ def published(tmp_path_factory) -> pathlib.Path:
         file = f'model-{shard + 1:05d}-of-00002.safetensors'
         save_file({name: tensors[name] for name in part}, folder / file, {'format': 'pt'})
         index.update(dict.fromkeys(part, file))
-    (folder / 'model.safetensors.index.json').write_text(json.dumps(
-        {'metadata': {'total_size': sum(t.nbytes for t in tensors.values())},
-         'weight_map': index}))
+    (folder / 'model.safetensors.index.json').write_text(
+        json.dumps(
+            {
+                'metadata': {'total_size': sum(t.nbytes for t in tensors.values())},
+                'weight_map': index,
+            }
+        )
+    )
     processor().tokenizer.save_pretrained(folder)
     (folder / 'chat_template.json').write_text(json.dumps({'chat_template': CHAT_TEMPLATE}))
-    (folder / 'preprocessor_config.json').write_text(json.dumps(
-        {'min_pixels': 3136, 'max_pixels': 12845056, 'patch_size': 14, 'temporal_patch_size': 2,
-         'merge_size': 2, 'image_mean': [0.5, 0.5, 0.5], 'image_std': [0.25, 0.25, 0.25],
-         'image_processor_type': 'Qwen2VLImageProcessor'}))
+    (folder / 'preprocessor_config.json').write_text(
+        json.dumps(
+            {
+                'min_pixels': 3136,
+                'max_pixels': 12845056,
+                'patch_size': 14,
+                'temporal_patch_size': 2,
+                'merge_size': 2,
+                'image_mean': [0.5, 0.5, 0.5],
+                'image_std': [0.25, 0.25, 0.25],
+                'image_processor_type': 'Qwen2VLImageProcessor',
+            }
+        )
+    )
     return folder
 
 
@@ -78,8 +97,10 @@ def test_a_saved_model_loads_again(published, tmp_path):
     """What save_pretrained writes is a checkpoint of the same names."""
     StreamQwenModel.from_pretrained(published, dtype=torch.float32).save_pretrained(tmp_path)
     model = StreamQwenModel.from_pretrained(tmp_path, dtype=torch.float32)
-    assert all(torch.equal(a, b) for a, b in zip(
-        model.state_dict().values(), random_model('grouped').state_dict().values()))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(model.state_dict().values(), random_model('grouped').state_dict().values())
+    )
 
 
 def test_the_processor_reads_the_folder(published):
@@ -94,8 +115,14 @@ def test_a_stock_processor_is_accepted():
     """An AutoProcessor's parts are read by the names that transformers gives them."""
     own = processor()
     size = SizeDict(shortest_edge=own.pixels.min_pixels, longest_edge=own.pixels.max_pixels)
-    video = SimpleNamespace(patch_size=14, temporal_patch_size=2, merge_size=2, size=size,
-                            image_mean=list(own.pixels.mean), image_std=list(own.pixels.std))
+    video = SimpleNamespace(
+        patch_size=14,
+        temporal_patch_size=2,
+        merge_size=2,
+        size=size,
+        image_mean=list(own.pixels.mean),
+        image_std=list(own.pixels.std),
+    )
     stock = SimpleNamespace(tokenizer=own.tokenizer, chat_template=None, video_processor=video)
     own.tokenizer.chat_template = CHAT_TEMPLATE
     try:

@@ -27,8 +27,11 @@ from streamvlm_ros.engine.ops.operations import TORCH
 from streamvlm_ros.engine.questions.sampler import SamplingParams
 from streamvlm_ros.engine.serving import warmup
 
-SETTINGS = [{}, {'position_mode': 'append', 'skip_static': 2.0},
-            {'capacity': 128, 'rebase_position': 60}]
+SETTINGS = [
+    {},
+    {'position_mode': 'append', 'skip_static': 2.0},
+    {'capacity': 128, 'rebase_position': 60},
+]
 # What is on the second device if the ViT is cut too, and nothing is beside what it is used with.
 ALL_OVER = ('patch_embed', 'blocks.2.', 'embed_tokens', 'layers.1.', 'language_model.norm')
 
@@ -50,8 +53,9 @@ def spread(model: StreamQwenModel, way: str) -> StreamQwenModel:
         second = tuple(f'{name}.' for name, device in automatic(model, 0.8).items() if device)
         place_model(model, lambda name: SECOND if name.startswith(second) else FIRST)
     else:
-        place_model(model, lambda name: SECOND if any(part in name for part in ALL_OVER)
-                    else FIRST)
+        place_model(
+            model, lambda name: SECOND if any(part in name for part in ALL_OVER) else FIRST
+        )
     return model
 
 
@@ -64,8 +68,10 @@ def play(model: StreamQwenModel, tmp_path, **settings) -> list:
         engine.append_frame(frame, 0.5 * index)
         engine.score_watches()
         if index in (4, 20):
-            said += [engine.ask('What?', 4)[0],
-                     engine.ask_choice('Which?', ['red', 'dark green']).probabilities]
+            said += [
+                engine.ask('What?', 4)[0],
+                engine.ask_choice('Which?', ['red', 'dark green']).probabilities,
+            ]
         if index == 9:
             opened = [engine.questions.open(question, 5) for question in ('What?', 'And now?')]
         if 9 < index < 15:
@@ -84,8 +90,11 @@ def play(model: StreamQwenModel, tmp_path, **settings) -> list:
             said.append(engine.questions.close(opened[0]).text)
     said += [watch.probabilities for watch in engine.watches()]
     cache = KVCacheManager.clone(engine.stream.cache)
-    return [said, engine.get_cache_info(),
-            [cache.content(layer)[0].cpu() for layer in range(len(cache.keys))]]
+    return [
+        said,
+        engine.get_cache_info(),
+        [cache.content(layer)[0].cpu() for layer in range(len(cache.keys))],
+    ]
 
 
 @pytest.mark.parametrize('settings', SETTINGS, ids=lambda settings: '-'.join(settings) or 'plain')
@@ -116,8 +125,9 @@ def test_spread_in_few_bits(bits, tmp_path):
 def test_forward_spread():
     """So does the stock way in, with its own cache."""
     pads = [random_model('grouped').config.video_token_id] * 4
-    given = dict(pixel_values_videos=torch.randn(16, 1176),
-                 video_grid_thw=torch.tensor([[1, 4, 4]]))
+    given = dict(
+        pixel_values_videos=torch.randn(16, 1176), video_grid_thw=torch.tensor([[1, 4, 4]])
+    )
     ids = torch.tensor([[1, *pads, 2]])
     expected = random_model('grouped').forward(ids, **given).logits
     with Devices():
@@ -156,15 +166,18 @@ def test_kernels_are_launched_where_their_tensors_are(monkeypatch):
         def __getattr__(self, name):
             def launch(*args):
                 used.add(current[-1])
-                assert {device_of(each) for each in args if isinstance(each, torch.Tensor)
-                        } == {current[-1]}
+                assert {device_of(each) for each in args if isinstance(each, torch.Tensor)} == {
+                    current[-1]
+                }
                 return getattr(TORCH, name)(*args)
+
             return launch
 
     used: set[torch.device] = set()
     monkeypatch.setattr(torch.cuda, 'device_of', Current)
-    monkeypatch.setattr('streamvlm_ros.engine.models.base.operations_for',
-                        lambda tensor: Launched())
+    monkeypatch.setattr(
+        'streamvlm_ros.engine.models.base.operations_for', lambda tensor: Launched()
+    )
     with Devices():
         model = spread(fresh('grouped'), 'automatic')
         engine = VideoStreamingInference(model, processor())
@@ -181,22 +194,34 @@ def test_a_cache_is_checked_on_every_device(monkeypatch):
     monkeypatch.setattr(allocation, 'SPARE', 0.0)
     devices = [one, one, other, other, other]
     allocation.check_fits([300], 10, devices)  # 320 and 300 fit
-    with pytest.raises(StreamError, match=r'301 tokens takes .* does not fit cuda:1, where 3 of 5 '
-                       r'layers are; 300 tokens would fit, which is 30 s'):
+    with pytest.raises(
+        StreamError,
+        match=r'301 tokens takes .* does not fit cuda:1, where 3 of 5 '
+        r'layers are; 300 tokens would fit, which is 30 s',
+    ):
         allocation.check_fits([301], 10, devices, 10)
     left[one] = 5000
-    with pytest.raises(StreamError, match=r'2 streams, 300 .* do not fit cuda:0, where 2 of 5 '
-                       r'layers are; 250 tokens would fit'):
+    with pytest.raises(
+        StreamError,
+        match=r'2 streams, 300 .* do not fit cuda:0, where 2 of 5 '
+        r'layers are; 250 tokens would fit',
+    ):
         allocation.check_fits([100, 200], 10, devices)
 
 
 def test_a_model_larger_than_a_gpu_is_refused_with_advice(monkeypatch):
     """What it takes is said, and what would help."""
     model = copy.deepcopy(random_model('grouped'))
-    monkeypatch.setattr(model, 'to', lambda device: (_ for _ in ()).throw(
-        torch.OutOfMemoryError('CUDA out of memory.')))
-    with pytest.raises(StreamError, match=r'takes 0\.00 GB and does not fit cpu; spread it over '
-                       r'several GPUs \(device balanced\)') as caught:
+    monkeypatch.setattr(
+        model,
+        'to',
+        lambda device: (_ for _ in ()).throw(torch.OutOfMemoryError('CUDA out of memory.')),
+    )
+    with pytest.raises(
+        StreamError,
+        match=r'takes 0\.00 GB and does not fit cpu; spread it over '
+        r'several GPUs \(device balanced\)',
+    ) as caught:
         move_model(model, 'cpu')
     assert caught.value.code is ErrorCode.OUT_OF_MEMORY
 

@@ -29,13 +29,16 @@ LEVEL = 1 / 255 / min(SETTINGS.std)
 def stock_patches(images: list[np.ndarray]) -> tuple[torch.Tensor, list[int]]:
     """Return what transformers' PIL processor makes of one temporal patch of equal frames."""
     stock = Qwen2VLImageProcessorPil(
-        size={'shortest_edge': SETTINGS.min_pixels, 'longest_edge': SETTINGS.max_pixels})
+        size={'shortest_edge': SETTINGS.min_pixels, 'longest_edge': SETTINGS.max_pixels}
+    )
     out = stock(images[0], return_tensors='pt')
     return out['pixel_values'], out['image_grid_thw'][0].tolist()
 
 
-@pytest.mark.parametrize('height, width', [
-    (56, 56), (112, 84), (480, 640), (100, 333), (720, 1280), (30, 200), (29, 29)])
+@pytest.mark.parametrize(
+    'height, width',
+    [(56, 56), (112, 84), (480, 640), (100, 333), (720, 1280), (30, 200), (29, 29)],
+)
 def test_patches_equal_the_stock_processors(height, width):
     """Same grid, same order, and pixels within the rounding of two passes."""
     # Low contrast: PIL clips what overshoots between its two passes, torch only at the end.
@@ -47,8 +50,10 @@ def test_patches_equal_the_stock_processors(height, width):
     assert (patches - expected).abs().max() < (2.01 * LEVEL if resized else 1e-5)
 
 
-@pytest.mark.skipif(importlib.util.find_spec('torchvision') is None,
-                    reason='the stock video processor needs torchvision')
+@pytest.mark.skipif(
+    importlib.util.find_spec('torchvision') is None,
+    reason='the stock video processor needs torchvision',
+)
 @pytest.mark.parametrize('height, width', [(112, 84), (480, 640)])
 def test_patches_equal_the_stock_video_processors(height, width):
     """The temporal order is the stock one as well."""
@@ -56,9 +61,13 @@ def test_patches_equal_the_stock_video_processors(height, width):
 
     frames = random_clip(height, 4, height, width)
     stock = Qwen2VLVideoProcessor(
-        size={'shortest_edge': SETTINGS.min_pixels, 'longest_edge': SETTINGS.max_pixels})
-    out = stock([torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2)], return_tensors='pt',
-                do_sample_frames=False)
+        size={'shortest_edge': SETTINGS.min_pixels, 'longest_edge': SETTINGS.max_pixels}
+    )
+    out = stock(
+        [torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2)],
+        return_tensors='pt',
+        do_sample_frames=False,
+    )
     patches, grid = to_patches(frames, SETTINGS, torch.device('cpu'))
     assert out['video_grid_thw'][0].tolist() == [grid.t, 2 * grid.h, 2 * grid.w]
     assert (patches - out['pixel_values_videos']).abs().max() < 1.01 * LEVEL
@@ -86,12 +95,21 @@ def test_sizes_stay_within_the_bounds():
         assert SETTINGS.min_pixels <= h * w <= SETTINGS.max_pixels
 
 
-@pytest.mark.parametrize('image, sentence', [
-    (np.zeros((4, 4), np.uint8), 'RGB uint8'), (np.zeros((4, 4, 4), np.uint8), 'RGB uint8'),
-    (np.full((4, 4, 3), np.nan), 'float64'), (np.zeros((0, 4, 3), np.uint8), 'no pixels'),
-    (np.zeros((1, 999, 3), np.uint8), 'one side'), (None, 'RGB uint8'), ('image', 'RGB uint8'),
-    ([[1, 2], [3]], 'RGB uint8'), (np.zeros((4, 4, 3), np.int8), 'int8'),
-    (np.broadcast_to(np.uint8(7), (1 << 20, 1 << 20, 3)), 'at most 67108864 are taken')])
+@pytest.mark.parametrize(
+    'image, sentence',
+    [
+        (np.zeros((4, 4), np.uint8), 'RGB uint8'),
+        (np.zeros((4, 4, 4), np.uint8), 'RGB uint8'),
+        (np.full((4, 4, 3), np.nan), 'float64'),
+        (np.zeros((0, 4, 3), np.uint8), 'no pixels'),
+        (np.zeros((1, 999, 3), np.uint8), 'one side'),
+        (None, 'RGB uint8'),
+        ('image', 'RGB uint8'),
+        ([[1, 2], [3]], 'RGB uint8'),
+        (np.zeros((4, 4, 3), np.int8), 'int8'),
+        (np.broadcast_to(np.uint8(7), (1 << 20, 1 << 20, 3)), 'at most 67108864 are taken'),
+    ],
+)
 def test_what_is_no_image_is_refused(image, sentence):
     """Each with a sentence."""
     with pytest.raises(StreamError, match=sentence) as caught:

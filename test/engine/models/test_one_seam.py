@@ -21,7 +21,8 @@ NAME_IT = {ENGINE / 'models' / 'registry.py', ENGINE / '__init__.py'}
 SPECIFIC = re.compile(
     r'qwen|video_steps|attend_windows|window_size|fullatt'
     r'|mrope_section|<\|video_pad|<\|vision_|<\|im_|language_model|\bq_proj|get_rope_index',
-    re.IGNORECASE)
+    re.IGNORECASE,
+)
 
 
 def specifics(file: pathlib.Path) -> list[str]:
@@ -29,7 +30,10 @@ def specifics(file: pathlib.Path) -> list[str]:
     found, before = [], tokenize.NEWLINE
     for token in tokenize.generate_tokens(io.StringIO(file.read_text()).readline):
         is_docstring = token.type == tokenize.STRING and before in (
-            tokenize.NEWLINE, tokenize.INDENT, tokenize.NL)
+            tokenize.NEWLINE,
+            tokenize.INDENT,
+            tokenize.NL,
+        )
         if token.type in (tokenize.NAME, tokenize.STRING) and not is_docstring:
             found += SPECIFIC.findall(token.string)
         if token.type != tokenize.COMMENT:
@@ -39,11 +43,13 @@ def specifics(file: pathlib.Path) -> list[str]:
 
 def test_nothing_else_knows_the_family():
     """No module outside names what only it has."""
-    others = [file for file in ENGINE.rglob('*.py')
-              if FAMILY not in file.parents and file not in NAME_IT]
+    others = [
+        file for file in ENGINE.rglob('*.py') if FAMILY not in file.parents and file not in NAME_IT
+    ]
     assert len(others) > 80
-    assert {str(file.relative_to(ENGINE)): names for file in others
-            if (names := specifics(file))} == {}
+    assert {
+        str(file.relative_to(ENGINE)): names for file in others if (names := specifics(file))
+    } == {}
 
 
 def test_the_search_finds_what_the_family_names():

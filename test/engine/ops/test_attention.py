@@ -17,9 +17,18 @@ def causal(queries: int, keys: int) -> torch.Tensor:
     return torch.ones(queries, keys, dtype=torch.bool).tril(keys - queries)
 
 
-@pytest.mark.parametrize('heads, kv_heads, n, seen, own', [
-    (4, 2, 7, (), 7), (4, 2, 7, (0,), 7), (4, 2, 7, (33,), 7), (6, 1, 1, (50,), 4),
-    (2, 2, 16, (150, 150), 20), (8, 4, 1, (1,), 1), (4, 2, 5, (3, 0, 40, 1), 5)])
+@pytest.mark.parametrize(
+    'heads, kv_heads, n, seen, own',
+    [
+        (4, 2, 7, (), 7),
+        (4, 2, 7, (0,), 7),
+        (4, 2, 7, (33,), 7),
+        (6, 1, 1, (50,), 4),
+        (2, 2, 16, (150, 150), 20),
+        (8, 4, 1, (1,), 1),
+        (4, 2, 5, (3, 0, 40, 1), 5),
+    ],
+)
 def test_pieces_equal_one_softmax(heads, kv_heads, n, seen, own):
     """Merged by log-sum-exp they give what one float64 softmax over all of them gives."""
     total = sum(seen)
@@ -56,15 +65,20 @@ def written_out(tree: Tree) -> torch.Tensor:
     """Return who sees whom, bool [n, n], one token after the other."""
     own, first, end = tree.rows.tolist()
     n = len(own)
-    return torch.tensor([[j <= i and (j >= own[i] or first[i] <= j < end[i]) for j in range(n)]
-                         for i in range(n)], dtype=torch.bool).view(n, n)
+    return torch.tensor(
+        [[j <= i and (j >= own[i] or first[i] <= j < end[i]) for j in range(n)] for i in range(n)],
+        dtype=torch.bool,
+    ).view(n, n)
 
 
 def test_a_tree_in_integers():
     """Roots see themselves, leaves their root besides; neither sees another root or leaf."""
     tree = Tree.of([(2, (0, 0)), (1, (0, 2)), (2, (0, 2)), (1, (5, 5)), (1, (5, 6))])
-    assert tree.rows.tolist() == [[0, 0, 2, 3, 3, 5, 6], [0, 0, 0, 0, 0, 5, 5],
-                                  [0, 0, 2, 2, 2, 5, 6]]
+    assert tree.rows.tolist() == [
+        [0, 0, 2, 3, 3, 5, 6],
+        [0, 0, 0, 0, 0, 5, 5],
+        [0, 0, 2, 2, 2, 5, 6],
+    ]
     seen = ['#......', '##.....', '###....', '##.#...', '##.##..', '.....#.', '.....##']
     expected = torch.tensor([[mark == '#' for mark in row] for row in seen])
     assert torch.equal(tree.mask(0, 7, 0, torch.device('cpu')), expected)
@@ -74,9 +88,17 @@ def test_a_tree_in_integers():
     assert torch.equal(part, torch.cat([torch.ones(4, 2, dtype=torch.bool), expected[2:6, :6]], 1))
 
 
-@pytest.mark.parametrize('heads, kv_heads, n, older, seen', [
-    (4, 2, 13, 0, ()), (4, 2, 300, 40, (7, 100)), (2, 1, 700, 0, (50,)), (3, 3, 1300, 300, ()),
-    (2, 2, 513, 1, (0,)), (2, 2, 2, 900, ())])
+@pytest.mark.parametrize(
+    'heads, kv_heads, n, older, seen',
+    [
+        (4, 2, 13, 0, ()),
+        (4, 2, 300, 40, (7, 100)),
+        (2, 1, 700, 0, (50,)),
+        (3, 3, 1300, 300, ()),
+        (2, 2, 513, 1, (0,)),
+        (2, 2, 2, 900, ()),
+    ],
+)
 @pytest.mark.parametrize('kind', ['causal', 'trees'])
 def test_new_tokens_equal_one_softmax(heads, kv_heads, n, older, seen, kind):
     """Blocks of rows, after older tokens of the same piece, give what one softmax gives."""
@@ -125,6 +147,8 @@ class Largest(TorchDispatchMode):
         """Return what attention from so many new tokens of few numbers each needs."""
         query, keys, values = torch.randn(n, 8), torch.randn(1, n, 4), torch.randn(1, n, 4)
         with cls() as noted:
-            attend(query.view(n, 2, 4).transpose(0, 1).to(dtype),
-                   [(keys.to(dtype), values.to(dtype), tree)])
+            attend(
+                query.view(n, 2, 4).transpose(0, 1).to(dtype),
+                [(keys.to(dtype), values.to(dtype), tree)],
+            )
         return noted.numbers

@@ -19,8 +19,10 @@ ROOT = pathlib.Path(__file__).parents[3]
 
 
 @pytest.fixture(scope='module')
-def cards(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory,
-          ) -> dict[str, Any]:
+def cards(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, Any]:
     """Return what ``compile_passes`` says of each card; Triton keeps what it has compiled."""
     result = tmp_path_factory.mktemp('compiled') / 'result.json'
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get('PYTHONPATH'))))
@@ -28,10 +30,14 @@ def cards(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     given = {name: value for name, value in os.environ.items() if name != 'TRITON_INTERPRET'}
     done = subprocess.run(
         [sys.executable, '-m', 'support.kernels.compile_passes', str(result)],
-        cwd=ROOT, timeout=900,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        env=given | {'PYTHONPATH': path,
-                     'TRITON_CACHE_DIR': str(request.config.cache.mkdir('triton'))})
+        cwd=ROOT,
+        timeout=900,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=given
+        | {'PYTHONPATH': path, 'TRITON_CACHE_DIR': str(request.config.cache.mkdir('triton'))},
+    )
     assert done.returncode == 0, done.stdout[-6000:]
     return json.loads(result.read_text())
 
@@ -42,8 +48,9 @@ def test_every_launch_fits(name, cards):
     assert cards[name]['shared'] == CARDS[name].shared
     assert min(cards[name]['launches'].values()) > 2
     assert [each for each in cards[name]['compiled'] if each[2] > CARDS[name].shared] == []
-    assert ({'segments._sequence', 'segments._batch', 'rows._skinny', 'int4.several'}
-            <= {each[1] for each in cards[name]['compiled']})
+    assert {'segments._sequence', 'segments._batch', 'rows._skinny', 'int4.several'} <= {
+        each[1] for each in cards[name]['compiled']
+    }
 
 
 def test_no_kernel_is_left_out(cards):

@@ -37,11 +37,15 @@ def check_products(rows, depth, columns, made):
     weight, both = (made(torch.randn(height, depth)) for height in (columns, 2 * columns))
     norm, bias = torch.rand(depth), torch.randn(columns)
     for name, arguments in (
-            ('norm_linear', (x, norm, 1e-6, weight, bias)), ('norm_linear', (x, norm, 1e-6, both)),
-            ('norm_gated', (x, norm, 1e-6, both)), ('add_linear', (residual, x, weight))):
+        ('norm_linear', (x, norm, 1e-6, weight, bias)),
+        ('norm_linear', (x, norm, 1e-6, both)),
+        ('norm_gated', (x, norm, 1e-6, both)),
+        ('add_linear', (residual, x, weight)),
+    ):
         expected = getattr(TORCH, name)(*arguments)
-        got = getattr(KERNELS, name)(*(each.clone() if torch.is_tensor(each) else each
-                                       for each in arguments))
+        got = getattr(KERNELS, name)(
+            *(each.clone() if torch.is_tensor(each) else each for each in arguments)
+        )
         assert torch.allclose(got, expected, rtol=1e-4, atol=1e-3), name
 
 
@@ -70,8 +74,9 @@ def test_weights_made_wide(bits):
 def test_pointwise():
     """The norm of a sum, and the gate."""
     x, delta, norm = torch.randn(5, 48), torch.randn(5, 48), torch.rand(48)
-    for got, expected in zip(KERNELS.add(x.clone(), delta, norm, 1e-6),
-                             TORCH.add(x, delta, norm, 1e-6)):
+    for got, expected in zip(
+        KERNELS.add(x.clone(), delta, norm, 1e-6), TORCH.add(x, delta, norm, 1e-6)
+    ):
         assert torch.allclose(got, expected, atol=1e-5)
     pair = torch.randn(5, 60)
     assert torch.allclose(KERNELS.gate(pair), TORCH.gate(pair), atol=1e-5)
@@ -83,18 +88,22 @@ def test_norm_of_heads():
     norms = torch.rand(WIDTH), torch.rand(WIDTH)
     got, expected = (each.norm_heads(qkv, 6, *norms, 1e-6) for each in (KERNELS, TORCH))
     assert torch.allclose(got, expected, atol=1e-5)
-    assert torch.equal(got[:, 8 * WIDTH:], qkv[:, 8 * WIDTH:])
-    assert not torch.allclose(got[:, :8 * WIDTH], qkv[:, :8 * WIDTH], atol=1e-1)
+    assert torch.equal(got[:, 8 * WIDTH :], qkv[:, 8 * WIDTH :])
+    assert not torch.allclose(got[:, : 8 * WIDTH], qkv[:, : 8 * WIDTH], atol=1e-1)
 
 
-@pytest.mark.parametrize('groups', [
-    ((3, 64),), ((2, 64), (2, 32), (1, 16)), ((2, 12), (1, 20)), ((1, 100),), ((1, 100), (2, 4))])
+@pytest.mark.parametrize(
+    'groups',
+    [((3, 64),), ((2, 64), (2, 32), (1, 16)), ((2, 12), (1, 20)), ((1, 100),), ((1, 100), (2, 4))],
+)
 def test_windows(groups):
     """Windows of several sizes, those that fill no tile, and those that are too large for one."""
     rows = 2 * sum(windows * size for windows, size in groups)
     qkv, angles = torch.randn(rows, 3 * 2 * 20), torch.randn(rows, 10)
-    got, expected = (attend_windows(qkv, angles.cos(), angles.sin(), 2, 2, groups, each)
-                     for each in (KERNELS, TORCH))
+    got, expected = (
+        attend_windows(qkv, angles.cos(), angles.sin(), 2, 2, groups, each)
+        for each in (KERNELS, TORCH)
+    )
     assert got.shape == (rows, 2 * 20)
     assert torch.allclose(got, expected, atol=1e-5)
 
@@ -110,32 +119,51 @@ def dense(query, keys, values, mask):
     """Return attention [n, heads * WIDTH] of one softmax in float64."""
     heads, kv_heads = query.shape[1], keys.shape[0]
     keys, values = (x.double().repeat_interleave(heads // kv_heads, 0) for x in (keys, values))
-    scores = query.double().transpose(0, 1) @ keys.mT * WIDTH ** -0.5
+    scores = query.double().transpose(0, 1) @ keys.mT * WIDTH**-0.5
     seen = scores.masked_fill(~mask, float('-inf')).softmax(-1) @ values
     return seen.transpose(0, 1).flatten(1)
 
 
-@pytest.mark.parametrize('heads, kv_heads, n, padded, spans, tail, splits', [
-    (4, 2, 7, 8, ((3, 40), (50, 170)), 5, 3), (7, 1, 20, 32, ((0, 200),), 0, 6),
-    (4, 4, 3, 3, (), 0, 1), (8, 2, 40, 40, ((1, 90),), 30, 2), (2, 2, 1, 16, ((0, 64),), 1, 9)])
+@pytest.mark.parametrize(
+    'heads, kv_heads, n, padded, spans, tail, splits',
+    [
+        (4, 2, 7, 8, ((3, 40), (50, 170)), 5, 3),
+        (7, 1, 20, 32, ((0, 200),), 0, 6),
+        (4, 4, 3, 3, (), 0, 1),
+        (8, 2, 40, 40, ((1, 90),), 30, 2),
+        (2, 2, 1, 16, ((0, 64),), 1, 9),
+    ],
+)
 def test_sequences(heads, kv_heads, n, padded, spans, tail, splits):
     """New tokens see segments, a tail, and each other causally or as a tree; padding nothing."""
     stream, own = buffer(kv_heads, 200), buffer(kv_heads, 64)
     made = SequenceMetadata.of([(stream, spans), (own, ((0, tail),))], own, ((tail, tail + n),))
-    query, keys, values = (torch.randn(padded, count, WIDTH)
-                           for count in (heads, kv_heads, kv_heads))
+    query, keys, values = (
+        torch.randn(padded, count, WIDTH) for count in (heads, kv_heads, kv_heads)
+    )
     tree = random_tree(n)
     rows = torch.cat([tree.rows, torch.zeros(3, padded - n, dtype=torch.long)], dim=1)
     causal = torch.ones(n, n, dtype=torch.bool).tril()
     for layer in range(LAYERS):
-        seen = [torch.cat([*(side[layer][:, a:b] for a, b in spans), mine[layer][:, :tail],
-                           new[:n].transpose(0, 1)], dim=1)
-                for side, mine, new in ((stream.keys, own.keys, keys),
-                                        (stream.values, own.values, values))]
+        seen = [
+            torch.cat(
+                [
+                    *(side[layer][:, a:b] for a, b in spans),
+                    mine[layer][:, :tail],
+                    new[:n].transpose(0, 1),
+                ],
+                dim=1,
+            )
+            for side, mine, new in (
+                (stream.keys, own.keys, keys),
+                (stream.values, own.values, values),
+            )
+        ]
         before = torch.ones(n, seen[0].shape[1] - n, dtype=torch.bool)
         for mask, given in ((causal, None), (tree.mask(0, n, 0, query.device), rows.flatten())):
-            got = segments.attend_sequence(query, keys, values, torch.tensor(made.line), layer,
-                                            kv_heads, splits, given)[:n]
+            got = segments.attend_sequence(
+                query, keys, values, torch.tensor(made.line), layer, kv_heads, splits, given
+            )[:n]
             expected = dense(query[:n], *seen, torch.cat([before, mask], dim=1))
             assert torch.allclose(got.double(), expected, atol=1e-5)
 
@@ -152,18 +180,27 @@ def test_batches(splits):
     assert {len(line) for line in lines} == {LINE}
     query = torch.randn(batch, heads, WIDTH)
     for layer in range(LAYERS):
-        got = segments.attend_batch(query, torch.tensor(lines), torch.tensor(order), layer,
-                                     kv_heads, splits)
+        got = segments.attend_batch(
+            query, torch.tensor(lines), torch.tensor(order), layer, kv_heads, splits
+        )
         for (seen, spans), members in groups:
             for branch in members:
                 keys, values = (
-                    torch.cat([*(side[layer][:, a:b] for a, b in spans),
-                               mine[layer][:, :lengths[branch] + 1]], dim=1)
-                    for side, mine in ((seen.keys, tails[branch].keys),
-                                       (seen.values, tails[branch].values)))
+                    torch.cat(
+                        [
+                            *(side[layer][:, a:b] for a, b in spans),
+                            mine[layer][:, : lengths[branch] + 1],
+                        ],
+                        dim=1,
+                    )
+                    for side, mine in (
+                        (seen.keys, tails[branch].keys),
+                        (seen.values, tails[branch].values),
+                    )
+                )
                 everything = torch.ones(1, keys.shape[1], dtype=torch.bool)
-                expected = dense(query[branch:branch + 1], keys, values, everything)
-                assert torch.allclose(got[branch:branch + 1].double(), expected, atol=1e-5)
+                expected = dense(query[branch : branch + 1], keys, values, everything)
+                assert torch.allclose(got[branch : branch + 1].double(), expected, atol=1e-5)
 
 
 def test_what_is_stored():
@@ -175,7 +212,8 @@ def test_what_is_stored():
     cos, sin = angles.cos(), angles.sin()
     address, slots = (torch.tensor([number]) for number in target.address)
     query, keys, values = pointwise.turn_and_store(
-        qkv, cos, sin, 1, kv_heads, address, slots, torch.tensor([7, -1, 9]))
+        qkv, cos, sin, 1, kv_heads, address, slots, torch.tensor([7, -1, 9])
+    )
     cut = qkv.view(n, -1, WIDTH).split([heads, kv_heads, kv_heads], dim=1)
     for got, each in zip((query, keys), cut):
         assert torch.allclose(got, rotate(each, cos[:, None], sin[:, None]), atol=1e-6)

@@ -28,9 +28,16 @@ def test_the_numbers_are_torchaos(bits, most, dtype):
     linear = torch.nn.Linear(768, 48, bias=False, dtype=dtype)
     weight = linear.weight.detach().clone()
     ours = quantize(weight, bits)
-    quantize_(linear, IntxWeightOnlyConfig(torch.int8, PerAxis(0)) if bits == 8 else
-              IntxWeightOnlyConfig(torch.int4, PerGroup(128), intx_choose_qparams_algorithm=(
-                  IntxChooseQParamsAlgorithm.HQQ_SCALE_ONLY)))
+    quantize_(
+        linear,
+        IntxWeightOnlyConfig(torch.int8, PerAxis(0))
+        if bits == 8
+        else IntxWeightOnlyConfig(
+            torch.int4,
+            PerGroup(128),
+            intx_choose_qparams_algorithm=(IntxChooseQParamsAlgorithm.HQQ_SCALE_ONLY),
+        ),
+    )
     assert torch.equal(ours.dequantized(), linear.weight.dequantize())
     assert ours.shape == weight.shape
     assert ours.numbers.nbytes == 48 * 768 * bits // 8
@@ -75,8 +82,10 @@ def test_a_stream_is_that_of_the_rounded_weights(shape, bits):
     for quantized in (stream(model), stream(model.to('cpu', torch.float32))):
         for question in QUESTIONS:
             assert quantized.ask(question, 12)[0] == expected.ask(question, 12)[0]
-            scores, wanted = (each.ask_choice(question, ['yes', 'no', 'maybe']).probabilities
-                              for each in (quantized, expected))
+            scores, wanted = (
+                each.ask_choice(question, ['yes', 'no', 'maybe']).probabilities
+                for each in (quantized, expected)
+            )
             assert scores == pytest.approx(wanted, rel=1e-4)
 
 
@@ -89,8 +98,10 @@ def test_matrices_are_held_once():
     assert isinstance(attention.q_proj, QuantizedLinear)
     assert attention.q_proj.numbers.data_ptr() == joined.qkv.numbers.data_ptr()
     rows = attention.q_proj.weight.shape[0]
-    assert torch.equal(attention.k_proj.numbers,
-                       joined.qkv.numbers[rows:rows + attention.k_proj.weight.shape[0]])
+    assert torch.equal(
+        attention.k_proj.numbers,
+        joined.qkv.numbers[rows : rows + attention.k_proj.weight.shape[0]],
+    )
 
 
 def test_a_depth_that_does_not_group():

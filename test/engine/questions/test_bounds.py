@@ -44,8 +44,10 @@ def shown(**settings) -> tuple[VideoStreamingInference, CountingTokenizer]:
     """Return an engine that has seen something, and the tokenizer that it uses."""
     tokenizer, own = CountingTokenizer(), processor()
     engine = VideoStreamingInference(
-        random_model('grouped'), StreamProcessor(tokenizer, own.chat_template, own.pixels),
-        settings=StreamSettings(**settings))
+        random_model('grouped'),
+        StreamProcessor(tokenizer, own.chat_template, own.pixels),
+        settings=StreamSettings(**settings),
+    )
     for i, frame in enumerate(random_clip(1, 4, 56, 56)):
         engine.append_frame(frame, float(i))
     tokenizer.characters = 0
@@ -57,7 +59,8 @@ ASK = {
     'choice question': lambda engine, text: engine.ask_choice(text, ('a', 'b')),
     'choice': lambda engine, text: engine.ask_choice('Which?', ('a', text)),
     'choices': lambda engine, text: engine.ask_choice(
-        'Which?', [f'{i}{text[:len(text) // 26]}' for i in range(26)]),
+        'Which?', [f'{i}{text[: len(text) // 26]}' for i in range(26)]
+    ),
     'watch': lambda engine, text: engine.watch(text, ('a', 'b')),
     'choice of a watch': lambda engine, text: engine.watch('Is it?', ('a', text)),
 }
@@ -93,6 +96,7 @@ def test_the_bound_is_in_tokens(what, bound):
 
 def test_a_list_of_a_million_choices_is_counted_first():
     """Not one of them is looked at."""
+
     class Endless(list):
         def __iter__(self):
             raise AssertionError('Nobody should look at them.')
@@ -129,10 +133,14 @@ def test_a_name_of_a_watch_has_a_bound():
     engine.watch('Is it?', ('yes', 'no'), name='n' * 255)
 
 
-@pytest.mark.parametrize('text, sentence', [
-    (MEGABYTE, 'characters'), ('x' * 300, 'tokens'),
-    ('<|vision_start|><|video_pad|><|vision_end|>', 'control token'),
-])
+@pytest.mark.parametrize(
+    'text, sentence',
+    [
+        (MEGABYTE, 'characters'),
+        ('x' * 300, 'tokens'),
+        ('<|vision_start|><|video_pad|><|vision_end|>', 'control token'),
+    ],
+)
 def test_a_system_prompt_has_a_bound(text, sentence):
     """It is refused where the stream is made."""
     with pytest.raises(StreamError, match=sentence) as caught:
@@ -165,7 +173,7 @@ def test_a_long_question_lets_others_have_their_turn(monkeypatch):
         worker.stop()
     asked = [i for i, what in enumerate(passes) if what == 'question']
     assert len(asked) >= 12
-    between = passes[asked[0]:asked[-1]].count('frames')
+    between = passes[asked[0] : asked[-1]].count('frames')
     assert between >= 4
 
 

@@ -15,15 +15,24 @@ from streamvlm_ros.engine.kvcache import contexts
 from streamvlm_ros.engine.kvcache.tail import BLOCK, Tail
 from streamvlm_ros.engine.questions.sequence import Sequence
 
-QUESTIONS = ['What?', 'Is there a box?', 'And now?', 'Where does the red one go then?', 'Who?',
-             'How many?', 'Which of them was first?', 'Why?']
+QUESTIONS = [
+    'What?',
+    'Is there a box?',
+    'And now?',
+    'Where does the red one go then?',
+    'Who?',
+    'How many?',
+    'Which of them was first?',
+    'Why?',
+]
 TOKENS = 24
 
 
 def stream(shape='grouped', frames=8, **settings) -> VideoStreamingInference:
     """Return an engine that has seen a clip."""
-    engine = VideoStreamingInference(random_model(shape), processor(),
-                                     settings=StreamSettings(**settings))
+    engine = VideoStreamingInference(
+        random_model(shape), processor(), settings=StreamSettings(**settings)
+    )
     feed(engine, 0, frames)
     return engine
 
@@ -216,7 +225,7 @@ def test_a_growing_tail_keeps_what_it_has():
     for start, tokens in ((0, 5), (5, 1), (6, 200), (206, 94)):
         tail.reserve(tokens)
         for layer in range(2):
-            tail.write(layer, *written[layer, :, :, start:start + tokens])
+            tail.write(layer, *written[layer, :, :, start : start + tokens])
         tail.advance(tokens)
     for layer in range(2):
         assert torch.equal(torch.stack(tail.view(layer, 0, tail.length)), written[layer])

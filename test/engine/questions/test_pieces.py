@@ -51,8 +51,9 @@ class Case:
     def __post_init__(self) -> None:
         self.clip = random_clip(3, SEEN + self.waiting, 56, 84)
         self.model = random_model(self.shape)
-        self.engine = VideoStreamingInference(self.model, processor(), settings=StreamSettings(
-            position_mode=self.mode))
+        self.engine = VideoStreamingInference(
+            self.model, processor(), settings=StreamSettings(position_mode=self.mode)
+        )
         for index, image in enumerate(self.clip[:SEEN]):
             self.engine.append_frame(image, index * SECOND // 2)
         self.stream = self.engine.stream
@@ -75,14 +76,16 @@ class Case:
         return ChoicePrompt(self.chunk, self.passed_ns, [*self.enter, *text], choices)
 
     def _encoded(self) -> EncodedChunk:
-        frames = [Frame(image, index * SECOND // 2, index * SECOND // 2, '', index)
-                  for index, image in enumerate(self.clip[SEEN:], start=SEEN)]
+        frames = [
+            Frame(image, index * SECOND // 2, index * SECOND // 2, '', index)
+            for index, image in enumerate(self.clip[SEEN:], start=SEEN)
+        ]
         layout = self.stream._layout(frames[0].size, len(frames))
         return self.stream._chunks.encode(frames, layout, self.stream.place)
 
     def logits(self, text: list[int]) -> torch.Tensor:
         """Return stock's logits [len(text), vocabulary] of the whole history in one forward."""
-        cuts = [self.clip[first:first + 4] for first in range(0, SEEN, 4)]
+        cuts = [self.clip[first : first + 4] for first in range(0, SEEN, 4)]
         if self.waiting:
             cuts.append(self.clip[SEEN:])
         patches, grids, videos, ids, number = [], [], [], encode(SYSTEM), 0
@@ -116,13 +119,15 @@ class Case:
                 input_ids=torch.tensor([[*ids, *behind]]),
                 attention_mask=torch.ones(1, len(ids) + len(behind), dtype=torch.long),
                 position_ids=torch.cat([shown, places], dim=1)[:, None],
-                pixel_values_videos=torch.cat(patches), video_grid_thw=torch.tensor(grids),
-                use_cache=False).logits[0]
-        return every[-len(text):]
+                pixel_values_videos=torch.cat(patches),
+                video_grid_thw=torch.tensor(grids),
+                use_cache=False,
+            ).logits[0]
+        return every[-len(text) :]
 
     def score(self, text: list[int], choice: list[int]) -> float:
         """Return stock's log-probability of a choice after a prompt."""
-        logits = self.logits([*text, *choice])[len(text) - 1:-1].log_softmax(-1)
+        logits = self.logits([*text, *choice])[len(text) - 1 : -1].log_softmax(-1)
         return float(logits[range(len(choice)), choice].sum())
 
 
@@ -133,11 +138,18 @@ def words(seed: int, tokens: int) -> list[int]:
 
 @pytest.mark.parametrize('mode', ['continuous', 'append'])
 @pytest.mark.parametrize('shape', SHAPES)
-@pytest.mark.parametrize('waiting, passed, tokens, cuts', [
-    (0, None, 30, [31]), (0, 7.3, 1200, [512, 512, 177]), (6, None, 700, [512, 207]),
-    (176, 99.5, 600, [512, 512, 105])])
-def test_a_question_in_pieces_equals_one_forward(shape, mode, waiting, passed, tokens, cuts,
-                                                 passes):
+@pytest.mark.parametrize(
+    'waiting, passed, tokens, cuts',
+    [
+        (0, None, 30, [31]),
+        (0, 7.3, 1200, [512, 512, 177]),
+        (6, None, 700, [512, 207]),
+        (176, 99.5, 600, [512, 512, 105]),
+    ],
+)
+def test_a_question_in_pieces_equals_one_forward(
+    shape, mode, waiting, passed, tokens, cuts, passes
+):
     """Frames that wait are cut like text, and time that passes after them moves the rest."""
     case = Case(shape, mode, waiting, passed)
     text = words(tokens, tokens)
@@ -160,11 +172,21 @@ def test_a_question_in_pieces_equals_one_forward(shape, mode, waiting, passed, t
 def test_scores_in_pieces_equal_one_forward_a_choice(shape, mode, passes):
     """Short prompts share passes; a long one, and a choice longer than a pass, have their own."""
     case = Case(shape, mode, 4, 9.1)
-    plan = [(60, (3, 1, 20)), (400, (90, 5)), (30, (2, 2)), (600, (40, 3)),
-            (500, (700, 300, 250)), (20, (1, 5, 9))]
-    prompts = [(words(tokens, tokens), [words(index + tokens, size)
-                                        for index, size in enumerate(choices)])
-               for tokens, choices in plan]
+    plan = [
+        (60, (3, 1, 20)),
+        (400, (90, 5)),
+        (30, (2, 2)),
+        (600, (40, 3)),
+        (500, (700, 300, 250)),
+        (20, (1, 5, 9)),
+    ]
+    prompts = [
+        (
+            words(tokens, tokens),
+            [words(index + tokens, size) for index, size in enumerate(choices)],
+        )
+        for tokens, choices in plan
+    ]
     passes.clear()
     with torch.inference_mode():
         got = finish(score_pieces(case.branch, [case.choices(*each) for each in prompts]))
@@ -183,17 +205,22 @@ def test_scores_in_pieces_equal_one_forward_a_choice(shape, mode, passes):
 def test_however_it_is_cut(shape, piece, monkeypatch):
     """Random prompts after a tail that is not empty give what they give in one pass each."""
     rng = random.Random(piece)
-    prompts = [(words(seed, rng.randint(1, 40)),
-                [words(seed + 50, rng.choice((1, 2, 9, 40))) for _ in range(rng.randint(2, 5))])
-               for seed in range(6)]
+    prompts = [
+        (
+            words(seed, rng.randint(1, 40)),
+            [words(seed + 50, rng.choice((1, 2, 9, 40))) for _ in range(rng.randint(2, 5))],
+        )
+        for seed in range(6)
+    ]
     first = words(99, 40)
 
     def scores() -> list[torch.Tensor]:
         case = Case(shape, 'continuous', 6, 8.0)
         finish(case.branch.prefill_pieces(case.prompt(first)))
         state, length = case.branch.state, case.branch.context.tail.length
-        said = finish(score_pieces(
-            case.branch, [ChoicePrompt(None, None, *each) for each in prompts]))
+        said = finish(
+            score_pieces(case.branch, [ChoicePrompt(None, None, *each) for each in prompts])
+        )
         logits = finish(case.branch.prefill_pieces(BranchPrompt(None, None, first)))
         assert case.branch.context.tail.length == length + len(first)
         assert case.branch.state.length == state.length + len(first)
@@ -236,8 +263,9 @@ def test_given_up_half_way(kind, how, monkeypatch):
     assert not case.stream.cache.pinned
     assert case.engine.get_cache_info() == twin.engine.get_cache_info()
     for layer in range(SHAPES['grouped']['layers']):
-        for mine, theirs in zip(case.stream.cache.content(layer),
-                                twin.stream.cache.content(layer)):
+        for mine, theirs in zip(
+            case.stream.cache.content(layer), twin.stream.cache.content(layer)
+        ):
             assert torch.equal(mine, theirs)
     assert case.engine.ask('And now?', 8)[0] == twin.engine.ask('And now?', 8)[0]
 
@@ -272,8 +300,7 @@ def test_logits_of_few_rows_are_held_at_once(monkeypatch):
 
     monkeypatch.setattr(model, 'logits', spy)
     case = Case('grouped', 'continuous')
-    finish(score_pieces(
-        case.branch, [case.choices(words(1, 20), [words(2, 700), words(3, 300)])]))
+    finish(score_pieces(case.branch, [case.choices(words(1, 20), [words(2, 700), words(3, 300)])]))
     case.branch.close()
     assert sum(rows) == 1000
     assert max(rows) == 64
@@ -306,9 +333,9 @@ def test_video_goes_with_its_tokens():
     video = case.chunk.video
     for start, end in ((0, 5), (5, 20), (20, len(run)), (0, len(run))):
         cut = run.cut(start, end)
-        assert torch.equal(cut.video, video[start:min(end, len(video))])
+        assert torch.equal(cut.video, video[start : min(end, len(video))])
         assert int(cut.is_video.sum()) == len(cut.video)
         assert torch.equal(cut.positions, run.positions[:, start:end])
     assert run.cut(len(video), len(run)).video is None
-    assert np.array_equal(run.ids[:len(video)], PAD * len(video))
+    assert np.array_equal(run.ids[: len(video)], PAD * len(video))
     case.branch.close()

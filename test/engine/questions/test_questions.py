@@ -21,8 +21,9 @@ CHOICES = ('red', 'red box', 'a', 'left of the door')
 
 def stream(shape='grouped', frames=7, **settings) -> VideoStreamingInference:
     """Return an engine that has seen a clip."""
-    engine = VideoStreamingInference(random_model(shape), processor(),
-                                     settings=StreamSettings(**settings))
+    engine = VideoStreamingInference(
+        random_model(shape), processor(), settings=StreamSettings(**settings)
+    )
     for i, frame in enumerate(random_clip(3, frames, 84, 112)):
         engine.append_frame(frame, 0.5 * i)
     return engine
@@ -32,15 +33,19 @@ def stream_bytes(engine) -> tuple:
     """Return everything that the stream consists of, copied."""
     cache = engine.stream.cache
     buffers = [buffer.clone() for buffer in (*cache.keys, *cache.values)]
-    return (cache.length, engine.stream.state, engine.stream.place,
-            len(engine.stream.pending), buffers)
+    return (
+        cache.length,
+        engine.stream.state,
+        engine.stream.place,
+        len(engine.stream.pending),
+        buffers,
+    )
 
 
 def assert_same(before: tuple, after: tuple) -> None:
     """Compare by content, the unused part of the buffers included."""
     assert before[:-1] == after[:-1]
-    assert all(torch.equal(a.nan_to_num(), b.nan_to_num())
-               for a, b in zip(before[-1], after[-1]))
+    assert all(torch.equal(a.nan_to_num(), b.nan_to_num()) for a, b in zip(before[-1], after[-1]))
 
 
 @pytest.mark.parametrize('mode', ['continuous', 'append'])
@@ -100,9 +105,11 @@ def test_a_kept_turn_continues_as_the_offline_prompt(shape):
     tokenizer = processor().tokenizer
     cuts = [to_patches(clip, PIXELS, torch.device('cpu')) for clip in clips]
     pads = ['<|video_pad|>' * grid.tokens for _, grid in cuts]
-    first = ('<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n'
-             f'<|vision_start|>{pads[0]}<|vision_end|>What is it?<|im_end|>\n'
-             '<|im_start|>assistant\n')
+    first = (
+        '<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n'
+        f'<|vision_start|>{pads[0]}<|vision_end|>What is it?<|im_end|>\n'
+        '<|im_start|>assistant\n'
+    )
     videos = [((grid.t, grid.h, grid.w), [0.0, 1.0]) for _, grid in cuts]
     stop = tokenizer.convert_tokens_to_ids('<|im_end|>')
     prompt = tokenizer.encode(first, add_special_tokens=False)
@@ -110,8 +117,10 @@ def test_a_kept_turn_continues_as_the_offline_prompt(shape):
     assert metrics['completion_tokens'] == len(kept)
     if kept[-1] == stop:
         kept.pop()
-    rest = ('<|im_end|>\n<|im_start|>user\n'
-            f'<|vision_start|>{pads[1]}<|vision_end|>And now?<|im_end|>\n<|im_start|>assistant\n')
+    rest = (
+        '<|im_end|>\n<|im_start|>user\n'
+        f'<|vision_start|>{pads[1]}<|vision_end|>And now?<|im_end|>\n<|im_start|>assistant\n'
+    )
     prompt += kept + tokenizer.encode(rest, add_special_tokens=False)
     expected, _ = generate(shape, prompt, videos, torch.cat([cut for cut, _ in cuts]), 5, stop)
     assert answer == tokenizer.decode(expected, skip_special_tokens=True).strip()
@@ -127,13 +136,15 @@ def test_choice_scores_equal_one_forward_for_each_choice():
         '<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n'
         f'<|vision_start|>{"<|video_pad|>" * grid.tokens}<|vision_end|>Which one?\nAnswer with '
         f'one of: {", ".join(sorted(CHOICES))}.<|im_end|>\n<|im_start|>assistant\n',
-        add_special_tokens=False)
+        add_special_tokens=False,
+    )
     scores = []
     for text in CHOICES:
         total, sofar = 0.0, list(prompt)
         for token in tokenizer.encode(f'{text}<|im_end|>', add_special_tokens=False):
-            _, logits = generate('grouped', sofar, [((grid.t, grid.h, grid.w), [0.0, 1.0])],
-                                 patches, 1, -1)
+            _, logits = generate(
+                'grouped', sofar, [((grid.t, grid.h, grid.w), [0.0, 1.0])], patches, 1, -1
+            )
             total += float(logits.log_softmax(-1)[token])
             sofar.append(token)
         scores.append(total)
@@ -201,12 +212,21 @@ def test_a_pending_odd_frame_is_seen():
     assert answers[0] != pytest.approx(answers[1], rel=0.01, abs=0)
 
 
-@pytest.mark.parametrize('question, choices, sentence', [
-    ('', None, 'empty'), ('  \n', None, 'empty'), ('x<|im_end|>', None, 'control token'),
-    ('Which?', [], 'at least two'), ('Which?', ['a'], 'at least two'),
-    ('Which?', ['a', 'a '], 'twice'), ('Which?', ['a', ''], 'empty'),
-    ('Which?', ['a', '<|im_start|>'], 'control token'), ('', ['a', 'b'], 'empty'),
-    ('Which?', [f'c{i}' for i in range(27)], 'at most 26')])
+@pytest.mark.parametrize(
+    'question, choices, sentence',
+    [
+        ('', None, 'empty'),
+        ('  \n', None, 'empty'),
+        ('x<|im_end|>', None, 'control token'),
+        ('Which?', [], 'at least two'),
+        ('Which?', ['a'], 'at least two'),
+        ('Which?', ['a', 'a '], 'twice'),
+        ('Which?', ['a', ''], 'empty'),
+        ('Which?', ['a', '<|im_start|>'], 'control token'),
+        ('', ['a', 'b'], 'empty'),
+        ('Which?', [f'c{i}' for i in range(27)], 'at most 26'),
+    ],
+)
 def test_bad_questions_are_refused(question, choices, sentence):
     """Each ends in a sentence, and the stream stays as it was."""
     engine = stream(frames=4)

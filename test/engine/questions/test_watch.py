@@ -25,14 +25,19 @@ from streamvlm_ros.engine.questions.watches import Hysteresis, MAX_WATCHES
 SECOND = 10**9
 PATIENCE = 60.0
 CHOICES = ('red', 'red box', 'a')
-ASKED = [('Which?', CHOICES), ('Is there a box?', ('yes', 'no')), ('Where?', ('left', 'right')),
-         ('How many are there now?', ('none', 'one', 'two', 'many of them'))]
+ASKED = [
+    ('Which?', CHOICES),
+    ('Is there a box?', ('yes', 'no')),
+    ('Where?', ('left', 'right')),
+    ('How many are there now?', ('none', 'one', 'two', 'many of them')),
+]
 
 
 def engine(shape='grouped', frames=8, **settings) -> VideoStreamingInference:
     """Return an engine that has seen a clip."""
-    made = VideoStreamingInference(random_model(shape), processor(),
-                                   settings=StreamSettings(**settings))
+    made = VideoStreamingInference(
+        random_model(shape), processor(), settings=StreamSettings(**settings)
+    )
     feed(made, 0, frames)
     return made
 
@@ -48,8 +53,13 @@ def feed(made: VideoStreamingInference, first: int, last: int) -> list[WatchEven
 
 def settle(scores: str, threshold: float = 0.7, hold: int = 2) -> str:
     """Return the answer behind each score; ``A`` and ``B`` pass the threshold, ``a`` does not."""
-    vectors = {'A': (0.8, 0.1, 0.1), 'B': (0.1, 0.8, 0.1), 'a': (0.6, 0.3, 0.1),
-               'b': (0.3, 0.6, 0.1), '=': (0.7, 0.2, 0.1)}
+    vectors = {
+        'A': (0.8, 0.1, 0.1),
+        'B': (0.1, 0.8, 0.1),
+        'a': (0.6, 0.3, 0.1),
+        'b': (0.3, 0.6, 0.1),
+        '=': (0.7, 0.2, 0.1),
+    }
     state = Hysteresis(Watch('w', 'Which?', ('A', 'B', 'C'), threshold, hold))
     answers = []
     for stamp, score in enumerate(scores):
@@ -60,15 +70,22 @@ def settle(scores: str, threshold: float = 0.7, hold: int = 2) -> str:
     return ''.join(answers)
 
 
-@pytest.mark.parametrize('scores, answers, hold', [
-    ('AAAA', '.AAA', 2), ('AAAA', 'AAAA', 1), ('AAAA', '...A', 4),
-    ('AABABAB', '.AAAAAA', 2),  # a flicker never holds
-    ('AABBAA', '.AABBA', 2), ('ABABAB', 'ABABAB', 1),
-    ('AaAaA', '.....', 2),  # a score below the threshold starts the count afresh
-    ('AAbbbb', '.AAAAA', 2), ('AABbBB', '.AAAAB', 2),
-    ('==', '.A', 2),  # the threshold itself passes
-    ('AABBaB', '.AABBB', 2),  # the answer stays while nothing else holds
-])
+@pytest.mark.parametrize(
+    'scores, answers, hold',
+    [
+        ('AAAA', '.AAA', 2),
+        ('AAAA', 'AAAA', 1),
+        ('AAAA', '...A', 4),
+        ('AABABAB', '.AAAAAA', 2),  # a flicker never holds
+        ('AABBAA', '.AABBA', 2),
+        ('ABABAB', 'ABABAB', 1),
+        ('AaAaA', '.....', 2),  # a score below the threshold starts the count afresh
+        ('AAbbbb', '.AAAAA', 2),
+        ('AABbBB', '.AAAAB', 2),
+        ('==', '.A', 2),  # the threshold itself passes
+        ('AABBaB', '.AABBB', 2),  # the answer stays while nothing else holds
+    ],
+)
 def test_an_answer_changes_when_another_holds(scores, answers, hold):
     assert settle(scores, hold=hold) == answers
 
@@ -108,8 +125,11 @@ def test_watching_is_one_pass_a_chunk_and_leaves_the_stream_alone(monkeypatch):
     passes = []
     model = type(random_model('grouped'))
     prefill = model.prefill
-    monkeypatch.setattr(model, 'prefill', lambda self, hidden, *args: (
-        passes.append(len(hidden)), prefill(self, hidden, *args))[1])
+    monkeypatch.setattr(
+        model,
+        'prefill',
+        lambda self, hidden, *args: (passes.append(len(hidden)), prefill(self, hidden, *args))[1],
+    )
     watching, alone = engine(frames=0), engine(frames=0)
     for question, choices in ASKED:
         watching.watch(question, choices)
@@ -124,8 +144,9 @@ def test_watching_is_one_pass_a_chunk_and_leaves_the_stream_alone(monkeypatch):
     assert watching.get_cache_info() == alone.get_cache_info()
     assert watching.stream.state == alone.stream.state
     for layer in range(SHAPES['grouped']['layers']):
-        for one, other in zip(watching.stream.cache.content(layer),
-                              alone.stream.cache.content(layer)):
+        for one, other in zip(
+            watching.stream.cache.content(layer), alone.stream.cache.content(layer)
+        ):
             assert torch.equal(one, other)
     assert watching.ask('What?', 6)[0] == alone.ask('What?', 6)[0]
     # What waited was in the question's own branch: no news for the watches.
@@ -149,17 +170,43 @@ def test_events_say_what_changed_and_on_what(monkeypatch):
     scores = iter([(0.9, 0.1, 0.0)] * 3 + [(0.1, 0.8, 0.1)] * 3)
     monkeypatch.setattr(Questions, 'score', lambda *_: [next(scores)])
     first, second = feed(watching, 0, 24)
-    assert first == WatchEvent(watch.name, 'Which?', CHOICES, 'red', 0, '', (0.9, 0.1, 0.0),
-                               8 * SECOND, 'eye', 0, 4 * SECOND)
-    assert second == WatchEvent(watch.name, 'Which?', CHOICES, 'red box', 1, 'red',
-                                (0.1, 0.8, 0.1), 20 * SECOND, 'eye', 0, 16 * SECOND)
+    assert first == WatchEvent(
+        watch.name,
+        'Which?',
+        CHOICES,
+        'red',
+        0,
+        '',
+        (0.9, 0.1, 0.0),
+        8 * SECOND,
+        'eye',
+        0,
+        4 * SECOND,
+    )
+    assert second == WatchEvent(
+        watch.name,
+        'Which?',
+        CHOICES,
+        'red box',
+        1,
+        'red',
+        (0.1, 0.8, 0.1),
+        20 * SECOND,
+        'eye',
+        0,
+        16 * SECOND,
+    )
     [now] = watching.watches()
     assert (now.choice, now.since_ns, now.stamp_ns) == ('red box', 16 * SECOND, 24 * SECOND)
 
 
-@pytest.mark.parametrize('begin', [
-    lambda watching: watching.reset(),
-    lambda watching: watching.append_frame(random_clip(3, 1, 56, 84)[0], 0.5)])
+@pytest.mark.parametrize(
+    'begin',
+    [
+        lambda watching: watching.reset(),
+        lambda watching: watching.append_frame(random_clip(3, 1, 56, 84)[0], 0.5),
+    ],
+)
 def test_a_new_epoch_starts_the_watches_afresh(begin):
     """The watches stay; the first answer of the epoch has no previous one."""
     watching = engine(frames=0)
@@ -191,12 +238,17 @@ def test_watches_are_named_listed_and_removed():
     assert all(watch.probabilities for watch in watching.watches())
 
 
-@pytest.mark.parametrize('question, choices, how, sentence', [
-    ('', CHOICES, {}, 'empty'), ('Which?', ('a',), {}, 'at least two'),
-    ('Which?', CHOICES, dict(threshold=0.0), 'threshold'),
-    ('Which?', CHOICES, dict(threshold=1.1), 'threshold'),
-    ('Which?', CHOICES, dict(threshold=float('nan')), 'threshold'),
-    ('Which?', CHOICES, dict(hold=0), 'hold')])
+@pytest.mark.parametrize(
+    'question, choices, how, sentence',
+    [
+        ('', CHOICES, {}, 'empty'),
+        ('Which?', ('a',), {}, 'at least two'),
+        ('Which?', CHOICES, dict(threshold=0.0), 'threshold'),
+        ('Which?', CHOICES, dict(threshold=1.1), 'threshold'),
+        ('Which?', CHOICES, dict(threshold=float('nan')), 'threshold'),
+        ('Which?', CHOICES, dict(hold=0), 'hold'),
+    ],
+)
 def test_what_cannot_be_watched_is_refused(question, choices, how, sentence):
     watching = engine(frames=0)
     with pytest.raises(StreamError, match=sentence) as caught:

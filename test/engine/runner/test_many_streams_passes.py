@@ -29,11 +29,14 @@ def answers(workers: dict[int, StreamWorker]) -> dict[int, list[str]]:
             worker.submit_frame(frame, (i + 1) * SECOND)
         futures[number] = [
             worker.ask(question, max_new_tokens=4 + 2 * number, after_ns=3 * SECOND)
-            for question in QUESTIONS]
+            for question in QUESTIONS
+        ]
     first = next(iter(workers.values()))
     first.start()
-    texts = {number: [future.result(PATIENCE).text for future in each]
-             for number, each in futures.items()}
+    texts = {
+        number: [future.result(PATIENCE).text for future in each]
+        for number, each in futures.items()
+    }
     assert first.stop()
     return texts
 
@@ -64,8 +67,10 @@ def test_chunks_of_several_streams_are_warm(kernels, monkeypatch):
     warmup.encode_joined(engines)
     assert list(works._works) == [('vision', Grid(number, 2, 2)) for number in (2, 3)]
     assert works.captured == 2
-    chunks = [engine.stream.due_chunk([Frame(image, 0) for image in clip])
-              for engine, clip in zip(engines, clips)]
+    chunks = [
+        engine.stream.due_chunk([Frame(image, 0) for image in clip])
+        for engine, clip in zip(engines, clips)
+    ]
     assert encode_batch(chunks) == chunks
     for chunk, other in zip(chunks, expected):
         assert torch.allclose(chunk.embeddings, other, atol=1e-4)

@@ -34,22 +34,25 @@ __all__ = ['kernels']  # a fixture
 def play(shape: str, mode: str, **settings) -> list:
     """Return what an engine says at every step of a stream that does a bit of everything."""
     engine = VideoStreamingInference(
-        random_model(shape), processor(BRIEF_TEMPLATE),
-        settings=StreamSettings(position_mode=mode, **settings))
+        random_model(shape),
+        processor(BRIEF_TEMPLATE),
+        settings=StreamSettings(position_mode=mode, **settings),
+    )
     said = []
     for index, frame in enumerate(random_clip(5, 15, 56, 56)):
         engine.append_frame(frame, 0.5 * index)
         if index in (2, 14):
             said += [engine.ask(question, 3)[0] for question in QUESTIONS[1:]]
-            said.append(np.round(engine.ask_choice('?', ['red', 'dark']).probabilities,
-                                 4).tolist())
+            said.append(
+                np.round(engine.ask_choice('?', ['red', 'dark']).probabilities, 4).tolist()
+            )
         if index == 7:
             said.append(engine.ask('Keep.', 5, update_state=True)[0])
         if index == 9:
             opened = [engine.questions.open(question, 5) for question in QUESTIONS]
         if index > 9 and opened:
             # One more of them is decoded in every round, so that batches change.
-            engine.questions.decode(opened[:index - 9])
+            engine.questions.decode(opened[: index - 9])
             if all(each.ended for each in opened):
                 said += [engine.questions.close(each).text for each in opened]
                 opened = []
@@ -59,15 +62,26 @@ def play(shape: str, mode: str, **settings) -> list:
             said += [engine.questions.close(each).text for each in opened]
             opened = []
     state = engine.stream.state
-    keys = [engine.stream.cache.content(layer)[0].clone()
-            for layer in range(len(engine.stream.cache.keys))]
+    keys = [
+        engine.stream.cache.content(layer)[0].clone()
+        for layer in range(len(engine.stream.cache.keys))
+    ]
     assert (engine.get_cache_info().evicted_tokens > 0) == ('memory_tokens' in settings)
     return [said, state, keys]
 
 
-@pytest.mark.parametrize('shape, mode, settings', sampled([
-    ('grouped', 'continuous', {'memory_tokens': 50}), ('one_kv_head', 'append', {}),
-    ('ungrouped', 'continuous', {'memory_tokens': 50}), ('grouped', 'continuous', {})], 2))
+@pytest.mark.parametrize(
+    'shape, mode, settings',
+    sampled(
+        [
+            ('grouped', 'continuous', {'memory_tokens': 50}),
+            ('one_kv_head', 'append', {}),
+            ('ungrouped', 'continuous', {'memory_tokens': 50}),
+            ('grouped', 'continuous', {}),
+        ],
+        2,
+    ),
+)
 def test_the_same_with_kernels(shape, mode, settings, kernels):
     """Words, probabilities, positions and cached keys are those of the way without kernels."""
     model = random_model(shape)
@@ -89,15 +103,19 @@ def test_pieces_are_the_same_with_kernels(kernels, monkeypatch):
     engine = VideoStreamingInference(model, processor())
     engine.append_video_chunk(random_clip(1, 4, 56, 56), fps=2)
     stream = engine.stream
-    frames = [Frame(image, 10**10 + index, 10**10 + index)
-              for index, image in enumerate(random_clip(2, 10, 56, 56))]
+    frames = [
+        Frame(image, 10**10 + index, 10**10 + index)
+        for index, image in enumerate(random_clip(2, 10, 56, 56))
+    ]
     layout = stream._layout(frames[0].size, len(frames))
     chunk = stream._chunks.encode(frames, layout, stream.place)
     numbers = list(range(60))
     # Two that share a pass, and one whose second choice has passes of its own.
-    prompts = [ChoicePrompt(None, None, numbers[20:25], [[1], numbers[30:34], numbers[2:4]]),
-               ChoicePrompt(None, None, numbers[:9], [numbers[:2], numbers[:19]]),
-               ChoicePrompt(None, None, numbers[:3], [numbers[:3]])]
+    prompts = [
+        ChoicePrompt(None, None, numbers[20:25], [[1], numbers[30:34], numbers[2:4]]),
+        ChoicePrompt(None, None, numbers[:9], [numbers[:2], numbers[:19]]),
+        ChoicePrompt(None, None, numbers[:3], [numbers[:3]]),
+    ]
 
     def said() -> list[torch.Tensor]:
         branch = Branch(model, stream.cache, stream.state)

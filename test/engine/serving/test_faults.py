@@ -40,8 +40,9 @@ class Plan:
         self.name, self.after, self.times, self.raised = '', False, 0, 0
         self.kind: type[BaseException] = FaultError
 
-    def arm(self, name: str, after: bool, times: int = 1,
-            kind: type[BaseException] = FaultError) -> None:
+    def arm(
+        self, name: str, after: bool, times: int = 1, kind: type[BaseException] = FaultError
+    ) -> None:
         """Let the next calls of a name fail."""
         self.name, self.after, self.times, self.kind = name, after, times, kind
 
@@ -96,9 +97,11 @@ class Scene:
         self.logged: list[str] = []
         callback = self._callback
         self.worker = StreamWorker(
-            Proxy(self.engine, self.plan, 'engine'), log=self.logged.append,
+            Proxy(self.engine, self.plan, 'engine'),
+            log=self.logged.append,
             on_change=lambda: callback('on_change'),
-            on_watch_event=lambda event: callback('on_watch_event', event))
+            on_watch_event=lambda event: callback('on_watch_event', event),
+        )
         self.other = StreamWorker(stream(chunk_frames=4), beside=self.worker)
         self.shown = 0
         self.worker.start()
@@ -111,23 +114,31 @@ class Scene:
     def show(self, frames: int) -> None:
         """Show both streams frames, and wait until they are taken."""
         with self.worker._thread.wake:  # so that both streams are due at once
-            for image in FRAMES[self.shown:self.shown + frames]:
+            for image in FRAMES[self.shown : self.shown + frames]:
                 for worker in (self.worker, self.other):
                     worker.submit_frame(image, (1 + self.shown) * 10**9)
                 self.shown += 1
-        wait(lambda: not self.worker.status().frames_waiting
-             and not self.other.status().frames_waiting)
+        wait(
+            lambda: (
+                not self.worker.status().frames_waiting and not self.other.status().frames_waiting
+            )
+        )
 
     def use(self) -> list[Future]:
         """Do everything that a worker can be asked to."""
         progress = functools.partial(self._callback, 'on_progress')
-        open_ = [self.worker.ask('What happened?', max_new_tokens=4, on_progress=progress),
-                 self.worker.ask_choice('Which?', CHOICES), self.worker.watches(),
-                 self.worker.ask('What is it? ' * 60, max_new_tokens=2, is_goal=True)]
+        open_ = [
+            self.worker.ask('What happened?', max_new_tokens=4, on_progress=progress),
+            self.worker.ask_choice('Which?', CHOICES),
+            self.worker.watches(),
+            self.worker.ask('What is it? ' * 60, max_new_tokens=2, is_goal=True),
+        ]
         self.show(8)
-        open_ += [self.worker.watch('Is that?', CHOICES, threshold=0.01, hold=1, name='v'),
-                  self.worker.unwatch('w'),
-                  self.worker.ask('What now?', max_new_tokens=3, timeout=TIMEOUT)]
+        open_ += [
+            self.worker.watch('Is that?', CHOICES, threshold=0.01, hold=1, name='v'),
+            self.worker.unwatch('w'),
+            self.worker.ask('What now?', max_new_tokens=3, timeout=TIMEOUT),
+        ]
         canceled = self.worker.ask('Never mind', max_new_tokens=100)
         canceled.cancel()
         self.worker.set_sample_rate(0.0)
@@ -150,7 +161,9 @@ class Scene:
             status = worker.status()
             assert status.frames_received == self.shown == status.frames_ingested + dropped
             assert (status.frames_dropped, status.frames_failed + status.frames_waiting) == (
-                dropped, 0)
+                dropped,
+                0,
+            )
             assert status.state != 'error' and not status.memory_losses
         assert not self.other.status().internal_faults
         twin = stream(chunk_frames=4, capacity=140)
@@ -176,13 +189,28 @@ def until(future: Future) -> Any:
 
 
 SITES = (
-    'callback.on_change', 'callback.on_progress',
-    'callback.on_watch_event', 'engine.append', 'engine.epoch', 'engine.get_cache_info',
-    'engine.set_sample_rate', 'engine.unwatch', 'engine.watch',
-    'engine.watches', 'questions.abandon', 'questions.advance',
-    'questions.begin', 'questions.begin_choice', 'questions.close', 'questions.decode',
-    'questions.must_wait', 'standing.score', 'standing.tokens', 'stream.due_chunk',
-    'stream.lacking')
+    'callback.on_change',
+    'callback.on_progress',
+    'callback.on_watch_event',
+    'engine.append',
+    'engine.epoch',
+    'engine.get_cache_info',
+    'engine.set_sample_rate',
+    'engine.unwatch',
+    'engine.watch',
+    'engine.watches',
+    'questions.abandon',
+    'questions.advance',
+    'questions.begin',
+    'questions.begin_choice',
+    'questions.close',
+    'questions.decode',
+    'questions.must_wait',
+    'standing.score',
+    'standing.tokens',
+    'stream.due_chunk',
+    'stream.lacking',
+)
 
 
 def test_the_call_sites_are_all_there_are():
@@ -197,8 +225,15 @@ def test_the_call_sites_are_all_there_are():
         scene.worker.stop()
 
 
-@pytest.mark.parametrize('after, times, kind', [
-    (False, 1, FaultError), (True, 1, FaultError), (False, 1, SystemExit), (False, 2, FaultError)])
+@pytest.mark.parametrize(
+    'after, times, kind',
+    [
+        (False, 1, FaultError),
+        (True, 1, FaultError),
+        (False, 1, SystemExit),
+        (False, 2, FaultError),
+    ],
+)
 @pytest.mark.parametrize('site', SITES)
 def test_a_fault_ends_nothing_but_what_raised(site, after, times, kind):
     """Before the call has done anything or after it; an exit too; twice in a row."""
@@ -222,8 +257,9 @@ def test_a_fault_ends_nothing_but_what_raised(site, after, times, kind):
         scene.worker.stop()
 
 
-@pytest.mark.parametrize('site', ['engine.append', 'engine.get_cache_info',
-                                  'standing.score', 'questions.must_wait'])
+@pytest.mark.parametrize(
+    'site', ['engine.append', 'engine.get_cache_info', 'standing.score', 'questions.must_wait']
+)
 def test_a_fault_that_stays_ends_when_it_ends(site):
     """While it lasts the memory may go; afterwards the stream goes on by itself."""
     scene = Scene()
@@ -237,7 +273,7 @@ def test_a_fault_that_stays_ends_when_it_ends(site):
         scene.plan.arm('', False, 0)
         wait(lambda: not scene.worker.status().frames_waiting)
         first = scene.shown
-        for image in FRAMES[first:first + 4]:
+        for image in FRAMES[first : first + 4]:
             scene.worker.submit_frame(image, 10**12 + scene.shown * 10**9)
             scene.shown += 1
         wait(lambda: not scene.worker.status().frames_waiting)
@@ -270,6 +306,7 @@ def test_a_memory_that_a_fault_has_damaged_is_emptied():
     """What does not fit together is not gone on with."""
     scene = Scene()
     try:
+
         def damage(engine: Any) -> None:
             inner = scene.engine.stream
             inner.cache.drop(inner.cache.units[1:2])
@@ -359,8 +396,10 @@ def test_no_timeout_is_too_long_to_wait(timeout):
 def test_what_is_not_a_duration_is_refused(timeout):
     """With a sentence, before it reaches the thread."""
     worker = StreamWorker(stream())
-    for ask in (lambda: worker.ask('x', timeout=timeout),
-                lambda: worker.ask_choice('x', CHOICES, timeout=timeout)):
+    for ask in (
+        lambda: worker.ask('x', timeout=timeout),
+        lambda: worker.ask_choice('x', CHOICES, timeout=timeout),
+    ):
         with pytest.raises(StreamError, match='timeout') as caught:
             ask()
         assert caught.value.code is ErrorCode.INVALID_REQUEST

@@ -50,8 +50,11 @@ def pair():
 def asked(worker: StreamWorker, index: int) -> list:
     """Return futures of what is asked about one stream, all open at once."""
     common = dict(max_new_tokens=24, after_ns=9 * SECOND)
-    return [worker.ask(f'What, {index}?', **common), worker.ask('And the other?', **common),
-            worker.ask_choice('Which?', CHOICES, after_ns=9 * SECOND)]
+    return [
+        worker.ask(f'What, {index}?', **common),
+        worker.ask('And the other?', **common),
+        worker.ask_choice('Which?', CHOICES, after_ns=9 * SECOND),
+    ]
 
 
 def test_answers_are_those_of_separate_workers():
@@ -59,8 +62,9 @@ def test_answers_are_those_of_separate_workers():
     frames = (9, 9, 11)
     expected = []
     for index, number in enumerate(frames):
-        engine = VideoStreamingInference(random_model('grouped'), processor(),
-                                         settings=StreamSettings(sample_rate=0.0))
+        engine = VideoStreamingInference(
+            random_model('grouped'), processor(), settings=StreamSettings(sample_rate=0.0)
+        )
         alone = StreamWorker(engine)
         feed(alone, 0, number, index)
         futures = asked(alone, index)
@@ -97,9 +101,11 @@ def test_answers_are_those_of_separate_workers():
     assert together[2].stop()
     for answers, alone in zip(given, expected):
         assert [(a.text, a.stamp_ns, a.frames, a.prompt_tokens, a.frame_id) for a in answers] == [
-            (a.text, a.stamp_ns, a.frames, a.prompt_tokens, a.frame_id) for a in alone]
+            (a.text, a.stamp_ns, a.frames, a.prompt_tokens, a.frame_id) for a in alone
+        ]
         assert answers[2].choice_probabilities == pytest.approx(
-            alone[2].choice_probabilities, abs=1e-5)
+            alone[2].choice_probabilities, abs=1e-5
+        )
 
 
 def test_frames_are_taken_in_turns(monkeypatch):
@@ -126,8 +132,7 @@ def test_rota():
     for name in 'abc':
         rota.join(name)
     wanting = ['abc', 'abc', 'a', 'abc', 'ab', '', 'ab']
-    assert [rota.next(who) for who in wanting] == [
-        'a', 'b', 'a', 'c', 'b', None, 'a']
+    assert [rota.next(who) for who in wanting] == ['a', 'b', 'a', 'c', 'b', None, 'a']
 
 
 def test_questions_are_opened_in_turns(pair, monkeypatch):
@@ -140,8 +145,10 @@ def test_questions_are_opened_in_turns(pair, monkeypatch):
         return original(self, question, *args, **kwargs)
 
     monkeypatch.setattr(Questions, 'begin', spy)
-    busy = [pair[0].ask(f'busy {i}', max_new_tokens=60, after_ns=3 * SECOND)
-            for i in range(MAX_OPEN + 4)]
+    busy = [
+        pair[0].ask(f'busy {i}', max_new_tokens=60, after_ns=3 * SECOND)
+        for i in range(MAX_OPEN + 4)
+    ]
     quiet = [pair[1].ask(f'quiet {i}', max_new_tokens=2, after_ns=3 * SECOND) for i in range(2)]
     feed(pair[1], 2, 3)
     feed(pair[0], 2, 3)
@@ -150,14 +157,17 @@ def test_questions_are_opened_in_turns(pair, monkeypatch):
     assert order.index('quiet 0') <= 2
     assert order.index('quiet 1') - order.index('quiet 0') == 2
     assert [each for each in order if each.startswith('busy')] == [
-        f'busy {i}' for i in range(MAX_OPEN + 4)]
+        f'busy {i}' for i in range(MAX_OPEN + 4)
+    ]
 
 
 def test_more_answers_than_a_pass_takes(pair, monkeypatch):
     """They go in several passes, and are those that they are alone."""
     questions = [f'Number {i}?' for i in range(MAX_OPEN - 2)]
-    alone = [[worker.ask(q, max_new_tokens=30).result(PATIENCE).text for q in questions]
-             for worker in pair]
+    alone = [
+        [worker.ask(q, max_new_tokens=30).result(PATIENCE).text for q in questions]
+        for worker in pair
+    ]
     passes = []
     decode = Questions.decode
 
@@ -220,13 +230,20 @@ def test_what_ends_one_streams_answers_ends_no_others(pair, monkeypatch, how, tm
     assert other.result(PATIENCE).text == third.result(PATIENCE).text == expected.text
     if how not in ('cancel', 'call'):
         assert error_of(ended).code is (
-            ErrorCode.INTERNAL if how == 'fault' else ErrorCode.RESET_DURING_ANSWER)
+            ErrorCode.INTERNAL if how == 'fault' else ErrorCode.RESET_DURING_ANSWER
+        )
     pair[0].watches().result(PATIENCE)
     after = pair[1].status()
     assert (after.epoch, after.cache_tokens, after.frames_ingested, after.last_error) == (
-        before.epoch, before.cache_tokens, 2, '')
-    assert pair[0].ask('What?', max_new_tokens=2, after_ns=0).exception(PATIENCE) is None \
+        before.epoch,
+        before.cache_tokens,
+        2,
+        '',
+    )
+    assert (
+        pair[0].ask('What?', max_new_tokens=2, after_ns=0).exception(PATIENCE) is None
         or how == 'reset'
+    )
 
 
 def test_a_stream_that_fails_is_alone_with_it(pair, monkeypatch):
@@ -250,8 +267,9 @@ def test_a_stream_that_fails_is_alone_with_it(pair, monkeypatch):
 
 def test_a_kept_turn_halts_its_own_stream_only(pair, monkeypatch):
     gate = Gate(monkeypatch, 2)
-    futures = [worker.ask('Long?', max_new_tokens=4000, update_state=worker is pair[0])
-               for worker in pair]
+    futures = [
+        worker.ask('Long?', max_new_tokens=4000, update_state=worker is pair[0]) for worker in pair
+    ]
     assert gate.reached.wait(PATIENCE)
     for opened in gate.opened:
         opened._template = NO_STOP
@@ -305,11 +323,16 @@ def test_the_caches_of_all_streams_are_counted(monkeypatch):
     token = model.layer_bytes * 3
     monkeypatch.setattr(allocation, 'available_bytes', lambda device: 1000 * token)
     settings = [StreamSettings(capacity=400), StreamSettings(memory_bytes=500 * token)]
-    assert [engine.get_cache_info().capacity
-            for engine in open_streams(model, processor(), settings)] == [400, 500]
+    assert [
+        engine.get_cache_info().capacity for engine in open_streams(model, processor(), settings)
+    ] == [400, 500]
     monkeypatch.setattr(type(model), 'new_cache', broken)
-    with pytest.raises(StreamError, match=(
+    with pytest.raises(
+        StreamError,
+        match=(
             r'The KV caches of 2 streams, 901 tokens together, take .* GB and do not fit the '
-            r'device; 900 tokens would fit\.')) as caught:
+            r'device; 900 tokens would fit\.'
+        ),
+    ) as caught:
         open_streams(model, processor(), [StreamSettings(capacity=401), settings[1]])
     assert caught.value.code is ErrorCode.OUT_OF_MEMORY

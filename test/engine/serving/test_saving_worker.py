@@ -41,12 +41,14 @@ class HeldOs:
             self.reached.set()
             assert self.go_on.wait(PATIENCE)
             return real(*arguments, **options)
+
         return held
 
 
 def engine_with(frames: int, seed: int = 1) -> VideoStreamingInference:
-    engine = VideoStreamingInference(random_model('one_kv_head'), processor(),
-                                     settings=StreamSettings(capacity=256))
+    engine = VideoStreamingInference(
+        random_model('one_kv_head'), processor(), settings=StreamSettings(capacity=256)
+    )
     for i in range(frames):
         engine.append_frame(random_clip(seed + i, 1, 56, 84)[0], 10.0 + i)
     return engine
@@ -80,8 +82,9 @@ def test_saved_and_loaded(worker: StreamWorker, tmp_path: pathlib.Path):
     assert (tmp_path / 'a').read_bytes() == (tmp_path / 'b').read_bytes()
 
 
-def test_the_model_goes_on_while_a_file_is_written(worker: StreamWorker, tmp_path: pathlib.Path,
-                                                   monkeypatch: pytest.MonkeyPatch):
+def test_the_model_goes_on_while_a_file_is_written(
+    worker: StreamWorker, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+):
     """Frames and questions are served; the file has the stream as it was; others are BUSY."""
     held = HeldOs('write')
     monkeypatch.setattr(atomic_file, 'os', held)
@@ -97,8 +100,9 @@ def test_the_model_goes_on_while_a_file_is_written(worker: StreamWorker, tmp_pat
     assert worker.save(tmp_path / 'a').result(PATIENCE).frames == 9
 
 
-def test_another_stream_of_the_thread_is_not_busy(tmp_path: pathlib.Path,
-                                                  monkeypatch: pytest.MonkeyPatch):
+def test_another_stream_of_the_thread_is_not_busy(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+):
     one = StreamWorker(engine_with(3))
     other = StreamWorker(engine_with(5), beside=one)
     one.start()
@@ -151,8 +155,9 @@ def test_a_disk_that_hangs_keeps_nobody(tmp_path: pathlib.Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize('verb', ['save', 'load'])
-def test_cancelled(verb: str, worker: StreamWorker, tmp_path: pathlib.Path,
-                   monkeypatch: pytest.MonkeyPatch):
+def test_cancelled(
+    verb: str, worker: StreamWorker, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+):
     """Until it is done for good the caller can cancel, and nothing has changed."""
     worker.save(tmp_path / 'a').result(PATIENCE)
     worker.submit_frame(random_clip(3, 1, 56, 84)[0], 20 * 10**9)
@@ -168,12 +173,13 @@ def test_cancelled(verb: str, worker: StreamWorker, tmp_path: pathlib.Path,
     held.go_on.set()
     thread.join(PATIENCE)
     assert (tmp_path / 'a').read_bytes() == before
-    assert (worker.status().epoch, worker.ask(
-        'What?', max_new_tokens=1).result(PATIENCE).frames) == (epoch, 10)
+    assert (
+        worker.status().epoch,
+        worker.ask('What?', max_new_tokens=1).result(PATIENCE).frames,
+    ) == (epoch, 10)
 
 
-def test_faults_are_answered_and_the_stream_goes_on(worker: StreamWorker,
-                                                    tmp_path: pathlib.Path):
+def test_faults_are_answered_and_the_stream_goes_on(worker: StreamWorker, tmp_path: pathlib.Path):
     (tmp_path / 'text').write_text('no stream')
     before = worker.ask('What?', max_new_tokens=5).result(PATIENCE).text
     for verb in (worker.save, worker.load):

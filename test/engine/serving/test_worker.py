@@ -110,10 +110,9 @@ class Halted:
     def freed(self) -> bool:
         """Tell whether no question opened so far holds anything."""
         contexts = [each.context for each in self.opened]
-        return all(context.tail.memory_bytes == 0 and not context._pin.open
-                   for context in contexts)
-
-
+        return all(
+            context.tail.memory_bytes == 0 and not context._pin.open for context in contexts
+        )
 
 
 @pytest.mark.parametrize('how', ['cancel', 'timeout', 'reset', 'backward', 'fault', 'stop'])
@@ -130,8 +129,10 @@ def test_whatever_ends_an_answer_frees_its_branch(worker, monkeypatch, how, keep
     future = worker.ask('What?', max_new_tokens=1000, update_state=keep)
     if how == 'timeout':
         # The time is over once the first token is there.
-        monkeypatch.setattr('streamvlm_ros.engine.serving.request.Request.deadline', property(
-            lambda request: 0.0 if halted.decoded.is_set() else float('inf')))
+        monkeypatch.setattr(
+            'streamvlm_ros.engine.serving.request.Request.deadline',
+            property(lambda request: 0.0 if halted.decoded.is_set() else float('inf')),
+        )
     assert halted.decoded.wait(PATIENCE)
     assert not halted.freed()
     if how == 'cancel':
@@ -149,8 +150,11 @@ def test_whatever_ends_an_answer_frees_its_branch(worker, monkeypatch, how, keep
         worker.stop()
     halted.proceed.set()
     if not future.cancelled():
-        expected = {'timeout': ErrorCode.TIMEOUT, 'fault': ErrorCode.INTERNAL,
-                    'stop': ErrorCode.NOT_ACTIVE}.get(how, ErrorCode.RESET_DURING_ANSWER)
+        expected = {
+            'timeout': ErrorCode.TIMEOUT,
+            'fault': ErrorCode.INTERNAL,
+            'stop': ErrorCode.NOT_ACTIVE,
+        }.get(how, ErrorCode.RESET_DURING_ANSWER)
         assert error_of(future).code is expected
     if how != 'stop':
         worker.watches().result(PATIENCE)
@@ -208,8 +212,11 @@ def test_positions_are_counted_anew_however_many_ask(monkeypatch):
             if asked is not None:
                 asked.result(PATIENCE)
             open_.append(busy.ask('What?', max_new_tokens=30, after_ns=SECOND))
-            largest.append(busy.call(
-                lambda engine: engine.get_cache_info().last_cache_position).result(PATIENCE))
+            largest.append(
+                busy.call(lambda engine: engine.get_cache_info().last_cache_position).result(
+                    PATIENCE
+                )
+            )
     for asked in open_:
         asked.result(PATIENCE)
     assert busy._session.engine.stream.cache.rebased > 3
@@ -247,8 +254,7 @@ def test_frames_are_taken_however_many_ask(policy, monkeypatch):
     busy.stop()
 
 
-@pytest.mark.parametrize('policy, second_sees', [
-    ('answers_first', 4), ('frames_first', 8)])
+@pytest.mark.parametrize('policy, second_sees', [('answers_first', 4), ('frames_first', 8)])
 def test_kept_turns_have_a_defined_place(policy, second_sees, monkeypatch):
     """Behind what was taken before, before what comes later; questions meanwhile see neither."""
     frames = random_clip(1, 8, 56, 56)
@@ -267,8 +273,11 @@ def test_kept_turns_have_a_defined_place(policy, second_sees, monkeypatch):
 
     monkeypatch.setattr(Questions, 'begin', spy)
     ask = dict(max_new_tokens=8, after_ns=4 * SECOND)
-    asked = [worker.ask('One?', update_state=True, **ask),
-             worker.ask('Two?', update_state=True, **ask), worker.ask('Other?', **ask)]
+    asked = [
+        worker.ask('One?', update_state=True, **ask),
+        worker.ask('Two?', update_state=True, **ask),
+        worker.ask('Other?', **ask),
+    ]
     worker.start()
     texts = [future.result(PATIENCE).text for future in asked]
     last = worker.ask_choice('Which?', ['a', 'b'], after_ns=8 * SECOND).result(PATIENCE)
@@ -286,5 +295,5 @@ def test_kept_turns_have_a_defined_place(policy, second_sees, monkeypatch):
         own.append_frame(frames[i], (i + 1) * SECOND)
     assert texts == [*kept, other]
     assert last.choice_probabilities == pytest.approx(
-        own.ask_choice('Which?', ['a', 'b']).probabilities, abs=1e-5)
-
+        own.ask_choice('Which?', ['a', 'b']).probabilities, abs=1e-5
+    )

@@ -24,8 +24,9 @@ FRAMES = random_clip(1, 8, 56, 84)
 @pytest.fixture
 def worker():
     """Return a running worker that takes every frame and has two."""
-    engine = VideoStreamingInference(random_model('grouped'), processor(),
-                                     settings=StreamSettings(sample_rate=0.0))
+    engine = VideoStreamingInference(
+        random_model('grouped'), processor(), settings=StreamSettings(sample_rate=0.0)
+    )
     running = StreamWorker(engine)
     running.start()
     feed(running, 0, 2)
@@ -89,10 +90,19 @@ def test_only_so_many_goals_at_once(worker, monkeypatch, max_goals):
     worker.set_max_goals(max_goals)
     order = []
     # Both wait for a frame, so that both are there when the first is opened.
-    goals = [worker.ask('What?', max_new_tokens=12, after_ns=3 * SECOND, is_goal=True,
-                        on_progress=lambda _, name=name: order.append(name)) for name in 'ab']
-    question = worker.ask('What?', max_new_tokens=2, after_ns=3 * SECOND,
-                          on_progress=lambda _: order.append('q'))
+    goals = [
+        worker.ask(
+            'What?',
+            max_new_tokens=12,
+            after_ns=3 * SECOND,
+            is_goal=True,
+            on_progress=lambda _, name=name: order.append(name),
+        )
+        for name in 'ab'
+    ]
+    question = worker.ask(
+        'What?', max_new_tokens=2, after_ns=3 * SECOND, on_progress=lambda _: order.append('q')
+    )
     feed(worker, 2, 4)
     answers = [goal.result(PATIENCE) for goal in goals]
     assert answers[0].text == answers[1].text
@@ -123,9 +133,14 @@ def test_pause(worker):
     assert (answer.frames, worker.status().state) == (4, 'streaming')
 
 
-@pytest.mark.parametrize('stale_after, state, code', [
-    (1e-9, 'stale', ErrorCode.STALE_STREAM), (1e6, 'streaming', ErrorCode.TIMEOUT),
-    (0.0, 'streaming', ErrorCode.TIMEOUT)])
+@pytest.mark.parametrize(
+    'stale_after, state, code',
+    [
+        (1e-9, 'stale', ErrorCode.STALE_STREAM),
+        (1e6, 'streaming', ErrorCode.TIMEOUT),
+        (0.0, 'streaming', ErrorCode.TIMEOUT),
+    ],
+)
 def test_stale(worker, stale_after, state, code):
     worker.set_stale_after(stale_after)
     assert worker.status().state == state

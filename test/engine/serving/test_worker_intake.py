@@ -49,13 +49,22 @@ def drain(made: FrameQueue) -> list[int]:
     return stamps
 
 
-@pytest.mark.parametrize('queue, sizes, kept', [
-    (4, '....', [1, 2, 3, 4]), (4, '.....', [3, 4, 5]), (4, '......', [3, 4, 5, 6]),
-    (4, '.......', [5, 6, 7]), (3, '....', [3, 4]), (3, '.........', [7, 8, 9]),
-    (4, '.oooo', [2, 3, 4, 5]),  # a frame of another size is no half of a pair
-    (4, 'oo.oo', [3, 4, 5]), (4, '...oo', [3, 4, 5]),
-    (2, '...', [3]), (1, '...', [3]),
-])
+@pytest.mark.parametrize(
+    'queue, sizes, kept',
+    [
+        (4, '....', [1, 2, 3, 4]),
+        (4, '.....', [3, 4, 5]),
+        (4, '......', [3, 4, 5, 6]),
+        (4, '.......', [5, 6, 7]),
+        (3, '....', [3, 4]),
+        (3, '.........', [7, 8, 9]),
+        (4, '.oooo', [2, 3, 4, 5]),  # a frame of another size is no half of a pair
+        (4, 'oo.oo', [3, 4, 5]),
+        (4, '...oo', [3, 4, 5]),
+        (2, '...', [3]),
+        (1, '...', [3]),
+    ],
+)
 def test_the_oldest_whole_patch_is_dropped(queue, sizes, kept):
     made, counters = intake(queue)
     put(made, sizes)
@@ -64,11 +73,15 @@ def test_the_oldest_whole_patch_is_dropped(queue, sizes, kept):
     assert counters.ingested == len(kept)
 
 
-@pytest.mark.parametrize('taken, sizes, kept', [
-    (1, '.....', [2, 5, 6]),  # 2 completes a patch that 1 has begun in the stream: it stays
-    (2, '.....', [5, 6, 7]), (3, '.....', [4, 7, 8]),
-    (1, 'ooooo', [4, 5, 6]),  # nothing completes 1
-])
+@pytest.mark.parametrize(
+    'taken, sizes, kept',
+    [
+        (1, '.....', [2, 5, 6]),  # 2 completes a patch that 1 has begun in the stream: it stays
+        (2, '.....', [5, 6, 7]),
+        (3, '.....', [4, 7, 8]),
+        (1, 'ooooo', [4, 5, 6]),  # nothing completes 1
+    ],
+)
 def test_the_other_half_of_a_frame_in_the_stream_is_kept(taken, sizes, kept):
     made, counters = intake(4)
     put(made, '.' * taken)
@@ -96,11 +109,16 @@ def test_a_frame_in_hand_counts_as_in_the_stream(pending, kept):
     assert drain(made) == kept
 
 
-@pytest.mark.parametrize('held, taken, puts, kept', [
-    (0, 0, 2, [3, 4, 5, 6]), (2, 0, 2, [1, 2, 5, 6]), (2, 1, 3, [2, 5, 6, 7]),
-    (2, 2, 4, [5, 6, 7, 8]),
-    (4, 0, 1, [2, 3, 4, 5]),  # nothing but what is held: the oldest goes as ever
-])
+@pytest.mark.parametrize(
+    'held, taken, puts, kept',
+    [
+        (0, 0, 2, [3, 4, 5, 6]),
+        (2, 0, 2, [1, 2, 5, 6]),
+        (2, 1, 3, [2, 5, 6, 7]),
+        (2, 2, 4, [5, 6, 7, 8]),
+        (4, 0, 1, [2, 3, 4, 5]),  # nothing but what is held: the oldest goes as ever
+    ],
+)
 def test_what_is_held_is_not_dropped(held, taken, puts, kept):
     made, _ = intake(4)
     put(made, '....')
@@ -138,16 +156,25 @@ def test_a_pair_does_not_span_an_epoch():
 def test_every_frame_is_counted_once():
     """Whatever becomes of a frame: received is the sum."""
     worker = StreamWorker(
-        VideoStreamingInference(random_model('grouped'), processor(),
-                                settings=StreamSettings(sample_rate=1.0, capacity=200)),
-        queue_frames=6)
+        VideoStreamingInference(
+            random_model('grouped'),
+            processor(),
+            settings=StreamSettings(sample_rate=1.0, capacity=200),
+        ),
+        queue_frames=6,
+    )
     frames = random_clip(1, 40, 56, 56)
 
     def balanced() -> bool:
         status = worker.status()
         return status.frames_received == (
-            status.frames_sampled_out + status.frames_ingested + status.frames_dropped
-            + status.frames_failed + status.frames_late + status.frames_waiting)
+            status.frames_sampled_out
+            + status.frames_ingested
+            + status.frames_dropped
+            + status.frames_failed
+            + status.frames_late
+            + status.frames_waiting
+        )
 
     for i, frame in enumerate(frames[:20]):  # not started: all but the newest are dropped
         worker.submit_frame(frame, SECOND + i * SECOND // 2)
@@ -193,11 +220,14 @@ def test_the_sample_rate_can_be_changed_while_frames_come():
     assert counters.sampled_out == 8 + 5 + 8 + 1
 
 
-@pytest.mark.parametrize('rate, source', [
-    (-1.0, 'stamp'), (float('inf'), 'stamp'), (float('nan'), 'stamp'), (0.0, 'uniform')])
+@pytest.mark.parametrize(
+    'rate, source',
+    [(-1.0, 'stamp'), (float('inf'), 'stamp'), (float('nan'), 'stamp'), (0.0, 'uniform')],
+)
 def test_a_sample_rate_that_cannot_be_is_refused(rate, source):
-    engine = VideoStreamingInference(random_model('grouped'), processor(),
-                                     settings=StreamSettings(time_source=source))
+    engine = VideoStreamingInference(
+        random_model('grouped'), processor(), settings=StreamSettings(time_source=source)
+    )
     worker = StreamWorker(engine)
     for refusing in (worker, engine):
         with pytest.raises(StreamError, match='sample_rate') as caught:
@@ -207,8 +237,11 @@ def test_a_sample_rate_that_cannot_be_is_refused(rate, source):
 
 def test_uniform_time_goes_on_at_the_new_rate():
     """No jump, no step back: 0, 1/2, 1, then steps of a fifth."""
-    engine = VideoStreamingInference(random_model('grouped'), processor(), settings=StreamSettings(
-        time_source='uniform', sample_rate=2.0, chunk_frames=8))
+    engine = VideoStreamingInference(
+        random_model('grouped'),
+        processor(),
+        settings=StreamSettings(time_source='uniform', sample_rate=2.0, chunk_frames=8),
+    )
     frames = random_clip(1, 6, 56, 56)
     for frame in frames[:3]:
         engine.append_frame(frame, 0)
@@ -225,8 +258,9 @@ def test_uniform_time_goes_on_at_the_new_rate():
 
 def test_what_the_engine_refuses_is_dropped_and_said():
     """The next frame is taken again."""
-    engine = VideoStreamingInference(random_model('grouped'), processor(),
-                                     settings=StreamSettings(sample_rate=0.0, capacity=40))
+    engine = VideoStreamingInference(
+        random_model('grouped'), processor(), settings=StreamSettings(sample_rate=0.0, capacity=40)
+    )
     made, counters = intake(8)
     for i, frame in enumerate((*random_clip(1, 3, 84, 84), *random_clip(1, 2, 56, 56))):
         made.put(frame, i + 1, '')
@@ -237,8 +271,9 @@ def test_what_the_engine_refuses_is_dropped_and_said():
     assert engine.get_cache_info().frames == counters.ingested
 
 
-@pytest.mark.parametrize('settings', [
-    {}, {'time_source': 'uniform'}, {'time_source': 'uniform', 'every_frame': True}])
+@pytest.mark.parametrize(
+    'settings', [{}, {'time_source': 'uniform'}, {'time_source': 'uniform', 'every_frame': True}]
+)
 def test_left_out_before_it_is_decoded_is_as_put(settings):
     """Whoever asks first decodes no frame in vain, and changes nothing."""
     asking, asked_counters = intake(64, sample_rate=3.0, **settings)
@@ -275,8 +310,15 @@ def test_left_out_before_it_is_decoded_is_as_put(settings):
 
 def outcomes(counters: Counters) -> tuple[int, ...]:
     """Return what has become of the frames that came."""
-    return (counters.received, counters.sampled_out, counters.ingested, counters.dropped,
-            counters.failed, counters.late, counters.stamp_jumps)
+    return (
+        counters.received,
+        counters.sampled_out,
+        counters.ingested,
+        counters.dropped,
+        counters.failed,
+        counters.late,
+        counters.stamp_jumps,
+    )
 
 
 HOUR = 3600 * SECOND
@@ -308,8 +350,9 @@ def test_a_jump_back_begins_a_series_and_says_so():
     made, counters = intake(9, sample_rate=1.0)
     stamped(made, 20 * SECOND, 21 * SECOND, 21 * SECOND + SECOND // 2, 9_200_000_000)
     assert counters.stamp_jumps == 1
-    assert 'Stamps went back 12.3 s: a restart, a bag loop, or two publishers?' \
-        in counters.last_error
+    assert (
+        'Stamps went back 12.3 s: a restart, a bag loop, or two publishers?' in counters.last_error
+    )
     stamped(made, 9_200_000_000 + SECOND, 9_200_000_000)
     assert [frame.series for frame in made.oldest(9)] == [0, 0, 1, 1]
     assert (counters.late, counters.sampled_out, made.newest_stamp) == (1, 1, 10_200_000_000)
@@ -317,8 +360,9 @@ def test_a_jump_back_begins_a_series_and_says_so():
 
 def test_a_jump_back_empties_the_engine_in_its_turn():
     """Also where what is oldest in the new series was dropped meanwhile, and after sampling."""
-    engine = VideoStreamingInference(random_model('grouped'), processor(),
-                                     settings=StreamSettings(sample_rate=0.1))
+    engine = VideoStreamingInference(
+        random_model('grouped'), processor(), settings=StreamSettings(sample_rate=0.1)
+    )
     made = FrameQueue(engine.settings, 2, Counters())
     frame = random_clip(1, 1, 56, 56)[0]
 
@@ -341,8 +385,9 @@ def test_a_jump_back_empties_the_engine_in_its_turn():
 
 
 def test_a_reset_that_fails_leaves_no_frame_of_the_new_series_in_the_old_epoch(monkeypatch):
-    engine = VideoStreamingInference(random_model('grouped'), processor(),
-                                     settings=StreamSettings(sample_rate=0.0))
+    engine = VideoStreamingInference(
+        random_model('grouped'), processor(), settings=StreamSettings(sample_rate=0.0)
+    )
     counters = Counters()
     made = FrameQueue(engine.settings, 9, counters)
     frame = random_clip(1, 1, 56, 56)[0]
@@ -350,8 +395,10 @@ def test_a_reset_that_fails_leaves_no_frame_of_the_new_series_in_the_old_epoch(m
         made.put(frame, stamp, '')
     assert append_next(engine, made)
     with monkeypatch.context() as patch:
+
         def broken():
             raise RuntimeError('out of reach')
+
         patch.setattr(engine, 'reset', broken)
         assert append_next(engine, made)
     assert (counters.dropped, engine.epoch) == (1, 0)
@@ -379,7 +426,7 @@ def test_a_second_frame_confirms_the_gap(second, kept):
     """Both are taken in their order; a second one that is late to the first is late."""
     made, counters = intake(9)
     stamped(made, 100 * SECOND, 9 * HOUR, 9 * HOUR + second)
-    assert drain(made) == [100 * SECOND, 9 * HOUR, 9 * HOUR + second][:1 + kept]
+    assert drain(made) == [100 * SECOND, 9 * HOUR, 9 * HOUR + second][: 1 + kept]
     assert (counters.failed, counters.stamp_jumps, counters.late) == (0, 0, 2 - kept)
 
 
@@ -408,8 +455,11 @@ def test_the_thread_wakes_for_a_frame_that_is_held_back():
             changed.notify_all()
 
     worker = StreamWorker(
-        VideoStreamingInference(random_model('grouped'), processor(),
-                                settings=StreamSettings(sample_rate=0.0)), on_change=tell)
+        VideoStreamingInference(
+            random_model('grouped'), processor(), settings=StreamSettings(sample_rate=0.0)
+        ),
+        on_change=tell,
+    )
     worker.start()
     frame = random_clip(1, 1, 56, 56)[0]
     worker.submit_frame(frame, 100 * SECOND)
@@ -434,9 +484,13 @@ def test_a_reset_lets_any_stamp_begin_and_drops_what_is_held_back():
 
 def test_after_a_load_stamps_are_judged_by_the_loaded_newest(tmp_path):
     """Also where the number of the epoch stays; frames that waited are of the stream before."""
+
     def made() -> StreamWorker:
-        return StreamWorker(VideoStreamingInference(
-            random_model('grouped'), processor(), settings=StreamSettings(sample_rate=0.0)))
+        return StreamWorker(
+            VideoStreamingInference(
+                random_model('grouped'), processor(), settings=StreamSettings(sample_rate=0.0)
+            )
+        )
 
     frames = random_clip(1, 6, 56, 56)
     saved = made()
@@ -466,8 +520,10 @@ def test_after_a_load_stamps_are_judged_by_the_loaded_newest(tmp_path):
     worker.stop()
 
 
-@pytest.mark.parametrize('stamp', [
-    0, -1, -2**70, 2**31 * SECOND, 2**70, float('nan'), float('inf'), 1e18, True, '1', None])
+@pytest.mark.parametrize(
+    'stamp',
+    [0, -1, -(2**70), 2**31 * SECOND, 2**70, float('nan'), float('inf'), 1e18, True, '1', None],
+)
 def test_what_is_no_stamp_fails_and_is_never_decoded(stamp):
     made, counters = intake(9)
     stamped(made, 100 * SECOND, stamp)
@@ -482,12 +538,16 @@ def test_uniform_time_samples_by_arrival_whatever_the_stamps():
     image = np.zeros((56, 56, 3), np.uint8)
     arrivals = [i * SECOND // 10 for i in range(40)]
     arrivals += [20 * SECOND + i * SECOND // 10 for i in range(20)]
-    for stamps in ([0] * 60, [10**12] * 60, [10**12 - i * 10**9 for i in range(60)],
-                   [-1] * 60, [i * 33_000_000 for i in range(60)],
-                   [random.Random(1).randrange(-2**63, 2**63) for _ in range(60)]):
+    for stamps in (
+        [0] * 60,
+        [10**12] * 60,
+        [10**12 - i * 10**9 for i in range(60)],
+        [-1] * 60,
+        [i * 33_000_000 for i in range(60)],
+        [random.Random(1).randrange(-(2**63), 2**63) for _ in range(60)],
+    ):
         made, counters = intake(99, time_source='uniform', sample_rate=2.0)
-        every, all_counters = intake(99, time_source='uniform', every_frame=True,
-                                     sample_rate=2.0)
+        every, all_counters = intake(99, time_source='uniform', every_frame=True, sample_rate=2.0)
         for arrival, stamp in zip(arrivals, stamps):
             made.put(image, stamp, '', arrival)
             every.put(image, stamp, '', arrival)
@@ -497,14 +557,24 @@ def test_uniform_time_samples_by_arrival_whatever_the_stamps():
         assert [frame.series for frame in every.oldest(99)] == [0] * 60
 
 
-@pytest.mark.parametrize('stamps', [
-    [0] * 20, [10**12] * 20, [10**12 - i * 33_000_000 for i in range(20)],
-    [10**12 + i * 33_000_000 for i in range(20)]])
+@pytest.mark.parametrize(
+    'stamps',
+    [
+        [0] * 20,
+        [10**12] * 20,
+        [10**12 - i * 33_000_000 for i in range(20)],
+        [10**12 + i * 33_000_000 for i in range(20)],
+    ],
+)
 def test_uniform_time_takes_every_frame_where_that_is_set(stamps):
     """A driver without stamps, one whose stamp never changes, one that counts backwards."""
-    worker = StreamWorker(VideoStreamingInference(
-        random_model('grouped'), processor(),
-        settings=StreamSettings(time_source='uniform', every_frame=True)))
+    worker = StreamWorker(
+        VideoStreamingInference(
+            random_model('grouped'),
+            processor(),
+            settings=StreamSettings(time_source='uniform', every_frame=True),
+        )
+    )
     frames = random_clip(1, 20, 56, 56)
     for frame, stamp in zip(frames, stamps):
         assert not worker.leave_out(stamp)
@@ -539,17 +609,26 @@ def test_the_queue_is_bounded_in_bytes():
 
 def test_bounds_of_the_queue_are_given_to_the_worker():
     worker = StreamWorker(
-        VideoStreamingInference(random_model('grouped'), processor(),
-                                settings=StreamSettings(sample_rate=0.0)),
-        queue_bytes=2 * 56 * 56 * 3)
+        VideoStreamingInference(
+            random_model('grouped'), processor(), settings=StreamSettings(sample_rate=0.0)
+        ),
+        queue_bytes=2 * 56 * 56 * 3,
+    )
     for i, frame in enumerate(random_clip(1, 5, 56, 56)):
         worker.submit_frame(frame, i + 1)
     assert worker.status().frames_waiting == 1 and worker.status().frames_dropped == 4
 
 
-@pytest.mark.parametrize('frame_id, sentence', [
-    ('f' * 2_000_000, 'has 2000000 characters; at most 255'), ('f' * 256, 'at most 255'),
-    ('\ud800', 'surrogate'), (b'eye', 'must be a text'), (None, 'must be a text')])
+@pytest.mark.parametrize(
+    'frame_id, sentence',
+    [
+        ('f' * 2_000_000, 'has 2000000 characters; at most 255'),
+        ('f' * 256, 'at most 255'),
+        ('\ud800', 'surrogate'),
+        (b'eye', 'must be a text'),
+        (None, 'must be a text'),
+    ],
+)
 def test_a_frame_id_that_cannot_be_kept_fails(frame_id, sentence):
     made, counters = intake(9)
     made.put(np.zeros((56, 56, 3), np.uint8), 1, frame_id)
@@ -571,13 +650,22 @@ def test_the_counters_add_up_whatever_happens(seed):
     """One arrival, one outcome: at every step, by every path, in whatever order."""
     rng = random.Random(seed)
     uniform = seed % 3 == 2
-    engine = VideoStreamingInference(random_model('grouped'), processor(), settings=StreamSettings(
-        sample_rate=rng.choice([0.5, 2.0, 30.0]), time_source='uniform' if uniform else 'stamp',
-        every_frame=rng.random() < 0.5, capacity=rng.choice([40, 400]), max_gap=5.0,
-        late_tolerance=0.3))
+    engine = VideoStreamingInference(
+        random_model('grouped'),
+        processor(),
+        settings=StreamSettings(
+            sample_rate=rng.choice([0.5, 2.0, 30.0]),
+            time_source='uniform' if uniform else 'stamp',
+            every_frame=rng.random() < 0.5,
+            capacity=rng.choice([40, 400]),
+            max_gap=5.0,
+            late_tolerance=0.3,
+        ),
+    )
     # Not started: what its thread does is done here, step by step.
-    worker = StreamWorker(engine, queue_frames=rng.choice([1, 3, 8]),
-                          queue_bytes=rng.choice([1, 40_000, 1 << 20]))
+    worker = StreamWorker(
+        engine, queue_frames=rng.choice([1, 3, 8]), queue_bytes=rng.choice([1, 40_000, 1 << 20])
+    )
     stream = worker._session
     clip = [*random_clip(1, 3, 56, 56), random_clip(2, 1, 56, 84)[0], np.zeros(3)]
     stamp, received = 100 * SECOND, 0
@@ -612,8 +700,9 @@ def test_the_counters_add_up_whatever_happens(seed):
             taken = stream.frames.take()
             if taken is not None:
                 balance(worker, received)
-                stream.frames.taken(taken, rng.choice([
-                    None, StreamError(ErrorCode.INTERNAL, 'It was not to be.')]))
+                stream.frames.taken(
+                    taken, rng.choice([None, StreamError(ErrorCode.INTERNAL, 'It was not to be.')])
+                )
         else:
             stream.take_frames()
         balance(worker, received)
@@ -621,6 +710,15 @@ def test_the_counters_add_up_whatever_happens(seed):
 
 def balance(worker: StreamWorker, received: int) -> None:
     status = worker.status()
-    assert status.frames_received == received == (
-        status.frames_sampled_out + status.frames_ingested + status.frames_dropped
-        + status.frames_failed + status.frames_late + status.frames_waiting)
+    assert (
+        status.frames_received
+        == received
+        == (
+            status.frames_sampled_out
+            + status.frames_ingested
+            + status.frames_dropped
+            + status.frames_failed
+            + status.frames_late
+            + status.frames_waiting
+        )
+    )

@@ -36,8 +36,9 @@ class Clock:
 
     """
 
-    def __init__(self, frame_time: float = 1.0, answer_time: float = 1.0,
-                 behind: tuple[int, int] = (0, 0)) -> None:
+    def __init__(
+        self, frame_time: float = 1.0, answer_time: float = 1.0, behind: tuple[int, int] = (0, 0)
+    ) -> None:
         self.times = {Turn.FRAMES: frame_time, Turn.ANSWERS: answer_time}
         self.behind = dict(zip(self.times, behind))
         self.running = []
@@ -79,8 +80,10 @@ def test_whoever_waits_alone_goes_at_once(policy):
     assert deal(with_policy(policy), 'fffffffff' + 'a' * 40 + '.') == 'f' * 9 + 'a' * 40 + '.'
 
 
-@pytest.mark.parametrize('policy, dealt', [
-    (Policy.FRAMES_FIRST, 'ffffa' * 8), (Policy.ANSWERS_FIRST, ('a' * 32 + 'f') * 2)])
+@pytest.mark.parametrize(
+    'policy, dealt',
+    [(Policy.FRAMES_FIRST, 'ffffa' * 8), (Policy.ANSWERS_FIRST, ('a' * 32 + 'f') * 2)],
+)
 def test_what_goes_first_lets_the_other_through(policy, dealt):
     assert deal(with_policy(policy), 'b' * len(dealt)) == dealt
 
@@ -95,8 +98,9 @@ def test_the_count_begins_when_both_wait():
 @pytest.mark.parametrize('frame_time, answer_time', [(1, 1), (8, 1), (1, 8), (0.3, 0.7), (21, 5)])
 def test_balanced_shares_the_time(frame_time, answer_time, behind):
     """Neither is ever behind by more than the longest turn, though some still run."""
-    turns = with_policy(Policy.BALANCED, frame_time=frame_time, answer_time=answer_time,
-                        behind=behind)
+    turns = with_policy(
+        Policy.BALANCED, frame_time=frame_time, answer_time=answer_time, behind=behind
+    )
     # What turns take is known from when they had no rival.
     assert deal(turns, 'f' * 5 + 'a' * 12) == 'f' * 5 + 'a' * 12
     dealt = deal(turns, 'b' * 200)
@@ -138,8 +142,10 @@ def run_loaded(policy: str, monkeypatch, change_to: str = '') -> tuple[str, int]
     Each chunk and each pass of decoding is a letter; also returned is how many answers came.
     """
     engine = VideoStreamingInference(
-        random_model('grouped'), processor(),
-        settings=StreamSettings(sample_rate=0.0, chunk_frames=2))
+        random_model('grouped'),
+        processor(),
+        settings=StreamSettings(sample_rate=0.0, chunk_frames=2),
+    )
     worker = StreamWorker(engine, queue_frames=100, policy=policy)
     if change_to:
         worker.set_policy(change_to)
@@ -173,7 +179,6 @@ def test_the_threads_clock_is_that_of_the_models_device(monkeypatch):
     made, begun, ended = [], [], []
 
     class Watched(HostClock):
-
         def begin(self):
             begun.append(self)
             super().begin()
@@ -187,8 +192,9 @@ def test_the_threads_clock_is_that_of_the_models_device(monkeypatch):
         return Watched()
 
     monkeypatch.setattr('streamvlm_ros.engine.serving.engine_loop.clock_for', clock_for)
-    first, second = open_streams(random_model('grouped'), processor(), [
-        StreamSettings(sample_rate=0.0, chunk_frames=2)] * 2)
+    first, second = open_streams(
+        random_model('grouped'), processor(), [StreamSettings(sample_rate=0.0, chunk_frames=2)] * 2
+    )
     worker = StreamWorker(first, policy='balanced')
     StreamWorker(second, beside=worker)
     for i, frame in enumerate(random_clip(1, 4, 56, 56)):
@@ -205,8 +211,9 @@ def test_the_threads_clock_is_that_of_the_models_device(monkeypatch):
 def longest_run(trace: str, letter: str) -> int:
     """Return the longest run of a letter that another one ends."""
     inner = trace.rstrip(letter)
-    return max((len(list(run)) for kind, run in itertools.groupby(inner) if kind == letter),
-               default=0)
+    return max(
+        (len(list(run)) for kind, run in itertools.groupby(inner) if kind == letter), default=0
+    )
 
 
 @pytest.mark.parametrize('policy', BOUNDS)
@@ -217,10 +224,10 @@ def test_neither_starves_under_load(policy, changed, monkeypatch):
     trace, answers = run_loaded(before, monkeypatch, policy if changed else '')
     assert answers == 6
     frames, steps = BOUNDS[policy]
-    both = trace[trace.index('a'):]
+    both = trace[trace.index('a') :]
     assert both.count('f') > 5
-    assert longest_run(both[:both.rindex('a')], 'f') <= frames
-    while_frames_wait = both[:both.rindex('f') + 1]
+    assert longest_run(both[: both.rindex('a')], 'f') <= frames
+    while_frames_wait = both[: both.rindex('f') + 1]
     assert longest_run(while_frames_wait, 'a') <= steps
     if policy == 'frames_first':
         assert 'ffffaffffa' in both

@@ -23,8 +23,10 @@ def test_many_askers_at_once(worker):
     for i, frame in enumerate(random_clip(1, 4, 56, 56)):
         worker.submit_frame(frame, (i + 1) * SECOND)
     questions = [f'Number {i}?' for i in range(8)]
-    alone = [worker.ask(q, max_new_tokens=6, after_ns=4 * SECOND).result(PATIENCE).text
-             for q in questions]
+    alone = [
+        worker.ask(q, max_new_tokens=6, after_ns=4 * SECOND).result(PATIENCE).text
+        for q in questions
+    ]
     futures = {}
 
     def ask(question):
@@ -74,7 +76,8 @@ def test_every_fault_ends_in_its_code(worker):
     assert error_of(worker.ask_choice('Which?', ['a'])).code is ErrorCode.INVALID_REQUEST
     for wrong in (0, -1, 4_000_000_000):
         assert error_of(worker.ask('What?', max_new_tokens=wrong)).code is (
-            ErrorCode.INVALID_REQUEST)
+            ErrorCode.INVALID_REQUEST
+        )
     assert error_of(worker.ask_choice('Which?', [])).code is ErrorCode.INVALID_REQUEST
     late = worker.ask('What?', after_ns=99 * SECOND, timeout=0.05)
     assert error_of(late).code is ErrorCode.TIMEOUT
@@ -150,8 +153,9 @@ def test_more_questions_than_places_are_all_answered(worker, monkeypatch):
 
     monkeypatch.setattr(Questions, 'decode', spy)
     worker.submit_frame(random_clip(1, 1, 56, 56)[0], SECOND)
-    futures = [worker.ask(f'Number {i}?', max_new_tokens=30, after_ns=SECOND)
-               for i in range(2 * MAX_OPEN)]
+    futures = [
+        worker.ask(f'Number {i}?', max_new_tokens=30, after_ns=SECOND) for i in range(2 * MAX_OPEN)
+    ]
     texts = [future.result(PATIENCE).text for future in futures]
     own = engine()
     own.append_frame(random_clip(1, 1, 56, 56)[0], SECOND)

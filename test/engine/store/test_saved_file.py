@@ -23,8 +23,9 @@ from streamvlm_ros.engine.store import atomic_file
 
 @pytest.fixture(scope='module')
 def engine() -> VideoStreamingInference:
-    made = VideoStreamingInference(random_model('one_kv_head'), processor(),
-                                   settings=StreamSettings(capacity=256))
+    made = VideoStreamingInference(
+        random_model('one_kv_head'), processor(), settings=StreamSettings(capacity=256)
+    )
     for i, frame in enumerate(random_clip(1, 9, 56, 84)):
         made.append_frame(frame, 1.0 + i)
     return made
@@ -49,8 +50,9 @@ def test_written_for_the_owner_alone(engine: VideoStreamingInference, tmp_path: 
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_what_is_no_file_is_refused_at_once(engine: VideoStreamingInference,
-                                            tmp_path: pathlib.Path):
+def test_what_is_no_file_is_refused_at_once(
+    engine: VideoStreamingInference, tmp_path: pathlib.Path
+):
     """Nobody is at the other end of the pipe and of the socket: to open them would wait."""
     os.mkfifo(tmp_path / 'pipe')
     (tmp_path / 'folder').mkdir()
@@ -69,8 +71,9 @@ def test_what_is_no_file_is_refused_at_once(engine: VideoStreamingInference,
         assert 'cannot be' in refused(engine, 'save', pathlib.Path(f'{tmp_path}/{name}/a'))
 
 
-def test_leftovers_are_removed_unless_somebody_has_them(engine: VideoStreamingInference,
-                                                        tmp_path: pathlib.Path):
+def test_leftovers_are_removed_unless_somebody_has_them(
+    engine: VideoStreamingInference, tmp_path: pathlib.Path
+):
     """Pipes and locks under the name of an unfinished file keep nobody waiting."""
     names = [f'{atomic_file.START}{i}{atomic_file.END}' for i in range(4)]
     dead, locked, pipe, link = (tmp_path / name for name in names)
@@ -82,7 +85,8 @@ def test_leftovers_are_removed_unless_somebody_has_them(engine: VideoStreamingIn
         fcntl.flock(file, fcntl.LOCK_EX)
         engine.save(tmp_path / 'a')
         assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
-            ['a', 'precious', locked.name, pipe.name, link.name])
+            ['a', 'precious', locked.name, pipe.name, link.name]
+        )
     engine.save(tmp_path / 'a')
     assert not locked.exists() and (tmp_path / 'precious').read_text() == 'something'
 
@@ -94,13 +98,25 @@ def test_a_locked_file_is_replaced(engine: VideoStreamingInference, tmp_path: pa
         engine.save(tmp_path / 'a')
 
 
-@pytest.mark.parametrize(('call', 'number', 'text'), [
-    ('open', 30, 'Read-only file system'), ('open', 13, 'Permission denied'),
-    ('write', 28, 'No space left'), ('write', 122, 'Disk quota exceeded'),
-    ('fsync', 5, 'Input/output error'), ('rename', 18, 'Invalid cross-device link')])
-def test_what_the_system_refuses(call: str, number: int, text: str,
-                                 engine: VideoStreamingInference, tmp_path: pathlib.Path,
-                                 monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize(
+    ('call', 'number', 'text'),
+    [
+        ('open', 30, 'Read-only file system'),
+        ('open', 13, 'Permission denied'),
+        ('write', 28, 'No space left'),
+        ('write', 122, 'Disk quota exceeded'),
+        ('fsync', 5, 'Input/output error'),
+        ('rename', 18, 'Invalid cross-device link'),
+    ],
+)
+def test_what_the_system_refuses(
+    call: str,
+    number: int,
+    text: str,
+    engine: VideoStreamingInference,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
     """A folder that cannot be written, a full disk; the old file stays, and nothing else."""
     engine.save(tmp_path / 'a')
     before = (tmp_path / 'a').read_bytes()
@@ -118,9 +134,9 @@ def test_what_the_system_refuses(call: str, number: int, text: str,
     assert (tmp_path / 'a').read_bytes() == before
 
 
-def test_too_little_space_is_known_before(engine: VideoStreamingInference,
-                                          tmp_path: pathlib.Path,
-                                          monkeypatch: pytest.MonkeyPatch):
+def test_too_little_space_is_known_before(
+    engine: VideoStreamingInference, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+):
     space = os.statvfs(tmp_path)
 
     class Full:
@@ -138,12 +154,24 @@ def head(text: bytes) -> bytes:
 MARK = b'{"__metadata__": {"format": "streamvlm_ros stream", "stream": "{}"}'
 
 
-@pytest.mark.parametrize('data', [
-    head(b'[' * (1 << 26)), head(b'[' * 100000), head(b'{"a":' * 100000), head(b'[]'), head(b'3'),
-    head(b'\xff\xfe{}'), head(MARK + b'}'), head(MARK + b', "crc32": 3}'),
-    head(MARK + b', "a": {"dtype": "U8", "shape": [1e9], "data_offsets": [0, 1]}}') + b'\0',
-    head(MARK + b', "a": ' + b'9' * 100000 + b'}'), (2**63).to_bytes(8, 'little') + b'{}',
-    (2**64 - 1).to_bytes(8, 'little')], ids=range(12))
+@pytest.mark.parametrize(
+    'data',
+    [
+        head(b'[' * (1 << 26)),
+        head(b'[' * 100000),
+        head(b'{"a":' * 100000),
+        head(b'[]'),
+        head(b'3'),
+        head(b'\xff\xfe{}'),
+        head(MARK + b'}'),
+        head(MARK + b', "crc32": 3}'),
+        head(MARK + b', "a": {"dtype": "U8", "shape": [1e9], "data_offsets": [0, 1]}}') + b'\0',
+        head(MARK + b', "a": ' + b'9' * 100000 + b'}'),
+        (2**63).to_bytes(8, 'little') + b'{}',
+        (2**64 - 1).to_bytes(8, 'little'),
+    ],
+    ids=range(12),
+)
 def test_headers(data: bytes, engine: VideoStreamingInference, tmp_path: pathlib.Path):
     """Deep ones, long ones, ones that lie: refused without more memory than the file has."""
     (tmp_path / 'a').write_bytes(data)
@@ -156,23 +184,32 @@ def test_headers(data: bytes, engine: VideoStreamingInference, tmp_path: pathlib
 
 
 @pytest.mark.parametrize('tensor', ['keys.0', 'units', 'positions', 'pending.0', 'more'])
-def test_a_sparse_giant_is_not_read(tensor: str, engine: VideoStreamingInference,
-                                    tmp_path: pathlib.Path):
+def test_a_sparse_giant_is_not_read(
+    tensor: str, engine: VideoStreamingInference, tmp_path: pathlib.Path
+):
     """A terabyte that takes no room on the disk, with a header that says just that."""
     path = tmp_path / 'a'
     engine.save(path)
     file = SavedBytes(path.read_bytes())
     giant = 1 << 40
-    kind, shape = {'keys.0': ('F32', [1, giant // 64, 16]), 'units': ('I64', [giant // 56, 7]),
-                   'positions': ('I64', [3, giant // 24]), 'pending.0': ('U8', [giant // 3, 1, 3]),
-                   'more': ('U8', [giant])}[tensor]
+    kind, shape = {
+        'keys.0': ('F32', [1, giant // 64, 16]),
+        'units': ('I64', [giant // 56, 7]),
+        'positions': ('I64', [3, giant // 24]),
+        'pending.0': ('U8', [giant // 3, 1, 3]),
+        'more': ('U8', [giant]),
+    }[tensor]
     size = {'F32': 4, 'I64': 8, 'U8': 1}[kind]
     for side in shape:
         size *= side
     sums = {'dtype': 'I64', 'shape': [2], 'data_offsets': [size, size + 16]}
-    header = json.dumps({
-        '__metadata__': {'format': 'streamvlm_ros stream', 'stream': json.dumps(file.about)},
-        tensor: {'dtype': kind, 'shape': shape, 'data_offsets': [0, size]}, 'crc32': sums})
+    header = json.dumps(
+        {
+            '__metadata__': {'format': 'streamvlm_ros stream', 'stream': json.dumps(file.about)},
+            tensor: {'dtype': kind, 'shape': shape, 'data_offsets': [0, size]},
+            'crc32': sums,
+        }
+    )
 
     with open(path, 'wb') as written:
         written.write(head(header.encode()))
@@ -182,9 +219,9 @@ def test_a_sparse_giant_is_not_read(tensor: str, engine: VideoStreamingInference
     refused(engine, 'load', path)
 
 
-def test_a_file_that_is_cut_while_it_is_read(engine: VideoStreamingInference,
-                                             tmp_path: pathlib.Path,
-                                             monkeypatch: pytest.MonkeyPatch):
+def test_a_file_that_is_cut_while_it_is_read(
+    engine: VideoStreamingInference, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+):
     path = tmp_path / 'a'
     engine.save(path)
     read, offsets = os.preadv, []

@@ -25,7 +25,8 @@ def accounted(worker: StreamWorker) -> tuple[int, int, int]:
     """Return frames ingested, dropped and waiting, which are all that there are."""
     status = worker.status()
     assert status.frames_received == (
-        status.frames_ingested + status.frames_dropped + status.frames_waiting)
+        status.frames_ingested + status.frames_dropped + status.frames_waiting
+    )
     return status.frames_ingested, status.frames_dropped, status.frames_waiting
 
 
@@ -48,7 +49,10 @@ def test_a_frame_that_cannot_be_taken_is_its_streams_own(monkeypatch, vit):
     assert vit.patches == [4]
     assert [accounted(worker) for worker in many] == [(3, 1, 0), (4, 0, 0), (4, 0, 0)]
     assert ['out of reach' in worker.status().last_error for worker in many] == [
-        True, False, False]
+        True,
+        False,
+        False,
+    ]
     # Tried twice, and then dropped; nothing else of the stream is lost.
     assert [worker.status().internal_faults for worker in many] == [2, 0, 0]
     assert not any(worker.status().memory_losses for worker in many)
@@ -60,11 +64,13 @@ def test_a_frame_that_cannot_be_taken_is_its_streams_own(monkeypatch, vit):
 @pytest.mark.parametrize('culprit', [None, 0, 1])
 def test_a_call_that_fails_is_made_for_each_alone(monkeypatch, culprit):
     """What fails only together has failed for nobody; what fails alone too, for its stream."""
+
     def fail(patches, grid):
         if grid.t > 2 and culprit is None:
             broken()
-        if culprit is not None and any(torch.equal(part, poison)
-                                       for part in patches.split(len(poison))):
+        if culprit is not None and any(
+            torch.equal(part, poison) for part in patches.split(len(poison))
+        ):
             broken()
 
     many = workers(3)
@@ -89,13 +95,16 @@ def test_a_call_that_fails_is_made_for_each_alone(monkeypatch, culprit):
             assert ask(worker._session.engine) == alone(index, 4)[0]
 
 
-@pytest.mark.parametrize('begun, between, patches, joined', [
-    (2, 'nothing', [], 1),
-    (1, 'question', [1], 1),  # what waits is in its branch, and the chunk as it was
-    (2, 'question', [1], 1),
-    (2, 'kept', [1], 0),
-    (2, 'reset', [2], 0),
-])
+@pytest.mark.parametrize(
+    'begun, between, patches, joined',
+    [
+        (2, 'nothing', [], 1),
+        (1, 'question', [1], 1),  # what waits is in its branch, and the chunk as it was
+        (2, 'question', [1], 1),
+        (2, 'kept', [1], 0),
+        (2, 'reset', [2], 0),
+    ],
+)
 def test_what_comes_between_the_call_and_the_turn(vit, begun, between, patches, joined):
     """The stream finds what it still wants, and encodes by itself what has become of the rest."""
     many = workers(2)
@@ -145,7 +154,8 @@ def test_what_is_encoded_is_not_dropped(vit):
     assert [frame.stamp_ns // SECOND for frame in many[1]._session.frames.oldest(9)] == [9, 10]
     feed(many[1], 10, 16, 1)  # and from now on the oldest again
     assert [frame.stamp_ns // SECOND for frame in many[1]._session.frames.oldest(9)] == [
-        *range(11, 17)]
+        *range(11, 17)
+    ]
 
 
 def test_frames_dropped_while_they_are_encoded(monkeypatch):

@@ -73,8 +73,12 @@ def test_more_streams_than_a_call_takes(vit, monkeypatch):
 def test_only_frames_of_one_size_are_joined(vit):
     """Neither another shape with as many tokens, nor what changes its size, if by a pixel."""
     many = workers(4)
-    clips = [random_clip(1, 4, 56, 84), random_clip(2, 4, 84, 56), random_clip(3, 4, 56, 84),
-             [*random_clip(4, 2, 56, 84), *random_clip(5, 2, 57, 84)]]
+    clips = [
+        random_clip(1, 4, 56, 84),
+        random_clip(2, 4, 84, 56),
+        random_clip(3, 4, 56, 84),
+        [*random_clip(4, 2, 56, 84), *random_clip(5, 2, 57, 84)],
+    ]
     for worker, frames in zip(many, clips):
         for i, frame in enumerate(frames):
             worker.submit_frame(frame, (i + 1) * SECOND)
@@ -158,8 +162,9 @@ def test_nothing_is_done_twice_or_kept(monkeypatch):
     """Each frame is uploaded once; what was encoded goes with its turn, or a reset."""
     uploaded = []
     upload = frames_module.upload
-    monkeypatch.setattr(frames_module, 'upload',
-                        lambda image, *args: uploaded.append(1) or upload(image, *args))
+    monkeypatch.setattr(
+        frames_module, 'upload', lambda image, *args: uploaded.append(1) or upload(image, *args)
+    )
     many = workers(3)
     for index, worker in enumerate(many):
         feed(worker, 0, 4, index)

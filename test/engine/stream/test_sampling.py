@@ -27,8 +27,9 @@ def jittered(rng: np.random.Generator, camera: float, frames: int, jitter_ms: fl
     return [START + round(i * SECOND / camera) + int(j) for i, j in enumerate(off)]
 
 
-@pytest.mark.parametrize('camera, rate, seconds', [
-    (30, 4, 10), (4, 4, 10), (10, 3, 9), (15, 0.5, 7), (30, 0, 3)])
+@pytest.mark.parametrize(
+    'camera, rate, seconds', [(30, 4, 10), (4, 4, 10), (10, 3, 9), (15, 0.5, 7), (30, 0, 3)]
+)
 def test_so_many_frames_a_second_are_taken(camera, rate, seconds):
     rng = np.random.default_rng(0)
     times = jittered(rng, camera, camera * seconds, 50 / camera)
@@ -43,13 +44,17 @@ def test_15_ms_of_jitter_lose_nothing_of_a_camera_at_the_sample_rate(camera):
         times = jittered(rng, camera, 300, 15)
         assert taken(camera, times) == times
     for first in (-15, 15):  # the worst there is
-        times = [START + round(i * SECOND / camera) + first * (-1)**i * MILLISECOND
-                 for i in range(2000)]
+        times = [
+            START + round(i * SECOND / camera) + first * (-1) ** i * MILLISECOND
+            for i in range(2000)
+        ]
         assert taken(camera, times) == times
 
 
-@pytest.mark.parametrize('camera, rate', [
-    (30, 2), (30, 4), (30, 7.5), (60, 30), (30, 15), (30, 29), (25, 20), (30, 0.5), (90, 30)])
+@pytest.mark.parametrize(
+    'camera, rate',
+    [(30, 2), (30, 4), (30, 7.5), (60, 30), (30, 15), (30, 29), (25, 20), (30, 0.5), (90, 30)],
+)
 @pytest.mark.parametrize('jitter_ms', [0, 2, 15])
 def test_the_number_taken_is_that_of_the_rate(camera, rate, jitter_ms):
     """Within one of the time that has passed, however long; more than one place none has."""
@@ -64,8 +69,30 @@ def test_the_number_taken_is_that_of_the_rate(camera, rate, jitter_ms):
 
 def test_times_that_go_back_a_little_leave_the_grid():
     """The intervals of a camera whose driver swaps frames, in ms, over and over."""
-    intervals = [33.4, 33.4, 33.4, 33.3, 33.4, 133.7, -100.3, 155.5, -122.2, 33.4, 100.0, 33.4,
-                 66.7, 33.7, -67.0, 100.1, 53.5, 49.9, 38.3, 0.8, 24.2, 33.3]
+    intervals = [
+        33.4,
+        33.4,
+        33.4,
+        33.3,
+        33.4,
+        133.7,
+        -100.3,
+        155.5,
+        -122.2,
+        33.4,
+        100.0,
+        33.4,
+        66.7,
+        33.7,
+        -67.0,
+        100.1,
+        53.5,
+        49.9,
+        38.3,
+        0.8,
+        24.2,
+        33.3,
+    ]
     times = [START + round(ms * MILLISECOND) for ms in np.cumsum(intervals * 60)]
     kept = taken(2.0, times)
     assert len(kept) == pytest.approx(2 * (max(times) - times[0]) / SECOND, abs=1.5)
@@ -78,7 +105,15 @@ def test_after_a_gap_the_grid_goes_on():
     behind = [time + 100 * SECOND + 37 * MILLISECOND for time in before]
     kept = taken(2.0, before + behind)
     assert [(time - START) // MILLISECOND for time in kept] == [
-        0, 500, 1000, 1500, 100_037, 100_537, 101_037, 101_537]
+        0,
+        500,
+        1000,
+        1500,
+        100_037,
+        100_537,
+        101_037,
+        101_537,
+    ]
 
 
 def test_asking_first_changes_nothing():
@@ -90,8 +125,17 @@ def test_asking_first_changes_nothing():
         assert would == [other.take(time)] * 2 == [sampler.take(time)] * 2
 
 
-REFUSED = [-1.0, -0.0005, 5e-324, 1e-310, 1e-12, 0.00099, float('nan'), float('inf'),
-           float('-inf')]
+REFUSED = [
+    -1.0,
+    -0.0005,
+    5e-324,
+    1e-310,
+    1e-12,
+    0.00099,
+    float('nan'),
+    float('inf'),
+    float('-inf'),
+]
 
 
 @pytest.mark.parametrize('rate', REFUSED)
@@ -107,7 +151,10 @@ def test_rates_that_are_some():
     for rate in (0, 0.0, 0.001, 240.0, 1e9):
         check_sample_rate(rate, 'stamp')
     assert taken(0.001, [START + i * 100 * SECOND for i in range(21)]) == [
-        START, START + 900 * SECOND, START + 1900 * SECOND]
+        START,
+        START + 900 * SECOND,
+        START + 1900 * SECOND,
+    ]
     assert len(taken(1e12, [START] * 5)) == 5
     with pytest.raises(StreamError, match='every_frame'):
         check_sample_rate(0.0, 'uniform')

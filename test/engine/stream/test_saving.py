@@ -29,10 +29,15 @@ from streamvlm_ros.engine.kvcache.entries import EntryKind
 
 ROOT = pathlib.Path(__file__).parents[3]
 SETTINGS = [
-    {}, {'position_mode': 'append'}, {'chunk_frames': 8}, {'skip_static': 4.0},
+    {},
+    {'position_mode': 'append'},
+    {'chunk_frames': 8},
+    {'skip_static': 4.0},
     {'time_source': 'uniform', 'sample_rate': 3.0},
-    {'capacity': 128}, {'capacity': 128, 'position_mode': 'append', 'kept_turns': 1},
-    {'memory_seconds': 3.0}, {'capacity': 128, 'rebase_position': 60},
+    {'capacity': 128},
+    {'capacity': 128, 'position_mode': 'append', 'kept_turns': 1},
+    {'memory_seconds': 3.0},
+    {'capacity': 128, 'rebase_position': 60},
 ]
 
 
@@ -141,8 +146,9 @@ def test_watches_stay_and_begin_anew(tmp_path: pathlib.Path):
     assert event.probabilities == other.watches()[0].probabilities
 
 
-def test_open_answers_end_when_another_stream_is_loaded(tmp_path: pathlib.Path,
-                                                         monkeypatch: pytest.MonkeyPatch):
+def test_open_answers_end_when_another_stream_is_loaded(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+):
     """As at a reset; their branch can read no more."""
     engine = stream()
     feed(engine, 0, 8)
@@ -184,20 +190,21 @@ def test_into_a_cache_of_another_size(capacity: int, tmp_path: pathlib.Path):
     engine.ask('And before?', 3, update_state=True)
     feed(engine, 30, 34)
     # Down to what the smaller cache keeps, at slots that go up to the larger one's end.
-    engine.stream.memory.evict([unit for unit in engine.stream.cache.units
-                                  if unit.label.kind is EntryKind.PATCH][:-3])
-    engine.stream.state = dataclasses.replace(engine.stream.state,
-                                               length=engine.stream.cache.length)
+    engine.stream.memory.evict(
+        [unit for unit in engine.stream.cache.units if unit.label.kind is EntryKind.PATCH][:-3]
+    )
+    engine.stream.state = dataclasses.replace(
+        engine.stream.state, length=engine.stream.cache.length
+    )
     assert max(end for _, end in engine.stream.cache.spans) > 120
     engine.save(tmp_path / 'a')
     other.load(tmp_path / 'a')
     for layer in range(3):
-        for mine, its in zip(engine.stream.cache.content(layer),
-                             other.stream.cache.content(layer)):
+        for mine, its in zip(
+            engine.stream.cache.content(layer), other.stream.cache.content(layer)
+        ):
             assert torch.equal(mine, its)
     assert other.ask('What is there?', 8)[0] == engine.ask('What is there?', 8)[0]
-
-
 
 
 def test_uniform_time_goes_on_at_another_rate(tmp_path: pathlib.Path):
@@ -247,8 +254,7 @@ def test_no_other_file_is_overwritten(tmp_path: pathlib.Path):
         engine.save(tmp_path / 'no' / 'such')
 
 
-def test_a_full_disk_leaves_the_old_file(tmp_path: pathlib.Path,
-                                         monkeypatch: pytest.MonkeyPatch):
+def test_a_full_disk_leaves_the_old_file(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
     engine = stream()
     feed(engine, 0, 4)
     engine.save(tmp_path / 'a')
@@ -272,11 +278,23 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: pathlib.Path,
 @pytest.mark.parametrize('points', sampled([25, 200], 1))
 def test_killed_while_saving(points: int, tmp_path: pathlib.Path):
     """At many points, the ones around the renaming among them: the old file or the new one."""
-    command = [sys.executable, '-m', 'support.saving.save_until_killed', str(tmp_path),
-               str(points), '7']
+    command = [
+        sys.executable,
+        '-m',
+        'support.saving.save_until_killed',
+        str(tmp_path),
+        str(points),
+        '7',
+    ]
     path = os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')])
-    run = subprocess.run(command, capture_output=True, text=True, timeout=1800, check=False,
-                         env={**os.environ, 'PYTHONPATH': path})
+    run = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=1800,
+        check=False,
+        env={**os.environ, 'PYTHONPATH': path},
+    )
     assert run.returncode == 0, run.stderr
     found = json.loads(run.stdout)
     assert found['old'] + found['new'] == points
@@ -307,7 +325,8 @@ def test_waiting_frames_that_never_fit_are_told(tmp_path: pathlib.Path):
 
 
 def test_a_device_that_fails_leaves_an_empty_stream_in_an_epoch_of_its_own(
-        tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+):
     engine = stream()
     feed(engine, 0, 9)
     engine.save(tmp_path / 'a')
@@ -331,7 +350,24 @@ def test_frames_of_one_number_are_one_object(tmp_path: pathlib.Path):
         engine.save(tmp_path / 'a')
         other.load(tmp_path / 'a')
         check_consistent(other)
-        assert len({id(frame) for frame in (other.stream.newest, other.stream.seen,
-                                            other.stream.paired, *other.stream.pending)}) == len(
-            {frame.number for frame in (engine.stream.newest, engine.stream.seen,
-                                        engine.stream.paired, *engine.stream.pending)})
+        assert len(
+            {
+                id(frame)
+                for frame in (
+                    other.stream.newest,
+                    other.stream.seen,
+                    other.stream.paired,
+                    *other.stream.pending,
+                )
+            }
+        ) == len(
+            {
+                frame.number
+                for frame in (
+                    engine.stream.newest,
+                    engine.stream.seen,
+                    engine.stream.paired,
+                    *engine.stream.pending,
+                )
+            }
+        )

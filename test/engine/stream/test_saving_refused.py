@@ -47,24 +47,37 @@ def header_bytes(whole: bytes) -> int:
 
 
 @pytest.mark.parametrize('length', [0, 1, 7, 8, 9, 0.3, 0.999, 1.0, 'tensor', 'last'])
-def test_truncated(length: float | str, whole: bytes, running: VideoStreamingInference,
-                   tmp_path: pathlib.Path):
+def test_truncated(
+    length: float | str, whole: bytes, running: VideoStreamingInference, tmp_path: pathlib.Path
+):
     """Cut in the length, in the header (parts of it), behind it, in the data, one byte short."""
     head = header_bytes(whole)
     named = {'tensor': head + (len(whole) - head) // 2, 'last': len(whole) - 1}
-    cut = (named[length] if isinstance(length, str) else
-           length if isinstance(length, int) else int(head * length))
+    cut = (
+        named[length]
+        if isinstance(length, str)
+        else length
+        if isinstance(length, int)
+        else int(head * length)
+    )
     (tmp_path / 'a').write_bytes(whole[:cut])
     refused(running, tmp_path / 'a', 'is damaged or no saved stream')
 
 
-def test_every_byte_counts(whole: bytes, running: VideoStreamingInference,
-                           tmp_path: pathlib.Path):
+def test_every_byte_counts(whole: bytes, running: VideoStreamingInference, tmp_path: pathlib.Path):
     """One flipped bit anywhere: in the length, the header, the keys, the checksums."""
     rng = np.random.default_rng(0)
     head = header_bytes(whole)
-    places = [0, 3, 8, head - 1, head, len(whole) - 1, *rng.integers(8, head, 20),
-              *rng.integers(head, len(whole), 20)]
+    places = [
+        0,
+        3,
+        8,
+        head - 1,
+        head,
+        len(whole) - 1,
+        *rng.integers(8, head, 20),
+        *rng.integers(head, len(whole), 20),
+    ]
     for place in places:
         damaged = bytearray(whole)
         damaged[place] ^= 1 << int(rng.integers(8))
@@ -87,16 +100,22 @@ def test_other_files(running: VideoStreamingInference, tmp_path: pathlib.Path):
     refused(running, tmp_path / 'none', r'cannot be read \(No such file or directory\)')
 
 
-@pytest.mark.parametrize(('other', 'sentence'), [
-    (lambda: stream('one_kv_head'), 'its model.layers is 3 and not 2'),
-    (lambda: stream(position_mode='append'), 'its position_mode is continuous and not append'),
-    (lambda: stream(time_source='uniform'), 'its time_source is stamp and not uniform'),
-    (lambda: stream(system_prompt='Be brief.'), 'its prompt is '),
-    (lambda: stream(max_pixels=56 * 56), 'its pixels is '),
-])
+@pytest.mark.parametrize(
+    ('other', 'sentence'),
+    [
+        (lambda: stream('one_kv_head'), 'its model.layers is 3 and not 2'),
+        (lambda: stream(position_mode='append'), 'its position_mode is continuous and not append'),
+        (lambda: stream(time_source='uniform'), 'its time_source is stamp and not uniform'),
+        (lambda: stream(system_prompt='Be brief.'), 'its prompt is '),
+        (lambda: stream(max_pixels=56 * 56), 'its pixels is '),
+    ],
+)
 def test_of_another_model_or_other_settings(
-        other: Callable[[], VideoStreamingInference], sentence: str, whole: bytes,
-        tmp_path: pathlib.Path):
+    other: Callable[[], VideoStreamingInference],
+    sentence: str,
+    whole: bytes,
+    tmp_path: pathlib.Path,
+):
     engine = other()
     feed(engine, 0, 4, seed=2)
     (tmp_path / 'a').write_bytes(whole)
@@ -119,8 +138,9 @@ def test_a_smaller_cache_is_told_what_it_needs(whole: bytes, tmp_path: pathlib.P
     engine = stream(capacity=60)
     feed(engine, 0, 2)
     tokens = stream().load(tmp_path / 'a').tokens
-    refused(engine, tmp_path / 'a', f'set memory_tokens to {tokens} or more',
-            ErrorCode.OUT_OF_MEMORY)
+    refused(
+        engine, tmp_path / 'a', f'set memory_tokens to {tokens} or more', ErrorCode.OUT_OF_MEMORY
+    )
     assert stream(memory_tokens=tokens).load(tmp_path / 'a').tokens == tokens
 
 
@@ -170,20 +190,28 @@ def _newer_version(about: dict, tensors: dict) -> None:
     about['version'] += 1
 
 
-@pytest.mark.parametrize(('change', 'sentence'), [
-    (_other_type, 'keys.1 is torch.float16'),
-    (_other_shape, 'values.2 is torch.float32'),
-    (_layer_missing, 'its tensors are not those of a stream'),
-    (_slots_taken_twice, 'slots are taken twice'),
-    (_unknown_unit, 'its slots are not those of its units'),
-    (_unit_of_nothing, '0 tokens are in 0 slots'),
-    (_other_length, 'positions is torch.int64'),
-    (_pending_missing, 'a waiting frame is not an image'),
-    (_unknown_place, 'its place in the prompt is not one that there is'),
-    (_newer_version, 'it has version 3 and not 2; save the stream anew')])
-def test_a_whole_file_that_does_not_fit_itself(change: Change, sentence: str, whole: bytes,
-                                               running: VideoStreamingInference,
-                                               tmp_path: pathlib.Path):
+@pytest.mark.parametrize(
+    ('change', 'sentence'),
+    [
+        (_other_type, 'keys.1 is torch.float16'),
+        (_other_shape, 'values.2 is torch.float32'),
+        (_layer_missing, 'its tensors are not those of a stream'),
+        (_slots_taken_twice, 'slots are taken twice'),
+        (_unknown_unit, 'its slots are not those of its units'),
+        (_unit_of_nothing, '0 tokens are in 0 slots'),
+        (_other_length, 'positions is torch.int64'),
+        (_pending_missing, 'a waiting frame is not an image'),
+        (_unknown_place, 'its place in the prompt is not one that there is'),
+        (_newer_version, 'it has version 3 and not 2; save the stream anew'),
+    ],
+)
+def test_a_whole_file_that_does_not_fit_itself(
+    change: Change,
+    sentence: str,
+    whole: bytes,
+    running: VideoStreamingInference,
+    tmp_path: pathlib.Path,
+):
     """With right checksums: what another program, or another version of this one, has written."""
     (tmp_path / 'a').write_bytes(whole)
     with open_place(tmp_path / 'a') as place:
@@ -205,8 +233,12 @@ def _other_spelling(config) -> None:
     """As other releases of transformers write it: more keys, other order, other types."""
     text = config.text_config
     text.rope_parameters = {
-        'original_max_position_embeddings': 1, 'type': 'mrope', 'partial_rotary_factor': 1.0,
-        **dict(reversed(text.rope_parameters.items())), 'rope_theta': 1_000_000}
+        'original_max_position_embeddings': 1,
+        'type': 'mrope',
+        'partial_rotary_factor': 1.0,
+        **dict(reversed(text.rope_parameters.items())),
+        'rope_theta': 1_000_000,
+    }
     text.rope_scaling = text.rope_parameters
     config.torch_dtype = 'bfloat16'
     config.something_new = True
@@ -221,26 +253,49 @@ def test_the_same_weights_with_a_config_spelled_otherwise(whole: bytes, tmp_path
     assert told(engine) == told(other)
 
 
-@pytest.mark.parametrize(('change', 'sentence'), [
-    (lambda model: model.model.language_model.rotary_emb.inv_freq.mul_(1.0001),
-     'its model.rotation is'),
-    (lambda model: setattr(model.model.language_model.rotary_emb, 'attention_scaling', 1.1),
-     'its model.rotation_scale is 1.0 and not 1.1'),
-    (lambda model: model.config.text_config.rope_parameters.update(mrope_section=[2, 3, 3]),
-     'its model.rotation_sections is'),
-    (lambda model: setattr(model.config.vision_config, 'tokens_per_second', 4),
-     'its model.tokens_per_second is 2.0 and not 4.0'),
-    (lambda model: setattr(model.model.language_model.layers[0].input_layernorm,
-                           'variance_epsilon', 1e-3), 'its model.epsilon is'),
-    (lambda model: setattr(model.model.visual.blocks[0].attn, 'num_heads', 1),
-     'its vision.heads is'),
-    (lambda model: model.model.visual.rotary_pos_emb.inv_freq.mul_(1.0001),
-     'its vision.rotation is'),
-    (lambda model: setattr(model.model.visual, 'window_size', 28), 'its vision.window is'),
-    (lambda model: setattr(model.model.visual, 'fullatt_block_indexes', []),
-     'its vision.full_attention is')])
-def test_what_changes_answers_does_not_load(change: Callable[[object], None], sentence: str,
-                                            whole: bytes, tmp_path: pathlib.Path):
+@pytest.mark.parametrize(
+    ('change', 'sentence'),
+    [
+        (
+            lambda model: model.model.language_model.rotary_emb.inv_freq.mul_(1.0001),
+            'its model.rotation is',
+        ),
+        (
+            lambda model: setattr(model.model.language_model.rotary_emb, 'attention_scaling', 1.1),
+            'its model.rotation_scale is 1.0 and not 1.1',
+        ),
+        (
+            lambda model: model.config.text_config.rope_parameters.update(mrope_section=[2, 3, 3]),
+            'its model.rotation_sections is',
+        ),
+        (
+            lambda model: setattr(model.config.vision_config, 'tokens_per_second', 4),
+            'its model.tokens_per_second is 2.0 and not 4.0',
+        ),
+        (
+            lambda model: setattr(
+                model.model.language_model.layers[0].input_layernorm, 'variance_epsilon', 1e-3
+            ),
+            'its model.epsilon is',
+        ),
+        (
+            lambda model: setattr(model.model.visual.blocks[0].attn, 'num_heads', 1),
+            'its vision.heads is',
+        ),
+        (
+            lambda model: model.model.visual.rotary_pos_emb.inv_freq.mul_(1.0001),
+            'its vision.rotation is',
+        ),
+        (lambda model: setattr(model.model.visual, 'window_size', 28), 'its vision.window is'),
+        (
+            lambda model: setattr(model.model.visual, 'fullatt_block_indexes', []),
+            'its vision.full_attention is',
+        ),
+    ],
+)
+def test_what_changes_answers_does_not_load(
+    change: Callable[[object], None], sentence: str, whole: bytes, tmp_path: pathlib.Path
+):
     """The values that the model works with, in a copy of it that is otherwise the same."""
     (tmp_path / 'a').write_bytes(whole)
     model = copy.deepcopy(random_model('grouped'))

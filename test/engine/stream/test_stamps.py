@@ -19,8 +19,9 @@ FRAMES = random_clip(1, 12, 56, 56)
 
 
 def stream(**settings) -> VideoStreamingInference:
-    return VideoStreamingInference(random_model('grouped'), processor(),
-                                   settings=StreamSettings(**settings))
+    return VideoStreamingInference(
+        random_model('grouped'), processor(), settings=StreamSettings(**settings)
+    )
 
 
 def streamed(seconds: float = 3.0, **settings) -> VideoStreamingInference:
@@ -31,21 +32,39 @@ def streamed(seconds: float = 3.0, **settings) -> VideoStreamingInference:
     return engine
 
 
-@pytest.mark.parametrize('stamp, verdict', [
-    (NEWEST, Verdict.GOES_ON), (NEWEST + 1, Verdict.GOES_ON), (NEWEST + HOUR, Verdict.GOES_ON),
-    (NEWEST + HOUR + 1, Verdict.AHEAD), (2**31 * SECOND - 1, Verdict.AHEAD),
-    (NEWEST - 1, Verdict.LATE), (NEWEST - SECOND, Verdict.LATE),
-    (NEWEST - SECOND - 1, Verdict.BACK), (1, Verdict.BACK)])
+@pytest.mark.parametrize(
+    'stamp, verdict',
+    [
+        (NEWEST, Verdict.GOES_ON),
+        (NEWEST + 1, Verdict.GOES_ON),
+        (NEWEST + HOUR, Verdict.GOES_ON),
+        (NEWEST + HOUR + 1, Verdict.AHEAD),
+        (2**31 * SECOND - 1, Verdict.AHEAD),
+        (NEWEST - 1, Verdict.LATE),
+        (NEWEST - SECOND, Verdict.LATE),
+        (NEWEST - SECOND - 1, Verdict.BACK),
+        (1, Verdict.BACK),
+    ],
+)
 def test_the_rule(stamp, verdict):
     rule = StampRule.of(StreamSettings(), 2.0)
     assert rule.judge(stamp, NEWEST) is verdict
     assert rule.judge(stamp, None) is Verdict.GOES_ON
 
 
-@pytest.mark.parametrize('after, verdict', [
-    (0, Verdict.CONFIRMS), (HOUR, Verdict.CONFIRMS), (-SECOND, Verdict.CONFIRMS),
-    (HOUR + 1, Verdict.AHEAD), (-SECOND - 1, Verdict.AHEAD), (-9 * HOUR, Verdict.GOES_ON),
-    (-10 * HOUR, Verdict.LATE), (-11 * HOUR, Verdict.BACK)])
+@pytest.mark.parametrize(
+    'after, verdict',
+    [
+        (0, Verdict.CONFIRMS),
+        (HOUR, Verdict.CONFIRMS),
+        (-SECOND, Verdict.CONFIRMS),
+        (HOUR + 1, Verdict.AHEAD),
+        (-SECOND - 1, Verdict.AHEAD),
+        (-9 * HOUR, Verdict.GOES_ON),
+        (-10 * HOUR, Verdict.LATE),
+        (-11 * HOUR, Verdict.BACK),
+    ],
+)
 def test_what_a_second_stamp_says_of_one_that_was_ahead(after, verdict):
     rule = StampRule.of(StreamSettings(), 2.0)
     doubtful = NEWEST + 10 * HOUR - SECOND
@@ -143,17 +162,25 @@ def test_a_chunk_follows_the_same_rule():
     """Late ones are left out, a gap that its next frame confirms is one, a jump begins again."""
     engine = streamed()
     newest = engine.newest_stamp_ns
-    engine.append_video_chunk(FRAMES[:4], stamps=[
-        newest - 1, newest + 2 * HOUR, newest + 2 * HOUR + SECOND, newest + 2 * HOUR])
+    engine.append_video_chunk(
+        FRAMES[:4],
+        stamps=[newest - 1, newest + 2 * HOUR, newest + 2 * HOUR + SECOND, newest + 2 * HOUR],
+    )
     info = engine.get_cache_info()
     assert (info.frames, info.late_frames, info.epoch) == (8, 2, 0)
     engine.append_video_chunk(FRAMES[:2], stamps=[7 * SECOND, 8 * SECOND])
     assert (engine.epoch, engine.get_cache_info().frames) == (1, 2)
 
 
-@pytest.mark.parametrize('stamps', [
-    [NEWEST + 10 * SECOND, NEWEST + 9 * HOUR], [NEWEST + 9 * HOUR, NEWEST + 10 * SECOND],
-    [NEWEST + 10 * SECOND, float('nan')], [NEWEST + 10 * SECOND, 2**70]])
+@pytest.mark.parametrize(
+    'stamps',
+    [
+        [NEWEST + 10 * SECOND, NEWEST + 9 * HOUR],
+        [NEWEST + 9 * HOUR, NEWEST + 10 * SECOND],
+        [NEWEST + 10 * SECOND, float('nan')],
+        [NEWEST + 10 * SECOND, 2**70],
+    ],
+)
 def test_of_a_chunk_all_frames_are_taken_or_none(stamps):
     engine = streamed()
     before = engine.get_cache_info()
@@ -178,13 +205,36 @@ def test_a_rate_that_stamps_cannot_be_made_of(fps):
     assert engine.get_cache_info().frames == 0
 
 
-NO_TIMES = [float('nan'), float('inf'), float('-inf'), 1e300, -1e300, 2**70, -1, -2**70, -0.5,
-            10**5000, 2**31 * SECOND, 2.0**31, np.int64(-1), np.float32('nan'), np.float64(1e18),
-            True, False, np.bool_(True), '5', 1j, b'1', [1], np.array([1, 2])]
+NO_TIMES = [
+    float('nan'),
+    float('inf'),
+    float('-inf'),
+    1e300,
+    -1e300,
+    2**70,
+    -1,
+    -(2**70),
+    -0.5,
+    10**5000,
+    2**31 * SECOND,
+    2.0**31,
+    np.int64(-1),
+    np.float32('nan'),
+    np.float64(1e18),
+    True,
+    False,
+    np.bool_(True),
+    '5',
+    1j,
+    b'1',
+    [1],
+    np.array([1, 2]),
+]
 
 
-@pytest.mark.parametrize('stamp', NO_TIMES,
-                         ids=lambda x: repr(x)[:20] if not isinstance(x, int) else hex(x)[:20])
+@pytest.mark.parametrize(
+    'stamp', NO_TIMES, ids=lambda x: repr(x)[:20] if not isinstance(x, int) else hex(x)[:20]
+)
 def test_what_is_no_stamp_is_refused(stamp):
     """With a sentence of some words, whatever its size; and nothing was taken."""
     engine = streamed()
@@ -195,10 +245,20 @@ def test_what_is_no_stamp_is_refused(stamp):
     assert engine.get_cache_info() == before
 
 
-@pytest.mark.parametrize('stamp, time_ns', [
-    (0, 0), (0.0, 0), (-0.0, 0), (1.5, 1_500_000_000), (np.float32(1.5), 1_500_000_000),
-    (np.int32(7), 7), (np.uint64(2**40), 2**40), (2**31 * SECOND - 1, 2**31 * SECOND - 1),
-    (5e-324, 0)])
+@pytest.mark.parametrize(
+    'stamp, time_ns',
+    [
+        (0, 0),
+        (0.0, 0),
+        (-0.0, 0),
+        (1.5, 1_500_000_000),
+        (np.float32(1.5), 1_500_000_000),
+        (np.int32(7), 7),
+        (np.uint64(2**40), 2**40),
+        (2**31 * SECOND - 1, 2**31 * SECOND - 1),
+        (5e-324, 0),
+    ],
+)
 def test_what_is_a_stamp_is_taken_as_it_is(stamp, time_ns):
     assert to_nanoseconds(stamp) == time_ns
     engine = stream()
@@ -206,9 +266,18 @@ def test_what_is_a_stamp_is_taken_as_it_is(stamp, time_ns):
     assert engine.newest_stamp_ns == time_ns
 
 
-@pytest.mark.parametrize('stamps', [
-    [0] * 6, [5 * SECOND] * 6, [10 * SECOND - i * SECOND for i in range(6)], [-1] * 6,
-    [2**70] * 6, [1, 9 * HOUR, 3, 10**18, 0, -5], [i * SECOND for i in range(6)]])
+@pytest.mark.parametrize(
+    'stamps',
+    [
+        [0] * 6,
+        [5 * SECOND] * 6,
+        [10 * SECOND - i * SECOND for i in range(6)],
+        [-1] * 6,
+        [2**70] * 6,
+        [1, 9 * HOUR, 3, 10**18, 0, -5],
+        [i * SECOND for i in range(6)],
+    ],
+)
 def test_uniform_time_uses_stamps_for_nothing_but_answers(stamps):
     """No epoch, nothing late, nothing ahead; the same answer, with the newest one's stamp."""
     engine, even = (stream(time_source='uniform', sample_rate=2.0) for _ in range(2))
@@ -221,12 +290,19 @@ def test_uniform_time_uses_stamps_for_nothing_but_answers(stamps):
     assert engine.ask('What?', 6)[0] == even.ask('What?', 6)[0]
 
 
-@pytest.mark.parametrize('settings, sentence', [
-    ({'late_tolerance': -0.1}, 'late_tolerance is -0.1'),
-    ({'late_tolerance': float('nan')}, 'late_tolerance'),
-    ({'late_tolerance': float('inf')}, 'late_tolerance'), ({'max_gap': 0.0}, 'max_gap is 0'),
-    ({'max_gap': float('inf')}, 'max_gap'), ({'max_gap': float('nan')}, 'max_gap'),
-    ({'max_frame_id': 0}, 'max_frame_id'), ({'max_image_pixels': 0}, 'max_image_pixels')])
+@pytest.mark.parametrize(
+    'settings, sentence',
+    [
+        ({'late_tolerance': -0.1}, 'late_tolerance is -0.1'),
+        ({'late_tolerance': float('nan')}, 'late_tolerance'),
+        ({'late_tolerance': float('inf')}, 'late_tolerance'),
+        ({'max_gap': 0.0}, 'max_gap is 0'),
+        ({'max_gap': float('inf')}, 'max_gap'),
+        ({'max_gap': float('nan')}, 'max_gap'),
+        ({'max_frame_id': 0}, 'max_frame_id'),
+        ({'max_image_pixels': 0}, 'max_image_pixels'),
+    ],
+)
 def test_settings_that_no_rule_can_be_made_of(settings, sentence):
     with pytest.raises(StreamError, match=sentence):
         StreamSettings(**settings)
@@ -237,11 +313,13 @@ def test_a_frame_that_is_too_large_or_has_a_bad_frame_id_is_refused():
     engine.append_frame(FRAMES[0], 1.0, 'éye_0')
     before = engine.get_cache_info()
     for frame, frame_id, sentence in (
-            (random_clip(1, 1, 56, 57)[0], '', 'at most 3136 are taken'),
-            (FRAMES[1], 'x' * 6, 'has 6 characters; at most 5'),
-            (FRAMES[1], 'f' * 2_000_000, 'has 2000000 characters; at most 5'),
-            (FRAMES[1], '\ud800', 'surrogate'), (FRAMES[1], b'eye', 'must be a text'),
-            (FRAMES[1], None, 'must be a text')):
+        (random_clip(1, 1, 56, 57)[0], '', 'at most 3136 are taken'),
+        (FRAMES[1], 'x' * 6, 'has 6 characters; at most 5'),
+        (FRAMES[1], 'f' * 2_000_000, 'has 2000000 characters; at most 5'),
+        (FRAMES[1], '\ud800', 'surrogate'),
+        (FRAMES[1], b'eye', 'must be a text'),
+        (FRAMES[1], None, 'must be a text'),
+    ):
         with pytest.raises(StreamError, match=sentence) as caught:
             engine.append_frame(frame, 2.0, frame_id)
         assert caught.value.code is ErrorCode.INVALID_REQUEST and len(str(caught.value)) < 200

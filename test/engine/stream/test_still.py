@@ -35,7 +35,7 @@ def noisy(image: np.ndarray, sigma: float, seed: int) -> np.ndarray:
 def with_square(image: np.ndarray, x: int, side: int, levels: int = 60) -> np.ndarray:
     """Return the image with a square of another brightness."""
     changed = image.astype(int)
-    part = changed[20:20 + side, x:x + side]
+    part = changed[20 : 20 + side, x : x + side]
     part += np.where(part > 127, -levels, levels)
     return changed.astype(np.uint8)
 
@@ -47,8 +47,11 @@ def between(one: np.ndarray, other: np.ndarray, pixels: ImageProcessorConfig = P
 
 
 def stream(skip_static: float = LEVELS, **settings) -> VideoStreamingInference:
-    return VideoStreamingInference(random_model('grouped'), processor(),
-                                   settings=StreamSettings(skip_static=skip_static, **settings))
+    return VideoStreamingInference(
+        random_model('grouped'),
+        processor(),
+        settings=StreamSettings(skip_static=skip_static, **settings),
+    )
 
 
 def feed(engine: VideoStreamingInference, images: list[np.ndarray], first: int = 0) -> None:
@@ -138,8 +141,11 @@ def test_only_the_event_is_encoded(mode: str, monkeypatch: pytest.MonkeyPatch):
     engine = stream(position_mode=mode)
     calls = []
     encode = engine._model.encode_video
-    monkeypatch.setattr(engine._model, 'encode_video',
-                        lambda patches, grid: calls.append(grid.t) or encode(patches, grid))
+    monkeypatch.setattr(
+        engine._model,
+        'encode_video',
+        lambda patches, grid: calls.append(grid.t) or encode(patches, grid),
+    )
     scene = [picture()] * 24
     scene[10:14] = [with_square(picture(), 30, 8)] * 4
     feed(engine, [noisy(image, 2.0, i) for i, image in enumerate(scene)])
@@ -156,9 +162,11 @@ def test_cached_is_what_a_stream_of_the_kept_patches_has():
     engine.ask('What?', 6)
     # Kept: the patches at 0 s, 3 s and 5 s; the last, left out, is that at 7 s.
     patches, grid = to_patches([picture(i) for i in (1, 1, 2, 2, 3, 3)], PIXELS, CPU)
-    prompt = ('<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n'
-              f'<|vision_start|>{"<|video_pad|>" * grid.tokens}<|vision_end|>'
-              'What?<|im_end|>\n<|im_start|>assistant\n')
+    prompt = (
+        '<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n'
+        f'<|vision_start|>{"<|video_pad|>" * grid.tokens}<|vision_end|>'
+        'What?<|im_end|>\n<|im_start|>assistant\n'
+    )
     ids = processor().tokenizer.encode(prompt, add_special_tokens=False)
     assert engine.stream.state.segment is not None
     origin = engine.stream.state.segment.origin

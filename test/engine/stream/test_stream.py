@@ -16,8 +16,9 @@ from streamvlm_ros.engine.models.preprocessing import to_patches
 
 def stream(**settings) -> VideoStreamingInference:
     """Return an engine."""
-    return VideoStreamingInference(random_model('grouped'), processor(),
-                                   settings=StreamSettings(**settings))
+    return VideoStreamingInference(
+        random_model('grouped'), processor(), settings=StreamSettings(**settings)
+    )
 
 
 def test_a_new_size_opens_a_new_segment():
@@ -36,7 +37,8 @@ def test_a_new_size_opens_a_new_segment():
         videos.append(((grid.t, grid.h, grid.w), seconds))
         patches.append(cut)
     ids = processor().tokenizer.encode(
-        f'{prompt}What?<|im_end|>\n<|im_start|>assistant\n', add_special_tokens=False)
+        f'{prompt}What?<|im_end|>\n<|im_start|>assistant\n', add_special_tokens=False
+    )
     tokens, _ = generate('grouped', ids, videos, torch.cat(patches), 6, 258)
     assert answer == processor().tokenizer.decode(tokens, skip_special_tokens=True).strip()
 
@@ -113,12 +115,16 @@ def test_a_device_error_in_the_prefill_loses_nothing(monkeypatch):
     assert whole_model_answer == whole.ask('What?', 6)[0]
 
 
-@pytest.mark.parametrize('call, sentence', [
-    (lambda e, f: e.append_frame(f.astype(np.float32) * np.nan), 'float32'),
-    (lambda e, f: e.append_frame(f, float('nan')), 'not a time'),
-    (lambda e, f: e.append_video_chunk([], fps=2), 'at least one frame'),
-    (lambda e, f: e.append_video_chunk([f], fps=0), 'fps above 0'),
-    (lambda e, f: e.append_video_chunk([f, f], stamps=[1.0]), '2 frames came with 1')])
+@pytest.mark.parametrize(
+    'call, sentence',
+    [
+        (lambda e, f: e.append_frame(f.astype(np.float32) * np.nan), 'float32'),
+        (lambda e, f: e.append_frame(f, float('nan')), 'not a time'),
+        (lambda e, f: e.append_video_chunk([], fps=2), 'at least one frame'),
+        (lambda e, f: e.append_video_chunk([f], fps=0), 'fps above 0'),
+        (lambda e, f: e.append_video_chunk([f, f], stamps=[1.0]), '2 frames came with 1'),
+    ],
+)
 def test_bad_frames_are_refused(call, sentence):
     """Each with a sentence, and nothing was taken."""
     engine = stream()
@@ -128,14 +134,21 @@ def test_bad_frames_are_refused(call, sentence):
     assert engine.get_cache_info().frames == 0
 
 
-@pytest.mark.parametrize('settings, sentence', [
-    ({'chunk_frames': 3}, '2, 4, 6, 8'), ({'position_mode': 'x'}, 'continuous'),
-    ({'sample_rate': -1}, 'sample_rate'), ({'capacity': 0}, 'capacity'),
-    ({'min_pixels': 9, 'max_pixels': 4}, 'above max_pixels'),
-    ({'time_source': 'uniform', 'sample_rate': 0.0}, 'uniform needs'),
-    ({'memory_seconds': -1}, 'memory_seconds'), ({'kept_turns': 0}, 'kept_turns'),
-    ({'memory_seconds': 9.0, 'memory_tokens': 9}, 'Only one of memory_seconds'),
-    ({'slack': 1}, 'slack is 1')])
+@pytest.mark.parametrize(
+    'settings, sentence',
+    [
+        ({'chunk_frames': 3}, '2, 4, 6, 8'),
+        ({'position_mode': 'x'}, 'continuous'),
+        ({'sample_rate': -1}, 'sample_rate'),
+        ({'capacity': 0}, 'capacity'),
+        ({'min_pixels': 9, 'max_pixels': 4}, 'above max_pixels'),
+        ({'time_source': 'uniform', 'sample_rate': 0.0}, 'uniform needs'),
+        ({'memory_seconds': -1}, 'memory_seconds'),
+        ({'kept_turns': 0}, 'kept_turns'),
+        ({'memory_seconds': 9.0, 'memory_tokens': 9}, 'Only one of memory_seconds'),
+        ({'slack': 1}, 'slack is 1'),
+    ],
+)
 def test_bad_settings_are_refused(settings, sentence):
     """Each with a sentence that names the setting."""
     with pytest.raises(StreamError, match=sentence):

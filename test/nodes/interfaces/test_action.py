@@ -280,9 +280,7 @@ def test_policy_preempt(camera: Camera, goals: Goals) -> None:
 
 
 def test_queue_full(camera: Camera, goals: Goals) -> None:
-    waiting = [
-        goals.send(question=QUESTION, after=Time(sec=2_000_000_000)) for _ in range(32)
-    ]
+    waiting = [goals.send(question=QUESTION, after=Time(sec=2_000_000_000)) for _ in range(32)]
     camera.wait_status(lambda status: status.pending_requests == 32)
     refused = goals.send(question=QUESTION)
     wait_over(camera, refused)

@@ -67,12 +67,15 @@ class AbsentCard:
         self._card = card
         # As much as anybody wants: whoever reads ``compiled`` judges, and sees all of it.
         self.utils = types.SimpleNamespace(
-            get_device_properties=lambda device: {'max_shared_mem': 2 ** 31},
-            load_binary=lambda *kernel: ('module', 'function', 0, 0, 1024))
+            get_device_properties=lambda device: {'max_shared_mem': 2**31},
+            load_binary=lambda *kernel: ('module', 'function', 0, 0, 1024),
+        )
         triton.runtime.driver.set_active(self)
         properties = types.SimpleNamespace(
-            major=card.capability // 10, minor=card.capability % 10,
-            shared_memory_per_block_optin=card.shared)
+            major=card.capability // 10,
+            minor=card.capability % 10,
+            shared_memory_per_block_optin=card.shared,
+        )
         torch.cuda.is_available = lambda: True
         torch.cuda.device_count = lambda: 1
         torch.cuda.get_device_properties = lambda device=None: properties
@@ -90,6 +93,7 @@ class AbsentCard:
     def get_current_target(self) -> Any:
         """Return what Triton compiles for."""
         from triton.backends.compiler import GPUTarget
+
         return GPUTarget('cuda', self._card.capability, 32)
 
     def get_current_device(self) -> int:

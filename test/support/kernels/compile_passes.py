@@ -33,11 +33,15 @@ from streamvlm_ros.engine.ops import quantization
 # Triton compiles apart for an integer that is 1, and for one that 16 divides: layers 0, 1 and 2.
 LAYERS = 3
 # What is compiled for every card: the largest tiles.
-LARGEST = {'7B in 16 bits': ('ViT', 'chunk', 'choices of 64', 'batch of 16'),
-           '7B in 4 bits': ('choices of 64',)}
+LARGEST = {
+    '7B in 16 bits': ('ViT', 'chunk', 'choices of 64', 'batch of 16'),
+    '7B in 4 bits': ('choices of 64',),
+}
 # And with all its passes: 7B and 3B for one card, 3B for one that is small.
-WHOLE = {'H100': ('7B in 16 bits', '3B in 16 bits', '7B in 8 bits', '7B in 4 bits'),
-         'Jetson Orin': ('3B in 16 bits', '3B in 4 bits')}
+WHOLE = {
+    'H100': ('7B in 16 bits', '3B in 16 bits', '7B in 8 bits', '7B in 4 bits'),
+    'Jetson Orin': ('3B in 16 bits', '3B in 4 bits'),
+}
 # New tokens, choices among them; short questions are padded to one of a few lengths.
 LENGTHS = (8, 32, 64, 100)
 
@@ -48,8 +52,9 @@ def models() -> dict[str, Any]:
     made = {}
     for size, bits in (('7B', 16), ('3B', 16), ('7B', 8), ('7B', 4), ('3B', 4)):
         vision = VISION | {'depth': 2, 'fullatt_block_indexes': [1]}
-        model, _ = build_model(TEXT[size] | {'num_hidden_layers': LAYERS}, vision, 'meta',
-                               torch.bfloat16)
+        model, _ = build_model(
+            TEXT[size] | {'num_hidden_layers': LAYERS}, vision, 'meta', torch.bfloat16
+        )
         if bits < 16:
             with mock.patch.object(quantization, 'quantize', rounded):
                 model.quantize(bits)
@@ -62,7 +67,9 @@ def rounded(weight: torch.Tensor, bits: int) -> quantization.QuantizedWeight:
     columns, depth = weight.shape
     return quantization.QuantizedWeight(
         weight.new_empty(columns, depth * bits // 8, dtype=torch.int8),
-        weight.new_empty(columns, 1 if bits == 8 else depth // quantization.GROUPS[0]), bits)
+        weight.new_empty(columns, 1 if bits == 8 else depth // quantization.GROUPS[0]),
+        bits,
+    )
 
 
 def passes(model: Any) -> Iterator[tuple[str, Any]]:
@@ -74,8 +81,7 @@ def passes(model: Any) -> Iterator[tuple[str, Any]]:
     # A chunk of four frames of 448 x 448.
     grid = Grid(2, 16, 16)
     yield 'ViT', EncoderPass(model, (4 * grid.tokens, 1176), grid)
-    yield 'chunk', PrefillPass(model, grid.tokens, keep=0, video=True, tree=False,
-                                scored=False)
+    yield 'chunk', PrefillPass(model, grid.tokens, keep=0, video=True, tree=False, scored=False)
     for tokens in LENGTHS:
         yield f'question of {tokens}', PrefillPass(model, padded(tokens), 1, False, False, False)
     for tokens in LENGTHS:
@@ -92,12 +98,23 @@ def kernels() -> set[str]:
     from streamvlm_ros.engine.models.qwen2_5_vl import kernels as family
     from streamvlm_ros.engine.ops import kernels
 
-    modules = [importlib.import_module(info.name) for package in (kernels, family)
-               for info in pkgutil.walk_packages(package.__path__, f'{package.__name__}.')]
-    functions = [function for module in modules for _, function in
-                 inspect.getmembers(module, lambda each: isinstance(each, triton.JITFunction))]
-    return {name_of(function) for function in functions
-            if re.search(r'\b[tg]l\.program_id\(', function.src)}
+    modules = [
+        importlib.import_module(info.name)
+        for package in (kernels, family)
+        for info in pkgutil.walk_packages(package.__path__, f'{package.__name__}.')
+    ]
+    functions = [
+        function
+        for module in modules
+        for _, function in inspect.getmembers(
+            module, lambda each: isinstance(each, triton.JITFunction)
+        )
+    ]
+    return {
+        name_of(function)
+        for function in functions
+        if re.search(r'\b[tg]l\.program_id\(', function.src)
+    }
 
 
 def compile_for(name: str) -> dict[str, Any]:
@@ -118,8 +135,13 @@ def compile_for(name: str) -> dict[str, Any]:
             launches[title] = card.launches - launched
             compiled += [(title, *each) for each in card.compiled[known:]]
     from streamvlm_ros.engine.ops.kernels import launch
-    return {'shared': launch.SHARED, 'launches': launches, 'compiled': compiled,
-            'left_out': sorted(kernels() - {kernel for kernel, _ in card.compiled})}
+
+    return {
+        'shared': launch.SHARED,
+        'launches': launches,
+        'compiled': compiled,
+        'left_out': sorted(kernels() - {kernel for kernel, _ in card.compiled}),
+    }
 
 
 def main() -> None:

@@ -12,8 +12,9 @@ import pytest
 import torch
 
 if torch.cuda.is_available():
-    pytest.skip('The kernels are interpreted on machines without a GPU only.',
-                allow_module_level=True)
+    pytest.skip(
+        'The kernels are interpreted on machines without a GPU only.', allow_module_level=True
+    )
 # test/conftest.py has imported it as an interpreter.
 triton = pytest.importorskip('triton', reason='Triton is not installed.')
 triton.knobs.runtime.interpret = True

@@ -47,6 +47,7 @@ class Calls:
 @pytest.fixture
 def kernels(monkeypatch):
     """Return what switches a random model to kernels."""
+
     def switch(model) -> Calls:
         calls = Calls(model)
         monkeypatch.setattr(ModelRunner.of(model), 'passes', calls.passes)
@@ -54,8 +55,11 @@ def kernels(monkeypatch):
         monkeypatch.setattr(passes, 'PROGRAMS', 6)
         monkeypatch.setattr(interpreted.pointwise, 'HEADS', 16)
         for tiles in ('TILES', 'GATED_TILES'):
-            monkeypatch.setattr(interpreted.rows, tiles,
-                                dict.fromkeys((16, 8, 4), dict.fromkeys((1, 16, 32, 64),
-                                                                        (512, 128, 4, 2))))
+            monkeypatch.setattr(
+                interpreted.rows,
+                tiles,
+                dict.fromkeys((16, 8, 4), dict.fromkeys((1, 16, 32, 64), (512, 128, 4, 2))),
+            )
         return calls
+
     return switch

@@ -16,8 +16,16 @@ from streamvlm_ros.engine import StreamQwenModel
 from streamvlm_ros.engine.models.processor import StreamProcessor
 from streamvlm_ros.engine.models.qwen2_5_vl.model import QWEN2_5_VL
 
-CONTROL = ('<|endoftext|>', '<|im_start|>', '<|im_end|>', '<|vision_start|>', '<|vision_end|>',
-           '<|vision_pad|>', '<|image_pad|>', '<|video_pad|>')
+CONTROL = (
+    '<|endoftext|>',
+    '<|im_start|>',
+    '<|im_end|>',
+    '<|vision_start|>',
+    '<|vision_end|>',
+    '<|vision_pad|>',
+    '<|image_pad|>',
+    '<|video_pad|>',
+)
 CONTROL_ID = {token: 256 + i for i, token in enumerate(CONTROL)}
 VOCABULARY = 256 + len(CONTROL)
 PIXELS = dataclasses.replace(QWEN2_5_VL.pixels, min_pixels=56 * 56, max_pixels=6 * 28 * 28)
@@ -29,40 +37,95 @@ CHAT_TEMPLATE = (
     "{{ message['content'] }}{% else %}{% for content in message['content'] %}"
     "{% if content['type'] == 'video' %}<|vision_start|><|video_pad|><|vision_end|>"
     "{% elif 'text' in content %}{{ content['text'] }}{% endif %}{% endfor %}{% endif %}"
-    '<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}')
+    '<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}'
+)
 # The same with fewer letters: each is a token, and a row that is interpreted.
-BRIEF_TEMPLATE = (CHAT_TEMPLATE.replace('system\nYou are a helpful assistant.', 's\n')
-                  .replace("{{ message['role'] }}", "{{ message['role'][0] }}")
-                  .replace('assistant\n', 'a\n'))
+BRIEF_TEMPLATE = (
+    CHAT_TEMPLATE.replace('system\nYou are a helpful assistant.', 's\n')
+    .replace("{{ message['role'] }}", "{{ message['role'][0] }}")
+    .replace('assistant\n', 'a\n')
+)
 # Head counts, window sizes and full-attention layers differ.
 SHAPES = {
-    'grouped': dict(hidden=64, layers=3, heads=4, kv_heads=2, vit_depth=3, vit_heads=2,
-                    window=112, full=[1], tokens_per_second=2),
-    'one_kv_head': dict(hidden=96, layers=2, heads=6, kv_heads=1, vit_depth=2, vit_heads=4,
-                        window=56, full=[], tokens_per_second=4),
-    'ungrouped': dict(hidden=64, layers=2, heads=2, kv_heads=2, vit_depth=4, vit_heads=2,
-                      window=84, full=[0, 3], tokens_per_second=25),
+    'grouped': dict(
+        hidden=64,
+        layers=3,
+        heads=4,
+        kv_heads=2,
+        vit_depth=3,
+        vit_heads=2,
+        window=112,
+        full=[1],
+        tokens_per_second=2,
+    ),
+    'one_kv_head': dict(
+        hidden=96,
+        layers=2,
+        heads=6,
+        kv_heads=1,
+        vit_depth=2,
+        vit_heads=4,
+        window=56,
+        full=[],
+        tokens_per_second=4,
+    ),
+    'ungrouped': dict(
+        hidden=64,
+        layers=2,
+        heads=2,
+        kv_heads=2,
+        vit_depth=4,
+        vit_heads=2,
+        window=84,
+        full=[0, 3],
+        tokens_per_second=25,
+    ),
 }
 
 
-def config(hidden: int, layers: int, heads: int, kv_heads: int, vit_depth: int, vit_heads: int,
-           window: int, full: list[int], tokens_per_second: int) -> Qwen2_5_VLConfig:
+def config(
+    hidden: int,
+    layers: int,
+    heads: int,
+    kv_heads: int,
+    vit_depth: int,
+    vit_heads: int,
+    window: int,
+    full: list[int],
+    tokens_per_second: int,
+) -> Qwen2_5_VLConfig:
     """Return a small stock configuration."""
     half = hidden // heads // 2
     section = [half - 2 * (half // 3), half // 3, half // 3]
     return Qwen2_5_VLConfig(
         text_config=dict(
-            hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads,
-            num_key_value_heads=kv_heads, intermediate_size=2 * hidden, vocab_size=VOCABULARY,
-            max_position_embeddings=32768, rope_theta=1e6, tie_word_embeddings=False,
-            rope_scaling={'type': 'mrope', 'mrope_section': section, 'rope_type': 'default'}),
+            hidden_size=hidden,
+            num_hidden_layers=layers,
+            num_attention_heads=heads,
+            num_key_value_heads=kv_heads,
+            intermediate_size=2 * hidden,
+            vocab_size=VOCABULARY,
+            max_position_embeddings=32768,
+            rope_theta=1e6,
+            tie_word_embeddings=False,
+            rope_scaling={'type': 'mrope', 'mrope_section': section, 'rope_type': 'default'},
+        ),
         vision_config=dict(
-            depth=vit_depth, hidden_size=16 * vit_heads, num_heads=vit_heads,
-            intermediate_size=48, out_hidden_size=hidden, fullatt_block_indexes=full,
-            window_size=window, tokens_per_second=tokens_per_second),
-        image_token_id=CONTROL_ID['<|image_pad|>'], video_token_id=CONTROL_ID['<|video_pad|>'],
+            depth=vit_depth,
+            hidden_size=16 * vit_heads,
+            num_heads=vit_heads,
+            intermediate_size=48,
+            out_hidden_size=hidden,
+            fullatt_block_indexes=full,
+            window_size=window,
+            tokens_per_second=tokens_per_second,
+        ),
+        image_token_id=CONTROL_ID['<|image_pad|>'],
+        video_token_id=CONTROL_ID['<|video_pad|>'],
         vision_start_token_id=CONTROL_ID['<|vision_start|>'],
-        vision_end_token_id=CONTROL_ID['<|vision_end|>'], tie_word_embeddings=False)
+        vision_end_token_id=CONTROL_ID['<|vision_end|>'],
+        tie_word_embeddings=False,
+    )
 
 
 @functools.cache

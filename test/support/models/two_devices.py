@@ -56,14 +56,17 @@ class Devices(TorchFunctionMode):
         else:
             places = _places((args, kwargs))
         if len(places) > 1:
-            raise RuntimeError(f'{name} takes tensors of one device, not of '
-                               f'{" and ".join(sorted(map(str, places)))}.')
+            raise RuntimeError(
+                f'{name} takes tensors of one device, not of '
+                f'{" and ".join(sorted(map(str, places)))}.'
+            )
         result = func(*args, **kwargs)
         if name == '__set__':  # parameter.data = ...
             place(args[0], device_of(args[1]))
         where = next(iter(places), CPU) if target is None else torch.device(target)
-        return tree_map(lambda each: place(each, where) if isinstance(each, torch.Tensor)
-                        else each, result)
+        return tree_map(
+            lambda each: place(each, where) if isinstance(each, torch.Tensor) else each, result
+        )
 
     @staticmethod
     def _to(name, func, args, kwargs):
@@ -83,5 +86,6 @@ class Devices(TorchFunctionMode):
 
 def _places(tree) -> set[torch.device]:
     """Return where the tensors of a tree are; single numbers may be anywhere."""
-    return {device_of(each) for each in tree_iter(tree)
-            if isinstance(each, torch.Tensor) and each.ndim}
+    return {
+        device_of(each) for each in tree_iter(tree) if isinstance(each, torch.Tensor) and each.ndim
+    }

@@ -48,21 +48,21 @@ def forward(stream: ReferenceStream) -> torch.Tensor:
     for layer in text.layers:
         attention = layer.self_attn
         x = layer.input_layernorm(hidden)
-        query, key, value = (project(x).view(1, len(x), -1, width).transpose(1, 2)
-                             for project in (attention.q_proj, attention.k_proj,
-                                             attention.v_proj))
+        query, key, value = (
+            project(x).view(1, len(x), -1, width).transpose(1, 2)
+            for project in (attention.q_proj, attention.k_proj, attention.v_proj)
+        )
         out = torch.empty_like(query)
         for each in stream.passes:
             own = list(each.tokens)
             index = each.seen + own
             places = torch.tensor([each.positions[token] for token in index])
             keys = rotated(stream.shape, key[:, :, index], places).repeat_interleave(groups, 1)
-            own_queries = rotated(stream.shape, query[:, :, own], places[len(each.seen):])
-            scores = own_queries @ keys.mT / width ** 0.5
+            own_queries = rotated(stream.shape, query[:, :, own], places[len(each.seen) :])
+            scores = own_queries @ keys.mT / width**0.5
             causal = torch.ones(len(own), len(own), dtype=torch.bool).triu(1)
-            scores[..., len(each.seen):].masked_fill_(causal, float('-inf'))
-            out[:, :, own] = scores.softmax(-1) @ value[:, :, index].repeat_interleave(
-                groups, 1)
+            scores[..., len(each.seen) :].masked_fill_(causal, float('-inf'))
+            out[:, :, own] = scores.softmax(-1) @ value[:, :, index].repeat_interleave(groups, 1)
         hidden = hidden + attention.o_proj(out[0].transpose(0, 1).reshape(len(x), -1))
         hidden = hidden + layer.mlp(layer.post_attention_layernorm(hidden))
     return stock.lm_head(text.norm(hidden[-1]))
@@ -77,7 +77,11 @@ def stock_forward(stream: ReferenceStream) -> torch.Tensor:
         for token in each.tokens:
             mask[0, 0, token, each.seen + list(range(each.tokens[0], token + 1))] = 0
     stock = stock_model(stream.shape)
-    return stock(input_ids=torch.tensor([stream.ids]), attention_mask=mask,
-                 position_ids=torch.tensor(stream.positions).T[:, None],
-                 pixel_values_videos=torch.cat(stream.patches),
-                 video_grid_thw=torch.tensor(stream.grids), use_cache=False).logits[0, -1]
+    return stock(
+        input_ids=torch.tensor([stream.ids]),
+        attention_mask=mask,
+        position_ids=torch.tensor(stream.positions).T[:, None],
+        pixel_values_videos=torch.cat(stream.patches),
+        video_grid_thw=torch.tensor(stream.grids),
+        use_cache=False,
+    ).logits[0, -1]

@@ -54,8 +54,16 @@ class Pass:
 class ReferenceStream:
     """A stream that forgets nothing and masks what the engine would have dropped."""
 
-    def __init__(self, shape: str, chunk: int, append: bool, limit: int, seconds: float = 0.0,
-                 kept_turns: int = 8, largest: int = 10**9) -> None:
+    def __init__(
+        self,
+        shape: str,
+        chunk: int,
+        append: bool,
+        limit: int,
+        seconds: float = 0.0,
+        kept_turns: int = 8,
+        largest: int = 10**9,
+    ) -> None:
         """Begin empty."""
         self.shape, self.chunk, self.append = shape, chunk, append
         self.limit, self.seconds, self.kept_turns = limit, seconds, kept_turns
@@ -104,11 +112,16 @@ class ReferenceStream:
         branch = copy.deepcopy(self)
         odd = [*self.pending, *self.pending[-1:] * (len(self.pending) % 2)]
         pieces = branch.chunk_items(odd) if odd else []
-        behind = {'nothing': [], 'video': encode('<|vision_end|>'), 'user': [],
-                  'end': encode(NEXT_USER)}
+        behind = {
+            'nothing': [],
+            'video': encode('<|vision_end|>'),
+            'user': [],
+            'end': encode(NEXT_USER),
+        }
         place = ('user' if self.append else 'video') if odd else self.place
-        lead = Item('mark', branch.segment, []) if place == 'video' else Item('turn', self.turn,
-                                                                             [])
+        lead = (
+            Item('mark', branch.segment, []) if place == 'video' else Item('turn', self.turn, [])
+        )
         if behind[place]:
             pieces.append((lead, behind[place], None))
         asked = encode(question + ASSISTANT)
@@ -137,8 +150,13 @@ class ReferenceStream:
             self.turn += 1
             self.place, self.pending, self.origin = 'end', [], None
             turns = sorted({item.group for item in self.items if item.kind == 'turn'})
-            self.drop([item for item in self.items if item.kind == 'turn'
-                       and item.group in turns[:-self.kept_turns]])
+            self.drop(
+                [
+                    item
+                    for item in self.items
+                    if item.kind == 'turn' and item.group in turns[: -self.kept_turns]
+                ]
+            )
             self.settle(self.largest * 4 // 3)
         return tokens, first
 
@@ -157,13 +175,19 @@ class ReferenceStream:
                     pieces.append((Item('mark', self.segment, []), encode('<|vision_end|>'), None))
                 if self.place == 'end':
                     pieces.append((Item('turn', self.turn, []), encode(NEXT_USER), None))
-                pieces.append((Item('mark', self.segment + 1, []), encode('<|vision_start|>'),
-                               None))
+                pieces.append(
+                    (Item('mark', self.segment + 1, []), encode('<|vision_start|>'), None)
+                )
             self.segment += 1
         pad = encode('<|video_pad|>')
         for _, second, number in frames[::2]:
-            pieces.append((Item('patch', self.segment, [], second, second, number),
-                           pad * (grid.h * grid.w), (grid.h, grid.w)))
+            pieces.append(
+                (
+                    Item('patch', self.segment, [], second, second, number),
+                    pad * (grid.h * grid.w),
+                    (grid.h, grid.w),
+                )
+            )
         if self.append:
             pieces.append((Item('mark', self.segment, []), encode('<|vision_end|>'), None))
         self.place, self.size = 'user' if self.append else 'video', size
@@ -188,11 +212,15 @@ class ReferenceStream:
                 self.origin = self.t0 = self.last + 1
                 self.start, self.extent = item.time, max(grid)
             step = math.floor(round((item.time - self.start) * 1e9) * rate / 1e9)
-            self.positions += [[self.t0 + step, self.origin + y, self.origin + x]
-                               for y in range(grid[0]) for x in range(grid[1])]
+            self.positions += [
+                [self.t0 + step, self.origin + y, self.origin + x]
+                for y in range(grid[0])
+                for x in range(grid[1])
+            ]
             self.last = max(self.last, self.t0 + step, self.origin + self.extent - 1)
-        self.passes.append(Pass(range(begin, len(self.ids)), seen,
-                                [list(row) for row in self.positions]))
+        self.passes.append(
+            Pass(range(begin, len(self.ids)), seen, [list(row) for row in self.positions])
+        )
 
     def make_room(self, tokens: int, frames: list, goes_on: bool) -> None:
         """Drop what has to go for so many tokens."""
@@ -210,8 +238,11 @@ class ReferenceStream:
                 gone.append(item)
                 over -= len(item.tokens)
         turns = {item.group for item in gone if item.kind == 'turn'}
-        gone += [item for item in self.items if item.kind == 'turn' and item.group in turns
-                 and item not in gone]
+        gone += [
+            item
+            for item in self.items
+            if item.kind == 'turn' and item.group in turns and item not in gone
+        ]
         self.drop_with_marks(gone, goes_on)
 
     def drop_with_marks(self, gone: list[Item], goes_on: bool) -> None:
@@ -219,8 +250,9 @@ class ReferenceStream:
         left = {item.group for item in self.items if item.kind == 'patch' and item not in gone}
         if goes_on:
             left.add(self.segment)
-        self.drop(gone + [item for item in self.items
-                          if item.kind == 'mark' and item.group not in left])
+        self.drop(
+            gone + [item for item in self.items if item.kind == 'mark' and item.group not in left]
+        )
 
     def drop(self, gone: list[Item]) -> None:
         """Drop items."""
@@ -232,8 +264,11 @@ class ReferenceStream:
         if self.last <= limit:
             return
         new, last, origin, t0 = self.renumbered()
-        far = [item for item in self.items if item.kind == 'patch'
-               and new[item.tokens[0]][0] < last - self.largest * 3 // 4]
+        far = [
+            item
+            for item in self.items
+            if item.kind == 'patch' and new[item.tokens[0]][0] < last - self.largest * 3 // 4
+        ]
         if far:
             self.drop_with_marks(far, goes_on=True)
             new, last, origin, t0 = self.renumbered()
@@ -258,8 +293,11 @@ class ReferenceStream:
                 if not follows:
                     origin = old[0][1] - hw_by
                     by = old[0][0] - origin
-                    behind = [other for other in self.items if other.kind != 'patch'
-                              and other.tokens[0] > item.tokens[0]]
+                    behind = [
+                        other
+                        for other in self.items
+                        if other.kind != 'patch' and other.tokens[0] > item.tokens[0]
+                    ]
                     if behind:
                         side = max(max(y for _, y, _ in old), max(x for _, _, x in old))
                         size = side - old[0][1] + 1

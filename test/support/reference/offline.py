@@ -22,13 +22,15 @@ def stock_model(shape: str) -> Qwen2_5_VLForConditionalGeneration:
     """Return transformers' own class with the random model's weights."""
     model = random_model(shape)
     stock = Qwen2_5_VLForConditionalGeneration._from_config(
-        model.config, attn_implementation='eager').eval()
+        model.config, attn_implementation='eager'
+    ).eval()
     stock.load_state_dict(model.state_dict(), strict=True)
     return stock
 
 
-def reference_positions(ids: list[int], videos: list[tuple[Grid, list[float]]], pad: int,
-                        tokens_per_second: float) -> torch.Tensor:
+def reference_positions(
+    ids: list[int], videos: list[tuple[Grid, list[float]]], pad: int, tokens_per_second: float
+) -> torch.Tensor:
     """Return positions [3, len(ids)] token by token, by docs/design/positions.md.
 
     ``videos`` are merged grids and the seconds of their temporal patches.
@@ -53,8 +55,14 @@ def reference_positions(ids: list[int], videos: list[tuple[Grid, list[float]]], 
 
 
 @torch.no_grad()
-def generate(shape: str, ids: list[int], videos: list[tuple[Grid, list[float]]],
-             patches: torch.Tensor, new_tokens: int, stop: int) -> tuple[list[int], torch.Tensor]:
+def generate(
+    shape: str,
+    ids: list[int],
+    videos: list[tuple[Grid, list[float]]],
+    patches: torch.Tensor,
+    new_tokens: int,
+    stop: int,
+) -> tuple[list[int], torch.Tensor]:
     """Greedily generate with stock transformers; the whole prompt is run for every token.
 
     Returns:
@@ -70,11 +78,13 @@ def generate(shape: str, ids: list[int], videos: list[tuple[Grid, list[float]]],
         sequence = [*ids, *tokens]
         positions = reference_positions(sequence, videos, pad, rate)
         logits = stock(
-            input_ids=torch.tensor([sequence]), position_ids=positions[:, None],
+            input_ids=torch.tensor([sequence]),
+            position_ids=positions[:, None],
             attention_mask=torch.ones(1, len(sequence), dtype=torch.long),
             pixel_values_videos=patches,
             video_grid_thw=torch.tensor([[t, 2 * h, 2 * w] for (t, h, w), _ in videos]),
-            use_cache=False).logits[0, -1]
+            use_cache=False,
+        ).logits[0, -1]
         first = logits if first is None else first
         tokens.append(int(logits.argmax()))
     assert first is not None

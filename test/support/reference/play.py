@@ -36,10 +36,24 @@ def run_case(seed: int, rebase_position: int = 0) -> tuple[ReferenceStream, int]
     chunk = rng.choice((2, 4, 6))
     capacity, kept_turns = rng.choice((110, 140, 200)), rng.choice((1, 2))
     seconds = rng.choice((0, 0, 3.0, 6.0))
-    engine = stream(shape, position_mode=mode, chunk_frames=chunk, capacity=capacity,
-                    memory_seconds=seconds, kept_turns=kept_turns, rebase_position=rebase_position)
-    reference = ReferenceStream(shape, chunk, mode == 'append', capacity - capacity // 8, seconds,
-                                kept_turns, rebase_position or 10**9)
+    engine = stream(
+        shape,
+        position_mode=mode,
+        chunk_frames=chunk,
+        capacity=capacity,
+        memory_seconds=seconds,
+        kept_turns=kept_turns,
+        rebase_position=rebase_position,
+    )
+    reference = ReferenceStream(
+        shape,
+        chunk,
+        mode == 'append',
+        capacity - capacity // 8,
+        seconds,
+        kept_turns,
+        rebase_position or 10**9,
+    )
     size, second, number, answers = rng.choice(SIZES), 0.0, 0, 0
     for round_ in range(8):
         if rng.random() < 0.2:

@@ -50,8 +50,11 @@ def check_consistent(engine: VideoStreamingInference) -> None:
     assert len(stream.pending) + stream.left_out < engine.settings.chunk_frames
     assert (stream.newest is None) == (stream.frames == 0)
     # Frames of one number are one object.
-    frames = [frame for frame in (stream.newest, stream.seen, stream.paired, *stream.pending)
-              if frame is not None]
+    frames = [
+        frame
+        for frame in (stream.newest, stream.seen, stream.paired, *stream.pending)
+        if frame is not None
+    ]
     for one, other in itertools.combinations(frames, 2):
         assert (one is other) == (one.number == other.number)
     info = engine.get_cache_info()

@@ -47,19 +47,23 @@ class FakeOs:
             deadly = self.calls == self._deadly
             if deadly and self._when == 'within' and name == 'write':
                 descriptor, data = arguments
-                os.write(descriptor, data[:int(self._part * len(data))])
+                os.write(descriptor, data[: int(self._part * len(data))])
             if deadly and self._when != 'behind':
                 os.kill(os.getpid(), signal.SIGKILL)
             result = getattr(os, name)(*arguments, **options)
             if deadly:
                 os.kill(os.getpid(), signal.SIGKILL)
             return result
+
         return call
 
 
 def stream(frames: int) -> VideoStreamingInference:
-    engine = VideoStreamingInference(random_model('grouped'), processor(),
-                                     settings=StreamSettings(capacity=256, skip_static=1.0))
+    engine = VideoStreamingInference(
+        random_model('grouped'),
+        processor(),
+        settings=StreamSettings(capacity=256, skip_static=1.0),
+    )
     for i, frame in enumerate(random_clip(3, frames, 56, 84)):
         engine.append_frame(frame, 1.0 + i)
     return engine

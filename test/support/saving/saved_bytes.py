@@ -35,7 +35,7 @@ class SavedBytes:
         self.tensors: dict[str, np.ndarray] = {}
         for name, place in header.items():
             start, stop = place['data_offsets']
-            array = np.frombuffer(data[end + start:end + stop], DTYPES[place['dtype']])
+            array = np.frombuffer(data[end + start : end + stop], DTYPES[place['dtype']])
             self.tensors[name] = array.reshape(place['shape']).copy()
         del self.tensors['crc32']
         self.header: dict[str, dict[str, Any] | None] = {}
@@ -46,7 +46,8 @@ class SavedBytes:
         names = {np.dtype(kind): name for name, kind in DTYPES.items()}
         text = json.dumps(self.about) if self.text is None else self.text
         header: dict[str, Any] = {
-            '__metadata__': {'format': 'streamvlm_ros stream', 'stream': text}}
+            '__metadata__': {'format': 'streamvlm_ros stream', 'stream': text}
+        }
         start, data = 0, []
         sums = len([name for name in self.tensors if self.header.get(name, {}) is not None]) + 1
         shapes = {name: (names[array.dtype], array.shape) for name, array in self.tensors.items()}

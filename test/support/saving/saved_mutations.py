@@ -41,14 +41,20 @@ class Counts:
 
 
 SETTINGS: tuple[dict[str, Any], ...] = (
-    {'capacity': 96, 'skip_static': 1.0}, {'capacity': 96, 'position_mode': 'append'},
-    {'time_source': 'uniform', 'sample_rate': 3.0}, {'capacity': 96, 'rebase_position': 60},
-    {'chunk_frames': 8})
+    {'capacity': 96, 'skip_static': 1.0},
+    {'capacity': 96, 'position_mode': 'append'},
+    {'time_source': 'uniform', 'sample_rate': 3.0},
+    {'capacity': 96, 'rebase_position': 60},
+    {'chunk_frames': 8},
+)
 
 
 def stream(settings: dict[str, Any]) -> VideoStreamingInference:
-    return VideoStreamingInference(random_model('one_kv_head'), processor(),
-                                   settings=StreamSettings(**{'capacity': 256, **settings}))
+    return VideoStreamingInference(
+        random_model('one_kv_head'),
+        processor(),
+        settings=StreamSettings(**{'capacity': 256, **settings}),
+    )
 
 
 def feed(engine: VideoStreamingInference, first: int, last: int) -> None:
@@ -137,17 +143,30 @@ class Mutations:
             counts.same += 1
             return
         counts.other += 1
-        assert change in CONTENT or (all(
-            free(path) for path in changed(before, file.about)) and file.about != before), (
-                name, said, base.told, changed(before, file.about))
+        assert change in CONTENT or (
+            all(free(path) for path in changed(before, file.about)) and file.about != before
+        ), (name, said, base.told, changed(before, file.about))
 
     @staticmethod
     def _state(engine: VideoStreamingInference) -> tuple:
         stream = engine.stream
-        return (engine.get_cache_info(), stream.state, stream.place, stream.cache.units,
-                [id(frame) for frame in (*stream.pending, stream.newest, stream.seen,
-                                         stream.paired, stream.still.kept)],
-                float(stream.cache.content(0)[0].sum()))
+        return (
+            engine.get_cache_info(),
+            stream.state,
+            stream.place,
+            stream.cache.units,
+            [
+                id(frame)
+                for frame in (
+                    *stream.pending,
+                    stream.newest,
+                    stream.seen,
+                    stream.paired,
+                    stream.still.kept,
+                )
+            ],
+            float(stream.cache.content(0)[0].sum()),
+        )
 
 
 def changed(before: Any, about: Any) -> list[tuple]:
@@ -155,8 +174,15 @@ def changed(before: Any, about: Any) -> list[tuple]:
     if type(before) is not type(about):
         return [()]
     paths = {path for each in (before, about) for path in leaves(each)}
-    return sorted((path for path in paths if _at(before, path) != _at(about, path)
-                   and not isinstance(_at(about, path), (dict, list))), key=str)
+    return sorted(
+        (
+            path
+            for path in paths
+            if _at(before, path) != _at(about, path)
+            and not isinstance(_at(about, path), (dict, list))
+        ),
+        key=str,
+    )
 
 
 def free(path: tuple) -> bool:
@@ -165,9 +191,11 @@ def free(path: tuple) -> bool:
     When the next frame comes by the clock, how much time passed in what was left out, whose eye a
     frame was, which of the sizes that make one grid the newest frames had.
     """
-    return path[:1] in (('next_ns',), ('skipped_ns',), ('still',), ('size',)) or (
-        path[:1] in (('pending',), ('landmarks',)) and path[-1] in (0, 1, 2)) or (
-        path[-1:] in (('start_ns',), ('last_ns',)))
+    return (
+        path[:1] in (('next_ns',), ('skipped_ns',), ('still',), ('size',))
+        or (path[:1] in (('pending',), ('landmarks',)) and path[-1] in (0, 1, 2))
+        or (path[-1:] in (('start_ns',), ('last_ns',)))
+    )
 
 
 def _at(value: Any, path: tuple) -> Any:

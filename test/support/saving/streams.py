@@ -19,8 +19,9 @@ from streamvlm_ros.engine import (
 
 def stream(shape: str = 'grouped', **settings) -> VideoStreamingInference:
     settings = {'capacity': 512, **settings}
-    return VideoStreamingInference(random_model(shape), processor(),
-                                   settings=StreamSettings(**settings))
+    return VideoStreamingInference(
+        random_model(shape), processor(), settings=StreamSettings(**settings)
+    )
 
 
 def feed(engine: VideoStreamingInference, first: int, last: int, seed: int = 1) -> None:
@@ -36,8 +37,12 @@ def told(engine: VideoStreamingInference) -> tuple:
     return (answer, choice, engine.get_cache_info())
 
 
-def refused(engine: VideoStreamingInference, path: pathlib.Path, sentence: str,
-            code: ErrorCode = ErrorCode.FILE_ERROR) -> None:
+def refused(
+    engine: VideoStreamingInference,
+    path: pathlib.Path,
+    sentence: str,
+    code: ErrorCode = ErrorCode.FILE_ERROR,
+) -> None:
     """See a load refused with a sentence, and the stream as it was."""
     before = told(engine)
     with pytest.raises(StreamError, match=sentence) as caught:

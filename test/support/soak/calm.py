@@ -20,21 +20,33 @@ from streamvlm_ros.srv import ListWatches, RemoveWatch
 
 SECOND = 1_000_000_000
 TIME = 60.0  # seconds for each step, on a machine that is busy
-SETTINGS = {'sample_rate': 2.0, 'stale_after': 0.0, 'policy': 'frames_first', 'max_goals': 8,
-            'goal_policy': 'queue', 'max_new_tokens': 32, 'request_timeout': 30.0}
+SETTINGS = {
+    'sample_rate': 2.0,
+    'stale_after': 0.0,
+    'policy': 'frames_first',
+    'max_goals': 8,
+    'goal_policy': 'queue',
+    'max_new_tokens': 32,
+    'request_timeout': 30.0,
+}
 
 
 def check_calm(client: Client, topic: str) -> list[str]:
     """Return what is wrong with a stream that is begun afresh; [] when all answers are right."""
     client.wait_until(lambda: client.status.pending_requests == 0, TIME)
-    request = SetParameters.Request(parameters=[
-        Parameter(name, value=value).to_parameter_msg() for name, value in SETTINGS.items()])
+    request = SetParameters.Request(
+        parameters=[
+            Parameter(name, value=value).to_parameter_msg() for name, value in SETTINGS.items()
+        ]
+    )
     results = client.call(SetParameters, 'set_parameters', request, TIME).results
     faults = [result.reason for result in results if not result.successful]
     for watch in client.call(ListWatches, 'list_watches', ListWatches.Request(), TIME).watches:
         client.call(RemoveWatch, 'remove_watch', RemoveWatch.Request(name=watch.name), TIME)
-    for kind, name, wanted in ((SetBool, 'set_paused', SetBool.Request(data=False)),
-                               (Trigger, 'reset', Trigger.Request())):
+    for kind, name, wanted in (
+        (SetBool, 'set_paused', SetBool.Request(data=False)),
+        (Trigger, 'reset', Trigger.Request()),
+    ):
         response = client.call(kind, name, wanted, TIME)
         faults += [] if response.success else [f'{name}: {response.message}']
     return faults + _answers(client, topic)
@@ -60,11 +72,16 @@ def _answers(client: Client, topic: str) -> list[str]:
         if not client.wait_until(all_there, TIME):
             return [*faults, f'the scene does not arrive: {client.status}']
         question = asked.question
-        response: Any = (client.ask(question.text, timeout=30.0) if asked.verb == 'ask' else
-                         client.ask_choice(question.text, list(question.choices), timeout=30.0))
+        response: Any = (
+            client.ask(question.text, timeout=30.0)
+            if asked.verb == 'ask'
+            else client.ask_choice(question.text, list(question.choices), timeout=30.0)
+        )
         if not response.success or response.answer.text.strip() != question.answer:
-            faults.append(f'{question.text!r} is answered {response.answer.text!r} and not '
-                          f'{question.answer!r} {response.error_msg}')
+            faults.append(
+                f'{question.text!r} is answered {response.answer.text!r} and not '
+                f'{question.answer!r} {response.error_msg}'
+            )
     client.node.destroy_publisher(publisher)
     return faults
 

@@ -27,8 +27,18 @@ from support.soak.images import bad_image, good_image, SECOND, SIZES
 
 TOLERANCE = SECOND  # the parameter late_tolerance
 KINDS = {
-    'steady': 30, 'jitter': 15, 'late': 8, 'repeated': 4, 'zero': 4, 'bad': 12, 'size': 4,
-    'pause': 4, 'back': 3, 'ahead': 3, 'second': 4, 'second, other clock': 2,
+    'steady': 30,
+    'jitter': 15,
+    'late': 8,
+    'repeated': 4,
+    'zero': 4,
+    'bad': 12,
+    'size': 4,
+    'pause': 4,
+    'back': 3,
+    'ahead': 3,
+    'second': 4,
+    'second, other clock': 2,
 }
 
 
@@ -115,8 +125,10 @@ def main() -> int:
     spells: collections.Counter[str] = collections.Counter()
     while not select.select([sys.stdin], [], [], 0)[0]:
         spells[camera.spell()] += 1
-        print(json.dumps({'published': camera.published, 'jumps': camera.jumps,
-                          'spells': spells}), flush=True)
+        print(
+            json.dumps({'published': camera.published, 'jumps': camera.jumps, 'spells': spells}),
+            flush=True,
+        )
     camera.publisher.wait_for_all_acked(rclpy.duration.Duration(seconds=20))
     camera.node.destroy_node()
     rclpy.shutdown()

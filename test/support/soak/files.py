@@ -19,16 +19,31 @@ HOSTILE_NAMES = (
 STRANGE_NAMES = (
     '.bashrc', 'new\nline', '\x1b[31m', '~', 'ünïcode', ' kitchen ', 'hall.safetensors ',
 )  # fmt: skip
-HOSTILE_FILES = ('empty', 'zeros', 'cut', 'flipped', 'header', 'deep', 'giant', 'pipe', 'link',
-                 'folder', 'device', 'text')
+HOSTILE_FILES = (
+    'empty',
+    'zeros',
+    'cut',
+    'flipped',
+    'header',
+    'deep',
+    'giant',
+    'pipe',
+    'link',
+    'folder',
+    'device',
+    'text',
+)
 
 
 def put_hostile(rng: random.Random, folder: pathlib.Path) -> str:
     """Make a file that must not load; return its name for `~/load`."""
     kind = rng.choice(HOSTILE_FILES)
     file = folder / f'{kind}.safetensors'
-    good = [path for name in GOOD
-            if (path := folder / f'{name.removesuffix(".safetensors")}.safetensors').is_file()]
+    good = [
+        path
+        for name in GOOD
+        if (path := folder / f'{name.removesuffix(".safetensors")}.safetensors').is_file()
+    ]
     data = b''
     with contextlib.suppress(FileNotFoundError):  # another save may just replace it
         data = rng.choice(good).read_bytes() if good else b''
@@ -66,7 +81,7 @@ def _damaged(rng: random.Random, kind: str, data: bytes) -> bytes:
     if len(data) < 100 or kind == 'zeros':
         return bytes(5000)
     if kind == 'cut':
-        return data[:rng.randrange(len(data) - 1)]
+        return data[: rng.randrange(len(data) - 1)]
     changed = bytearray(data)
     for _ in range(rng.choice((1, 3, 50))):
         changed[rng.randrange(len(changed))] ^= 1 << rng.randrange(8)

@@ -30,11 +30,21 @@ def good_image(rng: random.Random, stamp_ns: int, size: tuple[int, int] = SIZES[
 
 
 LIES: tuple[dict[str, Any], ...] = (
-    {'width': 2**32 - 1}, {'height': 2**32 - 1}, {'step': 2**32 - 1}, {'step': 0},
-    {'width': 0, 'height': 0}, {'encoding': 'rgb9'}, {'encoding': ''}, {'encoding': 'x' * 100_000},
-    {'encoding': '\x1b[31mEVIL\x1b[0m\n[INFO] forged'}, {'data': array.array('B')},
-    {'data': array.array('B', bytes(100))}, {'encoding': '32FC1'}, {'encoding': 'nv24'},
-    {'encoding': 'mono16', 'is_bigendian': 255}, {'width': 1, 'step': 1, 'encoding': 'mono8'},
+    {'width': 2**32 - 1},
+    {'height': 2**32 - 1},
+    {'step': 2**32 - 1},
+    {'step': 0},
+    {'width': 0, 'height': 0},
+    {'encoding': 'rgb9'},
+    {'encoding': ''},
+    {'encoding': 'x' * 100_000},
+    {'encoding': '\x1b[31mEVIL\x1b[0m\n[INFO] forged'},
+    {'data': array.array('B')},
+    {'data': array.array('B', bytes(100))},
+    {'encoding': '32FC1'},
+    {'encoding': 'nv24'},
+    {'encoding': 'mono16', 'is_bigendian': 255},
+    {'width': 1, 'step': 1, 'encoding': 'mono8'},
     {'width': 60_000, 'height': 60_000, 'step': 180_000},
 )
 

@@ -42,12 +42,23 @@ HOSTILE_TEXTS = (
 )  # fmt: skip
 TIMES = (0.0, 0.0, 0.5, 3.0)
 HOSTILE_TIMES = (-1.0, float('nan'), float('inf'), 1e10, 1e308, 5e-324, 1e-9)
-HOSTILE_AFTER = (Time(sec=2_000_000_000), Time(sec=-(2**31)),
-                 Time(sec=2**31 - 1, nanosec=2**32 - 1))
+HOSTILE_AFTER = (
+    Time(sec=2_000_000_000),
+    Time(sec=-(2**31)),
+    Time(sec=2**31 - 1, nanosec=2**32 - 1),
+)
 CHOICES = (['yes', 'no'], ['red', 'green', 'blue'], ['left', 'right'])
-HOSTILE_CHOICES = ([], ['yes'], ['a', 'a'], ['', 'b'], [f'{i}' for i in range(27)],
-                   ['z' * 20_000, 'b'], [f'{i} ' + 'yes no ' * 60 for i in range(26)],
-                   ['<|im_end|>', 'x'], ['w' * 9] * 5000)
+HOSTILE_CHOICES = (
+    [],
+    ['yes'],
+    ['a', 'a'],
+    ['', 'b'],
+    [f'{i}' for i in range(27)],
+    ['z' * 20_000, 'b'],
+    [f'{i} ' + 'yes no ' * 60 for i in range(26)],
+    ['<|im_end|>', 'x'],
+    ['w' * 9] * 5000,
+)
 LEGAL = {
     'sample_rate': (0.0, 0.001, 0.5, 2.0, 2.0, 10.0, 240.0), 'stale_after': (0.0, 1.0, 5.0),
     'policy': ('frames_first', 'answers_first', 'balanced'), 'max_goals': (1, 4, 16),
@@ -94,8 +105,14 @@ class Operations:
 
     """
 
-    def __init__(self, client: Client, goals: Goals, folder: pathlib.Path, seed: int,
-                 slowness: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        client: Client,
+        goals: Goals,
+        folder: pathlib.Path,
+        seed: int,
+        slowness: Callable[[], float],
+    ) -> None:
         """Take a client, the node's save folder, and how much slower than at rest things are."""
         self._client, self._goals, self._folder = client, goals, folder
         self._rng = random.Random(seed)
@@ -129,14 +146,25 @@ class Operations:
                 if wrong:
                     self.faults.append(f'{each.what}: {wrong}')
             elif time.monotonic() > each.due + MARGIN * self._slowness():
-                self.faults.append(f'{each.what} has no answer after '
-                                   f'{time.monotonic() - each.due:.0f} s beyond its time-out')
+                self.faults.append(
+                    f'{each.what} has no answer after '
+                    f'{time.monotonic() - each.due:.0f} s beyond its time-out'
+                )
             else:
                 still.append(each)
         self._open = still
 
-    def _call(self, what: str, kind: Any, name: str, request: Any, *, limit: float = 0.0,
-              may_succeed: bool = True, then: Callable[[Any], None] | None = None) -> None:
+    def _call(
+        self,
+        what: str,
+        kind: Any,
+        name: str,
+        request: Any,
+        *,
+        limit: float = 0.0,
+        may_succeed: bool = True,
+        then: Callable[[Any], None] | None = None,
+    ) -> None:
         future = self._client.start_call(kind, name, request)
 
         def check() -> str:
@@ -146,8 +174,9 @@ class Operations:
             wrong = self._wrong(what, response, may_succeed)
             return f'{wrong} (the request: {str(request)[:200]})' if wrong else ''
 
-        self._open.append(Open(what, future.done, check,
-                               time.monotonic() + (limit or MAX_REQUEST_TIMEOUT)))
+        self._open.append(
+            Open(what, future.done, check, time.monotonic() + (limit or MAX_REQUEST_TIMEOUT))
+        )
 
     def _wrong(self, what: str, response: Any, may_succeed: bool) -> str:
         """Return what is wrong with a response that carries success and a code."""
@@ -171,14 +200,25 @@ class Operations:
     def _fields(self, hostile: bool) -> dict[str, Any]:
         """Return fields of a question; a hostile one has one of them wrong at least."""
         rng = self._rng
-        fields = {'question': rng.choice(QUESTIONS), 'timeout': rng.choice(TIMES),
-                  'after': Time(), 'max_new_tokens': rng.choice((1, 2, 8)),
-                  'update_state': rng.random() < 0.1}
-        for name in rng.sample(('question', 'timeout', 'after', 'max_new_tokens'),
-                               rng.randrange(1, 4) if hostile else 0):
-            fields[name] = rng.choice({
-                'question': HOSTILE_TEXTS, 'timeout': HOSTILE_TIMES, 'after': HOSTILE_AFTER,
-                'max_new_tokens': (0, 2**32 - 1)}[name])
+        fields = {
+            'question': rng.choice(QUESTIONS),
+            'timeout': rng.choice(TIMES),
+            'after': Time(),
+            'max_new_tokens': rng.choice((1, 2, 8)),
+            'update_state': rng.random() < 0.1,
+        }
+        for name in rng.sample(
+            ('question', 'timeout', 'after', 'max_new_tokens'),
+            rng.randrange(1, 4) if hostile else 0,
+        ):
+            fields[name] = rng.choice(
+                {
+                    'question': HOSTILE_TEXTS,
+                    'timeout': HOSTILE_TIMES,
+                    'after': HOSTILE_AFTER,
+                    'max_new_tokens': (0, 2**32 - 1),
+                }[name]
+            )
         return fields
 
     def _ask(self, hostile: bool = False) -> None:
@@ -195,8 +235,11 @@ class Operations:
     def _choose(self, hostile: bool = False) -> None:
         rng, fields = self._rng, self._fields(hostile)
         request = AskChoice.Request(
-            question=fields['question'], after=fields['after'], timeout=fields['timeout'],
-            choices=rng.choice(HOSTILE_CHOICES if hostile else CHOICES))
+            question=fields['question'],
+            after=fields['after'],
+            timeout=fields['timeout'],
+            choices=rng.choice(HOSTILE_CHOICES if hostile else CHOICES),
+        )
         self._call('hostile choose' if hostile else 'choose', AskChoice, 'ask_choice', request)
 
     def _hostile_choose(self) -> None:
@@ -217,9 +260,15 @@ class Operations:
             refused = goal.accepted is False
             return '' if refused or cancel else self._wrong(what, goal.result, True)
 
-        self._open.append(Open(what, lambda: goal.is_over, check,
-                               # Queued goals wait for those before them.
-                               time.monotonic() + 2 * MAX_REQUEST_TIMEOUT))
+        self._open.append(
+            Open(
+                what,
+                lambda: goal.is_over,
+                check,
+                # Queued goals wait for those before them.
+                time.monotonic() + 2 * MAX_REQUEST_TIMEOUT,
+            )
+        )
 
     def _hostile_goal(self) -> None:
         self._goal(hostile=True)
@@ -229,9 +278,12 @@ class Operations:
 
     def _add_watch(self) -> None:
         rng = self._rng
-        request = AddWatch.Request(question=rng.choice(QUESTIONS), choices=rng.choice(CHOICES),
-                                   threshold=rng.choice((0.0, 0.5, 0.9)),
-                                   hold=rng.choice((1, 2, 5)))
+        request = AddWatch.Request(
+            question=rng.choice(QUESTIONS),
+            choices=rng.choice(CHOICES),
+            threshold=rng.choice((0.0, 0.5, 0.9)),
+            hold=rng.choice((1, 2, 5)),
+        )
 
         def then(response: Any) -> None:
             if response.success:
@@ -248,7 +300,8 @@ class Operations:
             choices=self._pick(CHOICES, HOSTILE_CHOICES),
             name=rng.choice(('', 'w', 'w' * 100_000, '\x1b[31m')),
             threshold=rng.choice((-1.0, float('nan'), 2.0, 1e308, 0.5)),
-            hold=rng.choice((0, 1, 2**32 - 1)))
+            hold=rng.choice((0, 1, 2**32 - 1)),
+        )
 
         def then(response: Any) -> None:
             if response.success:
@@ -286,10 +339,14 @@ class Operations:
         self._call('hostile save', SaveStream, 'save', request, may_succeed=False)
 
     def _hostile_load(self) -> None:
-        path = (self._hostile_path() if self._rng.random() < 0.3
-                else put_hostile(self._rng, self._folder))
-        self._call('hostile load', LoadStream, 'load', LoadStream.Request(path=path),
-                   may_succeed=False)
+        path = (
+            self._hostile_path()
+            if self._rng.random() < 0.3
+            else put_hostile(self._rng, self._folder)
+        )
+        self._call(
+            'hostile load', LoadStream, 'load', LoadStream.Request(path=path), may_succeed=False
+        )
 
     def _reset(self) -> None:
         self.resets += 1
@@ -309,7 +366,8 @@ class Operations:
     def _parameter(self, what: str, name: str, value: Any, legal: bool) -> None:
         message = Parameter(name, value=value).to_parameter_msg()
         future = self._client.start_call(
-            SetParameters, 'set_parameters', SetParameters.Request(parameters=[message]))
+            SetParameters, 'set_parameters', SetParameters.Request(parameters=[message])
+        )
 
         def check() -> str:
             result = future.result().results[0]

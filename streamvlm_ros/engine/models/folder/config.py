@@ -147,9 +147,7 @@ def _sections(values: dict[str, Any]) -> Iterator[tuple[str, Any]]:
             yield name, values[name]
 
 
-def _check_numbers(
-    file: str, section: Mapping[str, Any], largest: Mapping[str, float]
-) -> None:
+def _check_numbers(file: str, section: Mapping[str, Any], largest: Mapping[str, float]) -> None:
     for key, most in largest.items():
         value = section.get(key)
         if value is None:

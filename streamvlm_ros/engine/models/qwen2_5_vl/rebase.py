@@ -29,9 +29,7 @@ from streamvlm_ros.engine.kvcache.rebase import first_place, Move, places
 from streamvlm_ros.engine.positions import StreamState
 
 
-def rebase_plan(
-    units: Sequence[CacheEntry], state: StreamState
-) -> tuple[list[Move], StreamState]:
+def rebase_plan(units: Sequence[CacheEntry], state: StreamState) -> tuple[list[Move], StreamState]:
     """Return where every unit goes, and the position state after them; see the module."""
     moves: list[Move] = []
     shift = 0  # of what comes next, if nothing is missing before it
