@@ -121,7 +121,7 @@ class Trunk:
         labels = chunk_labels(self._memory, prompt, place, opening, frames, part.grid, closing)
         self._clock += 1
         if not waits:
-            before = self._cache.units
+            before = self._cache.entries
             self._memory.make_room(len(ids), part.times_ns, goes_on=not opening)
             self._note_gone(before)
             self._state = dataclasses.replace(self._state, length=self._cache.length)
@@ -164,21 +164,21 @@ class Trunk:
         return positions + torch.tensor([[self._moved if moved is None else moved], [0], [0]])
 
     def _note_gone(self, before: Sequence) -> None:
-        for unit in set(before) - set(self._cache.units):
-            start = self._copies + unit.first
-            self.gone[start : start + unit.tokens] = [self._clock] * unit.tokens
+        for entry in set(before) - set(self._cache.entries):
+            start = self._copies + entry.first
+            self.gone[start : start + entry.tokens] = [self._clock] * entry.tokens
 
     def _count_anew(self) -> None:
         """Count positions anew, as the engine does."""
         self._clock += 1
-        before, moved = self._cache.units, self._moved
+        before, moved = self._cache.entries, self._moved
         self._state = apply(
             self._memory, self._state, self._rule.rebase_plan, self._rotation, self._largest
         )
         self._note_gone(before)
         if self._moved == moved:
             return
-        old, tokens = self._prefix, self._cache.units[0].tokens
+        old, tokens = self._prefix, self._cache.entries[0].tokens
         copy = self.positions[:, old] + torch.tensor([[self._moved - moved], [0], [0]])
         self.gone[old] = [self._clock] * tokens
         # In front, so that it sees nothing but itself.

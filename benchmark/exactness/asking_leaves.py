@@ -74,15 +74,15 @@ class Asker:
 def differing(one: VideoStreamingInference, other: VideoStreamingInference) -> int:
     """Return how many numbers of what is cached differ; -1: what is cached is not the same."""
     mine, theirs = one.stream.cache, other.stream.cache
-    units = [
+    entries = [
         [
-            (unit.spans, unit.first, unit.label, unit.positions.tolist())
-            for unit in cache.units
-            if unit.positions is not None
+            (entry.spans, entry.first, entry.info, entry.positions.tolist())
+            for entry in cache.entries
+            if entry.positions is not None
         ]
         for cache in (mine, theirs)
     ]
-    if units[0] != units[1] or one.stream.state != other.stream.state:
+    if entries[0] != entries[1] or one.stream.state != other.stream.state:
         return -1
     found = 0
     for layer in range(len(mine.keys)):

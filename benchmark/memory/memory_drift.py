@@ -99,7 +99,7 @@ class Measurement:
                 engine.append_frame(image, stamp)
             done['evicted_tokens'] += engine.get_cache_info().evicted_tokens
             done['rebased'] += engine.stream.cache.rebased
-            done['prefix'] = engine.stream.cache.units[0].tokens
+            done['prefix'] = engine.stream.cache.entries[0].tokens
         return answers, done
 
     def fresh(self, window: float) -> Answers:

@@ -22,10 +22,12 @@ def everything(engine) -> tuple:
     """Return all that a stream consists of, the keys and values of what is cached as bytes."""
     inner = engine.stream
     cache, memory = inner.cache, inner.memory
-    units = [(unit.spans, unit.first, unit.label, unit.positions.tolist()) for unit in cache.units]
+    entries = [
+        (entry.spans, entry.first, entry.info, entry.positions.tolist()) for entry in cache.entries
+    ]
     content = [side for layer in range(len(cache.keys)) for side in cache.content(layer)]
     return (
-        units,
+        entries,
         cache.spans,
         inner.state,
         inner.place,

@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Keys and values in buffers that are allocated once; what is cached are units with slots.
+"""Keys and values in buffers that are allocated once; what is cached are entries with slots.
 
 New tokens take the slots that follow the newest token, round and round, and what is cached never
 moves.  Keys carry their rotation, so a reader needs no order: it sees a short list of contiguous
@@ -54,8 +54,8 @@ class StreamCache:
     """One stream's keys and values: a buffer [kv_heads, capacity, head_dim] a layer.
 
     Attributes:
-        units: what is cached, in the order in which it came.
-        spans: the slots of all units, disjoint and ascending.
+        entries: what is cached, in the order in which it came.
+        spans: the slots of all entries, disjoint and ascending.
         length: tokens cached.
         rebased: how often keys were rotated to new positions.
 
@@ -135,26 +135,26 @@ class StreamCache:
             )
         if not self.has_room(tokens):
             raise self.still_read()
-        self._next = self._ring.following(_end_of(self.units), tokens)
+        self._next = self._ring.following(_end_of(self.entries), tokens)
 
     def has_room(self, tokens: int, gone: Iterable[CacheEntry] = ()) -> bool:
-        """Tell whether so many tokens could be taken at once if some units were dropped."""
+        """Tell whether so many tokens could be taken at once if some entries were dropped."""
         dropped = set(gone)
         newest = max((pin.opened for pin in self.readers), default=0)
         self._reclaim()
-        held = [span for unit, _ in self._held for span in unit.spans]
-        held += [span for unit in dropped if unit.born < newest for span in unit.spans]
+        held = [span for entry, _ in self._held for span in entry.spans]
+        held += [span for entry in dropped if entry.born < newest for span in entry.spans]
         spans = self._following(tokens, dropped)
         return count(spans) == tokens and not overlap(spans, held)
 
     def takes_from(self, tokens: int, gone: Iterable[CacheEntry]) -> bool:
-        """Tell whether the next tokens take slots that these units have, which are cached still.
+        """Tell whether the next tokens take slots that these entries have, which are cached still.
 
         A reader that comes now holds them too.
         """
         dropped = set(gone)
         return overlap(
-            self._following(tokens, dropped), [span for unit in dropped for span in unit.spans]
+            self._following(tokens, dropped), [span for entry in dropped for span in entry.spans]
         )
 
     @staticmethod
@@ -197,28 +197,28 @@ class StreamCache:
         return SequenceMetadata.of([(self.buffer, self.spans)], self.buffer, self._next)
 
     def advance(self, tokens: int) -> None:
-        """Make the tokens that were written a unit."""
+        """Make the tokens that were written an entry."""
         self._clock += 1
-        unit = CacheEntry(self._next, self._clock, self._taken)
+        entry = CacheEntry(self._next, self._clock, self._taken)
         self._ring.take(self._next)
         self._taken += tokens
         self._next = ()
-        self._set([*self.units, unit])
+        self._set([*self.entries, entry])
 
     def label(self, labels: Sequence[tuple[int, EntryInfo]], positions: torch.Tensor) -> None:
-        """Cut the newest unit into what its tokens are.
+        """Cut the newest entry into what its tokens are.
 
         Args:
-            labels: one after the other, how many tokens are what; together, the unit.
+            labels: one after the other, how many tokens are what; together, the entry.
             positions: int64 [3, tokens].
 
         """
-        whole = self.units[-1]
-        spans, start, units = whole.spans, 0, []
+        whole = self.entries[-1]
+        spans, start, entries = whole.spans, 0, []
         for size, label in labels:
             own, spans = cut(spans, size)
-            # Copied, so that no unit holds the positions of all that came with it.
-            units.append(
+            # Copied, so that no entry holds the positions of all that came with it.
+            entries.append(
                 CacheEntry(
                     own,
                     whole.born,
@@ -228,15 +228,15 @@ class StreamCache:
                 )
             )
             start += size
-        self._set([*self.units[:-1], *units])
+        self._set([*self.entries[:-1], *entries])
 
-    def drop(self, units: Iterable[CacheEntry]) -> None:
-        """Forget units; their slots are taken again once no pin that saw them is open."""
+    def drop(self, entries: Iterable[CacheEntry]) -> None:
+        """Forget entries; their slots are taken again once no pin that saw them is open."""
         self._clock += 1
-        gone = set(units)
-        self._held.extend((unit, self._clock) for unit in self.units if unit in gone)
-        self._ring.put(span for unit in self.units if unit in gone for span in unit.spans)
-        self._set([unit for unit in self.units if unit not in gone])
+        gone = set(entries)
+        self._held.extend((entry, self._clock) for entry in self.entries if entry in gone)
+        self._ring.put(span for entry in self.entries if entry in gone for span in entry.spans)
+        self._set([entry for entry in self.entries if entry not in gone])
 
     def pin(self) -> Pin:
         """Hold what is cached now for a reader."""
@@ -246,30 +246,32 @@ class StreamCache:
         return pin
 
     def content(self, layer: int) -> KeysValues:
-        """Return keys and values [kv_heads, length, head_dim] in the order of the units."""
-        views = self.buffer.views(layer, tuple(span for unit in self.units for span in unit.spans))
+        """Return keys and values [kv_heads, length, head_dim] in the order of the entries."""
+        views = self.buffer.views(
+            layer, tuple(span for entry in self.entries for span in entry.spans)
+        )
         if not views:
             return self.keys[layer][:, :0], self.values[layer][:, :0]
         keys, values = zip(*views)
         return torch.cat(keys, dim=1), torch.cat(values, dim=1)
 
-    def fill(self, content: Sequence[KeysValues], units: Sequence[CacheEntry]) -> None:
+    def fill(self, content: Sequence[KeysValues], entries: Sequence[CacheEntry]) -> None:
         """Put a copy of another cache's content into this one, which is empty.
 
         The slots stay the same where this cache has them, so that sums over them are rounded the
         same; otherwise the first are taken.
 
         Args:
-            content: for every layer, keys and values in the order of the units.
-            units: what they are.
+            content: for every layer, keys and values in the order of the entries.
+            entries: what they are.
 
         Raises:
             StreamError: OUT_OF_MEMORY; nothing was changed.
 
         """
-        tokens = sum(unit.tokens for unit in units)
+        tokens = sum(entry.tokens for entry in entries)
         self.reserve(tokens)
-        spans = tuple(span for unit in units for span in unit.spans)
+        spans = tuple(span for entry in entries for span in entry.spans)
         if any(end > self.capacity for _, end in spans):
             spans = self._next
         self._next = spans
@@ -278,23 +280,25 @@ class StreamCache:
         self._next = ()
         self._ring.take(spans)
         copies = []
-        for unit in units:
-            own, spans = cut(spans, unit.tokens)
+        for entry in entries:
+            own, spans = cut(spans, entry.tokens)
             self._clock += 1
-            copies.append(CacheEntry(own, self._clock, unit.first, unit.label, unit.positions))
-            self._taken = unit.first + unit.tokens
+            copies.append(CacheEntry(own, self._clock, entry.first, entry.info, entry.positions))
+            self._taken = entry.first + entry.tokens
         self._set(copies)
 
-    def _set(self, units: list[CacheEntry]) -> None:
-        self.units = tuple(units)
+    def _set(self, entries: list[CacheEntry]) -> None:
+        self.entries = tuple(entries)
         self.spans = complement(self._ring.free, self.capacity)
         self.length = count(self.spans)
 
     def _following(self, tokens: int, dropped: set[CacheEntry]) -> Spans:
-        """Return the slots of the next tokens if some units were dropped."""
-        left = [unit for unit in self.units if unit not in dropped] if dropped else self.units
+        """Return the slots of the next tokens if some entries were dropped."""
+        left = (
+            [entry for entry in self.entries if entry not in dropped] if dropped else self.entries
+        )
         return self._ring.following(
-            _end_of(left), tokens, tuple(span for unit in dropped for span in unit.spans)
+            _end_of(left), tokens, tuple(span for entry in dropped for span in entry.spans)
         )
 
     def _reclaim(self) -> None:
@@ -302,12 +306,12 @@ class StreamCache:
         if self._held:
             opened = [pin.opened for pin in self.readers]
             self._held = [
-                (unit, dropped)
-                for unit, dropped in self._held
-                if any(unit.born < moment < dropped for moment in opened)
+                (entry, dropped)
+                for entry, dropped in self._held
+                if any(entry.born < moment < dropped for moment in opened)
             ]
 
 
-def _end_of(units: Sequence[CacheEntry]) -> int:
+def _end_of(entries: Sequence[CacheEntry]) -> int:
     """Return the slot that follows the newest token's; 0 where there is none."""
-    return units[-1].spans[-1][1] if units else 0
+    return entries[-1].spans[-1][1] if entries else 0

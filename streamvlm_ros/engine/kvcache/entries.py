@@ -13,7 +13,7 @@ from streamvlm_ros.engine.kvcache.allocator import count, Spans
 
 
 class EntryKind(enum.Enum):
-    """What a unit is."""
+    """What an entry is."""
 
     TEXT = enum.auto()  # nobody has said what it is
     PREFIX = enum.auto()  # the system turn, up to the first vision segment
@@ -24,7 +24,7 @@ class EntryKind(enum.Enum):
 
 @dataclasses.dataclass(frozen=True)
 class EntryInfo:
-    """What is known of a unit.
+    """What is known of an entry.
 
     Attributes:
         kind: what it is.
@@ -50,7 +50,7 @@ class CacheEntry:
         spans: their slots, in the tokens' order.
         born: the cache's clock when they came.
         first: number of the first of them, counted from the first that the cache ever took.
-        label: what is known of them.
+        info: what is known of them.
         positions: int64 [3, tokens], on the CPU; None where nobody has given them.
 
     """
@@ -58,7 +58,7 @@ class CacheEntry:
     spans: Spans
     born: int
     first: int
-    label: EntryInfo = EntryInfo()
+    info: EntryInfo = EntryInfo()
     positions: torch.Tensor | None = None
 
     def __post_init__(self) -> None:

@@ -57,7 +57,8 @@ class EvictionPolicy:
     def oldest(self) -> EntryInfo | None:
         """The oldest temporal patch that is kept."""
         return next(
-            (unit.label for unit in self.cache.units if unit.label.kind is EntryKind.PATCH), None
+            (entry.info for entry in self.cache.entries if entry.info.kind is EntryKind.PATCH),
+            None,
         )
 
     def check(self, tokens: int) -> None:
@@ -67,7 +68,7 @@ class EvictionPolicy:
             StreamError: OUT_OF_MEMORY.
 
         """
-        stays = sum(unit.tokens for unit in self.cache.units[:1])  # the prefix
+        stays = sum(entry.tokens for entry in self.cache.entries[:1])  # the prefix
         if stays + tokens > self.limit:
             raise StreamError(
                 ErrorCode.OUT_OF_MEMORY,
@@ -101,24 +102,24 @@ class EvictionPolicy:
             raise self.cache.still_read()
         self.evict(gone)
 
-    def evict(self, units: Sequence[CacheEntry]) -> None:
-        """Drop units from the cache, and count their tokens."""
-        if units:
-            self.evicted_tokens += sum(unit.tokens for unit in units)
-            self.cache.drop(units)
+    def evict(self, entries: Sequence[CacheEntry]) -> None:
+        """Drop entries from the cache, and count their tokens."""
+        if entries:
+            self.evicted_tokens += sum(entry.tokens for entry in entries)
+            self.cache.drop(entries)
 
     def drop_turns(self) -> None:
         """Evict the oldest turns until no more than ``kept_turns`` are left."""
         turns = sorted(
-            {unit.label.group for unit in self.cache.units if unit.label.kind is EntryKind.TURN}
+            {entry.info.group for entry in self.cache.entries if entry.info.kind is EntryKind.TURN}
         )
         old = set(turns[: max(0, len(turns) - self._kept_turns)])
         if old:
             self.evict(
                 [
-                    unit
-                    for unit in self.cache.units
-                    if unit.label.kind is EntryKind.TURN and unit.label.group in old
+                    entry
+                    for entry in self.cache.entries
+                    if entry.info.kind is EntryKind.TURN and entry.info.group in old
                 ]
             )
 
@@ -138,31 +139,31 @@ class EvictionPolicy:
         if not self._seconds or not times_ns:
             return []
         begins = times_ns[-1] - round(self._seconds * NANOSECONDS)
-        patches = [unit for unit in self.cache.units if unit.label.kind is EntryKind.PATCH]
-        following = [*(unit.label.time_ns for unit in patches[1:]), times_ns[0]]
-        return [unit for unit, time_ns in zip(patches, following) if time_ns <= begins]
+        patches = [entry for entry in self.cache.entries if entry.info.kind is EntryKind.PATCH]
+        following = [*(entry.info.time_ns for entry in patches[1:]), times_ns[0]]
+        return [entry for entry, time_ns in zip(patches, following) if time_ns <= begins]
 
     def _surplus(self, tokens: int, gone: Sequence[CacheEntry] = ()) -> list[CacheEntry]:
         """Return what else must be evicted for ``tokens`` tokens: oldest patches, then turns."""
         already = set(gone)
-        over = self.cache.length - sum(unit.tokens for unit in gone) + tokens - self.limit
+        over = self.cache.length - sum(entry.tokens for entry in gone) + tokens - self.limit
         surplus: list[CacheEntry] = []
         for kind in (EntryKind.PATCH, EntryKind.TURN):
-            for unit in self.cache.units if over > 0 else ():
-                if unit.label.kind is kind and unit not in already:
-                    surplus.append(unit)
-                    over -= unit.tokens
+            for entry in self.cache.entries if over > 0 else ():
+                if entry.info.kind is kind and entry not in already:
+                    surplus.append(entry)
+                    over -= entry.tokens
                     if over <= 0:
                         break
-        turns = {unit.label.group for unit in surplus if unit.label.kind is EntryKind.TURN}
+        turns = {entry.info.group for entry in surplus if entry.info.kind is EntryKind.TURN}
         if turns:
             already.update(surplus)
             surplus += [
-                unit
-                for unit in self.cache.units
-                if unit.label.kind is EntryKind.TURN
-                and unit.label.group in turns
-                and unit not in already
+                entry
+                for entry in self.cache.entries
+                if entry.info.kind is EntryKind.TURN
+                and entry.info.group in turns
+                and entry not in already
             ]
         return surplus
 
@@ -170,10 +171,10 @@ class EvictionPolicy:
         """Return the marks of vision segments without a patch, except of one that goes on."""
         already = set(gone)
         marks: list[CacheEntry] = []
-        for unit in self.cache.units:
-            if unit.label.kind is EntryKind.PATCH and unit not in already:
+        for entry in self.cache.entries:
+            if entry.info.kind is EntryKind.PATCH and entry not in already:
                 # The oldest patches go first: every later segment has one.
-                return [mark for mark in marks if mark.label.group != unit.label.group]
-            if unit.label.kind is EntryKind.MARK and unit.label.group != goes_on:
-                marks.append(unit)
+                return [mark for mark in marks if mark.info.group != entry.info.group]
+            if entry.info.kind is EntryKind.MARK and entry.info.group != goes_on:
+                marks.append(entry)
         return marks

@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Snapshots of a cache: which units it had, and the position state."""
+"""Snapshots of a cache: which entries it had, and the position state."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class StateOwner(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class _Snapshot:
-    units: tuple[CacheEntry, ...]
+    entries: tuple[CacheEntry, ...]
     rebased: int
     state: StreamState
 
@@ -48,7 +48,7 @@ class KVCacheManager:
 
         """
         cache = self._existing()
-        self._snapshots.append(_Snapshot(cache.units, cache.rebased, model.stream_state))
+        self._snapshots.append(_Snapshot(cache.entries, cache.rebased, model.stream_state))
 
     def restore(self, model: StateOwner) -> None:
         """Go back to the newest snapshot, and remove it.
@@ -60,7 +60,7 @@ class KVCacheManager:
         if not self._snapshots:
             raise RuntimeError('There is no snapshot to restore; call snapshot() first.')
         cache, snapshot = self._existing(), self._snapshots.pop()
-        if not set(snapshot.units) <= set(cache.units):
+        if not set(snapshot.entries) <= set(cache.entries):
             raise RuntimeError(
                 'Part of what the snapshot saw has been evicted since; take '
                 'snapshots more often, or give the stream more memory.'
@@ -70,7 +70,7 @@ class KVCacheManager:
                 'The stream was moved to other positions since the snapshot; take '
                 'snapshots more often.'
             )
-        cache.drop(set(cache.units) - set(snapshot.units))
+        cache.drop(set(cache.entries) - set(snapshot.entries))
         model.stream_state = snapshot.state
 
     @staticmethod
@@ -83,7 +83,7 @@ class KVCacheManager:
             cache.keys[0].dtype,
             [buffer.device for buffer in cache.keys],
         )
-        copy.fill([cache.content(layer) for layer in range(len(cache.keys))], cache.units)
+        copy.fill([cache.content(layer) for layer in range(len(cache.keys))], cache.entries)
         return copy
 
     def build_full_attention_mask(self, new_mask: torch.Tensor) -> torch.Tensor:

@@ -4,7 +4,7 @@
 
 Positions of an endless stream would grow without end, and with them the distance to what stays.
 So from time to time the gaps that eviction left are closed, and the kept keys rotated to match.
-Where each unit goes is for the model's position rule to say (its *plan*); here it is carried out.
+Where each entry goes is for the model's position rule to say (its *plan*); here it is carried out.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ BLOCK = 4096
 
 @dataclasses.dataclass(frozen=True)
 class Move:
-    """Positions that are to be subtracted from a unit's: on the T axis, and on H and W."""
+    """Positions that are to be subtracted from an entry's: on the T axis, and on H and W."""
 
-    unit: CacheEntry
+    entry: CacheEntry
     t: int
     hw: int
 
     @property
     def positions(self) -> torch.Tensor:
-        """The unit's new positions, int64 [3, n]."""
-        return places(self.unit) - torch.tensor([[self.t], [self.hw], [self.hw]])
+        """The entry's new positions, int64 [3, n]."""
+        return places(self.entry) - torch.tensor([[self.t], [self.hw], [self.hw]])
 
 
-# Where every unit goes, and the position state afterwards; see ``PositionRule.rebase_plan``.
+# Where every entry goes, and the position state afterwards; see ``PositionRule.rebase_plan``.
 RebasePlan = Callable[
     [Sequence[CacheEntry], StreamState],
     tuple[list[Move], StreamState],
@@ -60,7 +60,7 @@ def apply(
     Args:
         memory: what is kept; its cache's keys are rotated in place, values carry no position.
         state: the position state after what is cached.
-        plan: the model's, where every unit goes.
+        plan: the model's, where every entry goes.
         rotation: what the keys were rotated by.
         largest: largest position of the stream.
 
@@ -70,23 +70,23 @@ def apply(
     """
     cache = memory.cache
     assert not cache.pinned
-    moves, following = plan(cache.units, state)
+    moves, following = plan(cache.entries, state)
     reach = following.last_cache_position - largest * 3 // 4
     far = [
-        move.unit
+        move.entry
         for move in moves
-        if move.unit.label.kind is EntryKind.PATCH and first_place(move.unit) - move.t < reach
+        if move.entry.info.kind is EntryKind.PATCH and first_place(move.entry) - move.t < reach
     ]
     if far:
         memory.evict([*far, *memory.empty_marks(far, memory.segment)])
         state = dataclasses.replace(state, length=cache.length)
-        moves, following = plan(cache.units, state)
+        moves, following = plan(cache.entries, state)
     for (start, end), old, new in _blocks([move for move in moves if move.t or move.hw]):
         rotate = rotation.rerotate(old, new)
         for keys in cache.keys:
             rotate(keys[:, start:end])
     for move in moves:
-        move.unit.positions = move.positions
+        move.entry.positions = move.positions
     cache.rebased += following != state
     return following
 
@@ -95,8 +95,8 @@ def _blocks(moves: Sequence[Move]) -> list[tuple[tuple[int, int], torch.Tensor, 
     """Return contiguous slots with old and new positions; what moves alike is joined."""
     pieces = []
     for move in moves:
-        old, new, start = places(move.unit), move.positions, 0
-        for first, end in move.unit.spans:
+        old, new, start = places(move.entry), move.positions, 0
+        for first, end in move.entry.spans:
             part = slice(start, start + end - first)
             pieces.append(((first, end), (move.t, move.hw), old[:, part], new[:, part]))
             start = part.stop
@@ -116,12 +116,12 @@ def _blocks(moves: Sequence[Move]) -> list[tuple[tuple[int, int], torch.Tensor, 
     ]
 
 
-def first_place(unit: CacheEntry) -> int:
-    """Return the T position of a unit's first token."""
-    return int(places(unit)[0, 0])
+def first_place(entry: CacheEntry) -> int:
+    """Return the T position of an entry's first token."""
+    return int(places(entry)[0, 0])
 
 
-def places(unit: CacheEntry) -> torch.Tensor:
-    """Return a unit's positions, int64 [3, n]; whatever a stream has cached has some."""
-    assert unit.positions is not None
-    return unit.positions
+def places(entry: CacheEntry) -> torch.Tensor:
+    """Return an entry's positions, int64 [3, n]; whatever a stream has cached has some."""
+    assert entry.positions is not None
+    return entry.positions

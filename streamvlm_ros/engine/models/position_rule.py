@@ -46,16 +46,16 @@ class PositionRule(abc.ABC):
 
     @abc.abstractmethod
     def rebase_plan(
-        self, units: Sequence[CacheEntry], state: StreamState
+        self, entries: Sequence[CacheEntry], state: StreamState
     ) -> tuple[list[Move], StreamState]:
-        """Return where every unit goes when positions are counted anew from what is kept.
+        """Return where every entry goes when positions are counted anew from what is kept.
 
         Args:
-            units: what is cached, in the order in which it came, at least one.
+            entries: what is cached, in the order in which it came, at least one.
             state: the position state after it.
 
         Returns:
-            A move for every unit, in their order, and the position state afterwards.
+            A move for every entry, in their order, and the position state afterwards.
 
         """
 

@@ -18,7 +18,7 @@ from streamvlm_ros.engine.kvcache.metadata import BatchMetadata, HEAD, LINE, Seq
 from streamvlm_ros.engine.models.base import StreamingModel
 from streamvlm_ros.engine.ops.kernels.attention.segments import attend_batch, attend_sequence
 from streamvlm_ros.engine.ops.kernels.operations import KERNELS
-from streamvlm_ros.engine.ops.kernels.pointwise import turn_and_store
+from streamvlm_ros.engine.ops.kernels.pointwise import rotate_and_store
 from streamvlm_ros.engine.ops.likelihood import log_probabilities
 from streamvlm_ros.engine.ops.rotary import Rotation
 from streamvlm_ros.engine.positions import Grid
@@ -192,7 +192,7 @@ class PrefillPass:
     def attend(self, layer: int, qkv: torch.Tensor, rotation: Rotation) -> torch.Tensor:
         """See ``decoder.Attends``."""
         control = self.control
-        query, keys, values = turn_and_store(
+        query, keys, values = rotate_and_store(
             qkv,
             rotation.cos,
             rotation.sin,
@@ -277,7 +277,7 @@ class DecodePass:
     def attend(self, layer: int, qkv: torch.Tensor, rotation: Rotation) -> torch.Tensor:
         """See ``decoder.Attends``."""
         control = self.control
-        query, _, _ = turn_and_store(
+        query, _, _ = rotate_and_store(
             qkv,
             rotation.cos,
             rotation.sin,

@@ -15,41 +15,42 @@ from streamvlm_ros.engine.ops.attention import KeysValues
 from streamvlm_ros.engine.store.fields import LARGEST, LAST_POSITION, LAST_TIME, UnfitError
 from streamvlm_ros.engine.store.file import Entry
 
-# A unit's row in the file: tokens, first, kind (its place here), group, time_ns, stamp_ns, frame.
+# A row of the file is one entry: tokens, first, kind (index in KINDS), group, time_ns, stamp_ns,
+# frame.
 KINDS = (EntryKind.TEXT, EntryKind.PREFIX, EntryKind.MARK, EntryKind.PATCH, EntryKind.TURN)
 HIGHEST = (LARGEST, LARGEST, len(KINDS) - 1, LARGEST, LAST_TIME, LAST_TIME, LARGEST)
 COLUMNS = len(HIGHEST)
 
 
 def cache_entries(cache: StreamCache) -> dict[str, Entry]:
-    """Return what is cached: the table of units, positions, and every layer's keys and values.
+    """Return what is cached: the table of entries, positions, and every layer's keys and values.
 
     Free slots are not written: a token's place in the file is its place in the stream.
     """
     table = torch.tensor(
         [
             [
-                unit.tokens,
-                unit.first,
-                KINDS.index(unit.label.kind),
-                unit.label.group,
-                unit.label.time_ns,
-                unit.label.stamp_ns,
-                unit.label.frame,
+                entry.tokens,
+                entry.first,
+                KINDS.index(entry.info.kind),
+                entry.info.group,
+                entry.info.time_ns,
+                entry.info.stamp_ns,
+                entry.info.frame,
             ]
-            for unit in cache.units
+            for entry in cache.entries
         ],
         dtype=torch.int64,
     ).view(-1, COLUMNS)
     slots = torch.tensor(
         [
             [index, start, end]
-            for index, unit in enumerate(cache.units)
-            for start, end in unit.spans
+            for index, entry in enumerate(cache.entries)
+            for start, end in entry.spans
         ],
         dtype=torch.int64,
     ).view(-1, 3)
-    positions = [_positions(unit) for unit in cache.units]
+    positions = [_positions(entry) for entry in cache.entries]
     entries = {
         'units': Entry.of(table),
         'slots': Entry.of(slots),
@@ -68,8 +69,8 @@ def cache_entries(cache: StreamCache) -> dict[str, Entry]:
     return entries
 
 
-def read_units(tensors: Mapping[str, torch.Tensor]) -> list[CacheEntry]:
-    """Return the units of a file, with the slots that they had.
+def read_entries(tensors: Mapping[str, torch.Tensor]) -> list[CacheEntry]:
+    """Return the entries of a file, with the slots that they had.
 
     Args:
         tensors: ``units`` int64 [n, COLUMNS], ``slots`` int64 [m, 3] and ``positions`` int64
@@ -84,11 +85,11 @@ def read_units(tensors: Mapping[str, torch.Tensor]) -> list[CacheEntry]:
     _check_range('positions', positions, 0, torch.tensor(LAST_POSITION))
     _check_range('slots', tensors['slots'], 0, torch.tensor(LAST_POSITION))
     spans = _read_slots(tensors['slots'], len(table))
-    units, start = [], 0
+    entries, start = [], 0
     for row, own in zip(table.tolist(), spans):
         tokens, first, kind, group, time_ns, stamp_ns, frame = row
-        # Copied, so that no unit holds the positions of all.
-        units.append(
+        # Copied, so that no entry holds the positions of all.
+        entries.append(
             CacheEntry(
                 own,
                 0,
@@ -98,11 +99,11 @@ def read_units(tensors: Mapping[str, torch.Tensor]) -> list[CacheEntry]:
             )
         )
         start += tokens
-        if not tokens or units[-1].tokens != tokens:
-            raise UnfitError(f'{tokens} tokens are in {units[-1].tokens} slots')
+        if not tokens or entries[-1].tokens != tokens:
+            raise UnfitError(f'{tokens} tokens are in {entries[-1].tokens} slots')
     if start != positions.shape[1]:
         raise UnfitError(f'{start} tokens have {positions.shape[1]} positions')
-    return units
+    return entries
 
 
 def read_content(tensors: Mapping[str, torch.Tensor], layers: int) -> Sequence[KeysValues]:
@@ -110,15 +111,15 @@ def read_content(tensors: Mapping[str, torch.Tensor], layers: int) -> Sequence[K
     return [(tensors[f'keys.{layer}'], tensors[f'values.{layer}']) for layer in range(layers)]
 
 
-def _read_slots(slots: torch.Tensor, units: int) -> list[tuple[tuple[int, int], ...]]:
-    """Return the slots of every unit; none is taken twice."""
-    spans: list[list[tuple[int, int]]] = [[] for _ in range(units)]
+def _read_slots(slots: torch.Tensor, entries: int) -> list[tuple[tuple[int, int], ...]]:
+    """Return the slots of every entry; none is taken twice."""
+    spans: list[list[tuple[int, int]]] = [[] for _ in range(entries)]
     before = 0
-    for unit, start, end in slots.tolist():
-        if not before <= unit < units or start >= end:
-            raise UnfitError('its slots are not those of its units, one after the other')
-        spans[unit].append((start, end))
-        before = unit
+    for entry, start, end in slots.tolist():
+        if not before <= entry < entries or start >= end:
+            raise UnfitError('its slots are not those of its entries, one after the other')
+        spans[entry].append((start, end))
+        before = entry
     taken, last = sorted(span for own in spans for span in own), 0
     for start, end in taken:
         if start < last:
@@ -133,11 +134,11 @@ def _check_range(name: str, tensor: torch.Tensor, low: int, high: torch.Tensor) 
 
 
 def _content(cache: StreamCache, layer: int, which: int) -> torch.Tensor:
-    """Return a layer's keys (0) or values (1) in the order of the units."""
+    """Return a layer's keys (0) or values (1) in the order of the entries."""
     return cache.content(layer)[which]
 
 
-def _positions(unit: CacheEntry) -> torch.Tensor:
-    """Return a unit's positions; whatever a stream has cached has some."""
-    assert unit.positions is not None
-    return unit.positions
+def _positions(entry: CacheEntry) -> torch.Tensor:
+    """Return an entry's positions; whatever a stream has cached has some."""
+    assert entry.positions is not None
+    return entry.positions

@@ -272,16 +272,16 @@ class FrameStream:
     @property
     def is_consistent(self) -> bool:
         """Whether what is known of the stream fits together; false only after a fault."""
-        units, state = self.cache.units, self.state
-        newest = units[-1].positions if units else None
+        entries, state = self.cache.entries, self.state
+        newest = entries[-1].positions if entries else None
         return (
             not self._rotating
-            and self.cache.length == state.length == sum(unit.tokens for unit in units)
+            and self.cache.length == state.length == sum(entry.tokens for entry in entries)
             and (newest is None or int(newest.max()) <= state.last_cache_position)
-            and all(unit.positions is not None for unit in units)
+            and all(entry.positions is not None for entry in entries)
             and len(self.pending) + self.left_out < self._settings.chunk_frames
             and bool(self.frames) == (self.newest is not None)
-            and (self.place is Place.NOTHING) == (not units)
+            and (self.place is Place.NOTHING) == (not entries)
         )
 
     def keep_turn(self, chunk: EncodedChunk | None, ids: Sequence[int], tail: Tail) -> None:
@@ -395,12 +395,12 @@ class FrameStream:
     @contextlib.contextmanager
     def _undone_by_a_fault(self) -> Iterator[None]:
         """Take back what a fault leaves half done; what had to go for it may stay gone."""
-        units, state, place, size = set(self.cache.units), self.state, self.place, self.size
+        entries, state, place, size = set(self.cache.entries), self.state, self.place, self.size
         segment, turn = self.memory.segment, self.memory.turn
         try:
             yield
         except BaseException:
-            self.cache.drop([unit for unit in self.cache.units if unit not in units])
+            self.cache.drop([entry for entry in self.cache.entries if entry not in entries])
             self.state = dataclasses.replace(state, length=self.cache.length)
             self.place, self.size = place, size
             self.memory.segment, self.memory.turn = segment, turn

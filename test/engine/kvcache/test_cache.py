@@ -156,10 +156,10 @@ def test_a_snapshot_whose_frames_were_evicted_is_refused():
     manager.snapshot(owner)
     for i, frame in enumerate(random_clip(2, 20, 56, 56)):
         engine.append_frame(frame, 5 + 0.5 * i)
-    units, state = manager.cache.units, owner.stream_state
+    entries, state = manager.cache.entries, owner.stream_state
     with pytest.raises(RuntimeError, match='has been evicted since'):
         manager.restore(owner)
-    assert (manager.cache.units, owner.stream_state) == (units, state)
+    assert (manager.cache.entries, owner.stream_state) == (entries, state)
     with pytest.raises(RuntimeError, match='no snapshot'):
         manager.restore(owner)
 
@@ -167,7 +167,7 @@ def test_a_snapshot_whose_frames_were_evicted_is_refused():
 def test_a_snapshot_from_before_rebasing_is_refused():
     """Its position state does not fit the keys any more."""
     engine, manager, owner = evicting(300)
-    manager.cache.drop(engine.stream.cache.units[1:3])
+    manager.cache.drop(engine.stream.cache.entries[1:3])
     manager.snapshot(owner)
     engine.append_video_chunk(random_clip(2, 2, 56, 56), stamps=[10.0, 11.0])
     engine.append_video_chunk(random_clip(2, 2, 56, 56), stamps=[12.0, 13.0])
@@ -177,14 +177,14 @@ def test_a_snapshot_from_before_rebasing_is_refused():
 
 
 def test_clone_of_scattered_units():
-    """A clone has the units' content in their order, whatever slots they are in."""
+    """A clone has the entries' content in their order, whatever slots they are in."""
     engine, manager, _ = evicting()
     for i, frame in enumerate(random_clip(2, 31, 56, 56)):
         engine.append_frame(frame, 5 + 0.5 * i)
     cache, clone = manager.cache, manager.clone(manager.cache)
-    assert [span for unit in cache.units for span in unit.spans] != list(cache.spans)
-    assert clone.spans == cache.spans and len(clone.units) == len(cache.units)
+    assert [span for entry in cache.entries for span in entry.spans] != list(cache.spans)
+    assert clone.spans == cache.spans and len(clone.entries) == len(cache.entries)
     for layer in range(len(cache.keys)):
         for mine, its in zip(cache.content(layer), clone.content(layer)):
             assert torch.equal(mine, its)
-    assert [unit.label for unit in clone.units] == [unit.label for unit in cache.units]
+    assert [entry.info for entry in clone.entries] == [entry.info for entry in cache.entries]

@@ -35,7 +35,7 @@ def tensor_bytes() -> int:
 
 
 def test_memory_is_flat():
-    """A few thousand chunks later nothing has grown: tensors, units, spans, positions."""
+    """A few thousand chunks later nothing has grown: tensors, entries, spans, positions."""
     engine = stream(capacity=140, chunk_frames=2, rebase_position=200)
     cache, frames = engine.stream.cache, clip(1, 16)
     sizes = {}
@@ -45,7 +45,7 @@ def test_memory_is_flat():
             engine.ask('What?', 1, update_state=i % 800 == 799)
         if i in (1500, 3998):
             sizes[i] = tensor_bytes()
-        assert len(cache.units) < 40 and len(cache.spans) <= 5
+        assert len(cache.entries) < 40 and len(cache.spans) <= 5
         assert engine.stream.state.last_cache_position <= 210
     assert sizes[1500] == pytest.approx(sizes[3998], rel=0.01)
     info = engine.get_cache_info()
@@ -74,7 +74,9 @@ def test_only_the_newest_turns_are_kept():
         engine.append_video_chunk(clip(i, 4), stamps=[4.0 * i + j for j in range(4)])
         engine.ask(f'Question {i}?', 2, update_state=True)
     turns = [
-        unit.label.group for unit in engine.stream.cache.units if unit.label.kind is EntryKind.TURN
+        entry.info.group
+        for entry in engine.stream.cache.entries
+        if entry.info.kind is EntryKind.TURN
     ]
     assert sorted(set(turns)) == [2, 3]
     assert engine.get_cache_info().frames == 16

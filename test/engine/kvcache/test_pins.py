@@ -24,7 +24,7 @@ def test_an_open_answer_sees_what_it_saw(mode):
         for i, frame in enumerate(clip(1, 16)):
             engine.append_frame(frame, 0.5 * i)
         opened = engine.questions.open('What happened?', 12)
-        seen = [unit for unit in engine.stream.cache.units if unit.label.time_ns]
+        seen = [entry for entry in engine.stream.cache.entries if entry.info.time_ns]
         more = iter(enumerate(clip(2, 60), 16))
         while not opened.ended:
             for _ in range(0 if halted else 6):
@@ -33,7 +33,7 @@ def test_an_open_answer_sees_what_it_saw(mode):
                     engine.append_frame(frame, 0.5 * i)
             engine.questions.decode([opened])
         if not halted:
-            assert not set(seen) & set(engine.stream.cache.units)
+            assert not set(seen) & set(engine.stream.cache.entries)
         answers.append(engine.questions.close(opened).text)
     assert answers[0] == answers[1]
 
@@ -121,25 +121,25 @@ def test_a_readers_spans_are_its_units_slots(seed):
                 engine.append_frame(clip(step, 1)[0], second)
             elif action < 0.8 and len(opened) < 3 and step:
                 question = engine.questions.open('What?', 6)
-                opened.append((question, question.context.prefix, list(cache.units)))
+                opened.append((question, question.context.prefix, list(cache.entries)))
             elif action < 0.9 and opened:
                 engine.questions.close(opened.pop(rng.randrange(len(opened)))[0])
             elif step and not opened:
                 engine.ask('What?', 2, update_state=True)
         except StreamError as error:
             assert error.code in (ErrorCode.OUT_OF_MEMORY, ErrorCode.NO_FRAMES, ErrorCode.BUSY)
-        slots = [slot for unit in cache.units for span in unit.spans for slot in range(*span)]
+        slots = [slot for entry in cache.entries for span in entry.spans for slot in range(*span)]
         seen = [slot for span in cache.spans for slot in range(*span)]
         free = [slot for span in cache._ring.free for slot in range(*span)]
         assert seen == sorted(slots) == sorted(set(slots)) and not set(seen) & set(free)
         assert len(slots) == cache.length == engine.stream.state.length
-        for _, spans, units in opened:
+        for _, spans, entries in opened:
             read = {slot for span in spans for slot in range(*span)}
-            assert read == {s for unit in units for span in unit.spans for s in range(*span)}
-            newer = [unit for unit in cache.units if unit not in units]
-            assert not read & {s for unit in newer for span in unit.spans for s in range(*span)}
-        for unit in cache.units:
-            assert unit.positions.shape == (3, unit.tokens)
-            owners.setdefault(unit.first, unit.spans)
-            assert owners[unit.first] == unit.spans, 'What is cached never moves.'
+            assert read == {s for entry in entries for span in entry.spans for s in range(*span)}
+            newer = [entry for entry in cache.entries if entry not in entries]
+            assert not read & {s for entry in newer for span in entry.spans for s in range(*span)}
+        for entry in cache.entries:
+            assert entry.positions.shape == (3, entry.tokens)
+            owners.setdefault(entry.first, entry.spans)
+            assert owners[entry.first] == entry.spans, 'What is cached never moves.'
     assert engine.get_cache_info().evicted_tokens

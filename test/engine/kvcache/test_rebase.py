@@ -57,7 +57,7 @@ def test_turned_keys_equal_keys_rotated_afresh(shape, axes):
 @pytest.mark.parametrize('mode', ['continuous', 'append'])
 @pytest.mark.parametrize('shape', SHAPES)
 def test_rebased_keys_equal_keys_rotated_afresh(shape, mode):
-    """In the cache, in every layer, unit by unit, after turns and a new size."""
+    """In the cache, in every layer, entry by entry, after turns and a new size."""
     engine = stream(shape, capacity=180, chunk_frames=2, kept_turns=1, position_mode=mode)
     for part, size in enumerate(((56, 56), (56, 84), (56, 84))):
         stamps = [300.0 * part + i for i in range(12)]
@@ -65,11 +65,11 @@ def test_rebased_keys_equal_keys_rotated_afresh(shape, mode):
         engine.ask('What?', 2, update_state=part == 0)
     cache, state = engine.stream.cache, engine.stream.state
     before = [
-        (layer, unit, unit.positions, keys)
+        (layer, entry, entry.positions, keys)
         for layer in range(len(cache.keys))
-        for unit, keys in zip(
-            cache.units,
-            cache.content(layer)[0].split([unit.tokens for unit in cache.units], dim=1),
+        for entry, keys in zip(
+            cache.entries,
+            cache.content(layer)[0].split([entry.tokens for entry in cache.entries], dim=1),
         )
     ]
     following = apply(
@@ -81,11 +81,11 @@ def test_rebased_keys_equal_keys_rotated_afresh(shape, mode):
     )
     assert following.last_cache_position < state.last_cache_position
     moved = 0
-    for layer, unit, old, keys in before:
-        now = torch.cat([piece[0] for piece in cache.buffer.views(layer, unit.spans)], dim=1)
-        afresh = rotated(shape, rotated(shape, keys, old, back=True), unit.positions)
+    for layer, entry, old, keys in before:
+        now = torch.cat([piece[0] for piece in cache.buffer.views(layer, entry.spans)], dim=1)
+        afresh = rotated(shape, rotated(shape, keys, old, back=True), entry.positions)
         assert (now - afresh).abs().max() < 1e-5
-        moved += not torch.equal(old, unit.positions)
+        moved += not torch.equal(old, entry.positions)
     assert moved
     again = apply(
         engine.stream.memory,
@@ -110,7 +110,7 @@ def test_positions_are_those_of_a_stream_that_began_at_the_window():
         engine._model.rotation,
         100,
     )
-    patches = [unit.positions for unit in cache.units[1:]]
+    patches = [entry.positions for entry in cache.entries[1:]]
     # 45 tokens of prefix: the origin; two frames a second apart are four steps of T.
     assert [int(place[0, 0]) for place in patches] == [45 + 4 * i for i in range(len(patches))]
     assert all(place[1].tolist() == [45, 45, 46, 46] for place in patches)
@@ -134,8 +134,10 @@ def test_no_distance_grows_beyond_what_was_trained():
             if i % 20 == 11:
                 engine.ask('What?', 2, update_state=True)
             assert engine.stream.state.last_cache_position <= 200 * 4 // 3
-            units = engine.stream.cache.units
-            assert max((int(unit.positions.max()) for unit in units), default=0) <= 200 * 4 // 3
+            entries = engine.stream.cache.entries
+            assert (
+                max((int(entry.positions.max()) for entry in entries), default=0) <= 200 * 4 // 3
+            )
         assert engine.stream.cache.rebased
 
 

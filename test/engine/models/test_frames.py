@@ -22,7 +22,7 @@ from streamvlm_ros.engine.models.qwen2_5_vl.model import QWEN2_5_VL
 from streamvlm_ros.engine.stream.frames import check_image
 
 SETTINGS = dataclasses.replace(QWEN2_5_VL.pixels, min_pixels=56 * 56, max_pixels=40 * 28 * 28)
-# One grey level, in the model's normalised units.
+# One grey level, in the model's normalised entries.
 LEVEL = 1 / 255 / min(SETTINGS.std)
 
 

@@ -211,7 +211,7 @@ def test_what_is_stored():
     qkv, angles = torch.randn(n, (heads + 2 * kv_heads) * WIDTH), torch.randn(n, WIDTH // 2)
     cos, sin = angles.cos(), angles.sin()
     address, slots = (torch.tensor([number]) for number in target.address)
-    query, keys, values = pointwise.turn_and_store(
+    query, keys, values = pointwise.rotate_and_store(
         qkv, cos, sin, 1, kv_heads, address, slots, torch.tensor([7, -1, 9])
     )
     cut = qkv.view(n, -1, WIDTH).split([heads, kv_heads, kv_heads], dim=1)

@@ -309,7 +309,7 @@ def test_a_memory_that_a_fault_has_damaged_is_emptied():
 
         def damage(engine: Any) -> None:
             inner = scene.engine.stream
-            inner.cache.drop(inner.cache.units[1:2])
+            inner.cache.drop(inner.cache.entries[1:2])
             raise FaultError('half done')
 
         with pytest.raises(StreamError, match='half done') as caught:

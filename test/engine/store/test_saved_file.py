@@ -33,11 +33,11 @@ def engine() -> VideoStreamingInference:
 
 def refused(engine: VideoStreamingInference, verb: str, path: pathlib.Path) -> str:
     """Return the sentence with which a file is refused; the stream is as it was."""
-    before = engine.get_cache_info(), engine.stream.cache.units
+    before = engine.get_cache_info(), engine.stream.cache.entries
     with pytest.raises(StreamError) as caught:
         getattr(engine, verb)(path)
     assert caught.value.code == ErrorCode.FILE_ERROR
-    assert (engine.get_cache_info(), engine.stream.cache.units) == before
+    assert (engine.get_cache_info(), engine.stream.cache.entries) == before
     assert str(caught.value).endswith('.') and str(caught.value).isprintable()
     return str(caught.value)
 

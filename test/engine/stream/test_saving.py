@@ -191,7 +191,7 @@ def test_into_a_cache_of_another_size(capacity: int, tmp_path: pathlib.Path):
     feed(engine, 30, 34)
     # Down to what the smaller cache keeps, at slots that go up to the larger one's end.
     engine.stream.memory.evict(
-        [unit for unit in engine.stream.cache.units if unit.label.kind is EntryKind.PATCH][:-3]
+        [entry for entry in engine.stream.cache.entries if entry.info.kind is EntryKind.PATCH][:-3]
     )
     engine.stream.state = dataclasses.replace(
         engine.stream.state, length=engine.stream.cache.length

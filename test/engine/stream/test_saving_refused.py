@@ -163,7 +163,7 @@ def _slots_taken_twice(about: dict, tensors: dict) -> None:
     tensors['slots'][1, 1:] = tensors['slots'][0, 1] + torch.tensor([0, 6])
 
 
-def _unknown_unit(about: dict, tensors: dict) -> None:
+def _unknown_entry(about: dict, tensors: dict) -> None:
     tensors['slots'][0, 0] = 99
 
 
@@ -197,7 +197,7 @@ def _newer_version(about: dict, tensors: dict) -> None:
         (_other_shape, 'values.2 is torch.float32'),
         (_layer_missing, 'its tensors are not those of a stream'),
         (_slots_taken_twice, 'slots are taken twice'),
-        (_unknown_unit, 'its slots are not those of its units'),
+        (_unknown_entry, 'its slots are not those of its entries'),
         (_unit_of_nothing, '0 tokens are in 0 slots'),
         (_other_length, 'positions is torch.int64'),
         (_pending_missing, 'a waiting frame is not an image'),

@@ -176,7 +176,7 @@ def units_rows(rng: random.Random, file: SavedBytes) -> None:
 
 
 def units_joined(rng: random.Random, file: SavedBytes) -> None:
-    """Make one unit of two that follow each other, slots and all."""
+    """Make one entry of two that follow each other, slots and all."""
     table, slots = file.tensors['units'], file.tensors['slots']
     a = rng.randrange(max(1, len(table) - 1))
     if a + 1 < len(table):
@@ -186,7 +186,7 @@ def units_joined(rng: random.Random, file: SavedBytes) -> None:
 
 
 def unit_gone(rng: random.Random, file: SavedBytes) -> None:
-    """Take a unit out everywhere, so that only the rest can tell."""
+    """Take an entry out everywhere, so that only the rest can tell."""
     table, slots = file.tensors['units'], file.tensors['slots']
     a = rng.randrange(len(table))
     start = int(table[:a, 0].sum())
@@ -226,10 +226,10 @@ def slots_split(rng: random.Random, file: SavedBytes) -> None:
     """Say the same slots in two spans, or in the other order: that is a stream too."""
     slots = file.tensors['slots']
     row = rng.randrange(len(slots))
-    unit, start, end = map(int, slots[row])
+    entry, start, end = map(int, slots[row])
     if end - start > 1:
         middle = rng.randrange(start + 1, end)
-        pieces = [[unit, start, middle], [unit, middle, end]]
+        pieces = [[entry, start, middle], [entry, middle, end]]
         file.tensors['slots'] = np.concatenate(
             [slots[:row], np.array(pieces, '<i8'), slots[row + 1 :]]
         )
@@ -242,7 +242,7 @@ def positions_cell(rng: random.Random, file: SavedBytes) -> None:
 
 
 def positions_unit(rng: random.Random, file: SavedBytes) -> None:
-    """Move one unit on some axes."""
+    """Move one entry on some axes."""
     table, positions = file.tensors['units'], file.tensors['positions']
     a = rng.randrange(len(table))
     start = int(table[:a, 0].sum())

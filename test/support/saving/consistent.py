@@ -16,30 +16,30 @@ def check_consistent(engine: VideoStreamingInference) -> None:
     """Assert that a stream's cache, positions, frames and counters fit each other."""
     stream = engine.stream
     cache, state = stream.cache, stream.state
-    # The cache: no slot is two units', and what is not a unit's is free.
-    own = [span for unit in cache.units for span in unit.spans]
+    # The cache: no slot is two entries', and what is not an entry's is free.
+    own = [span for entry in cache.entries for span in entry.spans]
     assert all(0 <= start < end <= cache.capacity for start, end in own)
     assert all(end <= start for (_, end), (start, _) in itertools.pairwise(sorted(own)))
     taken = sum(end - start for start, end in own)
     assert cache.free == cache.capacity - taken
-    assert taken == cache.length == state.length == sum(unit.tokens for unit in cache.units)
+    assert taken == cache.length == state.length == sum(entry.tokens for entry in cache.entries)
     assert sorted(_slots(own)) == sorted(_slots(cache.spans))
     assert state.length <= stream.memory.limit
-    # Units: in the order in which they came, the prefix first, positions for every token.
-    for before, unit in itertools.pairwise(cache.units):
-        assert before.first + before.tokens <= unit.first and before.born <= unit.born
-    kinds = [unit.label.kind for unit in cache.units]
+    # Entries: in the order in which they came, the prefix first, positions for every token.
+    for before, entry in itertools.pairwise(cache.entries):
+        assert before.first + before.tokens <= entry.first and before.born <= entry.born
+    kinds = [entry.info.kind for entry in cache.entries]
     assert kinds[:1] in ([], [EntryKind.PREFIX]) and kinds.count(EntryKind.PREFIX) <= 1
     assert EntryKind.TEXT not in kinds
-    for unit in cache.units:
-        assert unit.positions is not None and unit.positions.shape == (3, unit.tokens)
-        assert int(unit.positions.min()) >= 0
-        assert int(unit.positions.max()) <= state.last_cache_position
+    for entry in cache.entries:
+        assert entry.positions is not None and entry.positions.shape == (3, entry.tokens)
+        assert int(entry.positions.min()) >= 0
+        assert int(entry.positions.max()) <= state.last_cache_position
     # What is cached can be read: no answer comes of what is not a number.
     for layer in range(len(cache.keys)):
         assert all(bool(torch.isfinite(each).all()) for each in cache.content(layer))
     # Frames.
-    patches = [unit.label for unit in cache.units if unit.label.kind is EntryKind.PATCH]
+    patches = [entry.info for entry in cache.entries if entry.info.kind is EntryKind.PATCH]
     waiting = [frame.number for frame in stream.pending]
     numbers = [*(label.frame for label in patches), *waiting]
     assert numbers == sorted(set(numbers)) and all(number < stream.frames for number in numbers)

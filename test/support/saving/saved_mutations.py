@@ -154,7 +154,7 @@ class Mutations:
             engine.get_cache_info(),
             stream.state,
             stream.place,
-            stream.cache.units,
+            stream.cache.entries,
             [
                 id(frame)
                 for frame in (

@@ -109,12 +109,12 @@ class StockForward(StreamingModel):
             unit = self.config.vision_config.spatial_merge_size**2
             pieces = pixel_values_videos.split([grid.tokens * unit for grid in grids])
             video = torch.cat([self.encode_video(*pair) for pair in zip(pieces, grids)])
-        before = set(cache.units)
+        before = set(cache.entries)
         hidden = self.prefill(self.embed(ids, video), positions, cache)
         if use_cache:
             self.stream_state = state
         else:
-            cache.drop(set(cache.units) - before)
+            cache.drop(set(cache.entries) - before)
         return StreamOutput(
             logits=self.logits(hidden[-logits_to_keep:])[None],
             past_key_values=cache if use_cache else None,

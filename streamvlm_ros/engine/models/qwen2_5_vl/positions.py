@@ -44,7 +44,7 @@ class TimePositionRule(PositionRule):
         return steps in (least, least + 1)
 
     def rebase_plan(
-        self, units: Sequence[CacheEntry], state: StreamState
+        self, entries: Sequence[CacheEntry], state: StreamState
     ) -> tuple[list[Move], StreamState]:
         """See ``PositionRule``, and the module ``rebase`` for the rule."""
-        return rebase_plan(units, state)
+        return rebase_plan(entries, state)

@@ -3,7 +3,7 @@
 """Where kept tokens go when positions are counted anew.
 
 In continuous mode what stays behind is the prefix, kept turns, and the vision segment's origin in
-H and W.  The rule, unit by unit in the order in which they came:
+H and W.  The rule, entry by entry in the order in which they came:
 
 - The prefix stays where it is.
 - What follows its predecessor without a gap moves as its predecessor did, on all three axes.
@@ -29,37 +29,39 @@ from streamvlm_ros.engine.kvcache.rebase import first_place, Move, places
 from streamvlm_ros.engine.positions import StreamState
 
 
-def rebase_plan(units: Sequence[CacheEntry], state: StreamState) -> tuple[list[Move], StreamState]:
-    """Return where every unit goes, and the position state after them; see the module."""
+def rebase_plan(
+    entries: Sequence[CacheEntry], state: StreamState
+) -> tuple[list[Move], StreamState]:
+    """Return where every entry goes, and the position state after them; see the module."""
     moves: list[Move] = []
     shift = 0  # of what comes next, if nothing is missing before it
     hw = 0
-    runs = [list(run) for _, run in itertools.groupby(units, _run)]
+    runs = [list(run) for _, run in itertools.groupby(entries, _run)]
     for index, run in enumerate(runs):
         before = runs[index - 1][-1] if index else None
         gap = before is not None and before.first + before.tokens != run[0].first
-        if run[0].label.kind is not EntryKind.PATCH:
-            for unit in run:
-                if before is not None and before.first + before.tokens != unit.first:
-                    shift = first_place(unit) - 1 - int(moves[-1].positions.max())
-                moves.append(Move(unit, shift, shift))
-                before = unit
+        if run[0].info.kind is not EntryKind.PATCH:
+            for entry in run:
+                if before is not None and before.first + before.tokens != entry.first:
+                    shift = first_place(entry) - 1 - int(moves[-1].positions.max())
+                moves.append(Move(entry, shift, shift))
+                before = entry
             continue
         # The segment's mark, or the prefix, stands right before its origin.
-        hw, origin = shift, min(int(places(unit)[1].min()) for unit in run) - shift
-        size = max(int(places(unit)[1:].max()) for unit in run) - shift - origin + 1
+        hw, origin = shift, min(int(places(entry)[1].min()) for entry in run) - shift
+        size = max(int(places(entry)[1:].max()) for entry in run) - shift - origin + 1
         if gap:
             shift = first_place(run[0]) - origin
             if index + 1 < len(runs):
                 shift = min(shift, first_place(runs[index + 1][0]) - origin - size)
-        moves.extend(Move(unit, shift, hw) for unit in run)
+        moves.extend(Move(entry, shift, hw) for entry in run)
     segment = state.segment
     if segment is not None:
-        if moves[-1].unit.label.kind is not EntryKind.PATCH:
+        if moves[-1].entry.info.kind is not EntryKind.PATCH:
             # The open segment has no patch left: only what comes next can stand somewhere.
             hw = shift
         origin, size = segment.origin - hw, max(segment.rows, segment.columns)
-        if moves[-1].unit.label.kind is not EntryKind.PATCH:
+        if moves[-1].entry.info.kind is not EntryKind.PATCH:
             shift = max(hw, state.last_cache_position - origin - size + 1)
         segment = dataclasses.replace(segment, origin=origin, rebased=segment.rebased + shift - hw)
         return moves, dataclasses.replace(
@@ -70,7 +72,7 @@ def rebase_plan(units: Sequence[CacheEntry], state: StreamState) -> tuple[list[M
     return moves, dataclasses.replace(state, last_cache_position=state.last_cache_position - shift)
 
 
-def _run(unit: CacheEntry) -> tuple[EntryKind, int]:
+def _run(entry: CacheEntry) -> tuple[EntryKind, int]:
     """Return the same for patches of one vision segment, and for all that is no patch."""
-    patch = unit.label.kind is EntryKind.PATCH
-    return (EntryKind.PATCH, unit.label.group) if patch else (EntryKind.TEXT, 0)
+    patch = entry.info.kind is EntryKind.PATCH
+    return (EntryKind.PATCH, entry.info.group) if patch else (EntryKind.TEXT, 0)

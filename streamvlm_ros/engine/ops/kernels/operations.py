@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from streamvlm_ros.engine.ops.kernels.dequantize import widen
 from streamvlm_ros.engine.ops.kernels.matmul.rows import MOST_ROWS, skinny_matmul
-from streamvlm_ros.engine.ops.kernels.pointwise import gate, rms_norm, turn_vision
+from streamvlm_ros.engine.ops.kernels.pointwise import gate, rms_norm, rotate_vision
 from streamvlm_ros.engine.ops.quantization import QuantizedWeight
 from streamvlm_ros.engine.ops.rotary import split_heads
 from streamvlm_ros.engine.ops.weights import Weight
@@ -92,7 +92,7 @@ class KernelOperations:
         self, qkv: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, heads: int
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """See ``Operations``."""
-        return turn_vision(qkv, cos, sin, heads)
+        return rotate_vision(qkv, cos, sin, heads)
 
 
 def _wide(weight: Weight) -> torch.Tensor:

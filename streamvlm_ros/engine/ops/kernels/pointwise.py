@@ -10,7 +10,7 @@ import triton.language as tl
 
 from streamvlm_ros.engine.ops.kernels.launch import launch_options, PDL
 
-HEADS = 4  # that one program of ``turn_and_store`` rotates
+HEADS = 4  # that one program of ``rotate_and_store`` rotates
 
 
 @triton.jit
@@ -132,7 +132,7 @@ def _turn(
         tl.store(target + place + half, right.to(dtype), mask=here)
 
 
-def turn_vision(
+def rotate_vision(
     qkv: torch.Tensor,
     cos: torch.Tensor,
     sin: torch.Tensor,
@@ -172,7 +172,7 @@ def turn_vision(
 
 # As in attention.py: one for all layers.
 @triton.jit(do_not_specialize=['layer'])
-def _turn_and_store(
+def _rotate_and_store(
     qkv,
     cos,
     sin,
@@ -236,7 +236,7 @@ def _turn_and_store(
     tl.store(cached + HALF, right, mask=kept)
 
 
-def turn_and_store(
+def rotate_and_store(
     qkv: torch.Tensor,
     cos: torch.Tensor,
     sin: torch.Tensor,
@@ -267,7 +267,7 @@ def turn_and_store(
     heads = every - 2 * kv_heads
     query = qkv.new_empty(n, heads, 2 * half)
     key, value = (qkv.new_empty(n, kv_heads, 2 * half) for _ in range(2))
-    _turn_and_store[(n, triton.cdiv(every, HEADS))](
+    _rotate_and_store[(n, triton.cdiv(every, HEADS))](
         qkv,
         cos,
         sin,

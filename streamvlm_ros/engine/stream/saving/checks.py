@@ -1,8 +1,8 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Whether the units of a file are a stream's: their order, their positions, their frames.
+"""Whether the entries of a file are a stream's: their order, their positions, their frames.
 
-What holds for every stream, however often it has let units go and counted its positions anew:
+What holds for every stream, however often it has let entries go and counted its positions anew:
 
 - The prefix is first.  A vision segment's patches follow each other; what opens it is right before
   them, and its end right behind them, unless they are the newest.
@@ -31,22 +31,22 @@ from streamvlm_ros.engine.stream.saving.about import About
 from streamvlm_ros.engine.stream.saving.bounds import SavedBounds
 
 
-def check_units(units: Sequence[CacheEntry], about: About, bounds: SavedBounds) -> None:
-    """Refuse units that are not those of the stream that is described.
+def check_entries(entries: Sequence[CacheEntry], about: About, bounds: SavedBounds) -> None:
+    """Refuse entries that are not those of the stream that is described.
 
     Raises:
         UnfitError: a rule of this module is broken.
 
     """
-    if sum(unit.tokens for unit in units) != about.state.length:
-        raise UnfitError('its units have more or fewer tokens than its state')
-    if not units:
+    if sum(entry.tokens for entry in entries) != about.state.length:
+        raise UnfitError('its entries have more or fewer tokens than its state')
+    if not entries:
         _check_nothing_cached(about)
         return
-    _check_order(units, about, bounds)
-    _check_place(units[-1].label, about, bounds)
-    _check_frames(units, about, bounds)
-    _check_positions(units, about, bounds)
+    _check_order(entries, about, bounds)
+    _check_place(entries[-1].info, about, bounds)
+    _check_frames(entries, about, bounds)
+    _check_positions(entries, about, bounds)
 
 
 def _check_nothing_cached(about: About) -> None:
@@ -59,37 +59,35 @@ def _check_nothing_cached(about: About) -> None:
         or about.landmarks['seen'] is not None
         or (counters['segment'], counters['turn'], counters['evicted_tokens']) != (-1, -1, 0)
     ):
-        raise UnfitError('it has no units, but a state of some')
+        raise UnfitError('it has no entries, but a state of some')
 
 
-def _check_order(units: Sequence[CacheEntry], about: About, bounds: SavedBounds) -> None:
+def _check_order(entries: Sequence[CacheEntry], about: About, bounds: SavedBounds) -> None:
     """Check kinds, groups and numbers of tokens."""
-    first, counters = units[0], about.counters
-    if first.label != EntryInfo(EntryKind.PREFIX) or first.tokens != bounds.prefix:
+    first, counters = entries[0], about.counters
+    if first.info != EntryInfo(EntryKind.PREFIX) or first.tokens != bounds.prefix:
         raise UnfitError('it does not begin with the prefix')
-    for before, unit in itertools.pairwise(units):
-        if not _follows(before.label, unit.label):
-            raise UnfitError(
-                f'{unit.label.kind.name} cannot stand behind {before.label.kind.name}'
-            )
-        if unit.first < before.first + before.tokens:
-            raise UnfitError('its units are not in the order in which they came')
+    for before, entry in itertools.pairwise(entries):
+        if not _follows(before.info, entry.info):
+            raise UnfitError(f'{entry.info.kind.name} cannot stand behind {before.info.kind.name}')
+        if entry.first < before.first + before.tokens:
+            raise UnfitError('its entries are not in the order in which they came')
     for kinds, name in (
         ((EntryKind.MARK, EntryKind.PATCH), 'segment'),
         ((EntryKind.TURN,), 'turn'),
     ):
-        groups = [unit.label.group for unit in units if unit.label.kind in kinds]
+        groups = [entry.info.group for entry in entries if entry.info.kind in kinds]
         if groups != sorted(groups) or counters[name] < max(groups, default=-1):
             raise UnfitError(f'its {name}s are not counted from the oldest to the newest')
     if any(
-        unit.label.kind is EntryKind.MARK and unit.tokens not in (bounds.opening, bounds.closing)
-        for unit in units
+        entry.info.kind is EntryKind.MARK and entry.tokens not in (bounds.opening, bounds.closing)
+        for entry in entries
     ):
         raise UnfitError('what begins or ends a vision segment is longer or shorter than that')
 
 
 def _follows(before: EntryInfo, label: EntryInfo) -> bool:
-    """Tell whether a unit can stand behind another one."""
+    """Tell whether an entry can stand behind another one."""
     same = before.group == label.group
     match before.kind, label.kind:
         case EntryKind.PREFIX, EntryKind.PATCH:
@@ -121,7 +119,7 @@ def _check_place(last: EntryInfo, about: About, bounds: SavedBounds) -> None:
     if last.kind is EntryKind.PATCH and (
         place is not Place.VIDEO or last.group != about.counters['segment']
     ):
-        raise UnfitError('its last unit is a patch of a vision segment that is not open')
+        raise UnfitError('its last entry is a patch of a vision segment that is not open')
     if segment is None:
         return
     if (
@@ -137,13 +135,13 @@ def _check_place(last: EntryInfo, about: About, bounds: SavedBounds) -> None:
         raise UnfitError('its largest position does not follow from the open vision segment')
 
 
-def _check_frames(units: Sequence[CacheEntry], about: About, bounds: SavedBounds) -> None:
+def _check_frames(entries: Sequence[CacheEntry], about: About, bounds: SavedBounds) -> None:
     """Check numbers, times and stamps of the patches' frames."""
     stamped = bounds.settings.time_source == 'stamp'
-    patches = [unit.label for unit in units if unit.label.kind is EntryKind.PATCH]
-    others = [unit.label for unit in units if unit.label.kind is not EntryKind.PATCH]
+    patches = [entry.info for entry in entries if entry.info.kind is EntryKind.PATCH]
+    others = [entry.info for entry in entries if entry.info.kind is not EntryKind.PATCH]
     if any(label.time_ns or label.stamp_ns or label.frame for label in others):
-        raise UnfitError('a unit that is no patch has a frame')
+        raise UnfitError('an entry that is no patch has a frame')
     known = {
         frame.number: frame
         for frame in (*about.pending, *about.landmarks.values())
@@ -169,34 +167,34 @@ def _check_frames(units: Sequence[CacheEntry], about: About, bounds: SavedBounds
         raise UnfitError('its frames are older than what was seen')
 
 
-def _check_positions(units: Sequence[CacheEntry], about: About, bounds: SavedBounds) -> None:
+def _check_positions(entries: Sequence[CacheEntry], about: About, bounds: SavedBounds) -> None:
     """Check where every token stands."""
     state, top = about.state, -1
     before: _PatchPlace | None = None
-    for index, unit in enumerate(units):
-        positions = _of(unit)
-        if unit.label.kind is not EntryKind.PATCH:
+    for index, entry in enumerate(entries):
+        positions = _of(entry)
+        if entry.info.kind is not EntryKind.PATCH:
             start = int(positions[0, 0])
             if (
-                (positions != start + np.arange(unit.tokens)).any()
+                (positions != start + np.arange(entry.tokens)).any()
                 or start <= top
                 or (not index and start)
             ):
-                _misplaced(unit)
-            top, before = start + unit.tokens - 1, None
+                _misplaced(entry)
+            top, before = start + entry.tokens - 1, None
             continue
-        place = _PatchPlace(unit, positions)
+        place = _PatchPlace(entry, positions)
         if before is None:
             if place.origin != top + 1:
-                _misplaced(unit)
+                _misplaced(entry)
         elif not place.goes_on(before, bounds.rule):
-            _misplaced(unit)
+            _misplaced(entry)
         if place.t < place.origin:
-            _misplaced(unit)
-        if state.segment is not None and unit.label.group == about.counters['segment']:
-            _check_open(place, unit, units[index - 1], state.segment, bounds)
+            _misplaced(entry)
+        if state.segment is not None and entry.info.group == about.counters['segment']:
+            _check_open(place, entry, entries[index - 1], state.segment, bounds)
         top, before = max(top, place.largest), place
-    last = units[-1].label
+    last = entries[-1].info
     whole = (last.kind, last.group) in (
         (EntryKind.MARK, about.counters['segment']),
         (EntryKind.TURN, about.counters['turn']),
@@ -207,7 +205,7 @@ def _check_positions(units: Sequence[CacheEntry], about: About, bounds: SavedBou
         and _ends_at(last.kind, about.place)
         and state.last_cache_position != top
     ):
-        raise UnfitError('its largest position is not that of its units')
+        raise UnfitError('its largest position is not that of its entries')
 
 
 def _ends_at(kind: EntryKind, place: Place) -> bool:
@@ -226,20 +224,20 @@ class _PatchPlace:
 
     """
 
-    def __init__(self, unit: CacheEntry, positions: np.ndarray) -> None:
+    def __init__(self, entry: CacheEntry, positions: np.ndarray) -> None:
         """Read it off positions [3, tokens]; raises UnfitError where they are no patch's."""
         self.t, self.origin = int(positions[0, 0]), int(positions[2, 0])
         self.columns = int((positions[1] == positions[1, 0]).sum())
-        self.rows = unit.tokens // self.columns
-        self.time_ns = unit.label.time_ns
-        token = np.arange(unit.tokens)
+        self.rows = entry.tokens // self.columns
+        self.time_ns = entry.info.time_ns
+        token = np.arange(entry.tokens)
         if (
-            unit.tokens % self.columns
+            entry.tokens % self.columns
             or (positions[0] != self.t).any()
             or (positions[1] != self.origin + token // self.columns).any()
             or (positions[2] != self.origin + token % self.columns).any()
         ):
-            _misplaced(unit)
+            _misplaced(entry)
 
     @property
     def largest(self) -> int:
@@ -257,7 +255,11 @@ class _PatchPlace:
 
 
 def _check_open(
-    place: _PatchPlace, unit: CacheEntry, before: CacheEntry, segment: Segment, bounds: SavedBounds
+    place: _PatchPlace,
+    entry: CacheEntry,
+    before: CacheEntry,
+    segment: Segment,
+    bounds: SavedBounds,
 ) -> None:
     """Check a patch of the open vision segment."""
     if (
@@ -266,22 +268,22 @@ def _check_open(
         or not segment.start_ns <= place.time_ns <= segment.last_ns
         or place.t != segment.origin + bounds.rule.steps(segment, place.time_ns)
     ):
-        _misplaced(unit)
+        _misplaced(entry)
     # Its first patch, with nothing let go before it, is where its time begins.
     begins = (
-        before.label.kind is not EntryKind.PATCH
+        before.info.kind is not EntryKind.PATCH
         and place.t == place.origin
-        and before.first + before.tokens == unit.first
+        and before.first + before.tokens == entry.first
         and not segment.rebased
     )
     if begins and place.time_ns != segment.start_ns:
-        _misplaced(unit)
+        _misplaced(entry)
 
 
-def _misplaced(unit: CacheEntry) -> NoReturn:
-    raise UnfitError(f'the positions of a unit {unit.label.kind.name} are not those of one')
+def _misplaced(entry: CacheEntry) -> NoReturn:
+    raise UnfitError(f'the positions of an entry {entry.info.kind.name} are not those of one')
 
 
-def _of(unit: CacheEntry) -> np.ndarray:
-    assert unit.positions is not None
-    return unit.positions.numpy()
+def _of(entry: CacheEntry) -> np.ndarray:
+    assert entry.positions is not None
+    return entry.positions.numpy()

@@ -27,7 +27,7 @@ from streamvlm_ros.engine.kvcache.entries import CacheEntry
 from streamvlm_ros.engine.models.preprocessing import grid_of
 from streamvlm_ros.engine.ops.attention import KeysValues
 from streamvlm_ros.engine.store.atomic_file import nothing
-from streamvlm_ros.engine.store.entries import cache_entries, COLUMNS, read_content, read_units
+from streamvlm_ros.engine.store.entries import cache_entries, COLUMNS, read_content, read_entries
 from streamvlm_ros.engine.store.fields import integer, parse_json, printable, UnfitError
 from streamvlm_ros.engine.store.file import Entry, open_file, SavedFile, write_file
 from streamvlm_ros.engine.store.place import open_place, Where
@@ -40,7 +40,7 @@ from streamvlm_ros.engine.stream.saving.about import (
     VERSION,
 )
 from streamvlm_ros.engine.stream.saving.bounds import SavedBounds
-from streamvlm_ros.engine.stream.saving.checks import check_units
+from streamvlm_ros.engine.stream.saving.checks import check_entries
 from streamvlm_ros.engine.stream.saving.fingerprint import differing
 from streamvlm_ros.engine.stream.static_filter import Signature
 from streamvlm_ros.engine.stream.stream import FrameStream
@@ -116,8 +116,8 @@ class LoadedStream:
         about: what is not a tensor.
         pending: frames that wait for their chunk to fill.
         kept: what new patches are compared with; None: nothing.
-        units: what is cached.
-        content: keys and values of every layer, in the order of the units.
+        entries: what is cached.
+        content: keys and values of every layer, in the order of the entries.
 
     """
 
@@ -126,7 +126,7 @@ class LoadedStream:
     about: About
     pending: Sequence[Frame]
     kept: Signature | None
-    units: Sequence[CacheEntry]
+    entries: Sequence[CacheEntry]
     content: Sequence[KeysValues]
 
 
@@ -183,8 +183,8 @@ def write_stream(
     ):
         try:
             read = read_about(parse_json(json.dumps(about)), copy.bounds)
-            check_units(
-                read_units(
+            check_entries(
+                read_entries(
                     {name: copy.entries[name].make() for name in ('units', 'slots', 'positions')}
                 ),
                 read,
@@ -242,7 +242,7 @@ def put_in_place(loaded: LoadedStream, stream: FrameStream) -> SavedStream:
     following = stream.epoch + (stream.newest is not None)
     stream.clear()
     try:
-        stream.cache.fill(loaded.content, loaded.units)
+        stream.cache.fill(loaded.content, loaded.entries)
     except BaseException:
         stream.clear()
         stream.epoch = following
@@ -284,8 +284,8 @@ def _read(path: pathlib.Path, file: SavedFile, bounds: SavedBounds) -> LoadedStr
     _check_room(path, about, bounds)
     _check_shapes(file.shapes, about, bounds)
     tensors = file.tensors()
-    units = read_units(tensors)
-    check_units(units, about, bounds)
+    entries = read_entries(tensors)
+    check_entries(entries, about, bounds)
     pending = [
         dataclasses.replace(frame, image=tensors[f'pending.{i}'].numpy())
         for i, frame in enumerate(about.pending)
@@ -294,7 +294,7 @@ def _read(path: pathlib.Path, file: SavedFile, bounds: SavedBounds) -> LoadedStr
         _check_waiting(path, pending, bounds)
     kept = None if about.still is None else Signature(*about.still, tensors['still'])
     return LoadedStream(
-        path, file.size, about, pending, kept, units, read_content(tensors, bounds.layers)
+        path, file.size, about, pending, kept, entries, read_content(tensors, bounds.layers)
     )
 
 
