@@ -107,7 +107,7 @@ def run(name: str, arguments: Any) -> dict[str, Any]:
         asker.show(film, chunk)
         if not asked.stream.cache.readers:
             asked.stream.catch_up()
-        if not asked.stream.put_off:
+        if not asked.stream.rebasing.put_off:
             found = differing(quiet, asked)
             different += found > 0
             moved += found < 0

@@ -110,7 +110,7 @@ def run_pair(seed: int, number: int, **settings) -> Asker:
         asker.ask()
         if not engine.stream.cache.readers:
             engine.stream.catch_up()
-        if not engine.stream.put_off:
+        if not engine.stream.rebasing.put_off:
             assert everything(engine) == everything(quiet)
     for each in asker.open:
         engine.questions.abandon(each)
@@ -212,12 +212,12 @@ def test_time_that_passes_without_a_chunk_counts_after_what_was_put_off(seed):
         if i and not asker.open and rng.random() < 0.5 and not engine.questions.must_wait:
             asker.open.append(engine.questions.open('What?', 50))
         asker.append(shown, second)
-        put_off += engine.stream.put_off
+        put_off += engine.stream.rebasing.put_off
         if asker.open and rng.random() < 0.15:
             engine.questions.abandon(asker.open.pop())
         if not engine.stream.cache.readers:
             engine.stream.catch_up()
-        if not engine.stream.put_off:
+        if not engine.stream.rebasing.put_off:
             assert everything(engine) == everything(quiet)
     assert put_off
 

@@ -20,6 +20,7 @@ from streamvlm_ros.engine.questions.sampler import GREEDY, SamplingParams
 from streamvlm_ros.engine.questions.scoring import ChoicePrompt, score_pieces
 from streamvlm_ros.engine.questions.sequence import Sequence
 from streamvlm_ros.engine.stream.stream import FrameStream
+from streamvlm_ros.engine.stream.turns import keep_turn
 
 
 class Questions:
@@ -43,7 +44,9 @@ class Questions:
         Positions are to be counted anew, which no branch may see happen.  Or a chunk or a turn
         waits for slots that a new branch would hold as well: it would wait without end.
         """
-        return (self._stream.put_off and self._stream.cache.pinned) or self._stream.memory.held_up
+        return (
+            self._stream.rebasing.put_off and self._stream.cache.pinned
+        ) or self._stream.memory.held_up
 
     def open(
         self,
@@ -236,6 +239,10 @@ class Questions:
             )
         # An answer's token has a text token's place, whatever the model has drawn.
         answer = end[:1] * (sequence.context.tail.length - len(sequence.ids))
-        self._stream.keep_turn(
-            sequence.prompt.chunk, [*sequence.ids, *answer], sequence.context.tail
+        keep_turn(
+            self._stream,
+            self._prompt,
+            sequence.prompt.chunk,
+            [*sequence.ids, *answer],
+            sequence.context.tail,
         )

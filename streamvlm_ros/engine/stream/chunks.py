@@ -167,7 +167,7 @@ def chunk_labels(
     if place is Place.NOTHING:
         labels.append((len(before), EntryInfo(EntryKind.PREFIX)))
     elif before:
-        labels += _lead_in(memory, prompt, place, memory.segment)
+        labels += lead_in(memory, prompt, place, memory.segment)
         mark = len(before) - sum(size for size, _ in labels)
         labels.append((mark, EntryInfo(EntryKind.MARK, segment)))
     for frame in frames[:: len(frames) // grid.t]:
@@ -182,26 +182,7 @@ def chunk_labels(
     return labels
 
 
-def turn_labels(
-    memory: EvictionPolicy, prompt: Prompt, place: Place, segment: int, chunk: Labels, tokens: int
-) -> Labels:
-    """Return how many tokens of a branch that is kept are what.
-
-    Args:
-        memory: knows the numbers of segments and turns.
-        prompt: knows what leads into a user turn.
-        place: what the last token before the question belongs to.
-        segment: number of the vision segment there.
-        chunk: what the branch's tokens before the question are.
-        tokens: all of the branch's tokens.
-
-    """
-    labels = [*chunk, *_lead_in(memory, prompt, place, segment)]
-    rest = tokens - sum(size for size, _ in labels)
-    return [*labels, (rest, EntryInfo(EntryKind.TURN, memory.turn + 1))]
-
-
-def _lead_in(memory: EvictionPolicy, prompt: Prompt, place: Place, segment: int) -> Labels:
+def lead_in(memory: EvictionPolicy, prompt: Prompt, place: Place, segment: int) -> Labels:
     """Return what leads from a place into a user turn; it goes with what it ends."""
     tokens = len(prompt.enter_user_turn(place))
     label = (

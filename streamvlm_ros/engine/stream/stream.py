@@ -11,24 +11,18 @@ import dataclasses
 import torch
 
 from streamvlm_ros.engine.config import StreamSettings
-from streamvlm_ros.engine.errors import ErrorCode, StillReadError
+from streamvlm_ros.engine.errors import StillReadError
 from streamvlm_ros.engine.kvcache.capacity import cache_slots, rebase_position
 from streamvlm_ros.engine.kvcache.eviction import EvictionPolicy
-from streamvlm_ros.engine.kvcache.rebase import apply
-from streamvlm_ros.engine.kvcache.tail import Tail
 from streamvlm_ros.engine.models.base import StreamingModel
 from streamvlm_ros.engine.models.preprocessing import grid_of, ImageProcessorConfig
 from streamvlm_ros.engine.models.prompt import Place, Prompt
 from streamvlm_ros.engine.positions import StreamState
 from streamvlm_ros.engine.runner.model_runner import ModelRunner
-from streamvlm_ros.engine.stream.chunks import (
-    ChunkEncoder,
-    ChunkLayout,
-    EncodedChunk,
-    turn_labels,
-)
+from streamvlm_ros.engine.stream.chunks import ChunkEncoder, ChunkLayout, EncodedChunk
 from streamvlm_ros.engine.stream.encoder_cache import EncoderCache, PendingChunk
 from streamvlm_ros.engine.stream.frames import Frame, upload_frame
+from streamvlm_ros.engine.stream.rebasing import Rebasing
 from streamvlm_ros.engine.stream.static_filter import StaticFilter
 
 
@@ -54,7 +48,8 @@ class FrameStream:
         encoder_cache: the next chunk, where it was encoded while its frames still waited.
         chunks_alone, chunks_together: chunks that the stream encoded by itself since it began, and
             those that it found encoded.
-        put_off: positions are to be counted anew, which waits until no answer is open.
+        rule: gives tokens their positions.
+        rebasing: counts positions anew when they have become too large.
 
     """
 
@@ -67,7 +62,6 @@ class FrameStream:
     ) -> None:
         """Allocate the cache."""
         self._model, self._runner = model, ModelRunner.of(model)
-        self._prompt = prompt
         self.pixels = dataclasses.replace(
             pixels,
             min_pixels=settings.min_pixels
@@ -89,7 +83,10 @@ class FrameStream:
         self._chunks = ChunkEncoder(
             model, prompt, self.pixels, self.memory, append=settings.position_mode == 'append'
         )
-        self._largest = rebase_position(settings, model.trained_positions)
+        self.rule = model.position_rule
+        self.rebasing = Rebasing(
+            model, self.memory, rebase_position(settings, model.trained_positions)
+        )
         self.epoch = 0
         self.still = StaticFilter(self.pixels, settings.skip_static, model.device)
         self.encoder_cache = EncoderCache(model, self.pixels, self.still)
@@ -113,8 +110,7 @@ class FrameStream:
         self.left_out = 0
         self.skipped_ns: int | None = None
         self._waiting: tuple[list[Frame], EncodedChunk] | None = None
-        self._rotating = False
-        self.put_off = False
+        self.rebasing.clear()
 
     def append(self, frame: Frame) -> None:
         """Buffer a frame; prefill when a chunk is full or the image size changes.
@@ -163,8 +159,8 @@ class FrameStream:
     def flush(self, complete: bool = False) -> None:
         """Prefill the pending whole pairs; ``complete`` repeats a last odd frame and takes it.
 
-        Only here and in ``keep_turn`` does the stream change: a chunk is prefilled at its own
-        boundaries, and counts positions anew first where they have passed the limit.
+        The stream changes only here and in ``turns.keep_turn``: a chunk is prefilled at its own
+        boundaries, and positions are counted anew first if they have passed the limit.
 
         Raises:
             StreamError: as ``append``; the stream is then as it was.
@@ -182,13 +178,14 @@ class FrameStream:
                 frames = [*self.pending, left[-1]]
             paired = left[-1]
             left = []
-        if self.put_off or (frames and self.state.last_cache_position > self._largest):
+        rebasing = self.rebasing
+        if rebasing.put_off or (frames and self.state.last_cache_position > rebasing.largest):
             # What was put off comes first: time that passes without a chunk counts from there.
-            self._count_anew()
+            self.state = rebasing.run(self.state)
         if frames:
             self._prefill(frames)
         if skipped_ns is not None:
-            self.state = self._model.position_rule.pass_time(self.state, skipped_ns)
+            self.state = self.rule.pass_time(self.state, skipped_ns)
         if look is not None:
             self.still.commit(look)
         self.skipped_ns = None
@@ -198,14 +195,14 @@ class FrameStream:
         self.keep_in_range()
 
     def catch_up(self) -> None:
-        """Count positions anew where a chunk had to put it off, as open answers read the keys.
+        """Count positions anew if that was put off because open answers read the keys.
 
         Raises:
             StillReadError: BUSY; they still do.
 
         """
-        if self.put_off:
-            self._count_anew()
+        if self.rebasing.put_off:
+            self.state = self.rebasing.run(self.state)
 
     def waiting_chunk(self) -> EncodedChunk | None:
         """Encode the frames that wait for their chunk to fill, an odd last one completed.
@@ -265,7 +262,7 @@ class FrameStream:
         size = self.pending[-1].size if self.pending else self.size
         if not self.cache.pinned or size is None:
             return False
-        return self.state.last_cache_position > self._largest or self.memory.must_wait(
+        return self.state.last_cache_position > self.rebasing.largest or self.memory.must_wait(
             self._layout(size, self._settings.chunk_frames).tokens
         )
 
@@ -275,7 +272,7 @@ class FrameStream:
         entries, state = self.cache.entries, self.state
         newest = entries[-1].positions if entries else None
         return (
-            not self._rotating
+            not self.rebasing.damaged
             and self.cache.length == state.length == sum(entry.tokens for entry in entries)
             and (newest is None or int(newest.max()) <= state.last_cache_position)
             and all(entry.positions is not None for entry in entries)
@@ -284,62 +281,14 @@ class FrameStream:
             and (self.place is Place.NOTHING) == (not entries)
         )
 
-    def keep_turn(self, chunk: EncodedChunk | None, ids: Sequence[int], tail: Tail) -> None:
-        """Make an answered branch part of the stream, and let turns go that are too many.
-
-        Args:
-            chunk: the waiting frames that the branch began with, if there were any.
-            ids: all of the branch's tokens.
-            tail: their keys and values.
-
-        Raises:
-            StreamError: OUT_OF_MEMORY; nothing was kept.  A StillReadError: nothing was kept yet.
-
-        """
-        place, segment = self.place, self.memory.segment
-        with self._undone_by_a_fault():
-            self._make_room(
-                len(ids),
-                chunk.part.times_ns if chunk else (),
-                chunk is not None and chunk.segment == segment,
-            )
-            if chunk:
-                place, segment = chunk.place, chunk.segment
-            rule, before = self._model.position_rule, len(chunk.ids) if chunk else 0
-            positions, state = rule.place(self.state, ids[:before], [chunk.part] if chunk else [])
-            if self.skipped_ns is not None:
-                state = rule.pass_time(state, self.skipped_ns)
-            more, state = rule.place(state, ids[before:])
-            positions = torch.cat([positions, more], dim=1)
-            labels = turn_labels(
-                self.memory, self._prompt, place, segment, chunk.labels if chunk else [], len(ids)
-            )
-            self.cache.reserve(len(ids))
-            for layer in range(len(self.cache.keys)):
-                self.cache.store(layer, *tail.view(layer, 0, len(ids)))
-            self.cache.advance(len(ids))
-            self.cache.label(labels, positions)
-            self.memory.segment, self.memory.turn = segment, self.memory.turn + 1
-            self.memory.drop_turns()
-            self.state = dataclasses.replace(state, length=self.cache.length)
-            self.place = Place.TURN_END
-        if chunk:
-            self.size = self.pending[-1].size
-        # The waiting frames were completed in the branch, which is now the stream.
-        self.pending, self.left_out, self.skipped_ns = [], 0, None
-        self.seen = self.paired = self.newest
-        # What the answer was given on is seen anew after it.
-        self.still.kept = None
-        self.keep_in_range()
-
     def _prefill(self, frames: Sequence[Frame]) -> None:
         """Prefill an even number of frames of one size."""
         layout = self._layout(frames[0].size, len(frames))
-        with self._undone_by_a_fault():
-            self._make_room(layout.tokens, self._chunks.times(frames), goes_on=not layout.before)
+        with self.undone_by_a_fault():
+            self.make_room(layout.tokens, self._chunks.times(frames), goes_on=not layout.before)
             video = self._encoded(frames)
             chunk = self._chunks.encode(frames, layout, self.place, video)
-            positions, state = self._model.position_rule.place(self.state, chunk.ids, [chunk.part])
+            positions, state = self.rule.place(self.state, chunk.ids, [chunk.part])
             self._runner.prefill(chunk.ids, positions, self.cache, chunk.video)
             self.cache.label(chunk.labels, positions)
             self.memory.segment = chunk.segment
@@ -358,42 +307,22 @@ class FrameStream:
         self.chunks_together += video is not None
         return video
 
-    def _count_anew(self) -> None:
-        """Count positions anew; what is put off until nobody reads is remembered."""
-        self.put_off = self.cache.pinned
-        if self.put_off:
-            raise StillReadError(
-                ErrorCode.BUSY,
-                'Positions are to be counted anew, which waits until the open '
-                'answers have ended; new frames are taken then. Ask for shorter answers.',
-            )
-        # Keys are rotated in place: a fault in the midst of it leaves nothing to go on with.
-        damaged, self._rotating = self._rotating, True
-        self.state = apply(
-            self.memory,
-            self.state,
-            self._model.position_rule.rebase_plan,
-            self._model.rotation,
-            self._largest,
-        )
-        self._rotating = damaged  # a second time mends nothing
-
     def keep_in_range(self) -> None:
-        """Count positions anew at once where what is left for questions is used up.
+        """Count positions anew now if the positions that are left for questions are used up.
 
-        The next chunk does it else.  After a long pause that would be too late for a question.
+        Otherwise the next chunk does it, which after a long pause is too late for a question.
         """
-        if self.state.last_cache_position > self._largest * 4 // 3:
+        if self.state.last_cache_position > self.rebasing.largest * 4 // 3:
             with contextlib.suppress(StillReadError):
-                self._count_anew()
+                self.state = self.rebasing.run(self.state)
 
-    def _make_room(self, tokens: int, times_ns: Sequence[int], goes_on: bool) -> None:
+    def make_room(self, tokens: int, times_ns: Sequence[int], goes_on: bool) -> None:
         """Let go what has to for new tokens; see ``EvictionPolicy.make_room``."""
         self.memory.make_room(tokens, times_ns, goes_on)
         self.state = dataclasses.replace(self.state, length=self.cache.length)
 
     @contextlib.contextmanager
-    def _undone_by_a_fault(self) -> Iterator[None]:
+    def undone_by_a_fault(self) -> Iterator[None]:
         """Take back what a fault leaves half done; what had to go for it may stay gone."""
         entries, state, place, size = set(self.cache.entries), self.state, self.place, self.size
         segment, turn = self.memory.segment, self.memory.turn

@@ -85,7 +85,7 @@ def test_positions_that_were_to_be_counted_anew_are(tmp_path: pathlib.Path):
     opened = engine.questions.open('What happened?', 4)
     for i in (0, 1):
         engine.append_frame(random_clip(i, 1, 56, 84)[0], 60.0 + i)
-    assert engine.stream.put_off
+    assert engine.stream.rebasing.put_off
     engine.save(tmp_path / 'a')
     engine.questions.abandon(opened)
     other.load(tmp_path / 'a')
