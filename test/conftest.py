@@ -8,10 +8,12 @@ from collections.abc import Iterator
 import contextlib
 import os
 import pathlib
+import time
 
 import pytest
 
 HERE = pathlib.Path(__file__).parent
+BEGAN = time.time()
 # Small models need one thread; the other core is the tests' own.
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 # pytest has put this folder on the path, for `support`; processes that tests start need it too.
@@ -44,6 +46,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left_out = [item for item in items if item.get_closest_marker('whole')]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if not item.get_closest_marker('whole')]
+
+
+def pytest_sessionfinish() -> None:
+    """Remove the shared memory of nodes that tests have killed, 64 MiB each."""
+    from support.segments import remove_left_segments
+
+    remove_left_segments(BEGAN)
 
 
 @pytest.fixture(scope='session')
