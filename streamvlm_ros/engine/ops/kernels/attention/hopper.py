@@ -16,7 +16,6 @@ import triton
 from triton.experimental import gluon
 from triton.experimental.gluon import language as gl
 from triton.experimental.gluon.language.nvidia.hopper import (
-    async_copy,
     fence_async_shared,
     mbarrier,
     warpgroup_mma,
@@ -27,6 +26,7 @@ from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 from streamvlm_ros.engine.ops.kernels.attention.hopper_tiles import (
     before_first,
     count_tiles,
+    load_tiles,
     next_tile,
 )
 from streamvlm_ros.engine.ops.kernels.launch import launch_options
@@ -38,49 +38,6 @@ STAGES = 3  # tiles of keys, and of values, in shared memory
 GROUP_WARPS = 4
 # Registers of a thread that computes and of one that loads; 2 x 128 and 128 of them share 64,512.
 REGISTERS = (232, 40)
-
-
-@gluon.jit
-def _copy(
-    base, at, stride, count, into, WARPS: gl.constexpr, WIDTH: gl.constexpr, BLOCK: gl.constexpr
-):
-    """Begin to copy a tile of rows to shared memory; behind ``count`` of them come zeros."""
-    layout: gl.constexpr = gl.BlockedLayout([1, 8], [2, 16], [WARPS, 1], [1, 0])
-    row = gl.arange(0, BLOCK, layout=gl.SliceLayout(1, layout))
-    column = gl.arange(0, WIDTH, layout=gl.SliceLayout(0, layout))
-    # That a number from memory is an aligned address has to be said.
-    begin = gl.multiple_of(base + (at * stride).to(gl.int64), 16)
-    places = begin + (row[:, None] * gl.multiple_of(stride, 16) + column[None, :])
-    async_copy.async_copy_global_to_shared(into, places, mask=(row < count)[:, None])
-
-
-@gluon.jit
-def _load(
-    shared,
-    seen,
-    tiles,
-    KV_HEADS: gl.constexpr,
-    WIDTH: gl.constexpr,
-    BLOCK: gl.constexpr,
-    STAGES: gl.constexpr,
-    WARPS: gl.constexpr,
-):
-    """Load all tiles, each as soon as those who read its slots have read what was there."""
-    _, keys, values, keys_there, keys_read, values_there, values_read = shared
-    place = before_first(seen, WIDTH, BLOCK)
-    slot, parity = tiles * 0, tiles * 0 + 1
-    for _ in range(tiles):
-        place, count, _ = next_tile(place, seen, KV_HEADS, WIDTH, BLOCK)
-        mbarrier.wait(keys_read.index(slot), parity)
-        _copy(place[0], place[3], place[2], count, keys.index(slot), WARPS, WIDTH, BLOCK)
-        async_copy.mbarrier_arrive(keys_there.index(slot), increment_count=False)
-        mbarrier.wait(values_read.index(slot), parity)
-        _copy(place[1], place[3], place[2], count, values.index(slot), WARPS, WIDTH, BLOCK)
-        async_copy.mbarrier_arrive(values_there.index(slot), increment_count=False)
-        slot += 1
-        if slot == STAGES:
-            slot = tiles * 0
-            parity ^= 1
 
 
 @gluon.jit
@@ -305,7 +262,7 @@ def _sequence(
                     WARPS,
                 ),
             ),
-            (_load, (shared, seen, tiles, KV_HEADS, WIDTH, BLOCK, STAGES, WARPS)),
+            (load_tiles, (shared, seen, tiles, KV_HEADS, WIDTH, BLOCK, STAGES, WARPS)),
         ],
         [WARPS, WARPS],
         [COMPUTES, LOADS],

@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The tiles of keys that a program of ``hopper.py`` attends to, one after another.
+"""The tiles that a program of ``hopper.py`` attends to: which come next, and their loading.
 
 What is ``seen`` is told as (table, its segments, tokens cached, new tokens of the rows here, the
 program's first key and its last, layer, head, new keys, new values), ``table`` as for
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from triton.experimental import gluon
 from triton.experimental.gluon import language as gl
+from triton.experimental.gluon.language.nvidia.hopper import async_copy, mbarrier
 
 # Before all new tokens.
 CACHED = gl.constexpr(-(1 << 30))
@@ -81,3 +82,46 @@ def count_tiles(seen, KV_HEADS: gl.constexpr, WIDTH: gl.constexpr, BLOCK: gl.con
         _, _, _, first, last, passed = _segment(index, passed, seen, KV_HEADS, WIDTH)
         tiles += gl.cdiv(gl.maximum(last - first, 0), BLOCK)
     return tiles
+
+
+@gluon.jit
+def _copy(
+    base, at, stride, count, into, WARPS: gl.constexpr, WIDTH: gl.constexpr, BLOCK: gl.constexpr
+):
+    """Begin to copy a tile of rows to shared memory; rows from ``count`` on are zeros."""
+    layout: gl.constexpr = gl.BlockedLayout([1, 8], [2, 16], [WARPS, 1], [1, 0])
+    row = gl.arange(0, BLOCK, layout=gl.SliceLayout(1, layout))
+    column = gl.arange(0, WIDTH, layout=gl.SliceLayout(0, layout))
+    # That a number from memory is an aligned address has to be said.
+    begin = gl.multiple_of(base + (at * stride).to(gl.int64), 16)
+    places = begin + (row[:, None] * gl.multiple_of(stride, 16) + column[None, :])
+    async_copy.async_copy_global_to_shared(into, places, mask=(row < count)[:, None])
+
+
+@gluon.jit
+def load_tiles(
+    shared,
+    seen,
+    tiles,
+    KV_HEADS: gl.constexpr,
+    WIDTH: gl.constexpr,
+    BLOCK: gl.constexpr,
+    STAGES: gl.constexpr,
+    WARPS: gl.constexpr,
+):
+    """Load all tiles, each as soon as its slot's last tile has been read."""
+    _, keys, values, keys_there, keys_read, values_there, values_read = shared
+    place = before_first(seen, WIDTH, BLOCK)
+    slot, parity = tiles * 0, tiles * 0 + 1
+    for _ in range(tiles):
+        place, count, _ = next_tile(place, seen, KV_HEADS, WIDTH, BLOCK)
+        mbarrier.wait(keys_read.index(slot), parity)
+        _copy(place[0], place[3], place[2], count, keys.index(slot), WARPS, WIDTH, BLOCK)
+        async_copy.mbarrier_arrive(keys_there.index(slot), increment_count=False)
+        mbarrier.wait(values_read.index(slot), parity)
+        _copy(place[1], place[3], place[2], count, values.index(slot), WARPS, WIDTH, BLOCK)
+        async_copy.mbarrier_arrive(values_there.index(slot), increment_count=False)
+        slot += 1
+        if slot == STAGES:
+            slot = tiles * 0
+            parity ^= 1

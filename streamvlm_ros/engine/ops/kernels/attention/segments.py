@@ -13,13 +13,18 @@ import torch
 import triton
 import triton.language as tl
 
+from streamvlm_ros.engine.ops.kernels.attention.fold import (
+    fold,
+    fold_segments,
+    prefetch_tile,
+    write_part,
+)
 from streamvlm_ros.engine.ops.kernels.attention.merge import merge
 from streamvlm_ros.engine.ops.kernels.launch import (
     BLACKWELL,
     HOPPER,
     launch_options,
     PDL,
-    prefetch,
     ROOMY,
     STAGES,
 )
@@ -32,130 +37,6 @@ LOG2_E = 1.4426950408889634
 LARGE = (128 if ROOMY else 64, 8, 2 if BLACKWELL else STAGES)
 LARGE_TREE = (64 if ROOMY else 32, 8, 2)
 SMALL = (64, 4, STAGES)
-
-
-@triton.jit
-def _fold(query, keys, values, there, seen, best, total, result, scale, MASKED: tl.constexpr):
-    """Fold a tile of keys and values, pointers [BLOCK, head_dim], into an online softmax.
-
-    ``there`` [BLOCK] is what can be loaded, ``seen`` [rows, BLOCK] or [1, BLOCK] what is looked
-    at; where MASKED is False everything is.
-    """
-    if MASKED:
-        key = tl.load(keys, mask=there[:, None], other=0.0)
-    else:
-        key = tl.load(keys)
-    score = tl.dot(query, tl.trans(key)) * scale
-    if MASKED:
-        score = tl.where(seen, score, float('-inf'))
-    top = tl.maximum(best, tl.max(score, 1))
-    base = top
-    if MASKED:
-        # A row that has seen nothing yet stays at nothing.
-        base = tl.where(top == float('-inf'), 0.0, top)
-    weight = tl.exp2(score - base[:, None])
-    shrink = tl.exp2(best - base)
-    total = total * shrink + tl.sum(weight, 1)
-    if MASKED:
-        value = tl.load(values, mask=there[:, None], other=0.0)
-    else:
-        value = tl.load(values)
-    result = tl.dot(weight.to(value.dtype), value, result * shrink[:, None])
-    return top, total, result
-
-
-@triton.jit
-def _fold_segments(
-    query,
-    segments,
-    number,
-    low,
-    high,
-    layer,
-    head,
-    best,
-    total,
-    result,
-    scale,
-    KV_HEADS: tl.constexpr,
-    WIDTH: tl.constexpr,
-    BLOCK: tl.constexpr,
-):
-    """Fold the keys from ``low`` to before ``high``, counted over all segments."""
-    dtype = query.dtype
-    at = tl.arange(0, WIDTH)
-    inner = tl.arange(0, BLOCK)
-    passed = 0
-    for i in range(number):
-        address = tl.load(segments + 4 * i)
-        slots = tl.load(segments + 4 * i + 1)
-        start = tl.load(segments + 4 * i + 2).to(tl.int32)
-        end = tl.load(segments + 4 * i + 3).to(tl.int32)
-        first = start + tl.maximum(low - passed, 0)
-        last = start + tl.minimum(high - passed, end - start)
-        passed += end - start
-        # Only the place of a layer and a head can be beyond 32 bits.
-        # That a number from memory is an aligned address has to be said.
-        base = tl.multiple_of(address.to(tl.pointer_type(dtype)), 16)
-        keys = base + (layer * 2 * KV_HEADS + head) * slots * WIDTH
-        values = keys + KV_HEADS * slots * WIDTH
-        whole = first + tl.maximum(last - first, 0) // BLOCK * BLOCK
-        place = (first + inner)[:, None] * WIDTH + at[None, :]
-        for _ in range(first, whole, BLOCK):
-            best, total, result = _fold(
-                query, keys + place, values + place, None, None, best, total, result, scale, False
-            )
-            place += BLOCK * WIDTH
-        if whole < last:
-            there = whole + inner < last
-            best, total, result = _fold(
-                query,
-                keys + place,
-                values + place,
-                there,
-                there[None, :],
-                best,
-                total,
-                result,
-                scale,
-                True,
-            )
-    return best, total, result
-
-
-@triton.jit
-def _ask_for_tile(
-    query,
-    segments,
-    low,
-    layer,
-    head,
-    KV_HEADS: tl.constexpr,
-    WIDTH: tl.constexpr,
-    BLOCK: tl.constexpr,
-):
-    """Have the tile at ``low`` brought near, where it is in the first segment."""
-    address, slots = tl.load(segments), tl.load(segments + 1)
-    start, end = tl.load(segments + 2), tl.load(segments + 3)
-    slot = tl.minimum(start + low + tl.arange(0, BLOCK), end - 1)
-    keys = address.to(query.dtype) + (layer * 2 * KV_HEADS + head) * slots * WIDTH
-    place = slot[:, None] * WIDTH + 64 * tl.arange(0, WIDTH // 64)[None, :]
-    prefetch(keys + place)
-    prefetch(keys + KV_HEADS * slots * WIDTH + place)
-
-
-@triton.jit
-def _write(part, lse, line, mask, best, total, result, WIDTH: tl.constexpr):
-    """Write rows of a partial result at ``line``; rows that saw nothing have an lse of -inf."""
-    at = tl.arange(0, WIDTH)
-    result = result / tl.where(total > 0, total, 1.0)[:, None]
-    tl.store(
-        part + line[:, None] * WIDTH + at[None, :],
-        result.to(part.dtype.element_ty),
-        mask=mask[:, None],
-    )
-    seen = tl.where(total > 0, best + tl.log2(tl.where(total > 0, total, 1.0)), float('-inf'))
-    tl.store(lse + line, seen, mask=mask)
 
 
 # Triton would compile apart for layer 1, and for those that 16 divides.
@@ -200,7 +81,7 @@ def _sequence(
     best = tl.full([ROWS], float('-inf'), tl.float32)
     total = tl.zeros([ROWS], tl.float32)
     result = tl.zeros([ROWS, WIDTH], tl.float32)
-    best, total, result = _fold_segments(
+    best, total, result = fold_segments(
         q,
         table + 4,
         number,
@@ -233,7 +114,7 @@ def _sequence(
         if TREE:
             seen &= (key[None, :] >= begin) | ((key[None, :] >= before) & (key[None, :] < behind))
         place = (key * KV_HEADS + head)[:, None] * WIDTH + at[None, :]
-        best, total, result = _fold(
+        best, total, result = fold(
             q,
             fresh_keys + place,
             fresh_values + place,
@@ -245,7 +126,9 @@ def _sequence(
             scale,
             True,
         )
-    _write(part, lse, split.to(tl.int64) * tokens * HEADS + line, mask, best, total, result, WIDTH)
+    write_part(
+        part, lse, split.to(tl.int64) * tokens * HEADS + line, mask, best, total, result, WIDTH
+    )
 
 
 @triton.jit(do_not_specialize=['layer', 'batch'])
@@ -290,13 +173,13 @@ def _batch(
         tl.extra.cuda.gdc_launch_dependents()
         # What is cached does not depend on the kernel before; the table is as old as the pass.
         if low < high:
-            _ask_for_tile(query, table + 4, low, layer, head, KV_HEADS, WIDTH, BLOCK)
+            prefetch_tile(query, table + 4, low, layer, head, KV_HEADS, WIDTH, BLOCK)
         tl.extra.cuda.gdc_wait()
     q = tl.load(query + line[:, None] * WIDTH + at[None, :], mask=mask[:, None], other=0.0)
     best = tl.full([ROWS], float('-inf'), tl.float32)
     total = tl.zeros([ROWS], tl.float32)
     result = tl.zeros([ROWS, WIDTH], tl.float32)
-    best, total, result = _fold_segments(
+    best, total, result = fold_segments(
         q,
         table + 4,
         number,
@@ -312,7 +195,9 @@ def _batch(
         WIDTH,
         BLOCK,
     )
-    _write(part, lse, split.to(tl.int64) * batch * HEADS + line, mask, best, total, result, WIDTH)
+    write_part(
+        part, lse, split.to(tl.int64) * batch * HEADS + line, mask, best, total, result, WIDTH
+    )
 
 
 def attend_sequence(
