@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Ask a running node a question, answered in free text."""
+"""Ask a running node a question: `ask` is answered in free text, `choose` by a given answer."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from streamvlm_ros.errors import CommandError
 CANCEL_TIME = 5.0  # seconds that a goal may take to end
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the verb's arguments."""
+def add_ask_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `ask`."""
     parser.add_argument('question')
     add_question_arguments(parser)
     parser.add_argument('--max-new-tokens', type=int, default=0, help='0: the node decides')
@@ -26,8 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Ask and print; needs ROS."""
+def ask(arguments: argparse.Namespace) -> int:
+    """Ask for free text and print it; needs ROS."""
     if not 0 <= arguments.max_new_tokens < 2**32:
         raise CommandError('--max-new-tokens is a number of tokens, 0 or more.')
     client = load_client_module()
@@ -47,6 +47,26 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.json,
         written=response.answer.text if arguments.stream else '',
     )
+
+
+def add_choose_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `choose`."""
+    parser.add_argument('question')
+    parser.add_argument('choices', nargs='+', metavar='CHOICE', help='2 to 26 answers')
+    add_question_arguments(parser)
+
+
+def choose(arguments: argparse.Namespace) -> int:
+    """Ask which answer fits and print it; needs ROS."""
+    client = load_client_module()
+    with client.Client(arguments.node) as node:
+        response = node.ask_choice(
+            arguments.question,
+            arguments.choices,
+            timeout=arguments.timeout,
+            after=client.parse_stamp(arguments.after),
+        )
+    return print_answer(response, client.answer_fields, arguments.json)
 
 
 def _stream(node: Any, question: str, asked: dict[str, Any], *, quiet: bool) -> Any:

@@ -1,30 +1,65 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""`streamvlm VERB …`: one module per verb, each with `add_arguments` and `run`."""
+"""`streamvlm VERB …`: a row in `VERBS` for each verb."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+import dataclasses
 import sys
+import types
 
 from streamvlm_ros import interrupts
 
 if __name__ == '__main__':  # before the other imports, which take their time
     interrupts.install()
 
-from streamvlm_ros.cli import ask, choose, demo, load, replay, run, save, watch
+from streamvlm_ros.cli import ask, demo, replay, run, save, watch
 from streamvlm_ros.errors import CommandError
 
+
+@dataclasses.dataclass
+class Verb:
+    """A verb of the command line.
+
+    Attributes:
+        summary: its line in the help.
+        add_arguments: adds its arguments to a parser.
+        run: does it; returns the exit code.
+
+    """
+
+    summary: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+
+    @classmethod
+    def of(cls, module: types.ModuleType) -> Verb:
+        """Return the verb of a module that has one: its docstring, `add_arguments` and `run`."""
+        summary = (module.__doc__ or '').strip().splitlines()[0]
+        return cls(summary, module.add_arguments, module.run)
+
+
 VERBS = {
-    'run': run,
-    'ask': ask,
-    'choose': choose,
-    'watch': watch,
-    'save': save,
-    'load': load,
-    'replay': replay,
-    'demo': demo,
+    'run': Verb.of(run),
+    'ask': Verb(
+        'Ask a running node a question, answered in free text.', ask.add_ask_arguments, ask.ask
+    ),
+    'choose': Verb(
+        'Ask a running node a question with given answers.', ask.add_choose_arguments, ask.choose
+    ),
+    'watch': Verb.of(watch),
+    'save': Verb(
+        "Write the memory of a running node's stream to a file.", save.add_arguments, save.save
+    ),
+    'load': Verb(
+        'Let a running node continue a saved stream; its present one is forgotten.',
+        save.add_arguments,
+        save.load,
+    ),
+    'replay': Verb.of(replay),
+    'demo': Verb.of(demo),
 }
 
 
@@ -42,9 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog='streamvlm', description='Ask a camera topic what it has seen.'
     )
     verbs = parser.add_subparsers(dest='verb', required=True, metavar='VERB')
-    for name, module in VERBS.items():
-        summary = (module.__doc__ or '').strip().splitlines()[0]
-        module.add_arguments(verbs.add_parser(name, help=summary, description=summary))
+    for name, verb in VERBS.items():
+        verb.add_arguments(verbs.add_parser(name, help=verb.summary, description=verb.summary))
     arguments = parser.parse_args(argv)
     try:
         return VERBS[arguments.verb].run(arguments)
@@ -56,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def command() -> int:
-    """Do as `main`, as a program of its own; setup.py's entry point."""
+    """Run `main` as a program of its own; setup.py's entry point."""
     interrupts.install()
     return main()
 

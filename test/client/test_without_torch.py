@@ -37,7 +37,6 @@ def test_bags_scenes_and_the_verbs_that_ask() -> None:
         'streamvlm_ros.bags.bags',
         'streamvlm_ros.scenes.questions',
         'streamvlm_ros.cli.ask',
-        'streamvlm_ros.cli.choose',
         'streamvlm_ros.cli.save',
         'streamvlm_ros.cli.watch',
     )
