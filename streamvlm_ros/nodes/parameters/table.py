@@ -1,15 +1,13 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The one table of the node's parameters. No ROS here."""
+"""The table of all parameters of the node. No ROS here."""
 
 from __future__ import annotations
 
-from streamvlm_ros.engine import StreamSettings
 from streamvlm_ros.nodes.parameters.parameter import Parameter, Settable
+from streamvlm_ros.nodes.parameters.stream_table import STREAM_PARAMETERS
 
-_STREAM = StreamSettings()  # the engine's own defaults are the node's
-
-PARAMETERS = (
+_MODEL_AND_IMAGES = (
     Parameter(
         'model',
         'tiny',
@@ -55,103 +53,6 @@ PARAMETERS = (
         settable=Settable.ALWAYS,
     ),
     Parameter(
-        'sample_rate',
-        _STREAM.sample_rate,
-        'Frames per second that the model sees, by header stamps, or by arrival where time_source '
-        'is uniform; 0: every frame, else at least 0.001.',
-        minimum=0.0,
-        maximum=240.0,
-        settable=Settable.ALWAYS,
-    ),
-    Parameter(
-        'chunk_frames',
-        _STREAM.chunk_frames,
-        'Frames that are prefilled together; more are cheaper per frame, fewer are in the '
-        'memory sooner.',
-        minimum=2,
-        maximum=8,
-        step=2,
-    ),
-    Parameter(
-        'min_pixels',
-        _STREAM.min_pixels,
-        "Smaller images are enlarged to this many pixels; 0: the model's own limit.",
-        minimum=0,
-        maximum=1 << 26,
-    ),
-    Parameter(
-        'max_pixels',
-        _STREAM.max_pixels,
-        "Larger images are reduced to this many pixels; 0: the model's own limit.",
-        minimum=0,
-        maximum=1 << 26,
-    ),
-    Parameter(
-        'position_mode',
-        _STREAM.position_mode,
-        "'continuous': the chunks are one video, answers equal the offline model's; 'append': "
-        'each chunk is its own.',
-        choices=('continuous', 'append'),
-    ),
-    Parameter(
-        'time_source',
-        _STREAM.time_source,
-        "The frames' times: 'stamp' from the image headers, 'uniform' one frame every 1 / "
-        'sample_rate seconds, whatever the stamps are.',
-        choices=('stamp', 'uniform'),
-    ),
-    Parameter(
-        'every_frame',
-        _STREAM.every_frame,
-        "With time_source 'uniform': take every image that arrives. False: sample_rate images a "
-        'second, by arrival.',
-    ),
-    Parameter(
-        'late_tolerance',
-        _STREAM.late_tolerance,
-        'Seconds. An image whose stamp is older than the newest by less is left out and counted; '
-        'an older one begins a new epoch.',
-        minimum=0.0,
-        maximum=3600.0,
-    ),
-    Parameter(
-        'max_gap',
-        _STREAM.max_gap,
-        'Seconds. An image whose stamp is further ahead of the newest (and at least 10 sample '
-        'periods) waits until a second one confirms it, or stale_after has passed.',
-        minimum=0.1,
-        maximum=1e9,
-    ),
-    Parameter(
-        'max_question_tokens',
-        _STREAM.max_question_tokens,
-        'Longest question, in tokens, its choices included; a longer one is refused.',
-        minimum=16,
-        maximum=8192,
-    ),
-    Parameter(
-        'max_watch_tokens',
-        _STREAM.max_watch_tokens,
-        'Tokens of all watches together, which are computed after every chunk; one watch more is '
-        'refused.',
-        minimum=16,
-        maximum=16384,
-    ),
-    Parameter(
-        'max_system_tokens',
-        _STREAM.max_system_tokens,
-        'Longest system_prompt, in tokens.',
-        minimum=16,
-        maximum=8192,
-    ),
-    Parameter(
-        'max_image_pixels',
-        _STREAM.max_image_pixels,
-        'Largest image, in pixels (height x width); a larger one is refused before it is decoded.',
-        minimum=1 << 10,
-        maximum=1 << 28,
-    ),
-    Parameter(
         'depth_range',
         0.0,
         'Metres. Depth images (16UC1, 32FC1) become grey, white at the camera, black from there '
@@ -159,72 +60,8 @@ PARAMETERS = (
         minimum=0.0,
         maximum=1000.0,
     ),
-    Parameter(
-        'max_frame_id',
-        _STREAM.max_frame_id,
-        "Longest frame_id of an image's header, in characters; an image with a longer one is "
-        'refused.',
-        minimum=1,
-        maximum=4096,
-    ),
-    Parameter(
-        'system_prompt',
-        _STREAM.system_prompt,
-        "What the model is told first; empty: the model's own default.",
-        longest=1 << 16,
-    ),
-    Parameter(
-        'capacity',
-        _STREAM.capacity,
-        'Tokens of KV cache, allocated at start. Seven eighths are kept, then the oldest frames '
-        'go. The memory_ parameters can say it otherwise.',
-        minimum=256,
-        maximum=1 << 24,
-    ),
-    Parameter(
-        'memory_seconds',
-        _STREAM.memory_seconds,
-        'Keep the newest so many seconds, by header stamps, of what there is room for; 0: all.',
-        minimum=0.0,
-        maximum=604800.0,
-    ),
-    Parameter(
-        'memory_tokens',
-        _STREAM.memory_tokens,
-        'Make room to keep so many tokens; 0: see capacity.',
-        minimum=0,
-        maximum=1 << 24,
-    ),
-    Parameter(
-        'slack',
-        _STREAM.slack,
-        'One slot of the cache in so many is where new frames go while open answers still read '
-        'what was dropped. 2 for long answers beside fast cameras.',
-        minimum=2,
-        maximum=64,
-    ),
-    Parameter(
-        'memory_bytes',
-        _STREAM.memory_bytes,
-        'Make the KV cache so large, all layers together; 0: see capacity.',
-        minimum=0,
-        maximum=1 << 42,
-    ),
-    Parameter(
-        'kept_turns',
-        _STREAM.kept_turns,
-        'Newest questions and answers asked with update_state that stay in the memory.',
-        minimum=1,
-        maximum=1024,
-    ),
-    Parameter(
-        'skip_static',
-        _STREAM.skip_static,
-        'Grey levels. Two frames in which no small block differs by more from the last two that '
-        'were kept take no room and no time; 4 is above the noise of most cameras. 0: off.',
-        minimum=0.0,
-        maximum=255.0,
-    ),
+)
+_NODE = (
     Parameter(
         'policy',
         'frames_first',
@@ -354,3 +191,4 @@ PARAMETERS = (
         shared=True,
     ),
 )
+PARAMETERS = (*_MODEL_AND_IMAGES, *STREAM_PARAMETERS, *_NODE)
