@@ -21,7 +21,8 @@ QUICK := test/test_docker.py test/test_package.py test/launch/test_values.py \
     test/launch/test_config.py test/engine/test_positions.py test/engine/kvcache/test_cache.py \
     test/engine/stream/test_stream.py test/engine/questions/test_questions.py \
     test/engine/serving/test_worker.py test/engine/models/test_chat_template.py \
-    test/engine/models/test_hostile_model.py test/nodes/images/test_images.py \
+    test/engine/models/test_hostile_model.py \
+    test/engine/models/test_hostile_config.py test/nodes/images/test_images.py \
     test/nodes/images/test_compressed.py test/nodes/parameters/test_parameters.py \
     test/nodes/parameters/test_save_paths.py test/scripts
 

@@ -8,268 +8,36 @@ work, but may answer otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 import contextlib
 import copy
-import json
 import random
-from typing import Any
 
 import numpy as np
+from support.saving.changed_description import (
+    description_other,
+    field_gone,
+    field_hostile,
+    field_more,
+    field_near,
+    fields_swapped,
+    fingerprint_other,
+)
+from support.saving.changed_tables import (
+    positions_cell,
+    positions_other,
+    positions_unit,
+    slots_cell,
+    slots_rows,
+    slots_split,
+    unit_gone,
+    units_cell,
+    units_joined,
+    units_rows,
+)
 from support.saving.saved_bytes import SavedBytes
 
-HOSTILE = (
-    2**70,
-    -(2**70),
-    2**63,
-    2**63 - 1,
-    2**62,
-    2**53 + 1,
-    2**31,
-    -1,
-    0,
-    1,
-    2,
-    True,
-    False,
-    0.5,
-    -0.0,
-    1.0,
-    1e308,
-    float('nan'),
-    float('inf'),
-    None,
-    '',
-    'NOTHING',
-    'VIDEO',
-    'x' * 5000,
-    '\ud800',
-    'a\0b',
-    [],
-    {},
-    [1, 2, 3, 4],
-    {'a': 1},
-    [[[[[]]]]],
-    '1',
-)
-INTEGERS = (2**63 - 1, -(2**63), 2**62, 2**62 - 1, 2**53, 2**40, 2**31, 10**9, -1, 0, 1, 2, 3)
-
 Change = Callable[[random.Random, SavedBytes], None]
-
-
-def leaves(value: Any, path: tuple = ()) -> Iterator[tuple]:
-    """Yield the path of every value that is inside of a value."""
-    pairs = (
-        value.items()
-        if isinstance(value, dict)
-        else enumerate(value)
-        if isinstance(value, list)
-        else ()
-    )
-    for key, inner in pairs:
-        yield (*path, key)
-        yield from leaves(inner, (*path, key))
-
-
-def holder(about: Any, path: tuple) -> Any:
-    for key in path[:-1]:
-        about = about[key]
-    return about
-
-
-def pick(rng: random.Random, file: SavedBytes) -> tuple[Any, Any]:
-    """Return something of the description that has fields, and which of them."""
-    paths = list(leaves(file.about))
-    path = rng.choice(paths)
-    return holder(file.about, path), path[-1]
-
-
-def field_hostile(rng: random.Random, file: SavedBytes) -> None:
-    where, key = pick(rng, file)
-    where[key] = rng.choice(HOSTILE)
-
-
-def field_near(rng: random.Random, file: SavedBytes) -> None:
-    """Change a number by a little, or by the time between two frames."""
-    numbers = [
-        path
-        for path in leaves(file.about)
-        if type(holder(file.about, path)[path[-1]]) in (int, float)
-    ]
-    path = rng.choice(numbers)
-    holder(file.about, path)[path[-1]] += rng.choice(
-        (1, -1, 2, -2, 10**9, -(10**9), 5 * 10**8, -5 * 10**8, 10**15)
-    )
-
-
-def field_gone(rng: random.Random, file: SavedBytes) -> None:
-    where, key = pick(rng, file)
-    del where[key]
-
-
-def field_more(rng: random.Random, file: SavedBytes) -> None:
-    where, _ = pick(rng, file)
-    if isinstance(where, list):
-        where.insert(rng.randrange(len(where) + 1), copy.deepcopy(rng.choice([*where, 0])))
-    else:
-        where[rng.choice(('more', '', 'version '))] = rng.choice(HOSTILE)
-
-
-def fields_swapped(rng: random.Random, file: SavedBytes) -> None:
-    (one, a), (other, b) = pick(rng, file), pick(rng, file)
-    one[a], other[b] = copy.deepcopy(other[b]), copy.deepcopy(one[a])
-
-
-def description_other(rng: random.Random, file: SavedBytes) -> None:
-    text = copy.deepcopy(file.about)
-    deep = rng.choice((500, 5000, 100000))
-    file.text = rng.choice(
-        (
-            '[' * deep,
-            '{"a":' * deep,
-            '[' * deep + ']' * deep,
-            '',
-            'null',
-            '[]',
-            '3',
-            '"x"',
-            '{}',
-            '{"version": 2, ' + repr(text)[1:],
-            '1' * 5000,
-        )
-    )
-    if rng.random() < 0.3:
-        file.text = json.dumps(text)[:-1] + ', "epoch": 7}'
-
-
-def fingerprint_other(rng: random.Random, file: SavedBytes) -> None:
-    name = rng.choice(list(file.about['fingerprint']))
-    value = file.about['fingerprint'][name]
-    file.about['fingerprint'][name] = (
-        value * 1.01 + 1 if type(value) in (int, float) else rng.choice(HOSTILE)
-    )
-
-
-def units_cell(rng: random.Random, file: SavedBytes) -> None:
-    table = file.tensors['units']
-    row, column = rng.randrange(len(table)), rng.randrange(table.shape[1])
-    if rng.random() < 0.5:
-        table[row, column] = rng.choice(INTEGERS)
-    else:
-        table[row, column] += rng.choice((1, -1, 2, 10**9, -(10**9), 5 * 10**8))
-
-
-def units_rows(rng: random.Random, file: SavedBytes) -> None:
-    table = file.tensors['units']
-    a, b = rng.randrange(len(table)), rng.randrange(len(table))
-    file.tensors['units'] = rng.choice(
-        (
-            lambda: np.delete(table, a, 0),
-            lambda: np.insert(table, a, table[b], 0),
-            lambda: table[[b if i == a else a if i == b else i for i in range(len(table))]],
-            lambda: table[:0],
-            lambda: table[::-1].copy(),
-            lambda: table.T.copy(),
-            lambda: table[:, :-1].copy(),
-        )
-    )()
-
-
-def units_joined(rng: random.Random, file: SavedBytes) -> None:
-    """Make one entry of two that follow each other, slots and all."""
-    table, slots = file.tensors['units'], file.tensors['slots']
-    a = rng.randrange(max(1, len(table) - 1))
-    if a + 1 < len(table):
-        table[a, 0] += table[a + 1, 0]
-        file.tensors['units'] = np.delete(table, a + 1, 0)
-        slots[:, 0] -= slots[:, 0] > a
-
-
-def unit_gone(rng: random.Random, file: SavedBytes) -> None:
-    """Take an entry out everywhere, so that only the rest can tell."""
-    table, slots = file.tensors['units'], file.tensors['slots']
-    a = rng.randrange(len(table))
-    start = int(table[:a, 0].sum())
-    gone = list(range(start, start + int(table[a, 0])))
-    file.tensors['units'] = np.delete(table, a, 0)
-    file.tensors['slots'] = slots[slots[:, 0] != a]
-    file.tensors['slots'][:, 0] -= file.tensors['slots'][:, 0] > a
-    for name, array in file.tensors.items():
-        if name == 'positions' or name.startswith(('keys', 'values')):
-            file.tensors[name] = np.delete(array, gone, 1)
-    file.about['state']['length'] -= len(gone)
-
-
-def slots_cell(rng: random.Random, file: SavedBytes) -> None:
-    slots = file.tensors['slots']
-    row, column = rng.randrange(len(slots)), rng.randrange(3)
-    slots[row, column] = rng.choice((*INTEGERS, int(slots[row, column]) + rng.choice((1, -1))))
-
-
-def slots_rows(rng: random.Random, file: SavedBytes) -> None:
-    slots = file.tensors['slots']
-    a, b = rng.randrange(len(slots)), rng.randrange(len(slots))
-    file.tensors['slots'] = rng.choice(
-        (
-            lambda: np.delete(slots, a, 0),
-            lambda: np.insert(slots, a, slots[b], 0),
-            lambda: slots[::-1].copy(),
-            lambda: slots[:0],
-            lambda: slots + np.array([0, 1, 1]),
-            lambda: slots + np.array([0, 10**6, 10**6]),
-            lambda: slots + np.array([0, -1, -1]),
-        )
-    )().astype('<i8')
-
-
-def slots_split(rng: random.Random, file: SavedBytes) -> None:
-    """Say the same slots in two spans, or in the other order: that is a stream too."""
-    slots = file.tensors['slots']
-    row = rng.randrange(len(slots))
-    entry, start, end = map(int, slots[row])
-    if end - start > 1:
-        middle = rng.randrange(start + 1, end)
-        pieces = [[entry, start, middle], [entry, middle, end]]
-        file.tensors['slots'] = np.concatenate(
-            [slots[:row], np.array(pieces, '<i8'), slots[row + 1 :]]
-        )
-
-
-def positions_cell(rng: random.Random, file: SavedBytes) -> None:
-    positions = file.tensors['positions']
-    at = rng.randrange(3), rng.randrange(positions.shape[1])
-    positions[at] = rng.choice((*INTEGERS, int(positions[at]) + rng.choice((1, -1, 7))))
-
-
-def positions_unit(rng: random.Random, file: SavedBytes) -> None:
-    """Move one entry on some axes."""
-    table, positions = file.tensors['units'], file.tensors['positions']
-    a = rng.randrange(len(table))
-    start = int(table[:a, 0].sum())
-    part = positions[:, start : start + int(table[a, 0])]
-    part[rng.choice(([0], [1], [2], [1, 2], [0, 1, 2]))] += rng.choice((1, -1, 5, 1000))
-
-
-def positions_other(rng: random.Random, file: SavedBytes) -> None:
-    positions = file.tensors['positions']
-    order = list(range(positions.shape[1]))
-    rng.shuffle(order)
-    file.tensors['positions'] = (
-        rng.choice(
-            (
-                lambda: positions[[1, 0, 2]],
-                lambda: positions[:, order],
-                lambda: positions + 1,
-                lambda: positions * 0,
-                lambda: positions[:, :-1],
-                lambda: positions[:2],
-                lambda: positions.T,
-                lambda: -positions,
-            )
-        )()
-        .astype('<i8')
-        .copy()
-    )
 
 
 def header_field(rng: random.Random, file: SavedBytes) -> None:

@@ -15,7 +15,8 @@ import random
 from typing import Any
 
 from support.models.random_models import processor, random_clip, random_model
-from support.saving.changes import Change, CHANGES, CONTENT, holder, leaves
+from support.saving.changed_description import holder, leaves
+from support.saving.changes import Change, CHANGES, CONTENT
 from support.saving.consistent import check_consistent
 from support.saving.saved_bytes import SavedBytes
 

@@ -18,6 +18,18 @@ from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool, Trigger
 from support.soak.files import GOOD, HOSTILE_NAMES, put_hostile, STRANGE_NAMES
+from support.soak.values import (
+    CHOICES,
+    HOSTILE_AFTER,
+    HOSTILE_CHOICES,
+    HOSTILE_TEXTS,
+    HOSTILE_TIMES,
+    ILLEGAL,
+    LEGAL,
+    MAX_REQUEST_TIMEOUT,
+    QUESTIONS,
+    TIMES,
+)
 
 from streamvlm_ros.client.client import Client
 from streamvlm_ros.client.goals import Goals
@@ -32,50 +44,7 @@ from streamvlm_ros.srv import (
 )
 
 MOST_OPEN = 60  # more than a node takes at once
-REQUEST_TIMEOUT, MAX_REQUEST_TIMEOUT = 8.0, 15.0  # seconds; the node's parameters
 MARGIN = 15.0  # seconds in which a reply must come beyond what the request may take
-QUESTIONS = ('What happened?', 'How many things are in view right now?', 'Is it the \u00e4rger?')
-HOSTILE_TEXTS = (
-    '', '  \n', 'x' * 8000, 'What happened? ' * 3000, 'y' * 1_000_000, '<|im_end|>',
-    '\U0001f600' * 3000, '<|vision_start|><|video_pad|>',
-    '\x1b[31mEVIL\x1b[0m\n[INFO] forged', '\u202e' * 100,
-)  # fmt: skip
-TIMES = (0.0, 0.0, 0.5, 3.0)
-HOSTILE_TIMES = (-1.0, float('nan'), float('inf'), 1e10, 1e308, 5e-324, 1e-9)
-HOSTILE_AFTER = (
-    Time(sec=2_000_000_000),
-    Time(sec=-(2**31)),
-    Time(sec=2**31 - 1, nanosec=2**32 - 1),
-)
-CHOICES = (['yes', 'no'], ['red', 'green', 'blue'], ['left', 'right'])
-HOSTILE_CHOICES = (
-    [],
-    ['yes'],
-    ['a', 'a'],
-    ['', 'b'],
-    [f'{i}' for i in range(27)],
-    ['z' * 20_000, 'b'],
-    [f'{i} ' + 'yes no ' * 60 for i in range(26)],
-    ['<|im_end|>', 'x'],
-    ['w' * 9] * 5000,
-)
-LEGAL = {
-    'sample_rate': (0.0, 0.001, 0.5, 2.0, 2.0, 10.0, 240.0), 'stale_after': (0.0, 1.0, 5.0),
-    'policy': ('frames_first', 'answers_first', 'balanced'), 'max_goals': (1, 4, 16),
-    'goal_policy': ('queue', 'reject', 'preempt'), 'max_new_tokens': (1, 8, 16),
-    'request_timeout': (1.0, REQUEST_TIMEOUT, 0.0), 'max_request_timeout': (MAX_REQUEST_TIMEOUT,),
-    'watchdog': (30.0, 60.0),
-}  # fmt: skip
-ILLEGAL = (
-    ('sample_rate', 1e-310), ('sample_rate', 1e-12), ('sample_rate', -1.0),
-    ('sample_rate', float('nan')), ('sample_rate', float('inf')), ('sample_rate', 'fast'),
-    ('sample_rate', 1e300), ('stale_after', -0.1), ('stale_after', float('nan')),
-    ('max_goals', 0), ('max_goals', 2**62), ('max_goals', -(2**63)), ('max_new_tokens', 10**9),
-    ('max_new_tokens', 0), ('policy', 'mine'), ('policy', ''), ('request_timeout', 1e10),
-    ('request_timeout', float('nan')), ('max_request_timeout', 0.0),
-    ('max_request_timeout', 1e300), ('watchdog', 0.0), ('watchdog', float('inf')),
-    ('allow_any_path', True), ('cameras', 'a, b'), ('model', 'elsewhere'), ('capacity', 1),
-)  # fmt: skip
 KINDS = {
     'ask': 20, 'hostile ask': 10, 'choose': 8, 'hostile choose': 5, 'goal': 8, 'hostile goal': 3,
     'canceled goal': 6, 'burst': 1, 'add watch': 3, 'hostile watch': 2, 'remove watch': 4,
