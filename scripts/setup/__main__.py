@@ -10,13 +10,13 @@ import signal
 import sys
 from types import FrameType
 
-from scripts.setup.errors import DISK_FULL, SetupError
+from scripts.setup.checks import DISK_FULL, SetupError
 from scripts.setup.paths import LOGS
 from scripts.setup.steps import set_up
 
 
 def main() -> int:
-    """Do what is to do; return the exit status. All output goes to stderr."""
+    """Set up what is missing; return the exit status. All output goes to stderr."""
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         LOGS.mkdir(parents=True, exist_ok=True)
@@ -32,7 +32,7 @@ def main() -> int:
         print(f'setup: {sentence}', file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print('\nsetup: interrupted; the next run goes on from here', file=sys.stderr)
+        print('\nsetup: interrupted; the next run continues here', file=sys.stderr)
         return 130
     return 0
 

@@ -13,16 +13,21 @@ import shutil
 import sys
 import sysconfig
 
-from scripts.setup.errors import SetupError
 from scripts.setup.paths import ROOT
+
+DISK_FULL = 'the disk is full: the packages need 3 GB, or 10 GB with the CUDA build of PyTorch'
 
 # Measured with the CPU build of PyTorch: 1.7 GB installed, 0.5 GB of downloads beside it.
 _NEEDED_GB = 3
 _PYTHON = f'python{sys.version_info[0]}.{sys.version_info[1]}'
 
 
+class SetupError(Exception):
+    """The set-up cannot go on; the message is one sentence that says what to do."""
+
+
 def check_machine() -> None:
-    """Raise SetupError where the ROS 2 wheels do not exist."""
+    """Raise SetupError if there are no ROS 2 wheels for this machine."""
     system, machine, libc = platform.system(), platform.machine(), platform.libc_ver()[0]
     if (system, machine, libc) != ('Linux', 'x86_64', 'glibc'):
         raise SetupError(
@@ -32,7 +37,7 @@ def check_machine() -> None:
 
 
 def check_venv() -> None:
-    """Raise SetupError where Python cannot make virtual environments."""
+    """Raise SetupError if Python cannot make virtual environments."""
     missing = [name for name in ('venv', 'ensurepip') if importlib.util.find_spec(name) is None]
     if missing:
         raise SetupError(
@@ -42,7 +47,7 @@ def check_venv() -> None:
 
 
 def check_disk() -> None:
-    """Raise SetupError where not even the smallest set of packages fits."""
+    """Raise SetupError if not even the smallest set of packages fits."""
     free = shutil.disk_usage(ROOT).free / 1e9
     if free < _NEEDED_GB:
         raise SetupError(
@@ -52,7 +57,7 @@ def check_disk() -> None:
 
 
 def check_compiler() -> None:
-    """Raise SetupError where the interfaces cannot be compiled."""
+    """Raise SetupError if the interfaces cannot be compiled."""
     for language, variable, names in (
         ('C', 'CC', ('cc', 'gcc', 'clang')),
         ('C++', 'CXX', ('c++', 'g++', 'clang++')),

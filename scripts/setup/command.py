@@ -4,17 +4,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 import pathlib
-import queue
 import re
+import shutil
 import subprocess
-import threading
+import sys
+import time
+from typing import BinaryIO
 
-from scripts.setup.errors import DISK_FULL, SetupError
+from scripts.setup.checks import DISK_FULL, SetupError
 from scripts.setup.paths import environment, LOGS, ROOT
-from scripts.setup.progress import Progress
 
+_TERMINAL = sys.stderr.isatty()
+_INTERVAL = 1.0 if _TERMINAL else 15.0  # seconds between two reports on a command that runs
 _FAULTS = (
     (r'No space left on device', DISK_FULL),
     (
@@ -29,69 +32,83 @@ _FAULTS = (
 )
 
 
-def run(
-    command: Sequence[str],
-    log_name: str,
-    progress: Progress,
-    describe: Callable[[str], str] = lambda line: '',
-    distribution: str = '',
-) -> None:
+def run(title: str, command: Sequence[str], log_name: str, distribution: str = '') -> None:
     """Run a command in the repository's root and wait for its end.
 
-    `describe` turns a line of output into what the progress line is to show; '': no change.
-    `distribution` is the one whose ROS wheels the command needs.
-    Raises SetupError, naming the log, when the command fails.
+    Until then the newest line of its log is shown: pip and colcon say there what they do.
+
+    Args:
+        title: what the step is called on stderr.
+        command: a program and its arguments.
+        log_name: where in LOGS its output goes.
+        distribution: the one whose ROS wheels the command needs; '': none.
+
+    Raises:
+        SetupError: the command has failed; names the log.
+
     """
-    LOGS.mkdir(parents=True, exist_ok=True)
+    start = time.monotonic()
     log = LOGS / f'{log_name}.log'
-    with (
-        log.open('w') as file,
-        subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env=environment(distribution),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors='replace',
-        ) as process,
-    ):
-        try:
-            for line in _lines(process, progress):
-                file.write(line)
-                progress.update(describe(line))
-        except BaseException:
-            process.terminate()
-            raise
-    if process.returncode:
-        raise SetupError(_sentence(log))
+    _show(title)
+    try:
+        with log.open('wb') as file:
+            code = _wait(_start(command, file, distribution), log, title, start)
+        if code:
+            raise SetupError(_sentence(log))
+    except BaseException:
+        if _TERMINAL:  # what is said of it begins on a line of its own
+            print(file=sys.stderr)
+        raise
+    _show(f'{title}  done in {time.monotonic() - start:.0f} s', '\n')
 
 
-def _lines(process: subprocess.Popen[str], progress: Progress) -> Iterator[str]:
-    """Yield the lines of a process's output; show the time while there are none."""
-    lines: queue.Queue[str | None] = queue.Queue()
+def _start(command: Sequence[str], log: BinaryIO, distribution: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment(distribution),
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+    )
 
-    def read() -> None:
-        assert process.stdout is not None
-        for line in process.stdout:
-            lines.put(line)
-        lines.put(None)
 
-    threading.Thread(target=read, daemon=True).start()
-    while True:
-        try:
-            line = lines.get(timeout=0.5)
-        except queue.Empty:
-            progress.update()
-            continue
-        if line is None:
-            return
-        yield line
+def _wait(process: subprocess.Popen[bytes], log: pathlib.Path, title: str, start: float) -> int:
+    """Return the exit code of a command; show how far it is in the meantime."""
+    with process:
+        while True:
+            try:
+                return process.wait(_INTERVAL)
+            except subprocess.TimeoutExpired:
+                seconds = time.monotonic() - start
+                _show(f'{title}  {seconds:.0f} s  {_newest_line(log)}')
+            except BaseException:
+                process.terminate()
+                raise
+
+
+def _show(line: str, end: str = '') -> None:
+    """Show a line on stderr; on a terminal it takes the place of the one before."""
+    if _TERMINAL:
+        width = shutil.get_terminal_size().columns - 1
+        print(f'\r\033[K{line[:width]}', end=end, file=sys.stderr, flush=True)
+    else:
+        print(line, file=sys.stderr, flush=True)
+
+
+def _newest_line(log: pathlib.Path) -> str:
+    """Return the last line of a log that has ended; '' if there is none."""
+    lines = _read(log).rpartition('\n')[0].splitlines()
+    return lines[-1].strip() if lines else ''
+
+
+def _read(log: pathlib.Path) -> str:
+    return log.read_text(errors='replace')
 
 
 def _sentence(log: pathlib.Path) -> str:
-    output = log.read_text()
+    """Return what went wrong, and where the log is."""
+    output = _read(log)
     where = f'(log: {log})'
     for pattern, sentence in _FAULTS:
         match = re.search(pattern, output)

@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 import hashlib
 import json
-import os
 import pathlib
 
 
@@ -23,38 +22,25 @@ def digest(*values: str, files: Iterable[pathlib.Path] = ()) -> str:
 
 
 class State:
-    """The keys of the finished steps, kept in a file."""
+    """The keys of the steps, kept in a file: '' for a step that was begun and has not ended."""
 
     def __init__(self, path: pathlib.Path) -> None:
-        """Read `path`; a missing or unreadable file means that nothing is done."""
+        """Read `path`; if it is missing, or was cut off while it was written, nothing is done."""
         self._path = path
         try:
             self._keys: dict[str, str] = dict(json.loads(path.read_text()))
         except (OSError, ValueError, TypeError):
             self._keys = {}
 
-    def is_done(self, step: str, key: str) -> bool:
-        """Say whether `step` was finished with this key."""
-        return self._keys.get(step) == key
+    def key(self, step: str) -> str | None:
+        """Return the key that a step was finished with; '': it has not ended; None: not begun."""
+        return self._keys.get(step)
 
-    def is_unfinished(self, step: str) -> bool:
-        """Say whether `step` was begun and did not come to its end."""
-        return self._keys.get(step) == ''
-
-    def begin(self, step: str) -> None:
-        """Note that `step` is under way, so that an interruption shows."""
-        self._set(step, '')
-
-    def finish(self, step: str, key: str) -> None:
-        """Note that `step` is done."""
-        self._set(step, key)
+    def note(self, step: str, key: str = '') -> None:
+        """Note that a step begins, or with which key it has ended."""
+        self._keys[step] = key
+        self._path.write_text(json.dumps(self._keys, indent=2) + '\n')
 
     def clear(self) -> None:
         """Forget every step."""
         self._keys = {}
-
-    def _set(self, step: str, key: str) -> None:
-        self._keys[step] = key
-        part = self._path.with_suffix('.part')
-        part.write_text(json.dumps(self._keys, indent=2) + '\n')
-        os.replace(part, self._path)

