@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import pathlib
 import re
+import shutil
 from xml.etree import ElementTree
 
 import pytest
@@ -53,6 +54,13 @@ def test_every_interface_is_built() -> None:
     cmake = (ROOT / 'CMakeLists.txt').read_text()
     built = re.findall(r'^  ((?:msg|srv|action)/\S+)$', cmake, re.MULTILINE)
     assert sorted(built) == INTERFACES
+
+
+def test_the_programs_are_where_ros2_run_and_launch_look_for_them() -> None:
+    ament = pytest.importorskip('ament_index_python', reason='ROS is not there: run make test')
+    folder = pathlib.Path(ament.get_package_prefix('streamvlm_ros')) / 'lib' / 'streamvlm_ros'
+    for program in ('streamvlm', 'streamvlm_node'):
+        assert shutil.which(program, path=str(folder)) is not None, f'{folder}/{program}'
 
 
 def test_every_package_that_cmake_needs_is_declared() -> None:
