@@ -117,7 +117,7 @@ MODULES = {
     'engine.watching': 'engine.questions.watches',
     'engine.weight_files': 'engine.models.folder.weight_files',
     'engine.weights': 'engine.ops.weights engine.models.weights engine.models.qwen2_5_vl.weights',
-    'engine.windows': 'engine.models.qwen2_5_vl.windows',
+    'engine.windows': 'engine.models.qwen2_5_vl.vision',
     'engine.worker': 'engine.serving.worker',
     'engine.worker_status': 'engine.serving.metrics',
     'nodes.answer_action': 'nodes.interfaces.answer_action',

@@ -16,10 +16,12 @@ import pathlib
 
 import numpy as np
 
+from streamvlm_ros.engine.models.position_rule import PositionRule
 from streamvlm_ros.engine.models.processor import load_processor
 from streamvlm_ros.engine.models.prompt import Prompt
 from streamvlm_ros.engine.models.qwen2_5_vl.model import QWEN2_5_VL
-from streamvlm_ros.engine.models.qwen2_5_vl.positions import TimePositionRule
+from streamvlm_ros.engine.models.qwen2_5_vl.positions import SecondsTime
+from streamvlm_ros.engine.models.qwen2_5_vl.rebase import rebase_plan
 from streamvlm_ros.scenes.questions import choice_prompt, FAMILIES, Question, questions_for
 from training.layout import Branch, Layout, Packed
 from training.paper import ENDLESS_MEMORY, Memory, Trunk
@@ -80,7 +82,7 @@ class Packer:
         """Load tokenizer and template from `folder`."""
         processor = load_processor(folder)
         self.prompt = Prompt(processor, QWEN2_5_VL, '', ())
-        self.rule = TimePositionRule(self.prompt.pad, TOKENS_PER_SECOND)
+        self.rule = PositionRule(self.prompt.pad, SecondsTime(TOKENS_PER_SECOND), rebase_plan)
         self.encode = lambda text: processor.tokenizer.encode(text, add_special_tokens=False)
 
     def trunk(self, spec: ClipSpec, times_ns: Sequence[int]) -> Trunk:

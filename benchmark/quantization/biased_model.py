@@ -67,9 +67,10 @@ def set_biases(
     generator = torch.Generator().manual_seed(seed)
     for index in BIASED:
         attention = model.model.language_model.layers[index].self_attn
-        keys = torch.zeros(model.kv_heads, attention.head_dim)
-        queries = torch.zeros(model.kv_heads, attention.num_key_value_groups, attention.head_dim)
-        for head in range(model.kv_heads):
+        kv_heads = model.parts.kv_heads
+        keys = torch.zeros(kv_heads, attention.head_dim)
+        queries = torch.zeros(kv_heads, attention.num_key_value_groups, attention.head_dim)
+        for head in range(kv_heads):
             pairs = attention.head_dim // 2
             channels = pairs - 1 - torch.randperm(slowest, generator=generator)[:CHANNELS]
             channels += pairs * torch.randint(2, (CHANNELS,), generator=generator)

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import pytest
 
-from streamvlm_ros.engine.models.qwen2_5_vl.positions import TimePositionRule, video_steps
+from streamvlm_ros.engine.models.position_rule import PositionRule
+from streamvlm_ros.engine.models.qwen2_5_vl.positions import SecondsTime, video_steps
+from streamvlm_ros.engine.models.qwen2_5_vl.rebase import rebase_plan
 from streamvlm_ros.engine.positions import Grid, StreamState, VideoSpan
 
 PAD, TEXT = 9, 1
 SECOND = 10**9
-RULE = TimePositionRule(PAD, 2)
+RULE = PositionRule(PAD, SecondsTime(2), rebase_plan)
 PREFIX = [TEXT] * 4
 
 

@@ -1,17 +1,24 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The language model's layers, run over a KV context."""
+"""The language model of every family: pre-norm layers, run over a KV context."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+import abc
+from collections.abc import Mapping, Sequence
+import dataclasses
+from typing import Any, Protocol
 
 import torch
+from torch.nn import functional
 
+from streamvlm_ros.engine.kvcache.cache import KVContext, StreamCache
+from streamvlm_ros.engine.kvcache.tail import Tail
 from streamvlm_ros.engine.models.weights import LayerWeights
-from streamvlm_ros.engine.ops.operations import Operations
-from streamvlm_ros.engine.ops.rotary import Rotation
+from streamvlm_ros.engine.ops.operations import Operations, operations_for, rms_norm
+from streamvlm_ros.engine.ops.rotary import MRope, Rotation
+
+DEFAULT_CAPACITY = 16384
 
 
 class Attends(Protocol):
@@ -22,13 +29,189 @@ class Attends(Protocol):
 
         Args:
             layer: its index.
-            qkv: [n, (heads + 2 kv_heads) head_dim]: queries, keys, values, not rotated.
+            qkv: [n, (heads + 2 kv_heads) head_size]: queries, keys, values, not rotated.
             rotation: of the n tokens.
 
         Returns:
-            [n, heads * head_dim].
+            [n, heads * head_size].
 
         """
+
+
+@dataclasses.dataclass(frozen=True)
+class DecoderParts:
+    """The modules and numbers that a family's language model is made of.
+
+    They are modules rather than tensors because loading, moving and quantizing a model replaces
+    tensors and keeps modules.
+
+    Attributes:
+        embedding: its weight [vocabulary, hidden_size] embeds tokens.
+        layers: the modules of the decoder layers.
+        norm: its weight [hidden_size] belongs to the RMSNorm after the last layer.
+        epsilon: of that norm.
+        head: its weight [vocabulary, hidden_size] leads from normed hidden states to logits.
+        heads: of queries.
+        kv_heads: of keys and of values.
+        head_size: width of a head.
+        video_token_id: id of ``SpecialTokens.video``.
+        projections: the matrices of a layer that may be held in few bits: for each part of the
+            layer's module, their names.
+        side_outputs: how many decoder layers, from the first on, are given features of the
+            vision encoder besides (DeepStack, arXiv 2406.04334).
+
+    """
+
+    embedding: Any
+    layers: Sequence[torch.nn.Module]
+    norm: Any
+    epsilon: float
+    head: Any
+    heads: int
+    kv_heads: int
+    head_size: int
+    video_token_id: int
+    projections: Mapping[str, Sequence[str]]
+    side_outputs: int = 0
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of hidden states."""
+        return int(self.embedding.weight.shape[1])
+
+    @property
+    def video_width(self) -> int:
+        """Width of what ``StreamingModel.encode_video`` returns."""
+        return (1 + self.side_outputs) * self.hidden_size
+
+
+class LanguageModel(torch.nn.Module, abc.ABC):
+    """Grouped-query attention and a gated MLP in every layer, whatever the family.
+
+    Attributes:
+        device, dtype: of the token embeddings.
+        parts: what it is made of; the family sets it when the model is built.
+
+    """
+
+    device: torch.device
+    dtype: torch.dtype
+    parts: DecoderParts
+
+    @property
+    @abc.abstractmethod
+    def rotation(self) -> MRope:
+        """What queries and keys are rotated by; made once."""
+
+    @property
+    @abc.abstractmethod
+    def layers(self) -> Sequence[LayerWeights]:
+        """The decoder layers' weights; made once."""
+
+    @property
+    def token_table(self) -> torch.Tensor:
+        """Embeddings of all tokens, [vocabulary, hidden_size]."""
+        table: torch.Tensor = self.parts.embedding.weight
+        return table
+
+    @property
+    def layer_devices(self) -> list[torch.device]:
+        """Where each layer's keys and values are."""
+        return [next(layer.parameters()).device for layer in self.parts.layers]
+
+    @property
+    def layer_bytes(self) -> int:
+        """Bytes of one token's keys and values in one layer."""
+        return 2 * self.parts.kv_heads * self.parts.head_size * self.dtype.itemsize
+
+    def new_cache(self, capacity: int = DEFAULT_CAPACITY) -> StreamCache:
+        """Allocate a cache for ``capacity`` tokens on the layers' devices."""
+        parts = self.parts
+        return StreamCache(
+            parts.kv_heads, parts.head_size, capacity, self.dtype, self.layer_devices
+        )
+
+    def new_tail(self) -> Tail:
+        """Return an empty tail for a branch, on the layers' devices."""
+        parts = self.parts
+        return Tail(parts.kv_heads, parts.head_size, self.dtype, self.layer_devices)
+
+    def embed(self, ids: Sequence[int], video: torch.Tensor | None = None) -> torch.Tensor:
+        """Return what ``prefill`` takes.
+
+        Args:
+            ids: of the tokens.
+            video: of the video tokens among them, as ``StreamingModel.encode_video`` returns it.
+
+        Returns:
+            [len(ids), hidden_size]; with ``video`` as wide as that.
+
+        """
+        parts, table = self.parts, self.token_table
+        tokens = torch.tensor(list(ids), device=table.device)
+        hidden = functional.embedding(tokens, table)
+        if video is not None:
+            hidden = functional.pad(hidden, (0, parts.video_width - parts.hidden_size))
+            hidden[tokens == parts.video_token_id] = video.to(hidden)
+        return hidden
+
+    def prefill(
+        self, hidden: torch.Tensor, positions: torch.Tensor, context: KVContext
+    ) -> torch.Tensor:
+        """Run embeddings through the layers, into a context.
+
+        Args:
+            hidden: as ``embed`` returns it.
+            positions: int64 [3, n].
+            context: where keys and values go, and what is seen: the stream's cache, a branch,
+                or several branches with one token each.
+
+        Returns:
+            Normed hidden states [n, hidden_size].
+
+        """
+        context.reserve(len(hidden))
+        hidden = self.run_decoder(hidden, positions, context, operations_for(hidden))
+        # Only when every layer has run, so that an exception leaves the context as it was.
+        context.advance(len(hidden))
+        norm = self.parts.norm.weight
+        return rms_norm(hidden.to(norm.device), norm, self.parts.epsilon)
+
+    def run_decoder(
+        self,
+        hidden: torch.Tensor,
+        positions: torch.Tensor,
+        context: Attends,
+        operations: Operations,
+    ) -> torch.Tensor:
+        """Run embeddings through the layers; see ``prefill`` and ``run_layers``.
+
+        Returns:
+            Hidden states [n, hidden_size] before the final norm.
+
+        """
+        hidden, *side_outputs = hidden.split(self.parts.hidden_size, dim=1)
+        return run_layers(
+            self.layers,
+            hidden.contiguous(),
+            self.rotation(positions),
+            context,
+            operations,
+            side_outputs,
+        )
+
+    def final(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Return float32 logits [n, vocabulary] of hidden states before the final norm."""
+        parts = self.parts
+        logits = operations_for(hidden).norm_linear(
+            hidden, parts.norm.weight, parts.epsilon, parts.head.weight
+        )
+        return logits.float()
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Return float32 logits [n, vocabulary] of normed hidden states."""
+        matrix = self.parts.head.weight
+        return functional.linear(hidden.to(matrix.device), matrix).float()
 
 
 def run_layers(

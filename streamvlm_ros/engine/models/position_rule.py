@@ -10,33 +10,26 @@ a segment, and how positions move when old tokens are gone, is for the family to
 
 from __future__ import annotations
 
-import abc
 from collections.abc import Sequence
 import dataclasses
+from typing import Protocol
 
 import torch
 
-from streamvlm_ros.engine.kvcache.entries import CacheEntry
-from streamvlm_ros.engine.kvcache.rebase import Move
+from streamvlm_ros.engine.kvcache.rebase import RebasePlan
 from streamvlm_ros.engine.positions import Segment, StreamState, VideoSpan
 
 
-class PositionRule(abc.ABC):
-    """Positions of what is prefilled next."""
+class PatchTime(Protocol):
+    """How a family's T axis goes within a vision segment."""
 
-    def __init__(self, video_token_id: int) -> None:
-        """Take the id of the token that stands for a piece of video."""
-        self._video_token_id = video_token_id
-
-    @abc.abstractmethod
     def steps(self, segment: Segment, time_ns: int) -> int:
         """Return how far after the segment's origin a temporal patch of a time stands in T."""
 
-    @abc.abstractmethod
     def can_follow(self, elapsed_ns: int, steps: int) -> bool:
         """Tell whether T can differ by ``steps`` between neighbours in one vision segment.
 
-        It is what a saved stream is checked by.
+        A saved stream is checked by it.
 
         Args:
             elapsed_ns: from the one temporal patch's time to the next one's.
@@ -44,20 +37,23 @@ class PositionRule(abc.ABC):
 
         """
 
-    @abc.abstractmethod
-    def rebase_plan(
-        self, entries: Sequence[CacheEntry], state: StreamState
-    ) -> tuple[list[Move], StreamState]:
-        """Return where every entry goes when positions are counted anew from what is kept.
 
-        Args:
-            entries: what is cached, in the order in which it came, at least one.
-            state: the position state after it.
+class PositionRule:
+    """Positions of what is prefilled next.
 
-        Returns:
-            A move for every entry, in their order, and the position state afterwards.
+    Attributes:
+        time: how T goes within a vision segment.
+        rebase_plan: says where every entry goes when positions are counted anew from what is
+            kept: it takes what is cached (at least one entry, in the order in which they came)
+            and the position state after it, and returns a move for every entry and the new state.
 
-        """
+    """
+
+    def __init__(self, video_token_id: int, time: PatchTime, rebase_plan: RebasePlan) -> None:
+        """Take a family's parts of the rule, and the id of its video token."""
+        self._video_token_id = video_token_id
+        self.time = time
+        self.rebase_plan = rebase_plan
 
     def is_video(self, ids: Sequence[int]) -> torch.Tensor:
         """Return bool [len(ids)]: which tokens are video tokens."""
@@ -127,7 +123,7 @@ class PositionRule(abc.ABC):
         segment = state.segment
         if segment is None or time_ns <= segment.last_ns:
             return state
-        steps = self.steps(segment, time_ns)
+        steps = self.time.steps(segment, time_ns)
         return dataclasses.replace(
             state,
             last_cache_position=max(state.last_cache_position, segment.origin + steps),
@@ -158,7 +154,7 @@ class PositionRule(abc.ABC):
             )
         if any(b < a for a, b in zip((segment.last_ns, *times), times)):
             raise ValueError('The times of the temporal patches run backwards.')
-        steps = [self.steps(segment, time_ns) for time_ns in times]
+        steps = [self.time.steps(segment, time_ns) for time_ns in times]
         block = torch.empty(3, grid.t, grid.h, grid.w, dtype=torch.long)
         block[0] = torch.tensor(steps)[:, None, None]
         block[1] = torch.arange(grid.h)[:, None]

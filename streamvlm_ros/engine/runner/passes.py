@@ -113,14 +113,14 @@ class PrefillPass:
             },
             device,
         )
-        width = model.video_width
+        width = model.parts.video_width
         self.video = (
             torch.zeros(tokens, width, dtype=model.dtype, device=device) if video else None
         )
         self._tree = self.control['tree'] if tree else None
         self.logits: torch.Tensor | None = None
-        heads = model.heads
-        tiles = model.kv_heads * -(-tokens * heads // model.kv_heads // ROWS)
+        heads, kv_heads = model.parts.heads, model.parts.kv_heads
+        tiles = kv_heads * -(-tokens * heads // kv_heads // ROWS)
         self._splits = max(1, round(PROGRAMS / 2 / tiles)) if tiles < PROGRAMS / 3 else 1
 
     def load(
@@ -154,7 +154,7 @@ class PrefillPass:
         line[2] = n
         control.set('table', line)
         if self.video is not None and video is not None:
-            pad = self._model.video_token_id
+            pad = self._model.parts.video_token_id
             rows = (torch.as_tensor(ids) == pad).long()
             control.set('video', torch.where(rows > 0, rows.cumsum(0) - 1, -1), fill=-1)
             self.video[: len(video)] = video
@@ -175,8 +175,9 @@ class PrefillPass:
         hidden = model.token_table[control['ids']]
         if self.video is not None:
             row = control['video']
-            if model.side_outputs:
-                hidden = functional.pad(hidden, (0, model.video_width - model.hidden_size))
+            if model.parts.side_outputs:
+                more = model.parts.video_width - model.parts.hidden_size
+                hidden = functional.pad(hidden, (0, more))
             hidden = torch.where((row >= 0)[:, None], self.video[row.clamp(min=0)], hidden)
         positions = control['positions'].view(3, -1)
         hidden = model.run_decoder(hidden, positions, self, KERNELS)
@@ -197,7 +198,7 @@ class PrefillPass:
             rotation.cos,
             rotation.sin,
             layer,
-            self._model.kv_heads,
+            self._model.parts.kv_heads,
             control['target'],
             control['slots'],
             control['slot'],
@@ -208,7 +209,7 @@ class PrefillPass:
             values,
             control['table'],
             layer,
-            self._model.kv_heads,
+            self._model.parts.kv_heads,
             self._splits,
             self._tree,
         )
@@ -243,7 +244,7 @@ class DecodePass:
         # A prefix's programs and the tail's, together a power of two.  Many branches make many
         # partial results, which take longer to join than a longer piece takes to read.
         programs = PROGRAMS if batch <= 2 else PROGRAMS // 2
-        self._splits = max(1, programs // model.kv_heads - 1)
+        self._splits = max(1, programs // model.parts.kv_heads - 1)
 
     def load(self, ids: Sequence[int], positions: Sequence[int], table: BatchMetadata) -> None:
         """Set what the next run is about: each branch's token and its position."""
@@ -282,7 +283,7 @@ class DecodePass:
             rotation.cos,
             rotation.sin,
             layer,
-            self._model.kv_heads,
+            self._model.parts.kv_heads,
             control['target'],
             control['slots'],
             control['slot'],
@@ -292,7 +293,7 @@ class DecodePass:
             control['table'].view(-1, LINE),
             control['order'],
             layer,
-            self._model.kv_heads,
+            self._model.parts.kv_heads,
             self._splits,
         )
 

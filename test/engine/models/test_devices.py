@@ -176,7 +176,7 @@ def test_kernels_are_launched_where_their_tensors_are(monkeypatch):
     used: set[torch.device] = set()
     monkeypatch.setattr(torch.cuda, 'device_of', Current)
     monkeypatch.setattr(
-        'streamvlm_ros.engine.models.base.operations_for', lambda tensor: Launched()
+        'streamvlm_ros.engine.models.decoder.operations_for', lambda tensor: Launched()
     )
     with Devices():
         model = spread(fresh('grouped'), 'automatic')

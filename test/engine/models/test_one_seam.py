@@ -54,7 +54,7 @@ def test_nothing_else_knows_the_family():
 
 def test_the_search_finds_what_the_family_names():
     """Else the test above could not fail."""
-    assert specifics(FAMILY / 'model.py') and specifics(FAMILY / 'windows.py')
+    assert specifics(FAMILY / 'model.py') and specifics(FAMILY / 'vision.py')
 
 
 def test_an_unknown_family_is_told_with_the_known_ones(tmp_path):

@@ -13,7 +13,7 @@ import torch
 from benchmark.exactness.random_trees import random_tree
 from streamvlm_ros.engine.kvcache.buffer import KVBuffer
 from streamvlm_ros.engine.kvcache.metadata import BatchMetadata, LINE, SequenceMetadata
-from streamvlm_ros.engine.models.qwen2_5_vl.windows import attend_windows
+from streamvlm_ros.engine.models.qwen2_5_vl.vision import attend_windows
 from streamvlm_ros.engine.ops.operations import TORCH
 from streamvlm_ros.engine.ops.quantization import quantize
 from streamvlm_ros.engine.ops.rotary import rotate

@@ -12,7 +12,8 @@ import torch
 from transformers.utils import ModelOutput
 
 from streamvlm_ros.engine.kvcache.cache import StreamCache
-from streamvlm_ros.engine.models.base import DEFAULT_CAPACITY, StreamingModel
+from streamvlm_ros.engine.models.base import StreamingModel
+from streamvlm_ros.engine.models.decoder import DEFAULT_CAPACITY
 from streamvlm_ros.engine.positions import Grid, NANOSECONDS, StreamState, VideoSpan
 
 

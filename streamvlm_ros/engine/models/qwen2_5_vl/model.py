@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 import functools
 import os
 from typing import Any
@@ -13,13 +13,16 @@ import torch
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
 from streamvlm_ros.engine.models.base import ModelFamily, SpecialTokens
+from streamvlm_ros.engine.models.decoder import DecoderParts
 from streamvlm_ros.engine.models.folder.checkpoint import check_checkpoint, check_loaded
 from streamvlm_ros.engine.models.folder.files import expand
 from streamvlm_ros.engine.models.folder.weight_files import check_weights, only_safetensors
+from streamvlm_ros.engine.models.position_rule import PositionRule
 from streamvlm_ros.engine.models.preprocessing import ImageProcessorConfig
 from streamvlm_ros.engine.models.qwen2_5_vl.config import load_config, MODEL_TYPE, read_config
 from streamvlm_ros.engine.models.qwen2_5_vl.forward import StockForward
-from streamvlm_ros.engine.models.qwen2_5_vl.positions import TimePositionRule
+from streamvlm_ros.engine.models.qwen2_5_vl.positions import SecondsTime
+from streamvlm_ros.engine.models.qwen2_5_vl.rebase import rebase_plan
 from streamvlm_ros.engine.models.qwen2_5_vl.vision import encode_video
 from streamvlm_ros.engine.models.qwen2_5_vl.weights import (
     layer_weights,
@@ -65,6 +68,19 @@ class StreamQwenModel(StockForward, Qwen2_5_VLForConditionalGeneration):
         text = config.text_config
         if any(kind != 'full_attention' for kind in getattr(text, 'layer_types', None) or ()):
             raise ValueError('Models with sliding-window layers are not supported.')
+        decoder = self.model.language_model
+        self.parts = DecoderParts(
+            embedding=self.get_input_embeddings(),
+            layers=decoder.layers,
+            norm=decoder.norm,
+            epsilon=decoder.norm.variance_epsilon,
+            head=self.lm_head,
+            heads=text.num_attention_heads,
+            kv_heads=text.num_key_value_heads,
+            head_size=decoder.layers[0].self_attn.head_dim,
+            video_token_id=config.video_token_id,
+            projections=PROJECTIONS,
+        )
         self.reset_stream_state()
 
     @classmethod
@@ -113,19 +129,15 @@ class StreamQwenModel(StockForward, Qwen2_5_VLForConditionalGeneration):
         return [] if stop is None else [stop] if isinstance(stop, int) else list(stop)
 
     @property
-    def video_token_id(self) -> int:
-        """See ``StreamingModel``."""
-        return self.config.video_token_id
-
-    @property
     def trained_positions(self) -> int:
         """See ``StreamingModel``."""
         return min(TRAINED_POSITIONS, self.config.text_config.max_position_embeddings)
 
     @functools.cached_property
-    def position_rule(self) -> TimePositionRule:
+    def position_rule(self) -> PositionRule:
         """See ``StreamingModel``."""
-        return TimePositionRule(self.video_token_id, self.config.vision_config.tokens_per_second)
+        rate = self.config.vision_config.tokens_per_second
+        return PositionRule(self.parts.video_token_id, SecondsTime(rate), rebase_plan)
 
     @functools.cached_property
     def rotation(self) -> MRope:
@@ -140,49 +152,12 @@ class StreamQwenModel(StockForward, Qwen2_5_VLForConditionalGeneration):
     @functools.cached_property
     def layers(self) -> list[LayerWeights]:
         """The decoder's weights; the modules' parameters are views of them from now on."""
-        return [layer_weights(layer) for layer in self.layer_modules]
-
-    @property
-    def layer_modules(self) -> Sequence[torch.nn.Module]:
-        """See ``StreamingModel``."""
-        return self.model.language_model.layers
-
-    @property
-    def projections(self) -> Mapping[str, Sequence[str]]:
-        """See ``StreamingModel``."""
-        return PROJECTIONS
+        return [layer_weights(layer) for layer in self.parts.layers]
 
     @functools.cached_property
     def vision(self) -> VisionWeights:
         """The ViT's weights; the modules' parameters are views of them from now on."""
         return VisionWeights.owning(self.model.visual)
-
-    @property
-    def kv_shape(self) -> tuple[int, int]:
-        """See ``StreamingModel``."""
-        text = self.config.text_config
-        return text.num_key_value_heads, self.model.language_model.layers[0].self_attn.head_dim
-
-    @property
-    def heads(self) -> int:
-        """See ``StreamingModel``."""
-        return self.config.text_config.num_attention_heads
-
-    @property
-    def token_table(self) -> torch.Tensor:
-        """See ``StreamingModel``."""
-        return self.get_input_embeddings().weight
-
-    @property
-    def final_norm(self) -> tuple[torch.Tensor, float]:
-        """See ``StreamingModel``."""
-        norm = self.model.language_model.norm
-        return norm.weight, norm.variance_epsilon
-
-    @property
-    def vocabulary(self) -> torch.Tensor:
-        """See ``StreamingModel``."""
-        return self.lm_head.weight
 
     def encode_video(
         self, patches: torch.Tensor, grid: Grid, operations: Operations | None = None
@@ -200,13 +175,13 @@ class StreamQwenModel(StockForward, Qwen2_5_VLForConditionalGeneration):
     def description(self) -> dict[str, Any]:
         """See ``StreamingModel``."""
         decoder, visual = self.model.language_model, self.model.visual
-        heads, width = self.kv_shape
+        parts = self.parts
         return {
             'model.layers': len(decoder.layers),
-            'model.hidden_size': self.hidden_size,
-            'model.heads': self.heads,
-            'model.kv_heads': heads,
-            'model.head_size': width,
+            'model.hidden_size': parts.hidden_size,
+            'model.heads': parts.heads,
+            'model.kv_heads': parts.kv_heads,
+            'model.head_size': parts.head_size,
             'model.rotation': decoder.rotary_emb.inv_freq.float().tolist(),
             'model.rotation_scale': float(decoder.rotary_emb.attention_scaling),
             'model.rotation_sections': list(

@@ -7,6 +7,7 @@ Qwen2.5-VL's ViT never mixes temporal patches, so a chunk's output is the whole 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 import dataclasses
 import functools
 from typing import Any
@@ -15,9 +16,11 @@ import torch
 from torch.nn import functional
 
 from streamvlm_ros.engine.models.qwen2_5_vl.weights import VisionWeights
-from streamvlm_ros.engine.models.qwen2_5_vl.windows import attend_windows
 from streamvlm_ros.engine.ops.operations import Operations, TORCH
 from streamvlm_ros.engine.positions import Grid
+
+# Windows side by side, and the patches in each.
+Groups = Sequence[tuple[int, int]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,6 +125,71 @@ def encode_video(
     merged = visual.merger((x + delta).to(visual.merger.ln_q.weight.device))
     merged = merged.view(grid.t, grid.h * grid.w, -1)
     return merged[:, plan.place.to(merged.device)].flatten(0, 1)
+
+
+def attend_windows(
+    qkv: torch.Tensor,
+    cos: torch.Tensor,
+    sin: torch.Tensor,
+    heads: int,
+    t: int,
+    groups: Groups,
+    operations: Operations,
+) -> torch.Tensor:
+    """Rotate queries and keys, and attend inside windows.
+
+    Args:
+        qkv: [t * patches, 3 heads width], patches in window order.
+        cos: float32 [t * patches, width / 2]; sin likewise.
+        sin: see cos.
+        heads: how many.
+        t: temporal patches.
+        groups: of one temporal patch, in its order.
+        operations: what the block is made of.
+
+    Returns:
+        [t * patches, heads * width].
+
+    """
+    if operations.compiled:
+        # Imported here because it needs Triton.
+        from streamvlm_ros.engine.models.qwen2_5_vl.kernels import windows
+
+        if max(size for _, size in groups) <= windows.MOST_PATCHES:
+            return windows.attend_windows(qkv, cos, sin, heads, t, groups)
+    return attend_inside(*operations.split_rotated(qkv, cos, sin, heads), t, groups)
+
+
+def attend_inside(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, t: int, groups: Groups
+) -> torch.Tensor:
+    """Attend inside windows.
+
+    Args:
+        query: rotated [t * patches, heads, width], patches in window order.
+        key: likewise.
+        value: likewise.
+        t: temporal patches.
+        groups: of one temporal patch, in its order.
+
+    Returns:
+        [t * patches, heads * width].
+
+    """
+    parts = [x.unflatten(0, (t, -1)) for x in (query, key, value)]
+    results = []
+    start = 0
+    for number, size in groups:
+        end = start + number * size
+        result = functional.scaled_dot_product_attention(
+            *(
+                x[:, start:end].unflatten(1, (number, size)).flatten(0, 1).transpose(1, 2)
+                for x in parts
+            )
+        )
+        results.append(result.transpose(1, 2).reshape(t, number * size, -1))
+        start = end
+    return torch.cat(results, dim=1).flatten(0, 1)
 
 
 def _rotary(visual: Any, plan: WindowPlan, t: int) -> tuple[torch.Tensor, torch.Tensor]:

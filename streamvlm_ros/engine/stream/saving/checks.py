@@ -129,7 +129,7 @@ def _check_place(last: EntryInfo, about: About, bounds: SavedBounds) -> None:
         != Grid(1, segment.rows, segment.columns)
     ):
         raise UnfitError('the open vision segment does not fit the size of its frames')
-    reached = segment.origin + bounds.rule.steps(segment, segment.last_ns)
+    reached = segment.origin + bounds.rule.time.steps(segment, segment.last_ns)
     sides = segment.origin + max(segment.rows, segment.columns) - 1
     if about.state.last_cache_position != max(reached, sides):
         raise UnfitError('its largest position does not follow from the open vision segment')
@@ -251,7 +251,7 @@ class _PatchPlace:
             before.rows,
             before.columns,
         )
-        return same and rule.can_follow(self.time_ns - before.time_ns, self.t - before.t)
+        return same and rule.time.can_follow(self.time_ns - before.time_ns, self.t - before.t)
 
 
 def _check_open(
@@ -266,7 +266,7 @@ def _check_open(
         (place.origin, place.rows, place.columns)
         != (segment.origin, segment.rows, segment.columns)
         or not segment.start_ns <= place.time_ns <= segment.last_ns
-        or place.t != segment.origin + bounds.rule.steps(segment, place.time_ns)
+        or place.t != segment.origin + bounds.rule.time.steps(segment, place.time_ns)
     ):
         _misplaced(entry)
     # Its first patch, with nothing let go before it, is where its time begins.
