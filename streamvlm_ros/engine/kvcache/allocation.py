@@ -47,7 +47,7 @@ def check_fits(
     caches: Sequence[int],
     layer_bytes: int,
     devices: Sequence[torch.device],
-    tokens_per_second: float = 0.0,
+    token_rate: float = 0.0,
 ) -> None:
     """Refuse caches that do not fit together.
 
@@ -55,7 +55,7 @@ def check_fits(
         caches: tokens that each of them is to hold.
         layer_bytes: bytes of one token's keys and values in one layer.
         devices: one for each layer.
-        tokens_per_second: of the stream at its largest frame size; 0: not known.
+        token_rate: tokens per second of the stream at its largest frame size; 0: not known.
 
     Raises:
         StreamError: OUT_OF_MEMORY, saying how many tokens and seconds would fit.
@@ -80,9 +80,7 @@ def check_fits(
             f'{gigabytes:.2f} GB and do not fit {where}'
         )
         seconds = (
-            f', which is {fit / tokens_per_second:.0f} s of the largest frames'
-            if tokens_per_second
-            else ''
+            f', which is {fit / token_rate:.0f} s of the largest frames' if token_rate else ''
         )
         raise StreamError(
             ErrorCode.OUT_OF_MEMORY,

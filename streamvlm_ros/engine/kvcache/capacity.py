@@ -27,7 +27,7 @@ def cache_slots(
     settings: StreamSettings,
     layer_bytes: int,
     devices: Sequence[torch.device],
-    tokens_per_second: float,
+    token_rate: float,
 ) -> int:
     """Return how many slots the settings ask for.
 
@@ -35,7 +35,7 @@ def cache_slots(
         settings: the stream's.
         layer_bytes: bytes of one token's keys and values in one layer.
         devices: one for each layer.
-        tokens_per_second: of the stream at its largest frame size.
+        token_rate: tokens per second of the stream at its largest frame size.
 
     Raises:
         StreamError: OUT_OF_MEMORY when they do not fit the devices; INVALID_REQUEST when the
@@ -43,7 +43,7 @@ def cache_slots(
 
     """
     slots = _wanted_slots(settings, layer_bytes * len(devices))
-    check_fits([slots], layer_bytes, devices, tokens_per_second)
+    check_fits([slots], layer_bytes, devices, token_rate)
     return slots
 
 

@@ -19,15 +19,16 @@ FAMILY = ENGINE / 'models' / 'qwen2_5_vl'
 NAME_IT = {ENGINE / 'models' / 'registry.py', ENGINE / '__init__.py'}
 # What only Qwen2.5-VL has, as it is written in code.
 SPECIFIC = re.compile(
-    r'qwen|video_steps|attend_windows|window_size|fullatt'
-    r'|mrope_section|<\|video_pad|<\|vision_|<\|im_|language_model|\bq_proj|get_rope_index',
+    r'qwen|video_steps|windows|window_size|fullatt|tokens_per_second'
+    r'|mrope_section|<\|video_pad|<\|vision_|<\|im_|language_model|_proj\b|get_rope_index',
     re.IGNORECASE,
 )
+SIZES = {'14', '28', '56', '112'}  # of its patches, tokens and windows, in pixels
 
 
 def specifics(file: pathlib.Path) -> list[str]:
     """Return what of a family the code of a file names, comments and docstrings left out."""
-    found, before = [], tokenize.NEWLINE
+    found, before, shifts = [], tokenize.NEWLINE, False
     for token in tokenize.generate_tokens(io.StringIO(file.read_text()).readline):
         is_docstring = token.type == tokenize.STRING and before in (
             tokenize.NEWLINE,
@@ -36,6 +37,10 @@ def specifics(file: pathlib.Path) -> list[str]:
         )
         if token.type in (tokenize.NAME, tokenize.STRING) and not is_docstring:
             found += SPECIFIC.findall(token.string)
+        # 1 << 28 is a bound, not a size.
+        if token.type == tokenize.NUMBER and token.string in SIZES and not shifts:
+            found.append(token.string)
+        shifts = token.string == '<<'
         if token.type != tokenize.COMMENT:
             before = token.type
     return found
@@ -54,7 +59,17 @@ def test_nothing_else_knows_the_family():
 
 def test_the_search_finds_what_the_family_names():
     """Else the test above could not fail."""
-    assert specifics(FAMILY / 'model.py') and specifics(FAMILY / 'vision.py')
+    found = {name for file in FAMILY.glob('*.py') for name in specifics(file)}
+    assert found > {
+        '14',
+        '28',
+        'window_size',
+        'windows',
+        'tokens_per_second',
+        'mrope_section',
+        '<|im_',
+        '_proj',
+    }
 
 
 def test_an_unknown_family_is_told_with_the_known_ones(tmp_path):

@@ -1,18 +1,16 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""A folder's files of weights, looked at before anything is loaded from them.
+"""A folder's files of weights, checked before anything is loaded from them.
 
-Only safetensors are: they hold numbers.  A pickle (pytorch_model.bin) is a program.
+Only safetensors are loaded: they hold numbers.  A pickle (pytorch_model.bin) is a program.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 import contextlib
 import os
 import pathlib
-import re
-from typing import Any
 
 from safetensors import safe_open, SafetensorError
 import torch
@@ -22,18 +20,20 @@ from streamvlm_ros.engine.models.folder.files import expand, LFS, read_json
 SINGLE = 'model.safetensors'
 INDEX = 'model.safetensors.index.json'
 PICKLES = ('pytorch_model.bin', 'pytorch_model.bin.index.json')
-_LAYER = re.compile(r'(?:^|\.)(layers|blocks)\.(\d+)\.mlp\.gate_proj\.weight$')
+# The shapes of a model's tensors, by their names.
+Shapes = Mapping[str, tuple[int, ...]]
 
 
-def check_weights(path: str | os.PathLike[str], config: Any) -> None:
-    """Refuse a folder whose weights are not whole safetensors of the sizes that are expected.
+def check_weights(path: str | os.PathLike[str], shape_difference: Callable[[Shapes], str]) -> None:
+    """Refuse a folder whose weights are not whole safetensors of the expected shapes.
 
     A model of other sizes is refused before memory is taken for it.  Hub ids are left to
     transformers, which is told to take safetensors only.
 
     Args:
         path: hub id or folder.
-        config: the model's configuration, a ``Qwen2_5_VLConfig``.
+        shape_difference: the family's; it takes the shapes that were found and returns a text
+            that says how they differ from those of the model's configuration, '' if they do not.
 
     Raises:
         FileNotFoundError: there are no safetensors, or one that the index names is missing.
@@ -46,18 +46,23 @@ def check_weights(path: str | os.PathLike[str], config: Any) -> None:
     shapes: dict[str, tuple[int, ...]] = {}
     for file in _files(folder):
         shapes.update(_shapes(file))
-    _check_shapes(folder, shapes, config)
+    difference = shape_difference(shapes)
+    if difference:
+        raise ValueError(
+            f'The weights in {folder} are of another architecture than its config.json says: '
+            f'{difference}.'
+        )
 
 
 @contextlib.contextmanager
 def only_safetensors(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Load weights inside; what goes wrong with them is told in a sentence with their name.
+    """Load weights inside; an error becomes a sentence with the name of the model.
 
     Raises:
         ValueError: they could not be loaded.
 
     """
-    # Else transformers asks a program on the hub to convert what is no safetensors.
+    # Otherwise transformers asks a program on the hub to convert files of other formats.
     os.environ['DISABLE_SAFETENSORS_CONVERSION'] = '1'
     try:
         yield
@@ -118,36 +123,3 @@ def _shapes(file: pathlib.Path) -> dict[str, tuple[int, ...]]:
             else f'it is damaged or cut off ({error}); fetch it again'
         )
         raise ValueError(f'{file} holds no weights: {why}.') from error
-
-
-def _check_shapes(
-    folder: pathlib.Path, shapes: Mapping[str, tuple[int, ...]], config: Any
-) -> None:
-    text, vision = config.text_config, config.vision_config
-    expected = {
-        'layers': (text.num_hidden_layers, (text.intermediate_size, text.hidden_size)),
-        'blocks': (vision.depth, (vision.intermediate_size, vision.hidden_size)),
-    }
-    found: dict[str, dict[int, tuple[int, ...]]] = {'layers': {}, 'blocks': {}}
-    for name, shape in shapes.items():
-        match = _LAYER.search(name)
-        if match:
-            found[match[1]][int(match[2])] = shape
-        if name.endswith('embed_tokens.weight') and shape != (text.vocab_size, text.hidden_size):
-            _refuse(
-                folder, f'{name} is {list(shape)} and not {[text.vocab_size, text.hidden_size]}'
-            )
-    for kind, (count, shape) in expected.items():
-        if len(found[kind]) != count:
-            _refuse(folder, f'they have {len(found[kind])} {kind} and not {count}')
-        for number, other in found[kind].items():
-            if other != shape:
-                _refuse(
-                    folder, f'{kind}.{number}.mlp.gate_proj is {list(other)} and not {list(shape)}'
-                )
-
-
-def _refuse(folder: pathlib.Path, why: str) -> None:
-    raise ValueError(
-        f'The weights in {folder} are of another architecture than its config.json says: {why}.'
-    )

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 import os
+import re
 from typing import Any
 
 from transformers import Qwen2_5_VLConfig
@@ -14,6 +16,8 @@ from streamvlm_ros.engine.models.folder.config import check_config, check_stop, 
 MODEL_TYPE = 'qwen2_5_vl'
 # What only this family has; see ``folder.config.LARGEST``.
 NUMBERS: dict[str, float] = {'window_size': 1 << 14, 'tokens_per_second': float(1 << 16)}
+
+_LAYER = re.compile(r'(?:^|\.)(layers|blocks)\.(\d+)\.mlp\.gate_proj\.weight$')
 
 
 def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -67,3 +71,36 @@ def load_config(path: str | os.PathLike[str]) -> Qwen2_5_VLConfig:
             )
     check_stop(path)
     return config
+
+
+def shape_difference(config: Qwen2_5_VLConfig, shapes: Mapping[str, tuple[int, ...]]) -> str:
+    """Return a text that says how a file's weights differ from a configuration.
+
+    Args:
+        config: the model's.
+        shapes: of the tensors in its files, by their names.
+
+    Returns:
+        Numbers of layers, or a shape; '' if nothing differs.
+
+    """
+    text, vision = config.text_config, config.vision_config
+    expected = {
+        'layers': (text.num_hidden_layers, (text.intermediate_size, text.hidden_size)),
+        'blocks': (vision.depth, (vision.intermediate_size, vision.hidden_size)),
+    }
+    found: dict[str, dict[int, tuple[int, ...]]] = {'layers': {}, 'blocks': {}}
+    table = (text.vocab_size, text.hidden_size)
+    for name, shape in shapes.items():
+        match = _LAYER.search(name)
+        if match:
+            found[match[1]][int(match[2])] = shape
+        if name.endswith('embed_tokens.weight') and shape != table:
+            return f'{name} is {list(shape)} and not {list(table)}'
+    for kind, (count, wanted) in expected.items():
+        if len(found[kind]) != count:
+            return f'they have {len(found[kind])} {kind} and not {count}'
+        for number, shape in found[kind].items():
+            if shape != wanted:
+                return f'{kind}.{number}.mlp.gate_proj is {list(shape)} and not {list(wanted)}'
+    return ''

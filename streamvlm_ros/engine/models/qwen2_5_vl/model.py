@@ -19,7 +19,12 @@ from streamvlm_ros.engine.models.folder.files import expand
 from streamvlm_ros.engine.models.folder.weight_files import check_weights, only_safetensors
 from streamvlm_ros.engine.models.position_rule import PositionRule
 from streamvlm_ros.engine.models.preprocessing import ImageProcessorConfig
-from streamvlm_ros.engine.models.qwen2_5_vl.config import load_config, MODEL_TYPE, read_config
+from streamvlm_ros.engine.models.qwen2_5_vl.config import (
+    load_config,
+    MODEL_TYPE,
+    read_config,
+    shape_difference,
+)
 from streamvlm_ros.engine.models.qwen2_5_vl.forward import StockForward
 from streamvlm_ros.engine.models.qwen2_5_vl.positions import SecondsTime
 from streamvlm_ros.engine.models.qwen2_5_vl.rebase import rebase_plan
@@ -103,7 +108,7 @@ class StreamQwenModel(StockForward, Qwen2_5_VLForConditionalGeneration):
         """
         check_checkpoint(path)
         config = load_config(path)
-        check_weights(path, config)
+        check_weights(path, functools.partial(shape_difference, config))
         with only_safetensors(path):
             model, info = super().from_pretrained(
                 expand(path),
