@@ -32,7 +32,7 @@ PROOFS: dict[str, Sequence[str]] = {
         'benchmark/results/soak.json',
     ),
     'whole_tests': ('-m', 'pytest', 'test', '-q', '--whole', '-m', 'whole'),
-    'saved_mutations': ('-m', 'benchmark.exactness.saved_mutations', '--number', '5000'),
+    'saved_mutations': ('test/saved_mutations.py', '--number', '5000'),
     'asking_leaves': ('-m', 'benchmark.exactness.asking_leaves'),
 }
 

@@ -30,12 +30,12 @@ import torch
 from benchmark.common import card, harness
 from benchmark.common.dimensions import build
 from streamvlm_ros.engine import StreamSettings, VideoStreamingInference
+from streamvlm_ros.stamps import NANOSECONDS
 
 SIDE, TOKENS_A_CHUNK, WINDOW, ANSWER = 112, 32, 2048, 16
 YOUNG_CHUNKS = 3 * WINDOW // TOKENS_A_CHUNK
 QUESTIONS = ('What is in front of the robot?', 'Is the light on?', 'Where did the box go?')
 CHOICES = ('yes', 'no', 'left', 'right', 'red', 'blue', 'one', 'two')
-NANOSECONDS = 10**9
 
 
 class Film:

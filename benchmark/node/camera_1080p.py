@@ -23,11 +23,11 @@ import tempfile
 from typing import Any
 
 from benchmark.common import harness
-from benchmark.node.camera_publisher import NANOSECONDS
 from streamvlm_ros import environment
 from streamvlm_ros.client.client import Client
 from streamvlm_ros.engine.stream.stamps import StampSampler
 from streamvlm_ros.msg import StreamStatus
+from streamvlm_ros.stamps import NANOSECONDS
 
 START_TIME, END_TIME = 120.0, 20.0  # seconds
 MODEL_THREAD = 'streamvlm-worker'

@@ -19,6 +19,8 @@ import rclpy
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
 
+from streamvlm_ros.stamps import NANOSECONDS
+
 PICTURES = 8
 
 
@@ -46,7 +48,7 @@ def main() -> int:
         time.sleep(max(0.0, due - time.perf_counter()))
         message = messages[number % PICTURES]
         now = time.time_ns()
-        message.header.stamp.sec, message.header.stamp.nanosec = divmod(now, 10**9)
+        message.header.stamp.sec, message.header.stamp.nanosec = divmod(now, NANOSECONDS)
         publisher.publish(message)
         latest = max(latest, time.perf_counter() - due)
     print(json.dumps({'sent': count, 'latest_s': round(latest, 4)}), flush=True)

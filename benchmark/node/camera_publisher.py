@@ -25,10 +25,11 @@ from rclpy.qos import qos_profile_sensor_data
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
+from streamvlm_ros.stamps import NANOSECONDS
+
 FRAMES = 6  # different ones, in turn
 STAMP_AT = 4  # bytes of encapsulation before the header's stamp
 START_TIME, SETTLE_TIME = 60.0, 1.0  # seconds
-NANOSECONDS = 10**9
 
 
 def pictures(width: int, height: int) -> list[np.ndarray]:

@@ -17,9 +17,10 @@ import time
 from typing import Any
 
 from benchmark.common import harness
-from benchmark.speed.offered_load import balanced, Load, NANOSECONDS
+from benchmark.speed.offered_load import balanced, Load
 from streamvlm_ros.engine import StreamWorker, VideoStreamingInference
 from streamvlm_ros.engine.serving.scheduler import Policy
+from streamvlm_ros.stamps import NANOSECONDS
 
 QUEUE_FRAMES = 32
 

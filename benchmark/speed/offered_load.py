@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from streamvlm_ros.engine import StreamWorker, WorkerStatus
-
-NANOSECONDS = 10**9
+from streamvlm_ros.stamps import NANOSECONDS
 
 
 def balanced(status: WorkerStatus) -> bool:

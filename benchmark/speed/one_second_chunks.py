@@ -24,10 +24,10 @@ from benchmark.common import card, harness
 from benchmark.common.dimensions import build
 from benchmark.common.timing import percentiles, Timer
 from streamvlm_ros.engine import StreamSettings, VideoStreamingInference
+from streamvlm_ros.stamps import NANOSECONDS
 
 FRAMES, TOKENS, KEPT_TURNS, QUESTION = 2, 20, 25, 'Go on.'
 THEIRS = {(448, 448): 1.09 + 0.06, (1280, 720): 1.26 + 0.06}
-NANOSECONDS = 10**9
 
 
 def tokens_a_patch(width: int, height: int) -> int:

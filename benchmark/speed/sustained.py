@@ -20,9 +20,10 @@ from typing import Any
 from benchmark.common import card, harness
 from benchmark.common.dimensions import build
 from benchmark.common.timing import percentiles, Timer
-from benchmark.speed.offered_load import balanced, Load, NANOSECONDS
+from benchmark.speed.offered_load import balanced, Load
 from streamvlm_ros.engine import StreamSettings, StreamWorker, VideoStreamingInference, warm_up
 from streamvlm_ros.engine.serving.scheduler import Policy
+from streamvlm_ros.stamps import NANOSECONDS
 
 QUEUE_FRAMES = 64
 ALONE_CHUNKS = 24

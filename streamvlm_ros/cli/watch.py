@@ -11,6 +11,7 @@ from typing import Any
 from streamvlm_ros import interrupts
 from streamvlm_ros.cli.calls import add_node_arguments, load_client_module
 from streamvlm_ros.errors import CommandError
+from streamvlm_ros.stamps import to_seconds
 
 REMOVE_TIME = 5.0  # seconds that the node has to say which watch it has added
 
@@ -86,7 +87,7 @@ def _print_events(node: Any, events: list[Any], name: str, arguments: argparse.N
 
 
 def _line(event: Any, as_json: bool) -> str:
-    since = event.since.sec + event.since.nanosec / 1e9
+    since = to_seconds(event.since)
     probability = float(event.probabilities[event.choice_index])
     if as_json:
         return json.dumps(
@@ -96,7 +97,7 @@ def _line(event: Any, as_json: bool) -> str:
                 'previous': event.previous,
                 'probability': round(probability, 6),
                 'since': since,
-                'stamp': event.header.stamp.sec + event.header.stamp.nanosec / 1e9,
+                'stamp': to_seconds(event.header.stamp),
                 'epoch': event.epoch,
             }
         )

@@ -22,6 +22,7 @@ from streamvlm_ros import interrupts
 from streamvlm_ros.errors import CommandError
 from streamvlm_ros.msg import Answer, StreamStatus, WatchEvent
 from streamvlm_ros.srv import AddWatch, Ask, AskChoice, LoadStream, RemoveWatch, SaveStream
+from streamvlm_ros.stamps import NANOSECONDS, to_seconds
 
 DISCOVERY_TIME = 5.0  # seconds until a node that runs has been found
 OPEN_CALLS = 64  # requests or replies that may be on their way at once
@@ -180,8 +181,8 @@ def parse_stamp(text: str) -> Time:
 
     """
     try:
-        nanoseconds = int(Decimal(text) * 1_000_000_000)
-        return Time(sec=nanoseconds // 1_000_000_000, nanosec=nanoseconds % 1_000_000_000)
+        seconds, rest = divmod(int(Decimal(text) * NANOSECONDS), NANOSECONDS)
+        return Time(sec=seconds, nanosec=rest)
     except (InvalidOperation, ValueError, OverflowError, AssertionError):
         raise CommandError(f'{text!r} is not a time stamp in seconds.') from None
 
@@ -197,7 +198,7 @@ def answer_fields(answer: Answer) -> dict[str, Any]:
         'finish_reason': reasons.get(answer.finish_reason, ''),
         'frames': answer.frames,
         'epoch': answer.epoch,
-        'stamp': answer.header.stamp.sec + answer.header.stamp.nanosec / 1e9,
+        'stamp': to_seconds(answer.header.stamp),
         'frame_id': answer.header.frame_id,
         'prompt_tokens': answer.prompt_tokens,
         'completion_tokens': answer.completion_tokens,

@@ -12,6 +12,7 @@ from streamvlm_ros.engine.errors import ErrorCode, StreamError
 CHUNK_FRAMES = (2, 4, 6, 8)
 POSITION_MODES = ('continuous', 'append')
 TIME_SOURCES = ('stamp', 'uniform')
+DEFAULT_CAPACITY = 16384  # tokens
 LOWEST_RATE = 0.001  # Hz, of sample_rate unless it is 0: a frame in 17 minutes
 
 
@@ -68,7 +69,7 @@ class StreamSettings:
     min_pixels: int = 0
     max_pixels: int = 0
     system_prompt: str = ''
-    capacity: int = 16384
+    capacity: int = DEFAULT_CAPACITY
     memory_seconds: float = 0.0
     memory_tokens: int = 0
     memory_bytes: int = 0

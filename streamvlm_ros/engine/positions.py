@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 
-NANOSECONDS = 10**9
+from streamvlm_ros.stamps import NANOSECONDS as NANOSECONDS
 
 
 @dataclasses.dataclass(frozen=True)

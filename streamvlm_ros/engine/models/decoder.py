@@ -12,13 +12,12 @@ from typing import Any, Protocol
 import torch
 from torch.nn import functional
 
+from streamvlm_ros.engine.config import DEFAULT_CAPACITY
 from streamvlm_ros.engine.kvcache.cache import KVContext, StreamCache
 from streamvlm_ros.engine.kvcache.tail import Tail
 from streamvlm_ros.engine.models.weights import LayerWeights
 from streamvlm_ros.engine.ops.operations import Operations, operations_for, rms_norm
 from streamvlm_ros.engine.ops.rotary import MRope, Rotation
-
-DEFAULT_CAPACITY = 16384
 
 
 class Attends(Protocol):

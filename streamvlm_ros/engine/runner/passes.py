@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from streamvlm_ros.engine.kvcache.metadata import BatchMetadata, HEAD, LINE, SequenceMetadata
 from streamvlm_ros.engine.models.base import StreamingModel
-from streamvlm_ros.engine.ops.kernels.attention.segments import attend_batch, attend_sequence
+from streamvlm_ros.engine.ops.kernels.attention.segments import attend_batch, attend_sequence, ROWS
 from streamvlm_ros.engine.ops.kernels.operations import KERNELS
 from streamvlm_ros.engine.ops.kernels.pointwise import rotate_and_store
 from streamvlm_ros.engine.ops.likelihood import log_probabilities
@@ -25,7 +25,6 @@ from streamvlm_ros.engine.positions import Grid
 
 # Programs that share the keys; twice what today's largest cards run at once.
 PROGRAMS = 256
-ROWS = 128  # of a tile of queries, in kernels/attention.py
 
 
 class InputBuffer:

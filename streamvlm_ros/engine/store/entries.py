@@ -12,13 +12,14 @@ import torch
 from streamvlm_ros.engine.kvcache.cache import StreamCache
 from streamvlm_ros.engine.kvcache.entries import CacheEntry, EntryInfo, EntryKind
 from streamvlm_ros.engine.ops.attention import KeysValues
-from streamvlm_ros.engine.store.fields import LARGEST, LAST_POSITION, LAST_TIME, UnfitError
+from streamvlm_ros.engine.store.fields import LARGEST, LAST_POSITION, UnfitError
 from streamvlm_ros.engine.store.file import Entry
+from streamvlm_ros.stamps import LAST_STAMP
 
 # A row of the file is one entry: tokens, first, kind (index in KINDS), group, time_ns, stamp_ns,
 # frame.
 KINDS = (EntryKind.TEXT, EntryKind.PREFIX, EntryKind.MARK, EntryKind.PATCH, EntryKind.TURN)
-HIGHEST = (LARGEST, LARGEST, len(KINDS) - 1, LARGEST, LAST_TIME, LAST_TIME, LARGEST)
+HIGHEST = (LARGEST, LARGEST, len(KINDS) - 1, LARGEST, LAST_STAMP, LAST_STAMP, LARGEST)
 COLUMNS = len(HIGHEST)
 
 

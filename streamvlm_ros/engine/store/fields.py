@@ -8,12 +8,10 @@ from collections.abc import Sequence
 import json
 from typing import Any, NoReturn
 
-from streamvlm_ros.engine.positions import NANOSECONDS
+from streamvlm_ros.stamps import LAST_STAMP
 
 # Counters go on from what is loaded, and must fit int64 when they are saved again.
 LARGEST = (1 << 62) - 1
-# What fits a ROS time, in nanoseconds.
-LAST_TIME = (1 << 31) * NANOSECONDS
 # Far beyond any stream's; what is reckoned with it stays in int64.
 LAST_POSITION = 1 << 40
 
@@ -38,7 +36,7 @@ def integer(value: Any, name: str, low: int = 0, high: int = LARGEST) -> int:
 
 def time(value: Any, name: str) -> int:
     """Return nanoseconds that fit a ROS time; raises as ``integer``."""
-    return integer(value, name, 0, LAST_TIME)
+    return integer(value, name, 0, LAST_STAMP)
 
 
 def text(value: Any, name: str, longest: int) -> str:

@@ -15,10 +15,9 @@ import numpy as np
 
 from streamvlm_ros.engine.config import check_sample_rate, StreamSettings
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
-from streamvlm_ros.engine.positions import NANOSECONDS
+from streamvlm_ros.stamps import LAST_STAMP, NANOSECONDS
 
 GAP_PERIODS = 10  # of the sample rate, that a gap may always have
-LAST_STAMP = 2**31 * NANOSECONDS - 1  # the seconds of a ROS time are an int32
 # A camera that runs at the sample rate itself loses no frame where its stamps are off by 15 ms
 # either way, the first frame's too, by which the grid is laid; and 2 ms are for rounding.
 JITTER_NS = 32_000_000

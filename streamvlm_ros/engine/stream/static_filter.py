@@ -27,8 +27,8 @@ import torch
 from torch.nn import functional
 
 from streamvlm_ros.engine.models.preprocessing import ImageProcessorConfig
-from streamvlm_ros.engine.positions import NANOSECONDS
 from streamvlm_ros.engine.stream.frames import Frame, pixel_values
+from streamvlm_ros.stamps import NANOSECONDS
 
 LONGEST = 600 * NANOSECONDS  # ten minutes: of the patch's time, not of the clock
 

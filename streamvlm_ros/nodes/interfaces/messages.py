@@ -16,7 +16,7 @@ from streamvlm_ros.msg import StreamStatus
 from streamvlm_ros.msg import Watch as WatchMsg
 from streamvlm_ros.msg import WatchEvent as WatchEventMsg
 from streamvlm_ros.nodes.texts import MOST_FRAME_ID, sentence
-from streamvlm_ros.stamps import NANOSECONDS
+from streamvlm_ros.stamps import LAST_STAMP, NANOSECONDS
 
 # The response of any service of the node: success, error_code, error_msg, and what it carries.
 Response = TypeVar('Response', bound=Any)
@@ -29,7 +29,6 @@ _RANGES: dict[str, tuple[float, float]] = {
     'float': (-_LARGEST_FLOAT32, _LARGEST_FLOAT32),
     'double': (-sys.float_info.max, sys.float_info.max),
 }
-_MOST_TIME = 2**31 * NANOSECONDS - 1
 
 _FINISH_REASONS = {
     'stop': AnswerMsg.STOP,
@@ -51,7 +50,7 @@ def to_time(nanoseconds: int) -> Time:
 
     It has 32 bits for the seconds, one of them for the sign.
     """
-    near = max(-(2**31) * NANOSECONDS, min(nanoseconds, _MOST_TIME))
+    near = max(-(2**31) * NANOSECONDS, min(nanoseconds, LAST_STAMP))
     seconds, rest = divmod(near, NANOSECONDS)
     return Time(sec=seconds, nanosec=rest)
 

@@ -9,7 +9,7 @@ import pathlib
 from support.saving.changes import CHANGES, CONTENT
 from support.saving.saved_mutations import Mutations
 
-# The whole 5,000: python -m benchmark.exactness.saved_mutations --number 5000
+# The whole 5,000: python test/saved_mutations.py --number 5000
 NUMBER = 40 * len(CHANGES)
 
 

@@ -11,10 +11,11 @@ from typing import Any
 import torch
 from transformers.utils import ModelOutput
 
+from streamvlm_ros.engine.config import DEFAULT_CAPACITY
 from streamvlm_ros.engine.kvcache.cache import StreamCache
 from streamvlm_ros.engine.models.base import StreamingModel
-from streamvlm_ros.engine.models.decoder import DEFAULT_CAPACITY
-from streamvlm_ros.engine.positions import Grid, NANOSECONDS, StreamState, VideoSpan
+from streamvlm_ros.engine.positions import Grid, StreamState, VideoSpan
+from streamvlm_ros.stamps import NANOSECONDS
 
 
 @dataclasses.dataclass

@@ -12,7 +12,8 @@ from __future__ import annotations
 import dataclasses
 from fractions import Fraction
 
-from streamvlm_ros.engine.positions import NANOSECONDS, Segment
+from streamvlm_ros.engine.positions import Segment
+from streamvlm_ros.stamps import NANOSECONDS
 
 
 def video_steps(elapsed_ns: int, tokens_per_second: float) -> int:

@@ -23,7 +23,7 @@ _CARDS: list[Any] = [
 SHARED: int = min((card.shared_memory_per_block_optin for card in _CARDS), default=99 * 1024)
 ROOMY = SHARED >= 200_000
 PDL: bool = bool(_CARDS) and all(card.major >= 9 for card in _CARDS)
-# Its matrix units run beside everything else: kernels/hopper.py.
+# Its matrix units run beside everything else: attention/hopper.py.
 HOPPER: bool = bool(_CARDS) and all(card.major == 9 for card in _CARDS)
 # Its matrix units want some of the shared memory for themselves: 4 KB with tiles of 128 by 128.
 BLACKWELL = any(card.major >= 10 for card in _CARDS)

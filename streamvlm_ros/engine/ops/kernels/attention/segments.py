@@ -32,8 +32,9 @@ from streamvlm_ros.engine.ops.kernels.launch import (
 if HOPPER:
     from streamvlm_ros.engine.ops.kernels.attention import hopper
 
+ROWS = 128  # of queries in the largest tile
 LOG2_E = 1.4426950408889634
-# (keys in a tile, warps, stages) for tiles of 128 rows, for those with a tree, and for fewer rows.
+# (keys in a tile, warps, stages) for tiles of ROWS, for those with a tree, and for fewer rows.
 LARGE = (128 if ROOMY else 64, 8, 2 if BLACKWELL else STAGES)
 LARGE_TREE = (64 if ROOMY else 32, 8, 2)
 SMALL = (64, 4, STAGES)
@@ -230,8 +231,8 @@ def attend_sequence(
     """
     n, heads, width = query.shape
     group = heads // kv_heads
-    rows = min(128, max(16, triton.next_power_of_2(n * group)))
-    block, warps, stages = SMALL if rows < 128 else LARGE if tree is None else LARGE_TREE
+    rows = min(ROWS, max(16, triton.next_power_of_2(n * group)))
+    block, warps, stages = SMALL if rows < ROWS else LARGE if tree is None else LARGE_TREE
     single = splits == 1
     part = query.new_empty(splits, n, heads, width, dtype=query.dtype if single else torch.float32)
     lse = query.new_empty(splits, n, heads, dtype=torch.float32)

@@ -2,28 +2,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """Changed files of saved streams with right checksums: each is refused, or harmless.
 
-    python -m benchmark.exactness.saved_mutations --number 5000 --seed 1
+    scripts/with_ros python test/saved_mutations.py --number 5000 --seed 1
 
 The test suite runs a part of it (test/engine/stream/test_saved_mutations.py); what is changed, and
-what counts as harmless, is in test/support/saving/saved_mutations.py.  Ends with an error at the
-first file that is neither.  Writes benchmark/results/saved_mutations.json and .md.
+what counts as harmless, is in test/support/saving/saved_mutations.py. Ends with an error at the
+first file that is neither. Writes benchmark/results/saved_mutations.json and .md.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import importlib
 import json
 import pathlib
-import sys
 import tempfile
 import time
 
+from support.saving.saved_mutations import Mutations
 import torch
 
-TESTS = pathlib.Path(__file__).parents[2] / 'test'
-RESULTS = pathlib.Path(__file__).parents[1] / 'results'
+RESULTS = pathlib.Path(__file__).resolve().parents[1] / 'benchmark' / 'results'
 
 
 def main() -> None:
@@ -33,11 +31,9 @@ def main() -> None:
     parser.add_argument('--seed', type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    sys.path.insert(0, str(TESTS))
-    mutated = importlib.import_module('support.saving.saved_mutations')
     began = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
-        mutations = mutated.Mutations(pathlib.Path(folder), arguments.seed)
+        mutations = Mutations(pathlib.Path(folder), arguments.seed)
         mutations.run(arguments.number)
     kinds = {name: dataclasses.asdict(counts) for name, counts in mutations.counts.items()}
     result = {
