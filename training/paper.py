@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 import dataclasses
+import math
 
 import numpy as np
 import torch
@@ -116,7 +117,7 @@ class Trunk:
         part = VideoSpan(Grid(len(times_ns), rows, columns), tuple(times_ns))
         opening = prompt.open_segment(place) if append or place is not Place.VIDEO else []
         closing = prompt.close_segment() if append else []
-        ids = [*opening, *[prompt.pad] * part.grid.tokens, *closing]
+        ids = [*opening, *[prompt.pad] * math.prod(part.grid), *closing]
         frames = [Frame(_NO_IMAGE, t, t, number=first + i) for i, t in enumerate(times_ns)]
         labels = chunk_labels(self._memory, prompt, place, opening, frames, part.grid, closing)
         self._clock += 1
@@ -140,7 +141,7 @@ class Trunk:
         self.gone += [NEVER] * len(ids)
         if not waits and self._state.last_cache_position > self._largest * 4 // 3:
             self._count_anew()
-        oldest = self._memory.oldest
+        oldest = self._cache.oldest_patch
         self.stops.append(
             Stop(
                 first + len(times_ns),

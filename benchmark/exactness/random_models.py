@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+import math
 from typing import Any
 
 import numpy as np
@@ -163,7 +164,7 @@ class Case:
     def _ids(self, question: str) -> list[int]:
         return [
             *self._encode(BEFORE, add_special_tokens=False),
-            *[self._pad] * self._grid.tokens,
+            *[self._pad] * math.prod(self._grid),
             *self._encode(BEHIND.format(question), add_special_tokens=False),
         ]
 

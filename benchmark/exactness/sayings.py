@@ -11,8 +11,7 @@ import torch
 
 from streamvlm_ros.engine import StreamQwenModel, StreamSettings, VideoStreamingInference
 from streamvlm_ros.engine.models.processor import StreamProcessor
-from streamvlm_ros.engine.questions.branch import Branch
-from streamvlm_ros.engine.questions.pieces import finish
+from streamvlm_ros.engine.questions.branch import Branch, finish
 from streamvlm_ros.engine.questions.scoring import ChoicePrompt, score_pieces
 
 CHUNK, CHUNKS, SIDE, TOKENS = 4, 6, 448, 64

@@ -20,7 +20,7 @@ from typing import Any
 
 from benchmark.common.dimensions import build
 from streamvlm_ros.engine import pick_device, StreamQwenModel
-from streamvlm_ros.engine.serving.metrics import Counters
+from streamvlm_ros.engine.serving.frame_queue import FrameQueue
 from streamvlm_ros.nodes.streamvlm_node import main as run_node
 
 
@@ -28,17 +28,18 @@ def main() -> int:
     """Run the node; return its exit code."""
     name, ages = sys.argv[1], pathlib.Path(sys.argv[2])
     seen: list[tuple[float, float]] = []
-    counted = Counters.ingest
+    counted = FrameQueue.taken
 
     def random_model(path: Any, **kwargs: Any) -> StreamQwenModel:
         return build(name, pick_device('auto'), kwargs['dtype'])[0]
 
-    def noting(self: Counters, age: float) -> None:
-        seen.append((time.time(), age))
-        counted(self, age)
+    def noting(self: FrameQueue, frame: Any, fault: Any) -> None:
+        counted(self, frame, fault)
+        if fault is None:
+            seen.append((time.time(), self._counters.frame_age))
 
     StreamQwenModel.from_pretrained = random_model  # type: ignore[method-assign]
-    Counters.ingest = noting  # type: ignore[method-assign]
+    FrameQueue.taken = noting  # type: ignore[method-assign]
     try:
         return run_node([sys.argv[0], *sys.argv[3:]])
     finally:

@@ -16,6 +16,7 @@ part of the chunks that did go through the ViT with others.
 from __future__ import annotations
 
 from collections.abc import Callable
+import math
 from typing import Any
 
 import numpy as np
@@ -94,7 +95,7 @@ class Cameras:
         alone = torch.cat([encode(each, grid) for each in patches]).float()
         difference = (alone - encode(joined, whole).float()).abs().max() / alone.abs().max()
         return {
-            'tokens': grid.tokens,
+            'tokens': math.prod(grid),
             'ViT apart': apart / cameras,
             'ViT together': together / cameras,
             'difference': float(difference),

@@ -164,8 +164,7 @@ def feed(
                 decode = decode_compressed if is_compressed(message) else decode_image
                 image = decode(message, engine.settings.max_image_pixels, depth_range)
             except ImageError as error:
-                counters.arrived()
-                counters.fault(str(error), failed=1)
+                queue.count_lost(str(error), failed=1)
             else:
                 queue.put(image, stamp_ns, message.header.frame_id, recorded_ns)
         _append_all(engine, queue)
@@ -184,9 +183,30 @@ def feed(
     }
 
 
-def _append_all(engine: VideoStreamingInference, queue: FrameQueue) -> None:
-    from streamvlm_ros.engine.serving.session import append_next
+def append_next(engine: VideoStreamingInference, queue: FrameQueue) -> bool:
+    """Append the oldest waiting frame; what the engine refuses is counted as dropped, and why.
 
+    Returns:
+        Whether a frame was waiting.
+
+    """
+    from streamvlm_ros.engine.errors import as_stream_error
+    from streamvlm_ros.engine.serving.session import enter
+
+    frame = queue.take()
+    if frame is None:
+        return False
+    fault = None
+    try:
+        enter(engine, queue, frame)
+    except Exception as error:
+        fault = as_stream_error(error)
+    queue.taken(frame, fault)
+    queue.pending_frames = len(engine.stream.pending)
+    return True
+
+
+def _append_all(engine: VideoStreamingInference, queue: FrameQueue) -> None:
     while append_next(engine, queue):
         pass
 

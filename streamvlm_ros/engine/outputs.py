@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 import dataclasses
-from typing import TypedDict
+from typing import Any, TypedDict
 
 
 class Metrics(TypedDict):
@@ -59,7 +60,10 @@ class CacheInfo:
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """An answer and what it was given on; times in seconds, stamps in nanoseconds."""
+    """An answer and what it was given on; times in seconds, stamps in nanoseconds.
+
+    It unpacks as ``text, metrics = answer``.
+    """
 
     question: str
     text: str
@@ -78,7 +82,7 @@ class Answer:
 
     @property
     def metrics(self) -> Metrics:
-        """The answer's figures as ``VideoStreamingInference.ask`` returns them."""
+        """How the answer came about."""
         return Metrics(
             ttft=self.time_to_first_token,
             total=self.total_time,
@@ -86,3 +90,12 @@ class Answer:
             finish_reason=self.finish_reason,
             completion_tokens=self.completion_tokens,
         )
+
+    def __iter__(self) -> Iterator[Any]:
+        """Yield the text and the metrics."""
+        yield self.text
+        yield self.metrics
+
+    def __getitem__(self, index: int) -> Any:
+        """Return the text (0) or the metrics (1)."""
+        return (self.text, self.metrics)[index]

@@ -5,22 +5,20 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import NamedTuple
 
 from streamvlm_ros.stamps import NANOSECONDS as NANOSECONDS
 
 
-@dataclasses.dataclass(frozen=True)
-class Grid:
-    """A video's merged token grid: temporal patches, rows, columns."""
+class Grid(NamedTuple):
+    """A video's merged token grid: temporal patches, rows, columns.
+
+    Their product, ``math.prod(grid)``, is how many tokens it takes in the prompt.
+    """
 
     t: int
     h: int
     w: int
-
-    @property
-    def tokens(self) -> int:
-        """Tokens that the grid takes in the prompt."""
-        return self.t * self.h * self.w
 
 
 @dataclasses.dataclass(frozen=True)

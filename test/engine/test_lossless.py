@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 
 import numpy as np
@@ -56,12 +57,12 @@ def stream(shape: str, chunk: int, mode: str) -> VideoStreamingInference:
 def first_logits(engine: VideoStreamingInference) -> torch.Tensor:
     """Return the logits from which an answer's first token is drawn."""
     seen = []
-    logits = engine._model.logits
-    engine._model.logits = lambda hidden: seen.append(logits(hidden)) or seen[-1]
+    logits = engine.model.logits
+    engine.model.logits = lambda hidden: seen.append(logits(hidden)) or seen[-1]
     try:
         engine.ask(QUESTION, max_new_tokens=1)
     finally:
-        del engine._model.logits
+        del engine.model.logits
     return seen[0][-1]
 
 
@@ -76,7 +77,7 @@ def test_continuous_equals_the_whole_video(seed):
 
     whole = frames if len(frames) % 2 == 0 else [*frames, frames[-1]]
     patches, grid = to_patches(whole, PIXELS, torch.device('cpu'))
-    pads = '<|video_pad|>' * grid.tokens
+    pads = '<|video_pad|>' * math.prod(grid)
     prompt = encode(f'{BEFORE}<|vision_start|>{pads}<|vision_end|>{BEHIND}')
     stop = encode('<|im_end|>')[0]
     tokens, logits = generate(
@@ -99,7 +100,7 @@ def test_append_equals_one_forward_over_its_segments(seed):
         engine.append_video_chunk(piece, stamps=times)
         piece = piece if len(piece) % 2 == 0 else [*piece, piece[-1]]
         cut, grid = to_patches(piece, PIXELS, torch.device('cpu'))
-        prompt += f'<|vision_start|>{"<|video_pad|>" * grid.tokens}<|vision_end|>'
+        prompt += f'<|vision_start|>{"<|video_pad|>" * math.prod(grid)}<|vision_end|>'
         videos.append(((grid.t, grid.h, grid.w), times[::2]))
         patches.append(cut)
     answer, _ = engine.ask(QUESTION, max_new_tokens=6)

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from streamvlm_ros.engine.models.position_rule import PositionRule
@@ -20,7 +22,7 @@ PREFIX = [TEXT] * 4
 def chunk(*seconds: float, h: int = 4, w: int = 4) -> tuple[list[int], VideoSpan]:
     """Return a chunk's pads and part."""
     grid = Grid(len(seconds), h, w)
-    return [PAD] * grid.tokens, VideoSpan(grid, tuple(round(s * SECOND) for s in seconds))
+    return [PAD] * math.prod(grid), VideoSpan(grid, tuple(round(s * SECOND) for s in seconds))
 
 
 def axes(positions):

@@ -27,9 +27,8 @@ from streamvlm_ros.engine.kvcache.allocator import (
     Spans,
 )
 from streamvlm_ros.engine.kvcache.buffer import KVBuffer
-from streamvlm_ros.engine.kvcache.entries import CacheEntry, EntryInfo
+from streamvlm_ros.engine.kvcache.entries import CacheEntry, EntryInfo, EntryKind
 from streamvlm_ros.engine.kvcache.metadata import BatchMetadata, SequenceMetadata
-from streamvlm_ros.engine.kvcache.pin import Pin
 from streamvlm_ros.engine.ops.attention import attend, join_heads, KeysValues, Tree
 from streamvlm_ros.engine.ops.rotary import Rotation
 
@@ -50,6 +49,22 @@ class KVContext(Protocol):
         """Make what was written part of the context."""
 
 
+class Reader(Protocol):
+    """What reads the cache in place: until it is closed or garbage, its slots are not written.
+
+    Attributes:
+        opened: the cache's clock when it began to read.
+        open: whether its slots are held.
+
+    """
+
+    opened: int
+    open: bool
+
+    def revoke(self) -> None:
+        """Close it because the cache was emptied."""
+
+
 class StreamCache:
     """One stream's keys and values: a buffer [kv_heads, capacity, head_dim] a layer.
 
@@ -57,6 +72,7 @@ class StreamCache:
         entries: what is cached, in the order in which it came.
         spans: the slots of all entries, disjoint and ascending.
         length: tokens cached.
+        oldest_patch: the oldest temporal patch that is cached; None: there is none.
         rebased: how often keys were rotated to new positions.
 
     """
@@ -74,19 +90,19 @@ class StreamCache:
         with torch.inference_mode(False):
             self.buffer = KVBuffer(kv_heads, head_dim, capacity, dtype, devices)
         self.keys, self.values = self.buffer.keys, self.buffer.values
-        self._pins: weakref.WeakSet[Pin] = weakref.WeakSet()
+        self._readers: weakref.WeakSet[Reader] = weakref.WeakSet()
         self._clock = 0
         self._taken = 0  # tokens that ever came
         self.rebased = 0
         self.clear()
 
     def clear(self) -> None:
-        """Empty the cache; the buffers stay, open pins are revoked."""
-        for pin in list(self._pins):
-            pin.revoke()
-        self._pins.clear()
+        """Empty the cache; the buffers stay, open readers are revoked."""
+        for reader in list(self._readers):
+            reader.revoke()
+        self._readers.clear()
         self._ring = SlotAllocator(self.capacity)
-        self._held: list[tuple[CacheEntry, int]] = []  # dropped, but under a pin; and when dropped
+        self._held: list[tuple[CacheEntry, int]] = []  # dropped but read, and when
         self._next: Spans = ()
         self._set([])
 
@@ -107,13 +123,13 @@ class StreamCache:
 
     @property
     def pinned(self) -> bool:
-        """Whether anybody reads what was cached."""
+        """Whether a reader is open."""
         return bool(self.readers)
 
     @property
-    def readers(self) -> frozenset[Pin]:
-        """The pins that are open."""
-        return frozenset(pin for pin in self._pins if pin.open)
+    def readers(self) -> frozenset[Reader]:
+        """The readers that are open."""
+        return frozenset(reader for reader in self._readers if reader.open)
 
     def get_seq_length(self, layer: int = 0) -> int:
         """Return the tokens cached, under the name that transformers' caches use."""
@@ -140,7 +156,7 @@ class StreamCache:
     def has_room(self, tokens: int, gone: Iterable[CacheEntry] = ()) -> bool:
         """Tell whether so many tokens could be taken at once if some entries were dropped."""
         dropped = set(gone)
-        newest = max((pin.opened for pin in self.readers), default=0)
+        newest = max((reader.opened for reader in self.readers), default=0)
         self._reclaim()
         held = [span for entry, _ in self._held for span in entry.spans]
         held += [span for entry in dropped if entry.born < newest for span in entry.spans]
@@ -199,7 +215,7 @@ class StreamCache:
     def advance(self, tokens: int) -> None:
         """Make the tokens that were written an entry."""
         self._clock += 1
-        entry = CacheEntry(self._next, self._clock, self._taken)
+        entry = CacheEntry(self._next, tokens, self._clock, self._taken)
         self._ring.take(self._next)
         self._taken += tokens
         self._next = ()
@@ -221,6 +237,7 @@ class StreamCache:
             entries.append(
                 CacheEntry(
                     own,
+                    size,
                     whole.born,
                     whole.first + start,
                     label,
@@ -231,19 +248,19 @@ class StreamCache:
         self._set([*self.entries[:-1], *entries])
 
     def drop(self, entries: Iterable[CacheEntry]) -> None:
-        """Forget entries; their slots are taken again once no pin that saw them is open."""
+        """Forget entries; their slots are taken again once no reader that saw them is open."""
         self._clock += 1
         gone = set(entries)
         self._held.extend((entry, self._clock) for entry in self.entries if entry in gone)
         self._ring.put(span for entry in self.entries if entry in gone for span in entry.spans)
         self._set([entry for entry in self.entries if entry not in gone])
 
-    def pin(self) -> Pin:
-        """Hold what is cached now for a reader."""
+    def pin(self, reader: Reader) -> Spans:
+        """Hold what is cached now for a reader that begins; return the slots."""
         self._clock += 1
-        pin = Pin(self.buffer, self.spans, self._clock)
-        self._pins.add(pin)
-        return pin
+        reader.opened = self._clock
+        self._readers.add(reader)
+        return self.spans
 
     def content(self, layer: int) -> KeysValues:
         """Return keys and values [kv_heads, length, head_dim] in the order of the entries."""
@@ -283,7 +300,11 @@ class StreamCache:
         for entry in entries:
             own, spans = cut(spans, entry.tokens)
             self._clock += 1
-            copies.append(CacheEntry(own, self._clock, entry.first, entry.info, entry.positions))
+            copies.append(
+                CacheEntry(
+                    own, entry.tokens, self._clock, entry.first, entry.info, entry.positions
+                )
+            )
             self._taken = entry.first + entry.tokens
         self._set(copies)
 
@@ -291,6 +312,9 @@ class StreamCache:
         self.entries = tuple(entries)
         self.spans = complement(self._ring.free, self.capacity)
         self.length = count(self.spans)
+        self.oldest_patch: EntryInfo | None = next(
+            (entry.info for entry in entries if entry.info.kind is EntryKind.PATCH), None
+        )
 
     def _following(self, tokens: int, dropped: set[CacheEntry]) -> Spans:
         """Return the slots of the next tokens if some entries were dropped."""
@@ -302,9 +326,9 @@ class StreamCache:
         )
 
     def _reclaim(self) -> None:
-        """Forget what was dropped and is under no open pin any more."""
+        """Forget what was dropped and no open reader sees any more."""
         if self._held:
-            opened = [pin.opened for pin in self.readers]
+            opened = [reader.opened for reader in self.readers]
             self._held = [
                 (entry, dropped)
                 for entry, dropped in self._held

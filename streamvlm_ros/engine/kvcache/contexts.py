@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import torch
 
+from streamvlm_ros.engine.errors import ErrorCode, StreamError
 from streamvlm_ros.engine.kvcache.allocator import Spans
 from streamvlm_ros.engine.kvcache.buffer import KVBuffer
 from streamvlm_ros.engine.kvcache.cache import StreamCache
@@ -27,7 +28,14 @@ from streamvlm_ros.engine.ops.rotary import Rotation
 class BranchContext:
     """A KV context: everything sees the prefix, new tokens go to the tail.
 
+    Until it is closed or garbage, the slots of the prefix are not written again, even when the
+    stream has evicted what is in them.
+
     Attributes:
+        prefix: the slots that are seen, disjoint and ascending; the same for branches that see
+            the same of one stream.
+        opened: the cache's clock when it was opened.
+        open: whether the prefix is held.
         tail: the branch's own keys and values.
         tree: who sees whom among the tokens of the next prefill; None: causal.
 
@@ -35,28 +43,42 @@ class BranchContext:
 
     def __init__(self, stream: StreamCache, tail: Tail) -> None:
         """See what is in the stream's cache now, and hold it until ``close``."""
-        self._pin = stream.pin()
+        self._buffer = stream.buffer
+        self.opened, self.open, self._revoked = 0, True, False
+        self.prefix = stream.pin(self)
         self.tail = tail
         self.tree: Tree | None = None
 
     @property
-    def prefix(self) -> Spans:
-        """The slots that are seen; the same for branches that see the same of one stream."""
-        return self._pin.spans
-
-    @property
     def buffer(self) -> KVBuffer:
-        """Where the prefix is; raises what ``Pin.check`` raises once it is not held any more."""
-        self._pin.check()
-        return self._pin.buffer
+        """Where the prefix is.
+
+        Raises:
+            StreamError: RESET_DURING_ANSWER; the stream was emptied since.
+            RuntimeError: the prefix was released.
+
+        """
+        if self._revoked:
+            raise StreamError(
+                ErrorCode.RESET_DURING_ANSWER,
+                'The stream was reset while the answer was given; ask again.',
+            )
+        if not self.open:
+            raise RuntimeError('What the branch read is not held any more; open a new branch.')
+        return self._buffer
 
     def release_prefix(self) -> None:
         """Release what is held of the stream, which can then not be attended to any more."""
-        self._pin.close()
+        self.open = False
+
+    def revoke(self) -> None:
+        """See ``Reader``."""
+        self._revoked = self._revoked or self.open
+        self.open = False
 
     def close(self) -> None:
         """Free the tail, and release what is held of the stream.  May be called again."""
-        self._pin.close()
+        self.open = False
         self.tail.free()
 
     def reserve(self, tokens: int) -> None:
@@ -86,7 +108,7 @@ class BranchContext:
 
     def seen(self, layer: int) -> list[Piece]:
         """Return the prefix, read in place; nothing where the stream was empty."""
-        return [(*piece, None) for piece in self._pin.pieces(layer)]
+        return [(*piece, None) for piece in self.buffer.views(layer, self.prefix)]
 
 
 class BatchContext:

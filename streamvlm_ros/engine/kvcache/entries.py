@@ -9,7 +9,7 @@ import enum
 
 import torch
 
-from streamvlm_ros.engine.kvcache.allocator import count, Spans
+from streamvlm_ros.engine.kvcache.allocator import Spans
 
 
 class EntryKind(enum.Enum):
@@ -48,19 +48,17 @@ class CacheEntry:
 
     Attributes:
         spans: their slots, in the tokens' order.
+        tokens: how many they are, as many as slots.
         born: the cache's clock when they came.
         first: number of the first of them, counted from the first that the cache ever took.
         info: what is known of them.
-        positions: int64 [3, tokens], on the CPU; None where nobody has given them.
+        positions: int64 [3, tokens], on the CPU; None: not known yet.
 
     """
 
     spans: Spans
+    tokens: int
     born: int
     first: int
     info: EntryInfo = EntryInfo()
     positions: torch.Tensor | None = None
-
-    def __post_init__(self) -> None:
-        """Count once."""
-        self.tokens = count(self.spans)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
 from streamvlm_ros.engine.kvcache.cache import StreamCache
 from streamvlm_ros.engine.kvcache.capacity import tokens_kept
-from streamvlm_ros.engine.kvcache.entries import CacheEntry, EntryInfo, EntryKind
+from streamvlm_ros.engine.kvcache.entries import CacheEntry, EntryKind
 from streamvlm_ros.engine.positions import NANOSECONDS
 
 
@@ -23,6 +23,7 @@ class EvictionPolicy:
 
     Attributes:
         cache: what it decides about.
+        limit: tokens that are kept at most.
         evicted_tokens: tokens evicted since ``clear``.
         held_up: the last tokens found no room, because open answers read what had to be evicted
             for them; any answer that is opened now would hold them up too.
@@ -35,8 +36,8 @@ class EvictionPolicy:
         self, cache: StreamCache, seconds: float = 0.0, kept_turns: int = 8, slack: int = 8
     ) -> None:
         """Keep what fits; where ``seconds`` is above 0, only the newest seconds of it."""
-        self._slack = slack
         self.cache = cache
+        self.limit = tokens_kept(cache.capacity, slack)
         self._seconds = seconds
         self._kept_turns = kept_turns
         self.clear()
@@ -47,19 +48,6 @@ class EvictionPolicy:
         self.held_up = False
         self.segment = -1
         self.turn = -1
-
-    @property
-    def limit(self) -> int:
-        """Tokens that are kept at most."""
-        return tokens_kept(self.cache.capacity, self._slack)
-
-    @property
-    def oldest(self) -> EntryInfo | None:
-        """The oldest temporal patch that is kept."""
-        return next(
-            (entry.info for entry in self.cache.entries if entry.info.kind is EntryKind.PATCH),
-            None,
-        )
 
     def check(self, tokens: int) -> None:
         """Refuse what would not fit even if all that may be evicted were.

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 import dataclasses
+import math
 from typing import Protocol
 
 import torch
@@ -90,10 +91,11 @@ class PositionRule:
                 if not waiting:
                     raise ValueError(f'Token {index} is a video token without a grid.')
                 part = waiting.pop(0)
-                run = list(ids[index : index + part.grid.tokens])
-                if len(run) != part.grid.tokens or any(i != self._video_token_id for i in run):
+                tokens = math.prod(part.grid)
+                run = list(ids[index : index + tokens])
+                if len(run) != tokens or any(i != self._video_token_id for i in run):
                     raise ValueError(
-                        f'The grid {part.grid} has {part.grid.tokens} tokens; '
+                        f'The grid {part.grid} has {tokens} tokens; '
                         'the prompt has fewer video tokens in a row there.'
                     )
                 block, segment = self._video(last, segment, part)

@@ -121,7 +121,8 @@ def patchify(
     temporal, merge, patch = settings.temporal_patch_size, settings.merge_size, settings.patch_size
     grid = Grid(count // temporal, height // settings.factor, width // settings.factor)
     pixels = pixels.view(grid.t, temporal, 3, grid.h, merge, patch, grid.w, merge, patch)
-    return pixels.permute(0, 3, 6, 4, 7, 2, 1, 5, 8).reshape(grid.tokens * merge * merge, -1), grid
+    pixels = pixels.permute(0, 3, 6, 4, 7, 2, 1, 5, 8)
+    return pixels.reshape(math.prod(grid) * merge * merge, -1), grid
 
 
 @functools.cache

@@ -13,9 +13,8 @@ from streamvlm_ros.engine.errors import ErrorCode, StillReadError, StreamError
 from streamvlm_ros.engine.models.base import StreamingModel
 from streamvlm_ros.engine.models.prompt import Prompt
 from streamvlm_ros.engine.outputs import Answer
-from streamvlm_ros.engine.questions.branch import Branch
+from streamvlm_ros.engine.questions.branch import Branch, BranchPrompt, finish
 from streamvlm_ros.engine.questions.decoder import Decoder
-from streamvlm_ros.engine.questions.pieces import BranchPrompt, finish
 from streamvlm_ros.engine.questions.sampler import GREEDY, SamplingParams
 from streamvlm_ros.engine.questions.scoring import ChoicePrompt, score_pieces
 from streamvlm_ros.engine.questions.sequence import Sequence

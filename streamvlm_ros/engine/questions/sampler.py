@@ -23,9 +23,7 @@ class SamplingParams:
     top_p: float = 1.0
 
     def sample(self, logits: torch.Tensor) -> int:
-        """Return a token id for float32 logits [vocabulary]."""
-        if self.temperature <= 0:
-            return int(logits.argmax())
+        """Draw a token id from float32 logits [vocabulary]; the temperature is above 0."""
         probabilities, order = (logits / self.temperature).softmax(-1).sort(descending=True)
         before = probabilities.cumsum(-1) - probabilities
         # The most probable token stays whatever top_p is.

@@ -16,9 +16,8 @@ import torch
 from streamvlm_ros.engine.models.position_rule import PositionRule
 from streamvlm_ros.engine.ops.attention import Tree
 from streamvlm_ros.engine.positions import StreamState
-from streamvlm_ros.engine.questions import pieces
-from streamvlm_ros.engine.questions.branch import Branch
-from streamvlm_ros.engine.questions.pieces import BranchPrompt, Run
+from streamvlm_ros.engine.questions import branch as branches
+from streamvlm_ros.engine.questions.branch import Branch, BranchPrompt, Run
 
 # A choice by its number, a token of a run, and the choice's token that is scored after it.
 Score = tuple[int, int, int]
@@ -135,14 +134,14 @@ def scoring_passes(
     for prompt in prompts:
         root, leaves = _tree(rule, state, prompt, number)
         number += len(prompt.choices)
-        if len(root.run) + sum(len(leaf.run) for leaf in leaves) <= pieces.PIECE:
+        if len(root.run) + sum(len(leaf.run) for leaf in leaves) <= branches.PIECE:
             together.append([root, *leaves])
             continue
         passes += _in_pieces(root, tail)
         after = tail + len(root.run)
-        passes += _packed([[leaf] for leaf in leaves if len(leaf.run) <= pieces.PIECE], after)
+        passes += _packed([[leaf] for leaf in leaves if len(leaf.run) <= branches.PIECE], after)
         for leaf in leaves:
-            if len(leaf.run) > pieces.PIECE:
+            if len(leaf.run) > branches.PIECE:
                 passes += _in_pieces(leaf, after)
     return [*_packed(together, tail), *passes]
 
@@ -192,7 +191,7 @@ def _packed(trees: Sequence[Sequence[_Part]], tail: int) -> Iterator[ScoringPass
     tokens = 0
     for tree in trees:
         size = sum(len(part.run) for part in tree)
-        if waiting and tokens + size > pieces.PIECE:
+        if waiting and tokens + size > branches.PIECE:
             yield _together(waiting, tail)
             waiting, tokens = [], 0
         waiting.append(tree)

@@ -13,8 +13,7 @@ from streamvlm_ros.engine.models.base import StreamingModel
 from streamvlm_ros.engine.models.position_rule import PositionRule
 from streamvlm_ros.engine.models.prompt import Prompt
 from streamvlm_ros.engine.outputs import Answer, Choice
-from streamvlm_ros.engine.questions.branch import Branch
-from streamvlm_ros.engine.questions.pieces import BranchPrompt
+from streamvlm_ros.engine.questions.branch import Branch, BranchPrompt
 from streamvlm_ros.engine.questions.sampler import GREEDY, SamplingParams
 from streamvlm_ros.engine.questions.scoring import ChoicePrompt, score_pieces
 from streamvlm_ros.engine.stream.stream import FrameStream
@@ -130,7 +129,7 @@ class Sequence(Branch):
 
     def take(self, logits: torch.Tensor) -> None:
         """Draw the next token from float32 logits [vocabulary]."""
-        self.accept(self._sampling.sample(logits))
+        self.accept(int(logits.argmax()) if self.greedy else self._sampling.sample(logits))
 
     def count_last_token(self) -> None:
         """Count the last token as one whose keys and values are in the tail."""

@@ -164,6 +164,7 @@ class Watches:
     """The standing questions of one stream, in the order in which they were added.
 
     Attributes:
+        tokens: of all watches together, which are computed after every chunk; 0: no watch.
         seconds: what scoring all of them took after the newest chunk.
 
     """
@@ -176,13 +177,9 @@ class Watches:
         self._most_tokens = most_tokens
         self._all: dict[str, Hysteresis] = {}
         self._asked: dict[str, tuple[list[int], list[list[int]]]] = {}
+        self.tokens = 0
         self.seconds = 0.0
         self._scored = -1  # number of the newest frame that was there at the last scores
-
-    @property
-    def tokens(self) -> int:
-        """Tokens of all watches together, which are computed after every chunk."""
-        return sum(each.watch.tokens for each in self._all.values())
 
     def all(self) -> tuple[Watch, ...]:
         """Return every watch as it stands."""
@@ -196,7 +193,17 @@ class Watches:
         hold: int = 2,
         name: str = '',
     ) -> Watch:
-        """Add a watch; one without a name gets the first free of ``watch_1``, ``watch_2``.
+        """Add a watch; it is first scored after the next chunk.
+
+        Args:
+            question: what to ask.
+            choices: 2 to 26 different texts.
+            threshold: probability that a new answer needs, above 0 and at most 1.
+            hold: scored chunks in a row for which it needs it.
+            name: what its events are called; empty: the first free of ``watch_1``, ``watch_2``.
+
+        Returns:
+            The watch, with its name.
 
         Raises:
             StreamError: INVALID_REQUEST for a question, a choice or a bound that cannot be, a
@@ -229,7 +236,10 @@ class Watches:
             if free not in self._all
         )
         watch = dataclasses.replace(watch, name=name)
+        if not self._all:
+            self._see()
         self._all[name], self._asked[name] = Hysteresis(watch), asked
+        self.tokens += watch.tokens
         return watch
 
     def remove(self, name: str) -> None:
@@ -244,6 +254,7 @@ class Watches:
             raise StreamError(
                 ErrorCode.INVALID_REQUEST, f'There is no watch named {name!r}; there are: {there}.'
             )
+        self.tokens -= self._all[name].watch.tokens
         del self._all[name], self._asked[name]
 
     def score(self) -> list[WatchEvent]:
@@ -259,11 +270,9 @@ class Watches:
 
         """
         seen = self._stream.seen
-        if seen is None or seen.number <= self._scored:
+        if seen is None or seen.number <= self._scored or not self._asked:
             return []
         self._scored = seen.number
-        if not self._asked:
-            return []
         began = time.perf_counter()
         scores = self._questions.score(list(self._asked.values()))
         self.seconds = time.perf_counter() - began
@@ -283,5 +292,9 @@ class Watches:
         """
         for each in self._all.values():
             each.restart()
+        self._see()
+
+    def _see(self) -> None:
+        """Score nothing until frames are prefilled that are not in the cache yet."""
         seen = self._stream.seen
         self._scored = seen.number if seen else -1

@@ -4,29 +4,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Collection, Sequence
 import contextlib
 import functools
 import threading
 import time
 from typing import TypeVar
 
-from streamvlm_ros.engine.serving.metrics import Pulse
-from streamvlm_ros.engine.serving.request_queue import decode_open
+from streamvlm_ros.engine.serving.request import Request
 from streamvlm_ros.engine.serving.scheduler import (
     clock_for,
     HostClock,
     Policy,
+    Pulse,
     RoundRobin,
     Scheduler,
     Turn,
 )
-from streamvlm_ros.engine.serving.session import not_active, StreamSession
+from streamvlm_ros.engine.serving.session import Due, not_active, StreamSession
 from streamvlm_ros.engine.stream.encoder_cache import encode_batch
 
 T = TypeVar('T')
 LONGEST = 60.0  # seconds of sleep; a request's own time may be longer than a lock can wait
 LONGEST_PAUSE = 1.0  # seconds between rounds that bring nothing but faults
+# Answers in one pass, whatever streams they are about; GPUs have no graphs of larger batches.
+MAX_BATCH = 16
 
 
 class EngineLoop:
@@ -124,8 +126,8 @@ class EngineLoop:
         while not self._stopping:
             self._faulty = False
             try:
-                if self._wait_for_work():
-                    self._round()
+                if not self._round():
+                    self._wait_for_work()
             except BaseException as fault:  # not even sys.exit() of a library ends it
                 for stream in self._streams:
                     self._blame(stream, fault)
@@ -135,77 +137,108 @@ class EngineLoop:
             with contextlib.suppress(BaseException):
                 stream.end(not_active())
 
-    def _round(self) -> None:
-        for stream in self._streams:
-            self._guard(stream, stream.run_calls)
-        self._take_turn()
-        for stream in self._streams:
-            self._guard(stream, stream.tell_changes)
-
-    def _wait_for_work(self) -> bool:
-        """Sleep until there is something to do; return False when it is time to look again."""
+    def _round(self) -> bool:
+        """Run what is to be run, and take a turn; return whether there was anything to do."""
         with self.wake:
             if self._pause:
                 self.wake.wait(self._pause)
             self.pulse.begin()
-            for stream in self._streams:
-                self._guard(stream, stream.expire)
+            self._look_around()
+            called = [stream for stream in self._streams if stream.has_calls]
+        for stream in called:
+            self._guard(stream, stream.run_calls)
+        if not self._take_turn() and not called:
+            return False
+        for stream in self._streams:
+            self._guard(stream, stream.tell_changes)
+        return True
+
+    def _wait_for_work(self) -> None:
+        """Sleep until something may be to do."""
+        with self.wake:
+            # What has come since the last look is seen now; what comes later notifies.
+            self._look_around()
             if (
                 self._stopping
+                or self._faulty
                 or any(stream.has_calls for stream in self._streams)
                 or any(map(any, self._due().values()))
             ):
-                return not self._stopping
+                return
             deadline = min((stream.deadline for stream in self._streams), default=LONGEST)
             self.pulse.rest()
-            if not self._pause and not self._faulty:
+            if not self._faulty:
                 self.wake.wait(min(LONGEST, max(0.0, deadline - time.perf_counter())))
-            return False
 
-    def _due(self) -> dict[StreamSession, tuple[bool, bool]]:
-        """Return for every stream whether frames and whether answers wait; with the lock held."""
-        due = {}
+    def _look_around(self) -> None:
+        """See for every stream what time has changed; with the lock held."""
         for stream in self._streams:
-            due[stream] = self._guard(stream, stream.due) or (False, False)
-        return due
+            self._guard(stream, stream.look_around)
 
-    def _take_turn(self) -> None:
+    def _due(self) -> dict[StreamSession, Due]:
+        """Return for every stream what waits; with the lock held."""
+        return {stream: self._guard(stream, stream.due) or Due() for stream in self._streams}
+
+    def _take_turn(self) -> bool:
+        """Let frames or answers have the device; return whether any waited."""
         with self.wake:
             due = self._due()
             turn = self._turns.next(
-                any(frames for frames, _ in due.values()),
-                any(answers for _, answers in due.values()),
+                any(each.frames for each in due.values()),
+                any(each.answers for each in due.values()),
             )
-        if turn is Turn.FRAMES:
-            with self._turns.timed(turn):
-                self._take_frames({each for each, (frames, _) in due.items() if frames})
-        elif turn is Turn.ANSWERS:
-            with self._turns.timed(turn):
-                self._answer(due.keys())
+        if turn is None:
+            return False
+        with self._turns.timed(turn):
+            if turn is Turn.FRAMES:
+                self._take_frames([stream for stream, each in due.items() if each.frames])
+            else:
+                self._answer([stream for stream, each in due.items() if each.question])
+        return True
 
-    def _take_frames(self, waiting: Set[StreamSession]) -> None:
-        """Prefill a chunk of the stream that had none for longest."""
+    def _take_frames(self, waiting: Collection[StreamSession]) -> None:
+        """Prefill a chunk of the stream that has waited longest for one."""
         self.pulse.doing('encoding frames')
         self._encode_ahead(self._chunks.line(waiting))
         stream = self._chunks.next(waiting)
         assert stream is not None
         self._guard(stream, stream.take_frames)
 
-    def _answer(self, served: Set[StreamSession]) -> None:
+    def _answer(self, asked: Collection[StreamSession]) -> None:
         """Prefill a piece of a question, and decode a token of every open answer."""
-        with self.wake:
-            asked = self._questions.next(
-                [each for each in served if self._guard(each, each.question_waits)]
-            )
-        if asked is not None:
+        stream = self._questions.next(asked)
+        if stream is not None:
             self.pulse.doing('prefilling a question')
-            self._guard(asked, asked.prefill_question)
+            self._guard(stream, stream.prefill_question)
         self.pulse.doing('decoding answers')
+        answering = [each for each in self._streams if each.requests.active]
+        rows = [(each, request) for each in answering for request in each.requests.decoding()]
         try:
-            decode_open([stream.requests for stream in self._streams])
+            for start in range(0, len(rows), MAX_BATCH):
+                self._decode(rows[start : start + MAX_BATCH])
         finally:
-            for stream in self._streams:
-                self._guard(stream, stream.hand_over)
+            for each in answering:
+                self._guard(each, each.requests.hand_over)
+
+    def _decode(self, rows: Sequence[tuple[StreamSession, Request]]) -> None:
+        """Decode one token of some answers in one pass; the model is the same for all.
+
+        If that fails, the answers about each stream are decoded in a pass of their own, so that
+        only those end whose own pass fails.
+        """
+        try:
+            rows[0][0].requests.questions.decode(
+                [request.sequence for _, request in rows if request.sequence is not None]
+            )
+        except BaseException as error:
+            streams = list(dict.fromkeys(stream for stream, _ in rows))
+            if len(streams) > 1:
+                for stream in streams:
+                    self._decode([row for row in rows if row[0] is stream])
+            else:
+                for _, request in rows:
+                    request.fail(error)
+                streams[0].faults.ended_request(error)
 
     def _encode_ahead(self, streams: Sequence[StreamSession]) -> None:
         """Encode the first stream's chunk in one call with those of others in line after it.
@@ -236,4 +269,4 @@ class EngineLoop:
         """Count a fault against a stream."""
         self._faulty = True
         with contextlib.suppress(BaseException):  # it may be what has failed
-            stream.fault(fault)
+            stream.faults.caught(fault)

@@ -14,7 +14,7 @@ import numpy as np
 from streamvlm_ros.engine.config import check_sample_rate, StreamSettings
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
 from streamvlm_ros.engine.serving.metrics import Counters
-from streamvlm_ros.engine.stream.frames import check_frame_id, check_image, Frame
+from streamvlm_ros.engine.stream.frames import check_frame_id, check_image, drop_patch, Frame
 from streamvlm_ros.engine.stream.stamps import (
     seconds,
     Stamp,
@@ -34,9 +34,11 @@ class FrameQueue:
     ``waiting`` are those in between.  In the worker its lock must be held around every call.
 
     Attributes:
+        ready: the frames that can be taken, from the oldest on.
         pending_frames: frames in the stream that wait for their chunk to fill.  It must be kept up
             to date, as the first waiting frame may be the other half of a pair.
         doubtful: a frame that is held back and not in the queue yet; None: there is none.
+        newest_stamp: stamp of the newest frame whose stamp was accepted, sampled or not; 0: none.
         series: number of the run of stamps that comes in.
         series_in_stream: that of the newest frame in the stream.
 
@@ -64,7 +66,7 @@ class FrameQueue:
         self._queue_frames = queue_frames
         self._queue_bytes = queue_bytes
         self._counters = counters
-        self._frames: collections.deque[Frame] = collections.deque()
+        self.ready: collections.deque[Frame] = collections.deque()
         self._in_hand: Frame | None = None  # out of the queue, not in the stream yet
         self._last: Frame | None = None  # the newest in the stream
         self._held = 0  # of the oldest frames, on which work was done
@@ -72,20 +74,17 @@ class FrameQueue:
         self.doubtful: Frame | None = None
         self.series = self.series_in_stream = 0
         self._newest: int | None = None  # the largest stamp that was accepted in this series
+        self.newest_stamp = 0
         self._take_rate(settings.sample_rate)
-
-    def __bool__(self) -> bool:
-        """Tell whether a frame can be taken."""
-        return bool(self._frames)
 
     @property
     def waiting(self) -> int:
         """Frames received that are not in the stream yet, nor lost."""
-        return len(self._frames) + (self._in_hand is not None) + (self.doubtful is not None)
+        return len(self.ready) + (self._in_hand is not None) + (self.doubtful is not None)
 
     def oldest(self, frames: int) -> list[Frame]:
         """Return up to so many of the oldest frames, which stay where they are."""
-        return list(itertools.islice(self._frames, frames))
+        return list(itertools.islice(self.ready, frames))
 
     def hold(self, frames: Sequence[Frame]) -> None:
         """Drop none of these, on which work was done, if they are the oldest still."""
@@ -95,30 +94,42 @@ class FrameQueue:
 
     def take(self) -> Frame | None:
         """Take the oldest frame; ``taken`` says what became of it."""
-        if not self._frames:
+        if not self.ready:
             return None
         self._held = max(0, self._held - 1)
-        self._in_hand = self._frames.popleft()
+        self._in_hand = self.ready.popleft()
         return self._in_hand
 
     def put_back(self, frame: Frame) -> None:
         """Let the frame that was taken wait again, before all others."""
         self._in_hand = None
-        self._frames.appendleft(frame)
+        self.ready.appendleft(frame)
 
     def taken(self, frame: Frame, fault: StreamError | None) -> None:
         """Count the frame that was taken: ingested, or dropped for a fault."""
         self._in_hand = None
         if fault is None:
-            self._counters.ingest(time.perf_counter() - frame.arrived)
+            self._counters.ingested += 1
+            self._counters.frame_age = time.perf_counter() - frame.arrived
+            self._counters.ingests.append(time.monotonic())
             self._last = frame
         else:
             self._counters.fault(str(fault), dropped=1)
 
-    @property
-    def newest_stamp(self) -> int:
-        """Stamp of the newest frame whose stamp was accepted, sampled or not; 0: none."""
-        return self._newest or 0
+    def count_arrival(self) -> None:
+        """Count a message in, before it is known what becomes of it."""
+        self._counters.received += 1
+        self._counters.arrivals.append(time.monotonic())
+
+    def count_left_out(self) -> None:
+        """Count a message in that is left out on purpose."""
+        self.count_arrival()
+        self._counters.sampled_out += 1
+
+    def count_lost(self, message: str, *, dropped: int = 0, failed: int = 0) -> None:
+        """Count a message in that did not become a frame, and say why."""
+        self.count_arrival()
+        self._counters.fault(message, dropped=dropped, failed=failed)
 
     def set_sample_rate(self, rate: float) -> None:
         """Sample what comes from now on at ``rate`` Hz; 0 takes every frame.
@@ -147,7 +158,7 @@ class FrameQueue:
                 are sampled by it.
 
         """
-        self._counters.arrived()
+        self.count_arrival()
         try:
             check_image(image, self._settings.max_image_pixels)
             check_frame_id(frame_id, self._settings.max_frame_id)
@@ -157,8 +168,8 @@ class FrameQueue:
             return
         frame = Frame(image, stamp, frame_id=frame_id, arrived=time.perf_counter())
         if self._uniform:
-            self._newest = stamp
-            self._sample(frame, _arrival(arrival_ns))
+            self._set_newest(stamp)
+            self._sample(frame, time.monotonic_ns() if arrival_ns is None else arrival_ns)
             return
         verdict = self._judge(stamp)
         if verdict is Verdict.LATE:
@@ -181,24 +192,25 @@ class FrameQueue:
         try:
             stamp = self._usable(stamp_ns)
         except StreamError as error:
-            self._counters.arrived()
-            self._counters.fault(str(error), failed=1)
+            self.count_lost(str(error), failed=1)
             return True
         if self._uniform:
-            if self._every_frame or self._sampler.would_take(_arrival(arrival_ns)):
+            if self._every_frame or self._sampler.would_take(
+                time.monotonic_ns() if arrival_ns is None else arrival_ns
+            ):
                 return False
-            self._newest = stamp
-            self._counters.leave_out()
+            self._set_newest(stamp)
+            self.count_left_out()
             return True
         verdict = self._judge(stamp)
         if verdict is Verdict.LATE:
-            self._counters.arrived()
+            self.count_arrival()
             self._counters.late += 1
             return True
         if verdict is not Verdict.GOES_ON or self._sampler.would_take(stamp):
             return False
-        self._newest = stamp
-        self._counters.leave_out()
+        self._set_newest(stamp)
+        self.count_left_out()
         return True
 
     def deadline(self, patience: float) -> float:
@@ -229,10 +241,10 @@ class FrameQueue:
 
         """
         self._counters.dropped += self.waiting
-        self._frames.clear()
+        self.ready.clear()
         self._in_hand = self._last = self.doubtful = None
         self._held = self.pending_frames = 0
-        self._newest = newest
+        self._set_newest(newest)
         self.series_in_stream = self.series
         self._sampler = StampSampler(self._sample_rate)
 
@@ -285,8 +297,11 @@ class FrameQueue:
         self.series += 1
         self._sampler = StampSampler(self._sample_rate)
 
+    def _set_newest(self, stamp: int | None) -> None:
+        self._newest, self.newest_stamp = stamp, stamp or 0
+
     def _accept(self, frame: Frame) -> None:
-        self._newest = frame.stamp_ns
+        self._set_newest(frame.stamp_ns)
         self._sample(frame, frame.stamp_ns)
 
     def _sample(self, frame: Frame, time_ns: int) -> None:
@@ -295,7 +310,7 @@ class FrameQueue:
             self._counters.sampled_out += 1
             return
         frame.series = self.series
-        self._frames.append(frame)
+        self.ready.append(frame)
         self._keep_bounds()
 
     def _keep_bounds(self) -> None:
@@ -304,33 +319,26 @@ class FrameQueue:
         Two frames that would be encoded together go, never one out of a pair, nor what ``hold``
         has named.
         """
-        while len(self._frames) > 1 and (
-            len(self._frames) > self._queue_frames or self._bytes() > self._queue_bytes
+        while len(self.ready) > 1 and (
+            len(self.ready) > self._queue_frames or self._bytes() > self._queue_bytes
         ):
             self._drop_oldest_patch()
 
     def _bytes(self) -> int:
         doubtful = [self.doubtful] if self.doubtful else []
-        return sum(frame.image.nbytes for frame in (*self._frames, *doubtful))
+        return sum(frame.image.nbytes for frame in (*self.ready, *doubtful))
 
     def _drop_oldest_patch(self) -> None:
-        frames = self._frames
-        # A frame whose other half is in the stream already is not whole by itself.
-        start = self._held or int(self._completes_a_pair(frames[0]))
-        end = start + 1
-        if end < len(frames) and frames[start].pairs_with(frames[end]):
-            end += 1
-        if end >= len(frames):
+        # The other half of a frame that is in the stream already is not a whole patch.
+        start = self._held or int(self._completes_a_pair(self.ready[0]))
+        dropped = drop_patch(self.ready, start)
+        if not dropped:
             # The queue is too short for a whole patch besides the frame that has just come.
-            start, end = 0, 1
-            self._held = 0
-        frames.rotate(-start)
-        for _ in range(end - start):
-            frames.popleft()
-        frames.rotate(start)
+            self.ready.popleft()
+            dropped, self._held = 1, 0
         self._counters.fault(
             'Frames come faster than they can be prefilled; the oldest waiting ones are dropped.',
-            dropped=end - start,
+            dropped=dropped,
         )
 
     def _completes_a_pair(self, frame: Frame) -> bool:
@@ -340,7 +348,3 @@ class FrameQueue:
             # Once that is in the stream it is the second of a pair, or the first of the next.
             half = None if half is not None and half.pairs_with(self._in_hand) else self._in_hand
         return half is not None and half.pairs_with(frame)
-
-
-def _arrival(arrival_ns: int | None) -> int:
-    return time.monotonic_ns() if arrival_ns is None else arrival_ns

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-import functools
 from typing import Any
 
 import numpy as np
@@ -17,31 +16,17 @@ from streamvlm_ros.engine.models.base import StreamingModel
 from streamvlm_ros.engine.models.devices import move_model
 from streamvlm_ros.engine.models.processor import as_stream_processor
 from streamvlm_ros.engine.models.prompt import Prompt
-from streamvlm_ros.engine.outputs import CacheInfo, Choice, Metrics
+from streamvlm_ros.engine.outputs import Answer, CacheInfo, Choice
 from streamvlm_ros.engine.positions import NANOSECONDS
 from streamvlm_ros.engine.questions.questions import Questions
 from streamvlm_ros.engine.questions.sampler import SamplingParams
 from streamvlm_ros.engine.questions.watches import Watch, Watches, WatchEvent
 from streamvlm_ros.engine.store.place import Where
 from streamvlm_ros.engine.stream.frames import check_frame_id, check_image, Frame
-from streamvlm_ros.engine.stream.saving.bounds import SavedBounds
-from streamvlm_ros.engine.stream.saving.fingerprint import fingerprint
-from streamvlm_ros.engine.stream.saving.saved_stream import (
-    copy_stream,
-    LoadedStream,
-    put_in_place,
-    read_stream,
-    SavedStream,
-    StreamCopy,
-    write_stream,
-)
-from streamvlm_ros.engine.stream.stamps import (
-    FrameClock,
-    Stamp,
-    StampRule,
-    to_nanoseconds,
-    Verdict,
-)
+from streamvlm_ros.engine.stream.saving.loaded_stream import LoadedStream, read_stream
+from streamvlm_ros.engine.stream.saving.saved_stream import SavedStream, write_stream
+from streamvlm_ros.engine.stream.saving.saver import StreamSaver
+from streamvlm_ros.engine.stream.stamps import Stamp, StampJudge, Verdict
 from streamvlm_ros.engine.stream.stream import FrameStream
 
 
@@ -52,10 +37,11 @@ class VideoStreamingInference:
 
     Attributes:
         settings: what the stream was begun with.
+        model: what it runs on.
         questions: opens several questions at once and decodes them together.
         stream: the frames' way into the cache.
         standing: the standing questions, and what they cost.
-        frames_taken: frames that were ever appended, in all epochs.
+        saver: copies the stream, and puts a loaded one in its place.
 
     """
 
@@ -81,7 +67,7 @@ class VideoStreamingInference:
         """
         self.settings = settings or StreamSettings()
         own = as_stream_processor(processor, model.family)
-        self._model = move_model(model, device)
+        self.model = move_model(model, device)
         prompt = Prompt(
             own,
             model.family,
@@ -98,18 +84,12 @@ class VideoStreamingInference:
                 f'A KV cache of {self.settings.capacity} tokens does not fit the '
                 f'device; lower the capacity ({error}).',
             ) from error
-        self._prompt, self.stream = prompt, stream
-        self.questions = Questions(self._model, prompt, stream)
+        self.stream = stream
+        self.questions = Questions(self.model, prompt, stream)
         self.standing = Watches(prompt, stream, self.questions, self.settings.max_watch_tokens)
-        self._clock = FrameClock(self.settings)
-        self.frames_taken = 0
-        self._doubtful: int | None = None  # the last stamp, if it was too far ahead
+        self.saver = StreamSaver(self.model, prompt, stream, self.settings)
+        self._stamps = StampJudge(self.settings, stream.clock)
         self._late_frames = 0
-
-    @property
-    def model(self) -> StreamingModel:
-        """The model that it runs on."""
-        return self._model
 
     @property
     def epoch(self) -> int:
@@ -148,24 +128,12 @@ class VideoStreamingInference:
         """
         image = check_image(frame, self.settings.max_image_pixels)
         check_frame_id(frame_id, self.settings.max_frame_id)
-        stamp_ns = self._stamp_ns(self._next_stamp() if stamp is None else stamp)
+        stamp_ns = self._stamps.stamp_ns(self._next_stamp() if stamp is None else stamp)
         if stamp is not None:
-            [verdict] = self._judge([stamp_ns])
+            [verdict] = self._stamps.judge([stamp_ns], self.newest_stamp_ns)
             if not self._follow(verdict):
                 return
-        self.append(Frame(image, stamp_ns, frame_id=frame_id))
-
-    @torch.inference_mode()
-    def append(self, frame: Frame) -> None:
-        """Append a frame that was checked before, and whose stamp goes on from the last one.
-
-        Raises:
-            StreamError: OUT_OF_MEMORY, as ``append_frame``.
-
-        """
-        frame.time_ns = self._clock.time_ns(frame.stamp_ns, self.stream.frames)
-        self.stream.append(frame)
-        self.frames_taken += 1
+        self.stream.append(Frame(image, stamp_ns, frame_id=frame_id))
 
     def append_video_chunk(
         self,
@@ -199,17 +167,18 @@ class VideoStreamingInference:
         images = [check_image(frame, self.settings.max_image_pixels) for frame in frames]
         if stamps is None:
             first = self._next_stamp(fps)
-            rate = fps or self._clock.rate()
+            rate = fps or self.stream.clock.rate()
             times = [
-                self._stamp_ns(first + round(i * NANOSECONDS / rate)) for i in range(len(images))
+                self._stamps.stamp_ns(first + round(i * NANOSECONDS / rate))
+                for i in range(len(images))
             ]
             verdicts = [Verdict.GOES_ON] * len(times)
         else:
-            times = [self._stamp_ns(stamp) for stamp in stamps]
-            verdicts = self._judge(times)
+            times = [self._stamps.stamp_ns(stamp) for stamp in stamps]
+            verdicts = self._stamps.judge(times, self.newest_stamp_ns)
         for image, time_ns, verdict in zip(images, times, verdicts):
             if self._follow(verdict):
-                self.append(Frame(image, time_ns))
+                self.stream.append(Frame(image, time_ns))
         with torch.inference_mode():
             self.stream.flush(complete=True)
 
@@ -220,7 +189,7 @@ class VideoStreamingInference:
         update_state: bool = False,
         temperature: float = 0.0,
         top_p: float = 1.0,
-    ) -> tuple[str, Metrics]:
+    ) -> Answer:
         """Answer a question about everything seen so far.
 
         Args:
@@ -231,7 +200,7 @@ class VideoStreamingInference:
             top_p: nucleus of the sampling.
 
         Returns:
-            The answer and its metrics.
+            The answer; ``text, metrics = engine.ask(...)`` unpacks it.
 
         Raises:
             StreamError: INVALID_REQUEST, NO_FRAMES, or OUT_OF_MEMORY.
@@ -243,10 +212,9 @@ class VideoStreamingInference:
         try:
             while not sequence.ended:
                 self.questions.decode([sequence])
-            answer = self.questions.close(sequence)
+            return self.questions.close(sequence)
         finally:
             self.questions.abandon(sequence)
-        return answer.text, answer.metrics
 
     def ask_choice(self, question: str, choices: Sequence[str]) -> Choice:
         """Choose the most probable of 2 to 26 choices; nothing is decoded.
@@ -260,22 +228,7 @@ class VideoStreamingInference:
 
     def get_cache_info(self) -> CacheInfo:
         """Return what the stream's memory holds."""
-        stream, state = self.stream, self.stream.state
-        return CacheInfo(
-            tokens=stream.cache.length,
-            capacity=stream.cache.capacity,
-            memory_bytes=stream.cache.memory_bytes,
-            evicted_tokens=stream.memory.evicted_tokens,
-            last_cache_position=state.last_cache_position,
-            frames=stream.frames_held,
-            pending_frames=len(stream.pending),
-            skipped_patches=stream.still.skipped,
-            late_frames=self._late_frames,
-            epoch=self.epoch,
-            stamp_ns=self.newest_stamp_ns or 0,
-            oldest_stamp_ns=stream.oldest_stamp_ns,
-            frame_id=stream.newest.frame_id if stream.newest else '',
-        )
+        return self.stream.info(self._late_frames)
 
     @torch.inference_mode()
     def save(self, where: Where) -> SavedStream:
@@ -291,17 +244,7 @@ class VideoStreamingInference:
                 or what lies there is no saved stream.
 
         """
-        return write_stream(where, self._copy())
-
-    @torch.inference_mode()
-    def copy(self) -> StreamCopy:
-        """Return a copy of all that ``save`` writes, in the host's memory.
-
-        Raises:
-            StreamError: NO_FRAMES; there is nothing to save.  OUT_OF_MEMORY.
-
-        """
-        return self._copy().held()
+        return write_stream(where, self.saver.view())
 
     def load(self, where: Where) -> SavedStream:
         """Go on with a saved stream in the place of this one; watches begin anew.
@@ -318,18 +261,7 @@ class VideoStreamingInference:
                 as it was.
 
         """
-        return self.go_on_with(read_stream(where, self.saved_bounds))
-
-    @functools.cached_property
-    def saved_bounds(self) -> SavedBounds:
-        """What of a saved stream this one can take; any thread may read it once it is there."""
-        return SavedBounds.of(
-            self.stream,
-            self._prompt,
-            self.settings,
-            self._model.position_rule,
-            fingerprint(self._model, self._prompt, self.stream.pixels, self.settings),
-        )
+        return self.go_on_with(read_stream(where, self.saver.bounds))
 
     @torch.inference_mode()
     def go_on_with(self, loaded: LoadedStream) -> SavedStream:
@@ -340,12 +272,11 @@ class VideoStreamingInference:
 
         """
         try:
-            saved = put_in_place(loaded, self.stream)
+            saved = self.saver.put_in_place(loaded)
         except BaseException:
             self.forget()
             raise
-        self._clock.resume(self.stream.frames, saved.next_ns)
-        self._doubtful = None
+        self._stamps.start_over()
         self.standing.restart()
         return saved
 
@@ -357,9 +288,8 @@ class VideoStreamingInference:
     def forget(self) -> None:
         """Forget the stream as if it had never begun."""
         self.stream.clear()
-        self._clock.start_over()
         self.standing.restart()
-        self._doubtful = None
+        self._stamps.start_over()
 
     def watch(
         self,
@@ -370,22 +300,7 @@ class VideoStreamingInference:
         hold: int = 2,
         name: str = '',
     ) -> Watch:
-        """Add a standing question, which ``score_watches`` scores after every chunk.
-
-        Args:
-            question: what to ask.
-            choices: 2 to 26 different texts.
-            threshold: probability that a new answer needs, above 0 and at most 1.
-            hold: scored chunks in a row for which it needs it.
-            name: what its events are called; empty: the first free of ``watch_1``, ``watch_2``.
-
-        Returns:
-            The watch, with its name.
-
-        Raises:
-            StreamError: INVALID_REQUEST; nothing was added.
-
-        """
+        """Add a standing question, which is scored after every chunk; see ``Watches.add``."""
         return self.standing.add(question, choices, threshold, hold, name)
 
     def unwatch(self, name: str) -> None:
@@ -407,45 +322,7 @@ class VideoStreamingInference:
             StreamError: INVALID_REQUEST for a rate that ``check_sample_rate`` refuses.
 
         """
-        self._clock.set_rate(hz, self.stream.frames)
-
-    def _copy(self) -> StreamCopy:
-        return copy_stream(
-            self.stream, self._clock.time_ns(0, self.stream.frames), self.saved_bounds
-        )
-
-    def _stamp_ns(self, stamp: Stamp) -> int:
-        """Return a stamp as integer nanoseconds; where it is for answers only, the nearest."""
-        return to_nanoseconds(stamp, clip=self.settings.time_source == 'uniform')
-
-    def _judge(self, stamps: Sequence[int]) -> list[Verdict]:
-        """Return what stamps say that come one after the other.
-
-        Raises:
-            StreamError: INVALID_REQUEST; one is too far ahead, and the next one is not near it.
-
-        """
-        if self.settings.time_source == 'uniform':
-            return [Verdict.GOES_ON] * len(stamps)
-        rule = StampRule.of(self.settings, self._clock.sample_rate)
-        newest, doubtful = self.newest_stamp_ns, self._doubtful
-        verdicts = []
-        for i, stamp in enumerate(stamps):
-            verdict = rule.judge(stamp, newest, doubtful)
-            if verdict is Verdict.AHEAD:
-                assert newest is not None
-                self._doubtful = stamp
-                if not any(
-                    rule.judge(following, newest, stamp) is Verdict.CONFIRMS
-                    for following in stamps[i + 1 : i + 2]
-                ):
-                    raise rule.ahead(stamp, newest)
-            if verdict is not Verdict.LATE:
-                newest = stamp
-            doubtful = None
-            verdicts.append(verdict)
-        self._doubtful = None
-        return verdicts
+        self.stream.clock.set_rate(hz, self.stream.frames)
 
     def _follow(self, verdict: Verdict) -> bool:
         """Do what a verdict says before its frame is taken; return whether it is taken."""
@@ -458,4 +335,4 @@ class VideoStreamingInference:
         newest = self.stream.newest
         if newest is None:
             return 0
-        return newest.stamp_ns + round(NANOSECONDS / (fps or self._clock.rate()))
+        return newest.stamp_ns + round(NANOSECONDS / (fps or self.stream.clock.rate()))

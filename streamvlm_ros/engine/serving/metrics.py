@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 import collections
+from collections.abc import Iterable
 import dataclasses
 import time
 
 from streamvlm_ros.engine.outputs import CacheInfo
 
-RATE_WINDOW = 5.0
+RATE_WINDOW = 5.0  # seconds
+MOST_TIMES = 5000  # that are remembered for a rate: what is above 1000 Hz is told as 1000 Hz
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,53 +63,14 @@ class WorkerStatus:
     last_error: str
 
 
-class _Rate:
-    """Events a second over the last seconds."""
-
-    def __init__(self) -> None:
-        self._times: collections.deque[float] = collections.deque()
-
-    def tick(self) -> None:
-        now = time.monotonic()
-        self._times.append(now)
-        self._forget(now)
-
-    def value(self) -> float:
-        self._forget(time.monotonic())
-        return len(self._times) / RATE_WINDOW
-
-    def _forget(self, now: float) -> None:
-        while self._times and self._times[0] < now - RATE_WINDOW:
-            self._times.popleft()
-
-
-class Pulse:
-    """What a thread is doing, and since when it has not come round; any thread may read it."""
-
-    def __init__(self) -> None:
-        """Begin at rest."""
-        self._now = ('', 0.0)
-
-    def begin(self) -> None:
-        """Come round."""
-        self._now = ('looking for work', time.monotonic())
-
-    def doing(self, what: str) -> None:
-        """Say what is being done in this round."""
-        self._now = (what, self._now[1])
-
-    def rest(self) -> None:
-        """Say that nothing is done."""
-        self._now = ('', 0.0)
-
-    def read(self) -> tuple[str, float]:
-        """Return what is being done, and for how many seconds the round has lasted."""
-        what, since = self._now
-        return what, time.monotonic() - since if what else 0.0
-
-
 class Counters:
-    """The worker's counters; whoever holds the worker's lock may touch them."""
+    """What one stream's worker counts; only for the holder of the worker's lock.
+
+    Attributes:
+        arrivals: when the last messages came, on ``time.monotonic``.
+        ingests: when the last frames reached the stream.
+
+    """
 
     def __init__(self) -> None:
         """Start at zero."""
@@ -126,30 +89,8 @@ class Counters:
         self.watch_tokens = 0
         self.watch_seconds = 0.0
         self.last_error = ''
-        self._last_arrival = 0.0
-        self._input = _Rate()
-        self._ingest = _Rate()
-
-    def arrived(self) -> None:
-        """Count a message in."""
-        self.received += 1
-        self._last_arrival = time.monotonic()
-        self._input.tick()
-
-    def leave_out(self) -> None:
-        """Count a message in that is left out on purpose."""
-        self.arrived()
-        self.sampled_out += 1
-
-    def silent_for(self, seconds: float) -> bool:
-        """Tell whether no message has come for so long, on a steady clock."""
-        return time.monotonic() - self._last_arrival > seconds
-
-    def ingest(self, age: float) -> None:
-        """Count a frame that reached the stream, ``age`` seconds after it came."""
-        self.ingested += 1
-        self.frame_age = age
-        self._ingest.tick()
+        self.arrivals: collections.deque[float] = collections.deque(maxlen=MOST_TIMES)
+        self.ingests: collections.deque[float] = collections.deque(maxlen=MOST_TIMES)
 
     def fault(self, message: str, *, dropped: int = 0, failed: int = 0) -> None:
         """Count frames that were lost, and say why."""
@@ -158,10 +99,18 @@ class Counters:
         self.last_error = message
 
     def status(
-        self, state: str, info: CacheInfo, waiting: int, pending: int, pulse: Pulse
+        self, state: str, info: CacheInfo, waiting: int, pending: int, activity: tuple[str, float]
     ) -> WorkerStatus:
-        """Return a status of the counters and the stream's memory."""
-        activity, activity_seconds = pulse.read()
+        """Return a status of the counters and the stream's memory.
+
+        Args:
+            state: the stream's.
+            info: what its memory holds.
+            waiting: frames that are not in it yet, nor lost.
+            pending: requests that have no answer yet.
+            activity: what the thread is doing, and for how many seconds.
+
+        """
         return WorkerStatus(
             state=state,
             epoch=info.epoch,
@@ -175,8 +124,8 @@ class Counters:
             frames_dropped=self.dropped,
             frames_failed=self.failed,
             frames_waiting=waiting,
-            input_rate=self._input.value(),
-            ingest_rate=self._ingest.value(),
+            input_rate=_rate(self.arrivals),
+            ingest_rate=_rate(self.ingests),
             frame_age=self.frame_age,
             cache_tokens=info.tokens,
             cache_capacity=info.capacity,
@@ -191,7 +140,13 @@ class Counters:
             memory_losses=self.memory_losses,
             watch_tokens=self.watch_tokens,
             watch_seconds=self.watch_seconds,
-            activity=activity,
-            activity_seconds=activity_seconds,
+            activity=activity[0],
+            activity_seconds=activity[1],
             last_error=self.last_error,
         )
+
+
+def _rate(times: Iterable[float]) -> float:
+    """Return events a second over the last seconds."""
+    begins = time.monotonic() - RATE_WINDOW
+    return sum(moment >= begins for moment in times) / RATE_WINDOW

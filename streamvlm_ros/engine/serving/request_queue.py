@@ -16,8 +16,6 @@ from streamvlm_ros.engine.serving.request import Request
 # Answers that one stream has open at once; the next ones wait for a place.  Its own places: what
 # is asked about one stream keeps no question about another waiting.
 MAX_OPEN = 16
-# Answers in one pass, whatever streams they are about; GPUs have graphs of no larger ones.
-MAX_BATCH = 16
 
 
 class RequestQueue:
@@ -28,6 +26,7 @@ class RequestQueue:
 
     Attributes:
         questions: the stream's.
+        waiting: requests that are not begun, in the order in which they came.
         active: requests whose answer is being given.
         max_goals: how many of them may be goals.
 
@@ -39,14 +38,14 @@ class RequestQueue:
         """Begin with no requests; ``on_fault`` is told of every error."""
         self.questions = questions
         self.on_fault = on_fault
-        self._waiting: collections.deque[Request] = collections.deque()
+        self.waiting: collections.deque[Request] = collections.deque()
         self.active: list[Request] = []
         self.max_goals = MAX_OPEN
 
     @property
     def pending(self) -> int:
         """Requests that have no answer yet."""
-        return sum(not request.future.done() for request in [*self._waiting, *self.active])
+        return sum(not request.future.done() for request in [*self.waiting, *self.active])
 
     @property
     def keeps_a_turn(self) -> bool:
@@ -56,15 +55,17 @@ class RequestQueue:
     @property
     def deadline(self) -> float:
         """When the first of the waiting requests times out, on ``time.perf_counter``'s clock."""
-        return min((request.deadline for request in self._waiting), default=float('inf'))
+        return min((request.deadline for request in self.waiting), default=float('inf'))
 
     def add(self, request: Request) -> None:
         """Take a request in."""
-        self._waiting.append(request)
+        self.waiting.append(request)
 
-    def due(self, newest_stamp: int) -> bool:
-        """Tell whether a token can be decoded, or a question prefilled."""
-        return bool(self.active) or self.is_ready(newest_stamp)
+    def see(self, newest_stamp: int) -> None:
+        """Note which requests have what they wait for, when a frame with this stamp was seen."""
+        for request in self.waiting:
+            if request.ready is None and newest_stamp >= request.after_ns:
+                request.ready = time.perf_counter()
 
     def is_ready(self, newest_stamp: int) -> bool:
         """Tell whether a question can be prefilled: one that is begun, or a new one."""
@@ -77,9 +78,10 @@ class RequestQueue:
         """
         request = self._begun()
         if request is None:
+            self.see(newest_stamp)
             request = self._ready(newest_stamp)
             if request is not None:
-                self._waiting.remove(request)
+                self.waiting.remove(request)
                 self.active.append(request)
         return request
 
@@ -91,13 +93,13 @@ class RequestQueue:
 
         """
         now = time.perf_counter()
-        for request in [*self.active, *self._waiting]:
+        for request in [*self.active, *self.waiting]:
             if now >= request.deadline:
                 request.fail(_too_late(request, stale))
         self._sweep()
-        waiting = [request for request in self._waiting if not request.future.done()]
-        self._waiting.clear()
-        self._waiting.extend(waiting)
+        waiting = [request for request in self.waiting if not request.future.done()]
+        self.waiting.clear()
+        self.waiting.extend(waiting)
 
     def prefill(self, request: Request) -> None:
         """Prefill a request's question, or the next piece of it; answer a choice after the last.
@@ -151,10 +153,10 @@ class RequestQueue:
 
     def end_all(self, error: BaseException) -> None:
         """End every request."""
-        for request in [*self.active, *self._waiting]:
+        for request in [*self.active, *self.waiting]:
             request.fail(error)
         self._sweep()
-        self._waiting.clear()
+        self.waiting.clear()
 
     def _begin(self, request: Request) -> Sequence:
         if request.is_choice:
@@ -178,18 +180,18 @@ class RequestQueue:
         )
 
     def _ready(self, newest_stamp: int) -> Request | None:
+        """Return the first request that can be begun now."""
         if len(self.active) >= MAX_OPEN or self.questions.must_wait:
             return None
         halted = self.keeps_a_turn
         goals = sum(request.is_goal and not request.future.done() for request in self.active)
-        for request in self._waiting:
-            if newest_stamp >= request.after_ns:
-                if request.ready is None:
-                    request.ready = time.perf_counter()
-                if not (halted and request.update_state) and not (
-                    request.is_goal and goals >= self.max_goals
-                ):
-                    return request
+        for request in self.waiting:
+            if (
+                newest_stamp >= request.after_ns
+                and not (halted and request.update_state)
+                and not (request.is_goal and goals >= self.max_goals)
+            ):
+                return request
         return None
 
     def _fail(self, request: Request, error: BaseException) -> None:
@@ -216,37 +218,6 @@ class RequestQueue:
                 except BaseException as error:
                     # Nobody has it any more: what it holds is freed with it.
                     self.on_fault(error)
-
-
-def decode_open(desks: abc.Sequence[RequestQueue]) -> None:
-    """Decode one token of every open answer of some desks; ``hand_over`` must follow.
-
-    All go through the model, which is one, in as few passes as can be.
-    """
-    rows = [(desk, request) for desk in desks for request in desk.decoding()]
-    for start in range(0, len(rows), MAX_BATCH):
-        _decode(rows[start : start + MAX_BATCH])
-
-
-def _decode(rows: abc.Sequence[tuple[RequestQueue, Request]]) -> None:
-    """Decode one token of some answers in one pass.
-
-    If that fails, those of each desk go in a pass of their own, so that only those end whose own
-    pass fails.
-    """
-    try:
-        rows[0][0].questions.decode(
-            [request.sequence for _, request in rows if request.sequence is not None]
-        )
-    except BaseException as error:
-        desks = list(dict.fromkeys(desk for desk, _ in rows))
-        if len(desks) > 1:
-            for desk in desks:
-                _decode([row for row in rows if row[0] is desk])
-        else:
-            for _, request in rows:
-                request.fail(error)
-            desks[0].on_fault(error)
 
 
 def _too_late(request: Request, stale: bool) -> StreamError:

@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Whose turn it is on the accelerator: frames' or answers', and of several streams, whose."""
+"""Whose turn it is on the accelerator: frames or answers, of which stream, and for how long."""
 
 from __future__ import annotations
 
@@ -224,6 +224,31 @@ class Scheduler:
         self._in_a_row = 0
         self._seconds = dict.fromkeys(Turn, 0.0)
         self._running = dict.fromkeys(Turn, 0)
+
+
+class Pulse:
+    """What a thread is doing, and when its round began; any thread may read it."""
+
+    def __init__(self) -> None:
+        """Begin at rest."""
+        self._now = ('', 0.0)
+
+    def begin(self) -> None:
+        """Begin a round."""
+        self._now = ('looking for work', time.monotonic())
+
+    def doing(self, what: str) -> None:
+        """Say what is being done in this round."""
+        self._now = (what, self._now[1])
+
+    def rest(self) -> None:
+        """Say that nothing is done."""
+        self._now = ('', 0.0)
+
+    def read(self) -> tuple[str, float]:
+        """Return what is being done, and for how many seconds the round has lasted."""
+        what, since = self._now
+        return what, time.monotonic() - since if what else 0.0
 
 
 class RoundRobin(Generic[T]):

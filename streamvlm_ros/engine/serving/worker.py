@@ -27,7 +27,8 @@ from streamvlm_ros.engine.serving.request import Call, Request
 from streamvlm_ros.engine.serving.session import StreamSession
 from streamvlm_ros.engine.store.jobs import FileJob, FileJobs
 from streamvlm_ros.engine.store.place import Where
-from streamvlm_ros.engine.stream.saving.saved_stream import read_stream, SavedStream, write_stream
+from streamvlm_ros.engine.stream.saving.loaded_stream import read_stream
+from streamvlm_ros.engine.stream.saving.saved_stream import SavedStream, write_stream
 
 T = TypeVar('T')
 LOG = logging.getLogger(__name__)
@@ -72,7 +73,7 @@ class StreamWorker:
             engine,
             queue_frames,
             self._thread.wake,
-            self._thread.pulse,
+            self._thread.pulse.doing,
             log,
             on_change,
             on_watch_event,
@@ -101,7 +102,7 @@ class StreamWorker:
         """Hand in a camera's frame, RGB uint8 [h, w, 3]; never blocks on the model."""
         with self._session.wake:
             if self._session.paused:
-                self._session.counters.leave_out()
+                self._session.frames.count_left_out()
                 return
             self._session.frames.put(image, stamp_ns, frame_id)
             # Also for a frame sampled out: a request may wait for just its stamp.
@@ -117,7 +118,7 @@ class StreamWorker:
         """
         with self._session.wake:
             if self._session.paused:
-                self._session.counters.leave_out()
+                self._session.frames.count_left_out()
                 return True
             left_out = self._session.frames.leave_out(stamp_ns)
             if left_out:
@@ -128,14 +129,12 @@ class StreamWorker:
     def count_dropped(self, message: str) -> None:
         """Count a message that was dropped before it became a frame, and why."""
         with self._session.wake:
-            self._session.counters.arrived()
-            self._session.counters.fault(message, dropped=1)
+            self._session.frames.count_lost(message, dropped=1)
 
     def count_failed(self, message: str = 'An image message could not be decoded.') -> None:
         """Count a message that did not become a frame, and why."""
         with self._session.wake:
-            self._session.counters.arrived()
-            self._session.counters.fault(message, failed=1)
+            self._session.frames.count_lost(message, failed=1)
 
     def ask(
         self,
@@ -254,7 +253,7 @@ class StreamWorker:
         """
 
         def work(job: FileJob[SavedStream]) -> SavedStream:
-            copy = self.call(lambda engine: engine.copy()).result()
+            copy = self.call(lambda engine: engine.saver.copy()).result()
             return write_stream(where, copy, job.check, job.commit)
 
         return self._files.start(self._session, work)
@@ -274,7 +273,7 @@ class StreamWorker:
         """
 
         def work(job: FileJob[SavedStream]) -> SavedStream:
-            bounds = self.call(lambda engine: engine.saved_bounds).result()
+            bounds = self.call(lambda engine: engine.saver.bounds).result()
             loaded = read_stream(where, bounds, job.check)
             job.commit()
             return self.call(lambda engine: engine.go_on_with(loaded)).result()
@@ -338,7 +337,7 @@ class StreamWorker:
 
     def status(self) -> WorkerStatus:
         """Return the stream's status; never waits for the model."""
-        return self._session.status()
+        return self._session.status(self._thread.pulse.read())
 
 
 def _check_timeout(seconds: float) -> None:

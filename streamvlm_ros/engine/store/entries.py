@@ -9,6 +9,7 @@ import functools
 
 import torch
 
+from streamvlm_ros.engine.kvcache.allocator import count
 from streamvlm_ros.engine.kvcache.cache import StreamCache
 from streamvlm_ros.engine.kvcache.entries import CacheEntry, EntryInfo, EntryKind
 from streamvlm_ros.engine.ops.attention import KeysValues
@@ -93,6 +94,7 @@ def read_entries(tensors: Mapping[str, torch.Tensor]) -> list[CacheEntry]:
         entries.append(
             CacheEntry(
                 own,
+                tokens,
                 0,
                 first,
                 EntryInfo(KINDS[kind], group, time_ns, stamp_ns, frame),
@@ -100,8 +102,8 @@ def read_entries(tensors: Mapping[str, torch.Tensor]) -> list[CacheEntry]:
             )
         )
         start += tokens
-        if not tokens or entries[-1].tokens != tokens:
-            raise UnfitError(f'{tokens} tokens are in {entries[-1].tokens} slots')
+        if not tokens or count(own) != tokens:
+            raise UnfitError(f'{tokens} tokens are in {count(own)} slots')
     if start != positions.shape[1]:
         raise UnfitError(f'{start} tokens have {positions.shape[1]} positions')
     return entries

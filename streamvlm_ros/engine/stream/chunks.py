@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 import dataclasses
+import math
 
 import torch
 
@@ -41,7 +42,7 @@ class ChunkLayout:
     @property
     def tokens(self) -> int:
         """All of them."""
-        return len(self.before) + self.grid.tokens + len(self.after)
+        return len(self.before) + math.prod(self.grid) + len(self.after)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,7 +127,7 @@ class ChunkEncoder:
             levels = pixel_values(frames, self._pixels, self._device)
             video = self._runner.encode(*patchify(levels, self._pixels))
         return EncodedChunk(
-            [*layout.before, *[self._prompt.pad] * grid.tokens, *layout.after],
+            [*layout.before, *[self._prompt.pad] * math.prod(grid), *layout.after],
             video,
             VideoSpan(grid, self.times(frames)),
             layout.place,

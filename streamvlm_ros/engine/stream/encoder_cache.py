@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 import contextlib
 import dataclasses
+import math
 
 import torch
 
@@ -109,7 +110,7 @@ def encode_batch(chunks: Sequence[PendingChunk]) -> list[PendingChunk]:
     """
     grid, model = chunks[0].grid, chunks[0].cache.model
     largest = LARGEST_ON_CPU if model.device.type == 'cpu' else LARGEST_ON_GPU
-    alike = [chunk for chunk in chunks if chunk.grid == grid][: largest // grid.tokens]
+    alike = [chunk for chunk in chunks if chunk.grid == grid][: largest // math.prod(grid)]
     patches: dict[PendingChunk, torch.Tensor] = {}
     for chunk in alike if len(alike) > 1 else ():
         with contextlib.suppress(Exception):
@@ -122,7 +123,7 @@ def encode_batch(chunks: Sequence[PendingChunk]) -> list[PendingChunk]:
         video = ModelRunner.of(model).encode(
             torch.cat(list(patches.values())), Grid(len(patches) * grid.t, grid.h, grid.w)
         )
-        for chunk, embeddings in zip(patches, video.split(grid.tokens)):
+        for chunk, embeddings in zip(patches, video.split(math.prod(grid))):
             chunk.embeddings = embeddings
         return list(patches)
     return []

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Sequence
 import dataclasses
 
@@ -52,6 +53,25 @@ class Frame:
     def pairs_with(self, other: Frame) -> bool:
         """Tell whether this frame and the next one form a temporal patch."""
         return self.image.shape == other.image.shape and self.series == other.series
+
+
+def drop_patch(frames: collections.deque[Frame], start: int) -> int:
+    """Remove the first temporal patch from frame ``start`` on; the last frame always stays.
+
+    Returns:
+        How many frames it had: 1 if it was not whole; 0: nothing was removed, as too few follow.
+
+    """
+    end = start + 1
+    if end < len(frames) and frames[start].pairs_with(frames[end]):
+        end += 1
+    if end >= len(frames):
+        return 0
+    frames.rotate(-start)
+    for _ in range(end - start):
+        frames.popleft()
+    frames.rotate(start)
+    return end - start
 
 
 def check_image(

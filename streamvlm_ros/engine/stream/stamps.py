@@ -7,6 +7,7 @@ Real cameras repeat stamps, swap two of them, and now and then send one from 197
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 import dataclasses
 import enum
 import math
@@ -95,6 +96,62 @@ class StampRule:
             f'The frame is {self.too_far(stamp_ns, newest)}; if that is right, '
             'give it again, or the next one.',
         )
+
+
+class StampJudge:
+    """Judges the stamps of frames that a program hands in itself, one after the other."""
+
+    def __init__(self, settings: StreamSettings, clock: FrameClock) -> None:
+        """Judge by a stream's settings, and by the sample rate of its clock."""
+        self._settings, self._clock = settings, clock
+        self._uniform = settings.time_source == 'uniform'
+        self.start_over()
+
+    def start_over(self) -> None:
+        """Forget the stamp that was too far ahead."""
+        self._doubtful: int | None = None
+
+    def stamp_ns(self, stamp: Stamp) -> int:
+        """Return a stamp in nanoseconds; if time is uniform, the nearest that can be told.
+
+        Raises:
+            StreamError: as ``to_nanoseconds``.
+
+        """
+        return to_nanoseconds(stamp, clip=self._uniform)
+
+    def judge(self, stamps: Sequence[int], newest: int | None) -> list[Verdict]:
+        """Return what stamps say that come one after the other.
+
+        Args:
+            stamps: in nanoseconds.
+            newest: stamp of the stream's newest frame; None: it has none.
+
+        Raises:
+            StreamError: INVALID_REQUEST; one is too far ahead, and the next one is not near it.
+
+        """
+        if self._uniform:
+            return [Verdict.GOES_ON] * len(stamps)
+        rule = StampRule.of(self._settings, self._clock.sample_rate)
+        doubtful = self._doubtful
+        verdicts = []
+        for i, stamp in enumerate(stamps):
+            verdict = rule.judge(stamp, newest, doubtful)
+            if verdict is Verdict.AHEAD:
+                assert newest is not None
+                self._doubtful = stamp
+                if not any(
+                    rule.judge(following, newest, stamp) is Verdict.CONFIRMS
+                    for following in stamps[i + 1 : i + 2]
+                ):
+                    raise rule.ahead(stamp, newest)
+            if verdict is not Verdict.LATE:
+                newest = stamp
+            doubtful = None
+            verdicts.append(verdict)
+        self._doubtful = None
+        return verdicts
 
 
 class StampSampler:

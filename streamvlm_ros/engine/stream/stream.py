@@ -17,12 +17,14 @@ from streamvlm_ros.engine.kvcache.eviction import EvictionPolicy
 from streamvlm_ros.engine.models.base import StreamingModel
 from streamvlm_ros.engine.models.preprocessing import grid_of, ImageProcessorConfig
 from streamvlm_ros.engine.models.prompt import Place, Prompt
+from streamvlm_ros.engine.outputs import CacheInfo
 from streamvlm_ros.engine.positions import StreamState
 from streamvlm_ros.engine.runner.model_runner import ModelRunner
 from streamvlm_ros.engine.stream.chunks import ChunkEncoder, ChunkLayout, EncodedChunk
 from streamvlm_ros.engine.stream.encoder_cache import EncoderCache, PendingChunk
 from streamvlm_ros.engine.stream.frames import Frame, upload_frame
 from streamvlm_ros.engine.stream.rebasing import Rebasing
+from streamvlm_ros.engine.stream.stamps import FrameClock
 from streamvlm_ros.engine.stream.static_filter import StaticFilter
 
 
@@ -48,6 +50,7 @@ class FrameStream:
         encoder_cache: the next chunk, where it was encoded while its frames still waited.
         chunks_alone, chunks_together: chunks that the stream encoded by itself since it began, and
             those that it found encoded.
+        clock: gives frames their time in the video.
         rule: gives tokens their positions.
         rebasing: counts positions anew when they have become too large.
 
@@ -83,6 +86,7 @@ class FrameStream:
         self._chunks = ChunkEncoder(
             model, prompt, self.pixels, self.memory, append=settings.position_mode == 'append'
         )
+        self.clock = FrameClock(settings)
         self.rule = model.position_rule
         self.rebasing = Rebasing(
             model, self.memory, rebase_position(settings, model.trained_positions)
@@ -111,9 +115,13 @@ class FrameStream:
         self.skipped_ns: int | None = None
         self._waiting: tuple[list[Frame], EncodedChunk] | None = None
         self.rebasing.clear()
+        self.clock.start_over()
 
+    @torch.inference_mode()
     def append(self, frame: Frame) -> None:
-        """Buffer a frame; prefill when a chunk is full or the image size changes.
+        """Take a frame that was checked, and whose stamp goes on from the last one.
+
+        It is prefilled when its chunk is full, or when a frame of another size comes.
 
         Raises:
             StreamError: OUT_OF_MEMORY when a chunk can never fit; a StillReadError when it cannot
@@ -127,6 +135,7 @@ class FrameStream:
             self.flush(complete=True)
         temporal = self.pixels.temporal_patch_size
         frame.number = self.frames
+        frame.time_ns = self.clock.time_ns(frame.stamp_ns, self.frames)
         upload_frame(frame, self.pixels, self._model.device)
         before, self.pending = self.pending, [*self.pending, frame]
         left_out, skipped_ns, look = self.left_out, self.skipped_ns, None
@@ -246,13 +255,13 @@ class FrameStream:
     @property
     def oldest_stamp_ns(self) -> int:
         """Stamp of the oldest frame that is in memory or pending; 0 before any."""
-        oldest = self.memory.oldest or next(iter(self.pending), self.newest)
+        oldest = self.cache.oldest_patch or next(iter(self.pending), self.newest)
         return oldest.stamp_ns if oldest else 0
 
     @property
     def frames_held(self) -> int:
         """Frames in memory or pending; those left out as still count with what they equal."""
-        oldest = self.memory.oldest
+        oldest = self.cache.oldest_patch
         first = oldest.frame if oldest else self.pending[0].number if self.pending else self.frames
         return self.frames - first
 
@@ -266,19 +275,23 @@ class FrameStream:
             self._layout(size, self._settings.chunk_frames).tokens
         )
 
-    @property
-    def is_consistent(self) -> bool:
-        """Whether what is known of the stream fits together; false only after a fault."""
-        entries, state = self.cache.entries, self.state
-        newest = entries[-1].positions if entries else None
-        return (
-            not self.rebasing.damaged
-            and self.cache.length == state.length == sum(entry.tokens for entry in entries)
-            and (newest is None or int(newest.max()) <= state.last_cache_position)
-            and all(entry.positions is not None for entry in entries)
-            and len(self.pending) + self.left_out < self._settings.chunk_frames
-            and bool(self.frames) == (self.newest is not None)
-            and (self.place is Place.NOTHING) == (not entries)
+    def info(self, late_frames: int = 0) -> CacheInfo:
+        """Return what the memory holds; ``late_frames`` were left out before they came here."""
+        newest = self.newest
+        return CacheInfo(
+            tokens=self.cache.length,
+            capacity=self.cache.capacity,
+            memory_bytes=self.cache.memory_bytes,
+            evicted_tokens=self.memory.evicted_tokens,
+            last_cache_position=self.state.last_cache_position,
+            frames=self.frames_held,
+            pending_frames=len(self.pending),
+            skipped_patches=self.still.skipped,
+            late_frames=late_frames,
+            epoch=self.epoch,
+            stamp_ns=newest.stamp_ns if newest else 0,
+            oldest_stamp_ns=self.oldest_stamp_ns,
+            frame_id=newest.frame_id if newest else '',
         )
 
     def _prefill(self, frames: Sequence[Frame]) -> None:

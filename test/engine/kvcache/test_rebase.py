@@ -75,8 +75,8 @@ def test_rebased_keys_equal_keys_rotated_afresh(shape, mode):
     following = apply(
         engine.stream.memory,
         state,
-        engine._model.position_rule.rebase_plan,
-        engine._model.rotation,
+        engine.model.position_rule.rebase_plan,
+        engine.model.rotation,
         10**6,
     )
     assert following.last_cache_position < state.last_cache_position
@@ -90,8 +90,8 @@ def test_rebased_keys_equal_keys_rotated_afresh(shape, mode):
     again = apply(
         engine.stream.memory,
         following,
-        engine._model.position_rule.rebase_plan,
-        engine._model.rotation,
+        engine.model.position_rule.rebase_plan,
+        engine.model.rotation,
         10**6,
     )
     assert again == following and cache.rebased == 1
@@ -106,8 +106,8 @@ def test_positions_are_those_of_a_stream_that_began_at_the_window():
     apply(
         engine.stream.memory,
         state,
-        engine._model.position_rule.rebase_plan,
-        engine._model.rotation,
+        engine.model.position_rule.rebase_plan,
+        engine.model.rotation,
         100,
     )
     patches = [entry.positions for entry in cache.entries[1:]]

@@ -193,7 +193,7 @@ def test_a_timeout_ends_a_prefill_at_the_next_piece():
 
     engine.questions.advance = slow
     long = worker.ask('y' * 6000, max_new_tokens=1, timeout=1000.0)
-    request = worker._session.requests._waiting[0]
+    request = worker._session.requests.waiting[0]
     worker.start()
     try:
         with pytest.raises(StreamError) as caught:

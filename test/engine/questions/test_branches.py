@@ -251,7 +251,7 @@ def test_a_question_needs_no_room_for_frames_that_wait():
 def test_an_answer_may_draw_any_token(drawn):
     """A video pad that the model draws has a text token's place, and the turn can be kept."""
     engine = stream()
-    pad = engine._prompt.pad
+    pad = engine.questions._prompt.pad
     opened = [engine.questions.open(q, 4, q == 'Who?') for q in ('Who?', 'What?')]
     for each in opened:
         each.tokens[-1], each.finish_reason = pad, ''

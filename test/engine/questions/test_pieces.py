@@ -25,9 +25,8 @@ import torch
 from streamvlm_ros.engine import StreamSettings, VideoStreamingInference
 from streamvlm_ros.engine.models.preprocessing import to_patches
 from streamvlm_ros.engine.ops.likelihood import log_probabilities
-from streamvlm_ros.engine.questions import pieces
-from streamvlm_ros.engine.questions.branch import Branch
-from streamvlm_ros.engine.questions.pieces import BranchPrompt, finish, PIECE
+from streamvlm_ros.engine.questions import branch as branches
+from streamvlm_ros.engine.questions.branch import Branch, BranchPrompt, finish, PIECE
 from streamvlm_ros.engine.questions.scoring import ChoicePrompt, score_pieces
 from streamvlm_ros.engine.runner.model_runner import ModelRunner
 from streamvlm_ros.engine.stream.chunks import EncodedChunk
@@ -93,7 +92,7 @@ class Case:
             made, grid = to_patches(cut, PIXELS, torch.device('cpu'))
             assert (grid.h, grid.w) == GRID
             patches.append(made)
-            pads = PAD * grid.tokens
+            pads = PAD * math.prod(grid)
             seconds = [0.5 * (number + index) for index in range(0, len(cut), 2)]
             number += len(cut)
             if self.mode == 'append' or not videos:
@@ -228,7 +227,7 @@ def test_however_it_is_cut(shape, piece, monkeypatch):
         return [*said, logits]
 
     expected = scores()
-    monkeypatch.setattr(pieces, 'PIECE', piece)
+    monkeypatch.setattr(branches, 'PIECE', piece)
     for one, other in zip(scores(), expected, strict=True):
         assert torch.allclose(one, other, rtol=1e-5, atol=1e-5)
 
@@ -329,7 +328,7 @@ def test_nothing_to_prefill():
 def test_video_goes_with_its_tokens():
     """A cut has the embeddings of its own video tokens, and none where it has no such token."""
     case = Case('grouped', 'continuous', 12)
-    run, _ = pieces.Run.of(case.model.position_rule, case.branch.state, case.prompt(words(1, 9)))
+    run, _ = branches.Run.of(case.model.position_rule, case.branch.state, case.prompt(words(1, 9)))
     video = case.chunk.video
     for start, end in ((0, 5), (5, 20), (20, len(run)), (0, len(run))):
         cut = run.cut(start, end)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import pytest
 from support.models.random_models import PIXELS, processor, random_clip, random_model, SHAPES
@@ -66,14 +67,14 @@ def test_an_exception_in_mid_answer_leaves_the_stream_identical(monkeypatch):
     engine.ask('First?', max_new_tokens=1)
     before = stream_bytes(engine)
     calls = itertools.count()
-    prefill = type(engine._model).prefill
+    prefill = type(engine.model).prefill
 
     def failing(*args, **kwargs):
         if next(calls) == 3:
             raise RuntimeError('cut off')
         return prefill(*args, **kwargs)
 
-    monkeypatch.setattr(type(engine._model), 'prefill', failing)
+    monkeypatch.setattr(type(engine.model), 'prefill', failing)
     with pytest.raises(RuntimeError, match='cut off'):
         engine.ask('What happened?', max_new_tokens=20, update_state=True)
     assert_same(before, stream_bytes(engine))
@@ -104,7 +105,7 @@ def test_a_kept_turn_continues_as_the_offline_prompt(shape):
 
     tokenizer = processor().tokenizer
     cuts = [to_patches(clip, PIXELS, torch.device('cpu')) for clip in clips]
-    pads = ['<|video_pad|>' * grid.tokens for _, grid in cuts]
+    pads = ['<|video_pad|>' * math.prod(grid) for _, grid in cuts]
     first = (
         '<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n'
         f'<|vision_start|>{pads[0]}<|vision_end|>What is it?<|im_end|>\n'
@@ -134,8 +135,8 @@ def test_choice_scores_equal_one_forward_for_each_choice():
     patches, grid = to_patches(random_clip(3, 4, 84, 112), PIXELS, torch.device('cpu'))
     prompt = tokenizer.encode(
         '<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n'
-        f'<|vision_start|>{"<|video_pad|>" * grid.tokens}<|vision_end|>Which one?\nAnswer with '
-        f'one of: {", ".join(sorted(CHOICES))}.<|im_end|>\n<|im_start|>assistant\n',
+        f'<|vision_start|>{"<|video_pad|>" * math.prod(grid)}<|vision_end|>Which one?\n'
+        f'Answer with one of: {", ".join(sorted(CHOICES))}.<|im_end|>\n<|im_start|>assistant\n',
         add_special_tokens=False,
     )
     scores = []
@@ -166,13 +167,13 @@ def test_ttft_is_taken_right_after_the_questions_prefill(monkeypatch):
     """Historic defect 3: on a clock that counts prefills, ttft is 1 however long the answer."""
     engine = stream(frames=8)
     passes = [0.0]
-    prefill = type(engine._model).prefill
+    prefill = type(engine.model).prefill
 
     def counting(*args, **kwargs):
         passes[0] += 1
         return prefill(*args, **kwargs)
 
-    monkeypatch.setattr(type(engine._model), 'prefill', counting)
+    monkeypatch.setattr(type(engine.model), 'prefill', counting)
     monkeypatch.setattr(questions.time, 'perf_counter', lambda: passes[0])
     _, metrics = engine.ask('What happened?', max_new_tokens=6)
     assert metrics['ttft'] == 1

@@ -18,10 +18,9 @@ import torch
 
 from streamvlm_ros.engine import StreamSettings, VideoStreamingInference
 from streamvlm_ros.engine.positions import Grid
-from streamvlm_ros.engine.questions import pieces
-from streamvlm_ros.engine.questions.branch import Branch
+from streamvlm_ros.engine.questions import branch as branches
+from streamvlm_ros.engine.questions.branch import Branch, BranchPrompt, finish
 from streamvlm_ros.engine.questions.decoder import Decoder
-from streamvlm_ros.engine.questions.pieces import BranchPrompt, finish
 from streamvlm_ros.engine.questions.sampler import SamplingParams
 from streamvlm_ros.engine.questions.scoring import ChoicePrompt, score_pieces
 from streamvlm_ros.engine.runner.cuda_graphs import GraphRunner
@@ -98,7 +97,7 @@ def test_the_same_with_kernels(shape, mode, settings, kernels):
 
 def test_pieces_are_the_same_with_kernels(kernels, monkeypatch):
     """Trees and long runs behind a tail; frames that are cut; scores and logits."""
-    monkeypatch.setattr(pieces, 'PIECE', 16)
+    monkeypatch.setattr(branches, 'PIECE', 16)
     model = random_model('one_kv_head')
     engine = VideoStreamingInference(model, processor())
     engine.append_video_chunk(random_clip(1, 4, 56, 56), fps=2)

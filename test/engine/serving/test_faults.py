@@ -25,14 +25,12 @@ from support.streams import stream
 import torch
 
 from streamvlm_ros.engine import ErrorCode, StreamError, StreamWorker
+from streamvlm_ros.engine.serving.faults import is_whole
 
 SITES = (
     'callback.on_change',
     'callback.on_progress',
     'callback.on_watch_event',
-    'engine.append',
-    'engine.epoch',
-    'engine.get_cache_info',
     'engine.set_sample_rate',
     'engine.unwatch',
     'engine.watch',
@@ -45,8 +43,9 @@ SITES = (
     'questions.decode',
     'questions.must_wait',
     'standing.score',
-    'standing.tokens',
+    'stream.append',
     'stream.due_chunk',
+    'stream.info',
     'stream.lacking',
 )
 
@@ -89,20 +88,21 @@ def test_a_fault_ends_nothing_but_what_raised(site, after, times, kind):
         assert scene.worker.status().internal_faults >= 1
         assert scene.logged and kind.__name__ in scene.logged[0]
         # A frame is tried twice; after that it is lost, as the first one shown was.
-        twice = site == 'engine.append' and times == 2 and not after
+        twice = site == 'stream.append' and times == 2 and not after
         scene.check(lost=8 if twice else None)
     finally:
         scene.worker.stop()
 
 
 @pytest.mark.parametrize(
-    'site', ['engine.append', 'engine.get_cache_info', 'standing.score', 'questions.must_wait']
+    'site', ['stream.append', 'stream.info', 'standing.score', 'questions.must_wait']
 )
 def test_a_fault_that_stays_ends_when_it_ends(site):
     """While it lasts the memory may go; afterwards the stream goes on by itself."""
     scene = Scene()
     try:
         scene.plan.arm(site, False, 10**9)
+        scene.worker.ask('Is it there?', max_new_tokens=2)
         for image in FRAMES[8:16]:
             scene.worker.submit_frame(image, 10**12 + scene.shown * 10**9)
             scene.shown += 1
@@ -190,7 +190,7 @@ def test_a_device_that_fails_while_keys_are_rotated_costs_the_memory(monkeypatch
         wait(lambda: not worker.status().frames_waiting)
         status = worker.status()
         assert next(failing, None) is None and status.memory_losses == status.epoch == 1
-        assert status.frames_ingested == 2 * len(FRAMES) and engine.stream.is_consistent
+        assert status.frames_ingested == 2 * len(FRAMES) and is_whole(engine.stream, 2)
         assert until(worker.ask('What?', max_new_tokens=2)).epoch == 1
     finally:
         worker.stop()

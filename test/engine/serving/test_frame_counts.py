@@ -109,7 +109,7 @@ def test_the_counters_add_up_whatever_happens(seed):
             worker.set_sample_rate(rng.choice([0.5, 2.0, 30.0]))
         elif what < 0.8:
             worker.set_stale_after(rng.choice([0.0, 1e-9, 1e9]))
-            stream.expire()
+            stream.look_around()
         elif what < 0.83:
             worker.reset()
             stream.run_calls()

@@ -9,6 +9,7 @@ import pytest
 from support.models.random_models import processor, random_clip, random_model
 from support.serving.queue import drain, HOUR, intake, put, SECOND, stamped
 
+from streamvlm_ros.cli.replay import append_next
 from streamvlm_ros.engine import (
     StreamSettings,
     StreamWorker,
@@ -16,7 +17,6 @@ from streamvlm_ros.engine import (
 )
 from streamvlm_ros.engine.serving.frame_queue import FrameQueue
 from streamvlm_ros.engine.serving.metrics import Counters
-from streamvlm_ros.engine.serving.session import append_next
 
 
 @pytest.mark.parametrize(

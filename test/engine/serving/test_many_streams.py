@@ -29,8 +29,10 @@ from streamvlm_ros.engine import (
 )
 from streamvlm_ros.engine.kvcache import allocation
 from streamvlm_ros.engine.questions.questions import Questions
-from streamvlm_ros.engine.serving.request_queue import MAX_BATCH, MAX_OPEN
+from streamvlm_ros.engine.serving.engine_loop import MAX_BATCH
+from streamvlm_ros.engine.serving.request_queue import MAX_OPEN
 from streamvlm_ros.engine.serving.scheduler import RoundRobin
+from streamvlm_ros.engine.stream.stream import FrameStream
 
 CHOICES = ('left', 'right', 'neither')
 
@@ -112,13 +114,13 @@ def test_frames_are_taken_in_turns(monkeypatch):
     """However much waits for one stream, each has a chunk before another has its second."""
     many = workers(3, chunk_frames=2)
     order = []
-    append = VideoStreamingInference.append
+    append = FrameStream.append
 
     def spy(self, frame):
         order.append(frame.frame_id)
         return append(self, frame)
 
-    monkeypatch.setattr(VideoStreamingInference, 'append', spy)
+    monkeypatch.setattr(FrameStream, 'append', spy)
     for index, frames in enumerate((24, 8, 8)):
         feed(many[index], 0, frames, index)
     many[0].start()
@@ -249,7 +251,7 @@ def test_what_ends_one_streams_answers_ends_no_others(pair, monkeypatch, how, tm
 def test_a_stream_that_fails_is_alone_with_it(pair, monkeypatch):
     """A fault that stays: its status says so, the others go on; it goes on when the fault ends."""
     waiting = pair[0].ask('What?', after_ns=6 * SECOND)
-    monkeypatch.setattr(pair[0]._session.engine, 'append', broken)
+    monkeypatch.setattr(pair[0]._session.engine.stream, 'append', broken)
     feed(pair[0], 2, 5)
     feed(pair[1], 2, 6)
     answer = pair[1].ask('What?', max_new_tokens=2, after_ns=6 * SECOND).result(PATIENCE)

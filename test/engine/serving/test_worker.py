@@ -110,9 +110,7 @@ class Halted:
     def freed(self) -> bool:
         """Tell whether no question opened so far holds anything."""
         contexts = [each.context for each in self.opened]
-        return all(
-            context.tail.memory_bytes == 0 and not context._pin.open for context in contexts
-        )
+        return all(context.tail.memory_bytes == 0 and not context.open for context in contexts)
 
 
 @pytest.mark.parametrize('how', ['cancel', 'timeout', 'reset', 'backward', 'fault', 'stop'])
@@ -144,7 +142,7 @@ def test_whatever_ends_an_answer_frees_its_branch(worker, monkeypatch, how, keep
             future.cancel()  # frames wait for a kept answer
         worker.submit_frame(frames[2], SECOND)
     elif how == 'fault':
-        monkeypatch.setattr(type(worker._session.engine._model), 'prefill', None)
+        monkeypatch.setattr(type(worker._session.engine.model), 'prefill', None)
     elif how == 'stop':
         threading.Timer(0.0, halted.proceed.set).start()
         worker.stop()

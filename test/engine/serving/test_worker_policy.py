@@ -20,6 +20,7 @@ from streamvlm_ros.engine import (
 )
 from streamvlm_ros.engine.questions.questions import Questions
 from streamvlm_ros.engine.serving.scheduler import HostClock, Policy, Scheduler, Turn
+from streamvlm_ros.engine.stream.stream import FrameStream
 
 SECOND = 10**9
 PATIENCE = 60.0
@@ -150,19 +151,19 @@ def run_loaded(policy: str, monkeypatch, change_to: str = '') -> tuple[str, int]
     if change_to:
         worker.set_policy(change_to)
     trace = []
-    decode, append = Questions.decode, VideoStreamingInference.append
+    decode, append = Questions.decode, FrameStream.append
 
     def spy_decode(self, opened):
         trace.append('a')
         return decode(self, opened)
 
     def spy_append(self, *args, **options):
-        if len(trace) == 0 or self.get_cache_info().pending_frames:
+        if len(trace) == 0 or self.pending:
             trace.append('f')
         return append(self, *args, **options)
 
     monkeypatch.setattr(Questions, 'decode', spy_decode)
-    monkeypatch.setattr(VideoStreamingInference, 'append', spy_append)
+    monkeypatch.setattr(FrameStream, 'append', spy_append)
     for i, frame in enumerate(random_clip(1, 48, 56, 56)):
         worker.submit_frame(frame, (i + 1) * SECOND)
     futures = [worker.ask(f'Number {i}?', max_new_tokens=40, after_ns=SECOND) for i in range(6)]

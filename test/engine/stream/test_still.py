@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -64,7 +65,7 @@ def kept_patches(engine: VideoStreamingInference) -> int:
     """Return the temporal patches in the cache."""
     state = engine.stream.state
     assert state.segment is not None
-    prefix = len(engine._prompt.open_segment(type(engine.stream.place).NOTHING))
+    prefix = len(engine.questions._prompt.open_segment(type(engine.stream.place).NOTHING))
     return (state.length - prefix) // TOKENS
 
 
@@ -140,9 +141,9 @@ def test_only_the_event_is_encoded(mode: str, monkeypatch: pytest.MonkeyPatch):
     """A small thing comes and goes in a noisy scene: the ViT runs three times."""
     engine = stream(position_mode=mode)
     calls = []
-    encode = engine._model.encode_video
+    encode = engine.model.encode_video
     monkeypatch.setattr(
-        engine._model,
+        engine.model,
         'encode_video',
         lambda patches, grid: calls.append(grid.t) or encode(patches, grid),
     )
@@ -164,7 +165,7 @@ def test_cached_is_what_a_stream_of_the_kept_patches_has():
     patches, grid = to_patches([picture(i) for i in (1, 1, 2, 2, 3, 3)], PIXELS, CPU)
     prompt = (
         '<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n'
-        f'<|vision_start|>{"<|video_pad|>" * grid.tokens}<|vision_end|>'
+        f'<|vision_start|>{"<|video_pad|>" * math.prod(grid)}<|vision_end|>'
         'What?<|im_end|>\n<|im_start|>assistant\n'
     )
     ids = processor().tokenizer.encode(prompt, add_special_tokens=False)
@@ -282,7 +283,7 @@ def test_a_patch_that_was_not_taken_is_not_remembered(monkeypatch: pytest.Monkey
     feed(engine, [picture(1)] * 2 + [picture(2)])
     tokens = engine.get_cache_info().tokens
     with monkeypatch.context() as broken:
-        broken.setattr(engine._model, 'prefill', lambda *_: 1 / 0)
+        broken.setattr(engine.model, 'prefill', lambda *_: 1 / 0)
         for _ in range(2):
             with pytest.raises(ZeroDivisionError):
                 feed(engine, [picture(2)], first=3)

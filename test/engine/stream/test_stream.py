@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from support.models.random_models import PIXELS, processor, random_clip, random_model
@@ -33,7 +35,7 @@ def test_a_new_size_opens_a_new_segment():
     videos, patches = [], []
     for clip, seconds in (([*clips[0], clips[0][-1]], [0, 1]), (clips[1], [0])):
         cut, grid = to_patches(clip, PIXELS, torch.device('cpu'))
-        prompt += f'<|vision_start|>{"<|video_pad|>" * grid.tokens}<|vision_end|>'
+        prompt += f'<|vision_start|>{"<|video_pad|>" * math.prod(grid)}<|vision_end|>'
         videos.append(((grid.t, grid.h, grid.w), seconds))
         patches.append(cut)
     ids = processor().tokenizer.encode(
@@ -105,7 +107,7 @@ def test_a_device_error_in_the_prefill_loses_nothing(monkeypatch):
         raise RuntimeError('device lost')
 
     with monkeypatch.context() as patch, pytest.raises(RuntimeError, match='device lost'):
-        patch.setattr(type(engine._model), 'encode_video', failing)
+        patch.setattr(type(engine.model), 'encode_video', failing)
         engine.append_frame(frames[3], 3)
     assert engine.get_cache_info().frames == 3
     engine.append_frame(frames[3], 3)

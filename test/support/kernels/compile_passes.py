@@ -16,6 +16,7 @@ import functools
 import importlib
 import inspect
 import json
+import math
 import multiprocessing
 import pathlib
 import pkgutil
@@ -80,8 +81,12 @@ def passes(model: Any) -> Iterator[tuple[str, Any]]:
 
     # A chunk of four frames of 448 x 448.
     grid = Grid(2, 16, 16)
-    yield 'ViT', EncoderPass(model, (4 * grid.tokens, 1176), grid)
-    yield 'chunk', PrefillPass(model, grid.tokens, keep=0, video=True, tree=False, scored=False)
+    tokens = math.prod(grid)
+    yield 'ViT', EncoderPass(model, (4 * tokens, 1176), grid)
+    yield (
+        'chunk',
+        PrefillPass(model, tokens, keep=0, video=True, tree=False, scored=False),
+    )
     for tokens in LENGTHS:
         yield f'question of {tokens}', PrefillPass(model, padded(tokens), 1, False, False, False)
     for tokens in LENGTHS:

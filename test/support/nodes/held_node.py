@@ -12,18 +12,18 @@ import sys
 import time
 from typing import Any
 
-from streamvlm_ros.engine import VideoStreamingInference
+from streamvlm_ros.engine.stream.stream import FrameStream
 from streamvlm_ros.nodes import streamvlm_node
 
-append = VideoStreamingInference.append
+append = FrameStream.append
 
 
-def held(engine: VideoStreamingInference, *args: Any, **kwargs: Any) -> None:
+def held(stream: FrameStream, *args: Any, **kwargs: Any) -> None:
     while pathlib.Path(sys.argv[1]).exists():
         time.sleep(0.02)
-    append(engine, *args, **kwargs)
+    append(stream, *args, **kwargs)
 
 
 if __name__ == '__main__':
-    VideoStreamingInference.append = held  # type: ignore[method-assign]
+    FrameStream.append = held  # type: ignore[method-assign]
     sys.exit(streamvlm_node.main())

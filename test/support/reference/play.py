@@ -17,12 +17,12 @@ SIZES = ((56, 56), (84, 56), (56, 112))
 def answer_of(engine, question: str, tokens: int, keep: bool) -> tuple[list[int], torch.Tensor]:
     """Return an answer's tokens and the first one's logits."""
     seen = []
-    logits = engine._model.logits
-    engine._model.logits = lambda hidden: seen.append(logits(hidden)) or seen[-1]
+    logits = engine.model.logits
+    engine.model.logits = lambda hidden: seen.append(logits(hidden)) or seen[-1]
     try:
         opened = engine.questions.open(question, tokens, keep)
     finally:
-        del engine._model.logits
+        del engine.model.logits
     while not opened.ended:
         engine.questions.decode([opened])
     engine.questions.close(opened)

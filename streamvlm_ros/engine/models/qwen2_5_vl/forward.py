@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 import dataclasses
+import math
 from typing import Any
 
 import torch
@@ -109,7 +110,7 @@ class StockForward(StreamingModel):
         video = None
         if pixel_values_videos is not None:
             unit = self.config.vision_config.spatial_merge_size**2
-            pieces = pixel_values_videos.split([grid.tokens * unit for grid in grids])
+            pieces = pixel_values_videos.split([math.prod(grid) * unit for grid in grids])
             video = torch.cat([self.encode_video(*pair) for pair in zip(pieces, grids)])
         before = set(cache.entries)
         hidden = self.prefill(self.embed(ids, video), positions, cache)
