@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Count the files that a chunk of frames and a question pass on their way through the engine.
 
-    scripts/with_ros python -m scripts.trips [--calls]
+    scripts/with_ros python -m scripts.trips             the figures
+    scripts/with_ros python -m scripts.trips --calls     with files, functions and calls upward
+    scripts/with_ros python -m scripts.trips --check     exit code 1 if a limit is broken
 
 Each trip goes through a `StreamWorker` with the embedded model on the CPU. Counted are the
 files of the engine outside `ops/` in which a function runs, these functions, and the calls upward:
@@ -12,7 +14,7 @@ from a file to one that imports it, directly or by way of others.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 import dataclasses
 import functools
 import pathlib
@@ -35,6 +37,7 @@ from streamvlm_ros.engine import (
 )
 
 ENGINE = ROOT / 'streamvlm_ros' / 'engine'
+MOST_FILES = 20  # of one trip
 CHUNK = 4  # frames
 SECOND = 10**9
 LONGEST = 120.0  # seconds that a step of a trip may take
@@ -69,7 +72,7 @@ class Tracer:
     """Notes every function of the engine that runs while it is on, in all threads."""
 
     def __init__(self) -> None:
-        """Trace nothing until `on` is set; threads must be started after `install`."""
+        """Trace nothing until `on` is set; only threads that start after `install` are traced."""
         self.on = False
         self.calls: list[Call] = []
 
@@ -185,16 +188,31 @@ def trace_trips() -> dict[str, Trip]:
     return {'chunk': chunk, 'question': question}
 
 
+def faults_of(trips: Mapping[str, Trip]) -> Iterator[str]:
+    """Yield a sentence for each limit that a trip breaks."""
+    for name, trip in trips.items():
+        if len(trip.files) > MOST_FILES:
+            yield (
+                f'The trip of a {name} passes {len(trip.files)} files outside ops/, and '
+                f'{MOST_FILES} is the limit: {", ".join(trip.files)}.'
+            )
+        for call in trip.upward:
+            yield (
+                f'On the trip of a {name}, {call.caller} calls {call.function} upward in '
+                f'{call.callee}, which imports it.'
+            )
+
+
 def _is_idle(worker: StreamWorker, chunks: int) -> bool:
     status = worker.status()
     return status.frames_ingested == chunks * CHUNK and not status.activity
 
 
 def _wait(done: Callable[[], bool]) -> None:
-    """Wait until something is so.
+    """Wait until a condition holds.
 
     Raises:
-        TimeoutError: it is not after `LONGEST` seconds.
+        TimeoutError: it does not hold after `LONGEST` seconds.
 
     """
     end = time.monotonic() + LONGEST
@@ -204,12 +222,14 @@ def _wait(done: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def main() -> None:
-    """Print the figures."""
+def main() -> int:
+    """Print the figures; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--calls', action='store_true', help='list files and calls upward')
+    parser.add_argument('--check', action='store_true', help='fail if a limit is broken')
     asked = parser.parse_args()
-    for name, trip in trace_trips().items():
+    trips = trace_trips()
+    for name, trip in trips.items():
         print(
             f'{name}: {len(trip.files)} files outside ops/, {len(trip.functions)} functions, '
             f'{len(trip.upward)} calls upward'
@@ -220,7 +240,11 @@ def main() -> None:
                 print(f'  {file}: {", ".join(names)}')
             for call in trip.upward:
                 print(f'  upward: {call.caller} -> {call.callee} {call.function}')
+    faults = list(faults_of(trips)) if asked.check else []
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    return 1 if faults else 0
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(main())
