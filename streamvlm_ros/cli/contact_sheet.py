@@ -1,72 +1,146 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""A picture of a stream: its frames, and under each the questions that were asked then."""
+"""A picture of a stream: rows of its frames, and under each row what was asked at its end."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+import dataclasses
 import pathlib
-import textwrap
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 Frame = npt.NDArray[np.uint8]
-TILE = (240, 180)  # width and height of a frame, pixels
-COLUMNS = 4
-LINE = 15  # pixels
-LETTERS = 36  # per line
-INK, PAPER, GOOD, BAD = (40, 40, 40), 255, (0, 130, 0), (190, 0, 0)
+Colour = tuple[int, int, int]
+
+# All in pixels.
+TILE = (224, 168)  # width and height of a frame
+GAP, MARGIN = 12, 24
+CAPTION, LINE, TITLE = 26, 26, 44  # heights of one line of each
+MARK = 26  # from a tick to the question
+ANSWERS = 0.52  # of the width, where answers begin
+INK, QUIET, PAPER, GOOD, BAD = (
+    (30, 30, 30),
+    (110, 110, 110),
+    (255, 255, 255),
+    (0, 120, 40),
+    (190, 0, 0),
+)
 
 
-def write_contact_sheet(
-    path: pathlib.Path,
-    frames: Sequence[Frame],
-    seconds: Sequence[float],
-    notes: Mapping[int, Sequence[tuple[str, bool]]],
-) -> None:
+@dataclasses.dataclass(frozen=True)
+class Note:
+    """A question, its answer, and what is written after an answer that is wrong."""
+
+    question: str
+    answer: str
+    right: bool
+    remark: str = ''
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """Frames RGB uint8 [h, w, 3] with their seconds, and what was asked after the last one."""
+
+    frames: Sequence[Frame]
+    seconds: Sequence[float]
+    notes: Sequence[Note]
+
+
+def write_contact_sheet(path: pathlib.Path, title: str, rows: Sequence[Row]) -> None:
     """Write the sheet as a PNG.
 
     Args:
         path: the file to write.
-        frames: RGB uint8 [h, w, 3] each.
-        seconds: of each frame.
-        notes: for some indices of frames what is written below: texts, and whether they are right.
+        title: stands above it.
+        rows: its rows, with the same number of frames each for a sheet without holes.
 
     Raises:
         OSError: the file cannot be written.
 
     """
-    captions = [_lines(seconds[i], notes.get(i, ())) for i in range(len(frames))]
-    rows = []
-    for start in range(0, len(frames), COLUMNS):
-        part = range(start, min(start + COLUMNS, len(frames)))
-        height = TILE[1] + LINE * max(len(captions[i]) for i in part) + 10
-        row = np.full((height, COLUMNS * (TILE[0] + 8), 3), PAPER, np.uint8)
-        for column, i in enumerate(part):
-            left = column * (TILE[0] + 8)
-            row[: TILE[1], left : left + TILE[0]] = cv2.resize(
-                frames[i], TILE, interpolation=cv2.INTER_AREA
-            )
-            for number, (text, colour) in enumerate(captions[i]):
-                place = (left + 2, TILE[1] + LINE * (number + 1) - 3)
-                cv2.putText(
-                    row, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.38, colour, 1, cv2.LINE_AA
-                )
-        rows.append(row)
-    sheet = cv2.cvtColor(np.concatenate(rows), cv2.COLOR_RGB2BGR)
+    width = 2 * MARGIN + max(len(row.frames) for row in rows) * (TILE[0] + GAP) - GAP
+    head = _blank(TITLE + MARGIN, width)
+    _write(head, title, (MARGIN, MARGIN + 20), INK, scale=0.75)
+    parts = [head, *(part for row in rows for part in (_tiles(row, width), _notes(row, width)))]
+    sheet = cv2.cvtColor(np.concatenate(parts), cv2.COLOR_RGB2BGR)
     path.parent.mkdir(parents=True, exist_ok=True)
     if not cv2.imwrite(str(path), sheet):
         raise OSError(f'The contact sheet {path} cannot be written.')
 
 
-def _lines(
-    seconds: float, notes: Sequence[tuple[str, bool]]
-) -> list[tuple[str, tuple[int, int, int]]]:
-    lines = [(f'{seconds:.1f} s', INK)]
-    for text, right in notes:
-        # cv2's fonts know ASCII only.
-        plain = text.encode('ascii', 'replace').decode()
-        lines += [(line, GOOD if right else BAD) for line in textwrap.wrap(plain, LETTERS)]
+def _tiles(row: Row, width: int) -> Frame:
+    strip = _blank(TILE[1] + CAPTION, width)
+    for number, (frame, seconds) in enumerate(zip(row.frames, row.seconds)):
+        left = MARGIN + number * (TILE[0] + GAP)
+        strip[: TILE[1], left : left + TILE[0]] = cv2.resize(
+            frame, TILE, interpolation=cv2.INTER_CUBIC
+        )
+        _write(strip, f'{seconds:.1f} s', (left, TILE[1] + 18), QUIET)
+    return strip
+
+
+def _notes(row: Row, width: int) -> Frame:
+    """Return the block under a row: a tick or a cross, the question, and the answer beside it."""
+    column = int(width * ANSWERS)
+    lines: list[tuple[Note, str, str]] = []
+    for note in row.notes:
+        questions = _wrap(note.question, column - MARGIN - MARK - GAP)
+        answers = _wrap(f'{note.answer} {note.remark}'.rstrip(), width - MARGIN - column)
+        height = max(len(questions), len(answers))
+        questions += [''] * (height - len(questions))
+        answers += [''] * (height - len(answers))
+        lines += [(note, *each) for each in zip(questions, answers)]
+    block = _blank(LINE * len(lines) + MARGIN, width)
+    told: Note | None = None
+    for number, (note, question, answer) in enumerate(lines):
+        base = LINE * number + 18
+        colour = GOOD if note.right else BAD
+        if note is not told:
+            _mark(block, (MARGIN, base), note.right)
+            told = note
+        _write(block, question, (MARGIN + MARK, base), INK)
+        _write(block, answer, (column, base), colour)
+    return block
+
+
+def _mark(image: Frame, place: tuple[int, int], right: bool) -> None:
+    x, y = place
+    strokes = (
+        [[(x, y - 6), (x + 5, y - 1), (x + 14, y - 12)]]
+        if right
+        else [[(x, y - 12), (x + 12, y)], [(x, y), (x + 12, y - 12)]]
+    )
+    for stroke in strokes:
+        points = np.array(stroke, np.int32)
+        cv2.polylines(image, [points], False, GOOD if right else BAD, 2, cv2.LINE_AA)
+
+
+def _wrap(text: str, width: int) -> list[str]:
+    """Return a text cut at its spaces into lines that are no wider than so many pixels."""
+    # cv2's fonts know ASCII only.
+    words = text.encode('ascii', 'replace').decode().split()
+    lines = ['']
+    for word in words:
+        longer = f'{lines[-1]} {word}'.strip()
+        if lines[-1] and _width(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
     return lines
+
+
+def _width(text: str, scale: float = 0.5) -> int:
+    return int(cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)[0][0])
+
+
+def _write(
+    image: Frame, text: str, place: tuple[int, int], colour: Colour, scale: float = 0.5
+) -> None:
+    cv2.putText(image, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, 1, cv2.LINE_AA)
+
+
+def _blank(height: int, width: int) -> Frame:
+    return np.full((height, width, 3), PAPER, np.uint8)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import itertools
 import json
 import os
 import pathlib
@@ -25,8 +26,9 @@ TOPIC = '/camera/image_raw'
 START_TIME = 120.0  # seconds for the node to load its model
 STATUS_TIME = 0.3  # seconds for the status that follows an answer; the next question is due soon
 LAST_STATUS_TIME = 3.0  # seconds for the status behind the last frame
+QUEUE = 100  # images that may wait for this process
 LONGEST = 32  # tokens of an answer; the generator's have fewer than ten
-SHEET_PERIOD = 1.0  # seconds between the frames of the contact sheet
+SHEET_COLUMNS = 5  # frames of the contact sheet between two moments of asking
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -88,10 +90,12 @@ def _run(arguments: argparse.Namespace) -> int:
                 functools.partial(_has_all, client, len(plan.scene.frames)), LAST_STATUS_TIME
             )
             status = client.status
-    sheet = folder / 'contact_sheet.png'
-    _write_sheet(sheet, plan, results)
-    _progress(f'Contact sheet: {sheet}')
     assert status is not None
+    right = sum(result['correct'] for result in results)
+    counted = f'{right} of {len(results)} right'
+    sheet = folder / 'contact_sheet.png'
+    _write_sheet(sheet, plan, results, f'{arguments.model}: {counted}')
+    _progress(f'Contact sheet: {sheet}')
     summary = {
         'questions': [
             {key: r[key] for key in ('question', 'answer', 'expected', 'correct', 'ttft_ms')}
@@ -104,9 +108,8 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(summary))
     else:
-        right = sum(r['correct'] for r in results)
         print(
-            f'{right} of {len(results)} right; {status.frames_ingested} frames, '
+            f'{counted}; {status.frames_ingested} frames, '
             f'{status.cache_tokens} tokens in the cache.'
         )
     return 0
@@ -141,8 +144,8 @@ def _is_ready(client: Client, node: Any) -> bool:
 
 
 def _watch_stamps(client: Client) -> list[int]:
-    """Subscribe to the camera as any program would; the returned list grows by the stamps seen."""
-    from rclpy.qos import qos_profile_sensor_data
+    """Subscribe to the camera too; the returned list grows by the stamps seen."""
+    from rclpy.qos import QoSProfile
     from sensor_msgs.msg import Image
 
     stamps: list[int] = []
@@ -150,7 +153,8 @@ def _watch_stamps(client: Client) -> list[int]:
         Image,
         TOPIC,
         lambda message: stamps.append(to_nanoseconds(message.header.stamp)),
-        qos_profile_sensor_data,
+        # Reliable: each of the last frames may be the one that a question waits for.
+        QoSProfile(depth=QUEUE),
     )
     return stamps
 
@@ -159,14 +163,14 @@ def _ask_all(
     client: Client, plan: Plan, stamps: list[int], *, as_json: bool
 ) -> list[dict[str, Any]]:
     """Ask each question at its moment of the running stream."""
-    results = []
+    results: list[dict[str, Any]] = []
     for asked in plan.questions:
         due = plan.stamp_ns(asked)
         if not client.wait_until(functools.partial(_has_come, stamps, due), START_TIME):
             raise CommandError('The player delivers no images; run the demo again.')
         result = _ask(client, asked, due)
+        _show(result, results[-1] if results else None, to_stderr=as_json)
         results.append(result)
-        _show(result, to_stderr=as_json)
     return results
 
 
@@ -218,34 +222,51 @@ def _has_all(client: Client, frames: int) -> bool:
     return status is not None and status.frames_received >= frames and not status.frames_waiting
 
 
-def _show(result: dict[str, Any], *, to_stderr: bool) -> None:
+def _show(result: dict[str, Any], previous: dict[str, Any] | None, *, to_stderr: bool) -> None:
+    out = sys.stderr if to_stderr else sys.stdout
+    if previous is None or previous['at'] != result['at']:
+        print(
+            f'After {result["at"]:g} s, with {result["frames"]} frames and '
+            f'{result["cache_tokens"]} tokens in the cache:',
+            file=out,
+        )
     mark = '\u2713' if result['correct'] else '\u2717'
-    choices = f' [{", ".join(result["choices"])}]' if result['choices'] else ''
+    remark = '' if result['correct'] else f' (expected: {result["expected"]})'
+    chosen = f'one of {len(result["choices"])} choices, ' if result['choices'] else ''
     print(
-        f'{result["at"]:5.1f} s  {result["question"]}{choices}\n'
-        f'      {mark} {result["answer"]!r}, expected {result["expected"]!r}; first token '
-        f'{result["ttft_ms"]:.0f} ms, {result["frames"]} frames, {result["cache_tokens"]} '
-        'tokens in the cache',
-        file=sys.stderr if to_stderr else sys.stdout,
+        f'  {mark} {result["question"]} {result["answer"]}{remark}  '
+        f'[{chosen}{result["ttft_ms"]:.0f} ms]',
+        file=out,
         flush=True,
     )
 
 
-def _write_sheet(path: pathlib.Path, plan: Plan, results: list[dict[str, Any]]) -> None:
-    from streamvlm_ros.cli.contact_sheet import write_contact_sheet
+def _write_sheet(
+    path: pathlib.Path, plan: Plan, results: list[dict[str, Any]], title: str
+) -> None:
+    from streamvlm_ros.cli.contact_sheet import Note, Row, write_contact_sheet
 
     scene = plan.scene
     seconds = [(stamp - scene.stamps_ns[0]) / 1e9 for stamp in scene.stamps_ns]
-    every = round(SHEET_PERIOD * scene.fps)
-    asked = [scene.stamps_ns.index(plan.stamp_ns(a)) for a in plan.questions]
-    shown = sorted({*range(0, len(seconds), every), *asked})
-    notes: dict[int, list[tuple[str, bool]]] = {}
-    for index, result in zip(asked, results):
-        text = f'{result["question"]} {result["answer"]}'
-        if not result['correct']:
-            text += f' (expected: {result["expected"]})'
-        notes.setdefault(shown.index(index), []).append((text, result['correct']))
-    write_contact_sheet(path, [scene.frames[i] for i in shown], [seconds[i] for i in shown], notes)
+    rows, begin = [], 0
+    for _, group in itertools.groupby(zip(plan.questions, results), lambda each: each[0].at):
+        asked = list(group)
+        end = scene.stamps_ns.index(plan.stamp_ns(asked[0][0]))
+        shown = [
+            begin + round((end - begin) * i / (SHEET_COLUMNS - 1)) for i in range(SHEET_COLUMNS)
+        ]
+        notes = [
+            Note(
+                result['question'],
+                result['answer'],
+                result['correct'],
+                '' if result['correct'] else f'(expected: {result["expected"]})',
+            )
+            for _, result in asked
+        ]
+        rows.append(Row([scene.frames[i] for i in shown], [seconds[i] for i in shown], notes))
+        begin = end + 1
+    write_contact_sheet(path, title, rows)
 
 
 def _last_line(log: pathlib.Path) -> str:

@@ -4,6 +4,11 @@
 
 from __future__ import annotations
 
+import re
+from typing import NamedTuple
+
+from streamvlm_ros.scenes.things import COLOURS, SHAPES
+
 PHRASES: dict[str, tuple[str, ...]] = {
     'colour': (
         'What colour is the {x}?',
@@ -122,3 +127,34 @@ OUTSIDE: tuple[str, ...] = (
     'What is inside the objects?',
     'What happened yesterday?',
 )
+
+OUTSIDE_KEY = 'outside'
+
+
+class Wording(NamedTuple):
+    """What a question is about: its key in `PHRASES` or `OUTSIDE_KEY`, and the names in it."""
+
+    key: str
+    x: str = ''
+    y: str = ''
+
+
+def parse_question(text: str) -> Wording | None:
+    """Return what a question is about; None if it is none of those that scenes are asked."""
+    if text in OUTSIDE:
+        return Wording(OUTSIDE_KEY)
+    for key, phrases in PHRASES.items():
+        for phrase in phrases:
+            matched = re.fullmatch(_pattern(phrase), text)
+            if matched:
+                return Wording(key, **matched.groupdict())
+    return None
+
+
+def _pattern(phrase: str) -> str:
+    colours, shapes = '|'.join(COLOURS), '|'.join(SHAPES)
+    name = f'(?:{colours}|{shapes}|(?:{colours}) (?:{shapes}))'
+    pattern = re.escape(phrase)
+    for place in ('x', 'y'):
+        pattern = pattern.replace(re.escape(f'{{{place}}}'), f'(?P<{place}>{name})')
+    return pattern
