@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Plays a bag, asks, ends: `bag:=FOLDER question:='What happened?'`; 0: it was answered."""
+"""Plays a bag, asks, ends: `bag:=FOLDER question:='Which object left last?'`; 0: answered."""
 
 from launch import LaunchDescription
 

@@ -7,10 +7,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from streamvlm_ros.engine import load_streams, VideoStreamingInference
+from streamvlm_ros.engine import load_streams, resolve_model, VideoStreamingInference
 from streamvlm_ros.nodes.parameters.parameter import LONGEST
 from streamvlm_ros.nodes.parameters.parameters import stream_settings
 from streamvlm_ros.nodes.texts import sentence
+
+EMBEDDED = 'tiny'
+
+
+def limits_of_model(name: str) -> str:
+    """Return a sentence on what the embedded model cannot do; '' for every other model."""
+    if resolve_model(name) != resolve_model(EMBEDDED):
+        return ''
+    return (
+        f'The model is {EMBEDDED}, which knows the drawn scenes of streamvlm demo and nothing '
+        "else; for a camera's pictures set model:=Qwen/Qwen2.5-VL-3B-Instruct, which streamvlm "
+        'pull fetches.'
+    )
 
 
 def load_engine(

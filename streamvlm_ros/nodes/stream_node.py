@@ -26,6 +26,7 @@ from streamvlm_ros.nodes.images.image_qos import override_name, POLICIES
 from streamvlm_ros.nodes.interfaces.answered import answer_always
 from streamvlm_ros.nodes.interfaces.camera_input import image_topics
 from streamvlm_ros.nodes.interfaces.stream_interfaces import StreamInterfaces
+from streamvlm_ros.nodes.loading import limits_of_model
 from streamvlm_ros.nodes.parameters.camera_names import parse_names
 from streamvlm_ros.nodes.parameters.declare import DeclaredParameters, given_parameters, overrides
 from streamvlm_ros.nodes.parameters.parameters import check_values
@@ -152,6 +153,9 @@ class StreamNode(LifecycleNodeMixin, ServingNode):
             self.get_logger().info(
                 f'Ready: images from {topic} ({stream.delivery}), questions to {name}/ask.'
             )
+        limits = limits_of_model(str(self._process.value('model')))
+        if limits:
+            self.get_logger().info(limits)
         return SUCCESS
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:

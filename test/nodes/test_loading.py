@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import torch
 
-from streamvlm_ros.engine import pick_device, StreamError, StreamQwenModel
+from streamvlm_ros.engine import pick_device, resolve_model, StreamError, StreamQwenModel
 from streamvlm_ros.engine.serving.loading import pick_dtype
-from streamvlm_ros.nodes.loading import load_engine, load_engines
+from streamvlm_ros.nodes.loading import limits_of_model, load_engine, load_engines
 from streamvlm_ros.nodes.parameters.parameters import check_values
 
 
@@ -102,3 +102,11 @@ def test_automatic_number_format() -> None:
     assert pick_dtype('auto', 'balanced') is torch.bfloat16
     assert pick_dtype('auto', 'cuda:1') is torch.bfloat16
     assert pick_dtype('float16', 'cpu') is torch.float16
+
+
+def test_what_the_embedded_model_cannot_do_is_told_of_it_only(model_folder: pathlib.Path) -> None:
+    for name in ('tiny', resolve_model('tiny')):
+        assert 'drawn scenes' in limits_of_model(name)
+        assert 'Qwen/Qwen2.5-VL-3B-Instruct' in limits_of_model(name)
+    for name in (str(model_folder), 'Qwen/Qwen2.5-VL-3B-Instruct'):
+        assert not limits_of_model(name)

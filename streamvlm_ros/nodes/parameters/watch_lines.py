@@ -3,8 +3,8 @@
 """The parameter `watches`: standing questions as lines of text. No ROS here.
 
     watches: |
-      door | Is the door open? | yes, no
-      lift | Which way does the lift go? | up, down, nowhere | threshold 0.8 | hold 3
+      light | What colour is the light now? | red, green, blue
+      ball | Where is the yellow ball now? | left, middle, right | threshold 0.8 | hold 3
 
 One text and not a list, because ROS parameters know no empty list, and because YAML would turn
 `[yes, no]` into true and false.

@@ -14,6 +14,7 @@ import pathlib
 
 from safetensors import safe_open, SafetensorError
 import torch
+from transformers.utils import logging
 
 from streamvlm_ros.engine.models.folder.files import expand, LFS, read_json
 
@@ -58,12 +59,16 @@ def check_weights(path: str | os.PathLike[str], shape_difference: Callable[[Shap
 def only_safetensors(path: str | os.PathLike[str]) -> Iterator[None]:
     """Load weights inside; an error becomes a sentence with the name of the model.
 
+    No bar is drawn, which would break the lines of a log.
+
     Raises:
         ValueError: they could not be loaded.
 
     """
     # Otherwise transformers asks a program on the hub to convert files of other formats.
     os.environ['DISABLE_SAFETENSORS_CONVERSION'] = '1'
+    had_bars = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
     try:
         yield
     except (OSError, ValueError, torch.OutOfMemoryError):
@@ -72,6 +77,9 @@ def only_safetensors(path: str | os.PathLike[str]) -> Iterator[None]:
         raise ValueError(
             f'The model {path} cannot be loaded: {type(error).__name__}: {error}'
         ) from error
+    finally:
+        if had_bars:
+            logging.enable_progress_bar()
 
 
 def _files(folder: pathlib.Path) -> list[pathlib.Path]:
