@@ -9,8 +9,8 @@ import dataclasses
 
 import torch
 
-# Rows of queries that attend at once.  Where a mask has to be, it is one of so many rows, so that
-# what attention needs grows with the new tokens, and not with their square.
+# Queries that attend at once. No mask has more rows, so memory grows with the number of new tokens
+# and not with its square.
 BLOCK = 512
 
 KeysValues = tuple[torch.Tensor, torch.Tensor]
@@ -20,13 +20,13 @@ Partial = tuple[torch.Tensor, torch.Tensor]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Tree:
-    """Who sees whom among new tokens: runs of tokens, each after at most one earlier run.
+    """Which new tokens see each other: runs of tokens, each after at most one earlier run.
 
-    Token i sees token j where j <= i, and j >= own[i] or first[i] <= j < end[i].
+    Token i sees token j if j <= i, and j >= own[i] or first[i] <= j < end[i].
 
     Attributes:
-        rows: int64 [3, n] on the CPU: own, where the token's own run begins; first and end, the
-            run that it stands after, both equal where there is none.
+        rows: int64 [3, n] on the CPU: own: where the token's own run begins; first and
+            end: the run that this one follows, equal if there is none.
 
     """
 
@@ -39,7 +39,7 @@ class Tree:
 
     @classmethod
     def of(cls, runs: Sequence[tuple[int, tuple[int, int]]]) -> Tree:
-        """Make it of how long each run is, and from where to where the one before it goes."""
+        """Return the tree of runs, each (tokens, (first, end) of the run before it)."""
         rows: tuple[list[int], ...] = ([], [], [])
         for tokens, behind in runs:
             for row, number in zip(rows, (len(rows[0]), *behind), strict=True):
@@ -47,13 +47,13 @@ class Tree:
         return cls(torch.tensor(rows, dtype=torch.long))
 
     def mask(self, start: int, end: int, low: int, device: torch.device) -> torch.Tensor:
-        """Return who tokens ``start`` to before ``end`` see, bool [end - start, end - low].
+        """Return what tokens ``start`` to ``end - 1`` see, bool [end - start, end - low].
 
         Args:
             start: the first of them.
             end: one past the last.
-            low: the first one that is looked at; those below 0 are older, and seen.
-            device: where the mask is to be.
+            low: the token of the first column; tokens below 0 are cached ones, which all see.
+            device: of the mask.
 
         """
         own, first, last = self.rows[:, start:end, None].to(device)
@@ -63,8 +63,8 @@ class Tree:
         return seen & (other <= token)
 
 
-# Keys and values [kv_heads, s, head_dim], and who sees them.  None: every query sees all of them.
-# With a tree the queries' own are the last ones, and every query sees all that is before these.
+# Keys and values [kv_heads, s, head_dim], and which queries see them. None: all queries see all.
+# With a tree, the last keys are those of the queries, and all queries see the keys before them.
 Piece = tuple[torch.Tensor, torch.Tensor, Tree | None]
 
 
@@ -80,8 +80,8 @@ def attend(query: torch.Tensor, pieces: Sequence[Piece]) -> torch.Tensor:
 
     Args:
         query: [heads, n, head_dim], rotated.
-        pieces: at least one of them; empty ones are passed over.  One that has a tree ends with
-            the n queries' own keys and values.
+        pieces: at least one; empty ones are skipped. A piece with a tree ends with the n queries'
+            own keys and values.
 
     Returns:
         [heads, n, head_dim] in the dtype of ``query``.
@@ -98,7 +98,7 @@ def attend_partly(query: torch.Tensor, pieces: Sequence[Piece]) -> Partial:
         pieces: as for ``attend``.
 
     Returns:
-        What they give, and its log-sum-exp.
+        The result and its log-sum-exp.
 
     """
     blocks = [_attend_block(query, pieces, start) for start in range(0, query.shape[1], BLOCK)]
@@ -134,10 +134,10 @@ def _seen(
     end: int,
     tokens: int,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]]:
-    """Yield what tokens ``start`` to before ``end`` of all new ones see of a piece.
+    """Yield the parts of a piece that new tokens ``start`` to ``end - 1`` see.
 
     Yields:
-        Keys and values that there are, and bool [end - start, keys]; None: all see all of them.
+        Keys, values, and bool [end - start, keys]: which are seen; None: all.
 
     """
     keys, values, tree = piece
@@ -149,7 +149,7 @@ def _seen(
     older = keys.shape[1] - tokens
     low = -older
     if (end - start) * (older + end) > BLOCK * BLOCK:
-        # Of one run all tokens before this block are seen by all of it.
+        # If all of it is one run, the whole block sees every token before it.
         low = 0 if tree.rows[0, start:end].any() else start
     seen = older + low
     if seen:
@@ -159,7 +159,7 @@ def _seen(
 
 
 def merge(one: Partial, other: Partial) -> Partial:
-    """Join what the same queries give over two disjoint sets of keys."""
+    """Join the results of the same queries over two disjoint sets of keys."""
     share = torch.sigmoid(one[1] - other[1]).unsqueeze(-1)
     return torch.lerp(other[0], one[0], share), torch.logaddexp(one[1], other[1])
 
@@ -188,7 +188,7 @@ def _partial(query: torch.Tensor, piece: KeysValues, mask: torch.Tensor | None) 
 def reference_partial(
     query: torch.Tensor, piece: KeysValues, mask: torch.Tensor | None
 ) -> Partial:
-    """Do the same written out: what the kernels are held to, and the way without one."""
+    """Compute the same in plain operations: the reference of the kernels, and the fallback."""
     keys, values = piece
     scores = (query.float() @ keys.float().mT) * query.shape[-1] ** -0.5
     if mask is not None:

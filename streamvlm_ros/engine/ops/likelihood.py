@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""How probable single tokens are, without memory for what all others are after every token."""
+"""Log-probabilities of single tokens, without the logits of all positions at once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import torch
 
-# Rows of [rows, vocabulary] that there are at once.
+# Rows of [rows, vocabulary] that are computed at once.
 ROWS = 64
 
 
@@ -18,12 +18,12 @@ def log_probabilities(
     """Return the log-probability of one token after each hidden state.
 
     Args:
-        logits: gives float32 [rows, vocabulary] for hidden states [rows, hidden_size].
+        logits: returns float32 [rows, vocabulary] for hidden states [rows, hidden_size].
         hidden: [n, hidden_size], n above 0.
         wanted: int64 [n], the tokens.
 
     Returns:
-        Float32 [n], where the logits are.
+        Float32 [n], on the device of the logits.
 
     """
     parts = []

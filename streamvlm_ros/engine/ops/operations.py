@@ -1,9 +1,9 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What decoder layers and ViT blocks are made of.
+"""The operations that decoder layers and ViT blocks consist of.
 
 ``TorchOperations`` runs everywhere and is the reference; ``kernels.operations.KernelOperations``
-does the same with fewer passes over memory.
+computes the same with fewer passes over memory.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Operations(Protocol):
     """x is [rows, depth], a weight [columns, depth]; results have the dtype of x.
 
     Attributes:
-        compiled: these are Triton kernels; other ones can run beside them.
+        compiled: they are Triton kernels, next to which other Triton kernels can run.
 
     """
 
@@ -166,7 +166,7 @@ def has_triton() -> bool:
 
 
 def operations_for(tensor: torch.Tensor) -> Operations:
-    """Return what is fastest for a device and a dtype: kernels are for half precision."""
+    """Return the fastest operations for a tensor like this; kernels are for half precision."""
     half = tensor.dtype in (torch.bfloat16, torch.float16)
     if tensor.is_cuda and half and has_triton():
         from streamvlm_ros.engine.ops.kernels.operations import KERNELS
@@ -182,7 +182,7 @@ def _linear(x: torch.Tensor, weight: Weight, bias: torch.Tensor | None = None) -
 
 
 def rms_norm(x: torch.Tensor, weight: torch.Tensor, epsilon: float) -> torch.Tensor:
-    """Return RMSNorm (arXiv 1910.07467) over the last axis, in the rounding of transformers."""
+    """Return RMSNorm (arXiv 1910.07467) over the last axis, rounded as transformers does."""
     wide = x.float()
     normed = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + epsilon)
     return weight * normed.to(x.dtype)

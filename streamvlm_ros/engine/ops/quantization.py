@@ -3,8 +3,8 @@
 """Matrices of the decoder in 8 or 4 bits, for cards with less memory and bandwidth.
 
 torchao does the rounding: symmetric, with a scale for every row (8 bits) or for every 128 values
-of a row (4 bits).  Activations stay as they are, and so do the ViT, the norms, the token table and
-the vocabulary's matrix.
+of a row (4 bits).  Activations are not quantized, nor are the ViT, the norms, the token
+embedding and the output matrix.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ GROUPS = (128, 64, 32, 16)  # values that share a scale in 4 bits: the first tha
 
 @dataclasses.dataclass(frozen=True)
 class QuantizedWeight:
-    """A matrix [columns, depth] of numbers times scales.
+    """A matrix [columns, depth], stored as integers and their scales.
 
     Attributes:
         numbers: int8 [columns, depth]; in 4 bits int8 [columns, depth / 2], where a byte's lower
-            half is of the row's first half and its upper half of the row's second.
-        scale: [columns, groups], each for depth / groups values that lie side by side.
+            half belongs to the row's first half and its upper half to the row's second.
+        scale: [columns, groups], each for depth / groups neighbouring values.
         bits: 8 or 4.
 
     """
@@ -46,11 +46,11 @@ class QuantizedWeight:
 
     @property
     def device(self) -> torch.device:
-        """Where it is."""
+        """The device that holds it."""
         return self.numbers.device
 
     def dequantized(self) -> torch.Tensor:
-        """Return the matrix in the scale's dtype: what every kernel is held to."""
+        """Return the matrix in the scale's dtype: the reference of every kernel."""
         numbers = self.numbers
         if self.bits == 4:
             numbers = torch.cat([numbers << 4 >> 4, numbers >> 4], dim=1)
@@ -59,13 +59,13 @@ class QuantizedWeight:
 
 
 class QuantizedLinear(torch.nn.Module):
-    """What stands in the place of a ``torch.nn.Linear``; its numbers are buffers."""
+    """Replaces a ``torch.nn.Linear``; its numbers are buffers."""
 
     def __init__(self, linear: torch.nn.Linear, bits: int) -> None:
-        """Round a layer's weights, where they are.
+        """Round a layer's weights on their device.
 
         Raises:
-            StreamError: INVALID_REQUEST for a depth that 4 bits do not group.
+            StreamError: INVALID_REQUEST for a depth that has no group size in 4 bits.
 
         """
         super().__init__()
@@ -83,7 +83,7 @@ class QuantizedLinear(torch.nn.Module):
         return QuantizedWeight(numbers, scale, self.bits)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return x [..., depth] times the matrix; the plain way, which the engine does not go."""
+        """Return x [..., depth] times the matrix. The engine itself uses ``Operations``."""
         return functional.linear(x, self.weight.dequantized(), self.bias)
 
 
@@ -91,8 +91,8 @@ def quantize(weight: torch.Tensor, bits: int) -> QuantizedWeight:
     """Round a matrix [columns, depth].
 
     Raises:
-        ImportError: torchao is not there.
-        StreamError: INVALID_REQUEST for a depth that 4 bits do not group.
+        ImportError: torchao is not installed.
+        StreamError: INVALID_REQUEST for a depth that has no group size in 4 bits.
 
     """
     from torchao import quantization as torchao
@@ -105,7 +105,7 @@ def quantize(weight: torch.Tensor, bits: int) -> QuantizedWeight:
         config = torchao.IntxWeightOnlyConfig(
             torch.int4,  # type: ignore[attr-defined]
             torchao.PerGroup(_group(weight.shape[1])),
-            # A twelfth less of an error than with the scale of the largest value.
+            # The error is a twelfth smaller than with the scale of the largest value.
             intx_choose_qparams_algorithm='hqq_scale_only',
         )
     torchao.quantize_(rounded, config)
@@ -126,11 +126,11 @@ def quantize_layers(
         layers: the layers' modules; they hold ``QuantizedLinear``s afterwards.
         projections: for each part of a layer, the names of its matrices.
         bits: 8 or 4.
-        device: where the work is done, and the matrices are from then on; None: where they are.
+        device: where the work is done and the matrices stay; None: the device they are on.
 
     Raises:
-        ImportError: torchao is not there, or not in the tested range.
-        StreamError: INVALID_REQUEST for a depth that 4 bits do not group.
+        ImportError: torchao is not installed, or not in the tested range.
+        StreamError: INVALID_REQUEST for a depth that has no group size in 4 bits.
 
     """
     check_versions(OPTIONAL)
@@ -145,7 +145,7 @@ def quantize_layers(
 
 
 def stored_weights(model: torch.nn.Module) -> Iterator[torch.Tensor]:
-    """Yield a model's parameters, and its numbers and scales in few bits."""
+    """Yield a model's parameters, and the numbers and scales of its quantized matrices."""
     yield from model.parameters()
     for module in model.modules():
         if isinstance(module, QuantizedLinear):
@@ -153,7 +153,7 @@ def stored_weights(model: torch.nn.Module) -> Iterator[torch.Tensor]:
 
 
 def weight_bytes(model: torch.nn.Module) -> int:
-    """Return what a model's weights take."""
+    """Return the bytes of a model's weights."""
     return sum(weights.nbytes for weights in stored_weights(model))
 
 
@@ -163,6 +163,6 @@ def _group(depth: int) -> int:
             return group
     raise StreamError(
         ErrorCode.INVALID_REQUEST,
-        f'The model has matrices of depth {depth}, which 4 bits do not group: that '
-        f'takes a multiple of {2 * GROUPS[-1]}. Use int8.',
+        f'The model has matrices of depth {depth}, and int4 needs a multiple of '
+        f'{2 * GROUPS[-1]}. Use int8.',
     )

@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Rotation by three position axes (Qwen2-VL, arXiv 2409.12191, section 2.1)."""
+"""Rotary embedding with three position axes (Qwen2-VL, arXiv 2409.12191, section 2.1)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 @dataclasses.dataclass(frozen=True)
 class Rotation:
-    """What n tokens' queries and keys are rotated by.
+    """The rotation of n tokens' queries and keys.
 
     Attributes:
         cos: float32 [n, head_dim / 2]; sin likewise.
@@ -33,7 +33,7 @@ class Rotation:
         qkv: torch.Tensor,
         kv_heads: int,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Cut what a layer projects, and rotate what is to be.
+        """Split a layer's projection into heads; rotate queries and keys.
 
         Args:
             qkv: [n, (heads + 2 kv_heads) head_dim].
@@ -62,11 +62,11 @@ class MRope:
         return Rotation(angles.cos(), angles.sin())
 
     def rerotate(self, old: torch.Tensor, new: torch.Tensor) -> KeyRotation:
-        """Return what takes keys from old to new positions, int64 [3, n] each.
+        """Return the rotation of keys from old to new positions, int64 [3, n] each.
 
-        The angle is the difference of the two float32 angles that ``__call__`` has, so that a key
-        that is turned equals one that was rotated to its new position at once; the product of the
-        frequency and the distance would be off by what float32 rounds at large positions.
+        The angle is the difference of the two float32 angles that ``__call__`` computes. So the
+        result equals a key that was rotated to its new position directly. The frequency times the
+        distance would not: float32 rounds the angles of large positions.
         """
         moved = (old != new).any(dim=1)
         bands = moved.to(self._axis.device)[self._axis].nonzero()[:, 0]
@@ -78,7 +78,7 @@ class MRope:
     def _angles(self, positions: torch.Tensor) -> torch.Tensor:
         """Return float32 [n, head_dim / 2]."""
         device = self._inv_freq.device
-        # Kernels read it row by row.
+        # Contiguous: kernels read it row by row.
         return positions.to(device)[self._axis].T.contiguous().float() * self._inv_freq
 
 
@@ -87,7 +87,7 @@ class KeyRotation:
     """A rotation of some bands of keys.
 
     Attributes:
-        bands: where they are in head_dim, [2 b]: the first halves, then the second.
+        bands: their indices in head_dim, [2 b]: the first halves, then the second.
         cos: [n, b]; sin likewise.
         sin: see cos.
 
@@ -98,7 +98,7 @@ class KeyRotation:
     sin: torch.Tensor
 
     def __call__(self, keys: torch.Tensor) -> None:
-        """Turn [kv_heads, n, head_dim] in place; the arithmetic is float32."""
+        """Rotate keys [kv_heads, n, head_dim] in place; computed in float32."""
         bands, cos, sin = (x.to(keys.device) for x in (self.bands, self.cos, self.sin))
         first, second = keys[..., bands].float().chunk(2, dim=-1)
         keys[..., bands] = torch.cat(
@@ -107,7 +107,7 @@ class KeyRotation:
 
 
 def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
-    """Rotate [..., n, width] by float32 cosine and sine [n, width / 2]; in float32."""
+    """Rotate [..., n, width] by float32 cosine and sine [n, width / 2]; computed in float32."""
     first, second = x.float().chunk(2, dim=-1)
     return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1).to(x.dtype)
 

@@ -1,9 +1,9 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Matrices as kernels take them: what is multiplied by the same thing is one matrix.
+"""Matrices as kernels take them: those that multiply the same input are one matrix.
 
-The modules' parameters become views of these matrices (``share``), so that nothing is held twice
-and a model's state is what it was, name by name.
+The modules' parameters become views of these matrices (``share``), so nothing is stored twice
+and the names in a model's state do not change.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Weight = torch.Tensor | QuantizedWeight
 
 
 def join(linears: Sequence[Any]) -> Weight:
-    """Put the matrices of layers that take the same thing one below another; see ``share``."""
+    """Concatenate the matrices of layers with the same input; see ``share``."""
     if not isinstance(linears[0], QuantizedLinear):
         return share([each.weight for each in linears])
     return QuantizedWeight(
@@ -30,8 +30,8 @@ def join(linears: Sequence[Any]) -> Weight:
 
 
 def share(parameters: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Put parameters or buffers one behind another in one tensor, and make them views of it."""
-    # Not inference tensors, whoever asks first: the parameters outlive that.
+    """Concatenate parameters or buffers in one tensor, and make them views of it."""
+    # Not inference tensors, even if called in inference mode: the parameters outlive it.
     with torch.inference_mode(False), torch.no_grad():
         whole = torch.cat([parameter.data for parameter in parameters])
         start = 0

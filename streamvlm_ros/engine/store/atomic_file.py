@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""A file that is replaced as a whole or not at all, whenever the process or the machine dies."""
+"""Replaces a file as a whole or not at all, even if the process is killed or the power fails."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ import secrets
 from streamvlm_ros.engine.store.place import FilePlace
 
 PIECE = 1 << 24  # bytes written at once
-# Unfinished files.  Whoever writes one holds its lock, so that what is not locked is a leftover.
+# Unfinished files. Their writer holds a lock on them, so one without a lock is a leftover.
 START, END = '.streamvlm-', '.part'
 TRIES = 8
 
 
 def nothing() -> None:
-    """Do nothing; where nobody wants to be asked."""
+    """Do nothing: the default of callbacks."""
 
 
 def replace_file(
     place: FilePlace, write: Callable[[int], int], commit: Callable[[], object] = nothing
 ) -> int:
-    """Write a file in the place of the one that is there, if any.
+    """Write a file; replace the one of this name, if any.
 
     The bytes go to a file with a random name in the same folder, which only its owner may read.
-    It is renamed when they are on the disk.  One that a process has left behind when it died is
-    removed by the next one.  Nothing here waits for anybody else.
+    It is renamed when they are on the disk. If the process dies before that, the next call in
+    this folder removes the file. Nothing here waits for another process.
 
     Args:
-        place: where.
-        write: is given the descriptor to write to.
-        commit: called when all is written, right before the file takes its place; what it raises
-            leaves the old one.
+        place: the file.
+        write: writes the bytes to a descriptor.
+        commit: called when all is written, right before the renaming; if it raises, the old file
+            stays.
 
     Returns:
         What ``write`` returned.
@@ -85,15 +85,15 @@ def _new_file(folder: int) -> tuple[str, int]:
         )
         with contextlib.suppress(OSError):  # some network file systems have no locks
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Before it was locked another process may have taken it for a leftover.
+        # Another process may have removed it as a leftover before it was locked.
         if os.access(name, os.F_OK, dir_fd=folder, follow_symlinks=False):
             return name, descriptor
         os.close(descriptor)
-    raise OSError(errno.EBUSY, 'its new files are removed by somebody')
+    raise OSError(errno.EBUSY, 'another process removes its new files')
 
 
 def _remove_leftovers(folder: int) -> None:
-    """Remove unfinished files of processes that have died while they wrote in this folder."""
+    """Remove unfinished files of processes that died while they wrote in this folder."""
     for name in os.listdir(folder):
         if not (name.startswith(START) and name.endswith(END)):
             continue

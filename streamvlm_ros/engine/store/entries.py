@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a cache is made of, as tensors and back."""
+"""The content of a cache, as tensors and back."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ COLUMNS = len(HIGHEST)
 
 
 def cache_entries(cache: StreamCache) -> dict[str, Entry]:
-    """Return what is cached: the table of entries, positions, and every layer's keys and values.
+    """Return a cache's content: its entries, slots, positions, and each layer's keys and values.
 
-    Free slots are not written: a token's place in the file is its place in the stream.
+    Free slots are not written: tokens stand in the file in the order of the stream.
     """
     table = torch.tensor(
         [
@@ -79,7 +79,7 @@ def read_entries(tensors: Mapping[str, torch.Tensor]) -> list[CacheEntry]:
             [3, tokens].
 
     Raises:
-        UnfitError: they are not such as a cache has, or do not fit each other.
+        UnfitError: no cache has such entries, or they do not fit each other.
 
     """
     table, positions = tensors['units'], tensors['positions']
@@ -90,7 +90,7 @@ def read_entries(tensors: Mapping[str, torch.Tensor]) -> list[CacheEntry]:
     entries, start = [], 0
     for row, own in zip(table.tolist(), spans):
         tokens, first, kind, group, time_ns, stamp_ns, frame = row
-        # Copied, so that no entry holds the positions of all.
+        # Copied, so that an entry does not keep the positions of all alive.
         entries.append(
             CacheEntry(
                 own,
@@ -115,7 +115,7 @@ def read_content(tensors: Mapping[str, torch.Tensor], layers: int) -> Sequence[K
 
 
 def _read_slots(slots: torch.Tensor, entries: int) -> list[tuple[tuple[int, int], ...]]:
-    """Return the slots of every entry; none is taken twice."""
+    """Return the slots of every entry; no slot may be used twice."""
     spans: list[list[tuple[int, int]]] = [[] for _ in range(entries)]
     before = 0
     for entry, start, end in slots.tolist():
@@ -142,6 +142,6 @@ def _content(cache: StreamCache, layer: int, which: int) -> torch.Tensor:
 
 
 def _positions(entry: CacheEntry) -> torch.Tensor:
-    """Return an entry's positions; whatever a stream has cached has some."""
+    """Return an entry's positions; every entry of a stream has some."""
     assert entry.positions is not None
     return entry.positions

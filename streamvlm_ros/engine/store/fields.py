@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a file says, taken only where it has the type and the range that it must have."""
+"""Values read from a file; they must have the right type and range."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from typing import Any, NoReturn
 
 from streamvlm_ros.stamps import LAST_STAMP
 
-# Counters go on from what is loaded, and must fit int64 when they are saved again.
+# Counters continue from loaded values, and must fit int64 when they are saved again.
 LARGEST = (1 << 62) - 1
-# Far beyond any stream's; what is reckoned with it stays in int64.
+# Far beyond the positions of any stream; arithmetic with it stays in int64.
 LAST_POSITION = 1 << 40
 
 
 class UnfitError(ValueError):
-    """What a file says cannot be; ``str(error)`` is a clause that says why."""
+    """A value in a file is impossible; ``str(error)`` is a clause that says why."""
 
 
 def integer(value: Any, name: str, low: int = 0, high: int = LARGEST) -> int:
     """Return a whole number in a range.
 
     Raises:
-        UnfitError: it is none; a bool is none.
+        UnfitError: it is not a whole number in this range; a bool is not one.
 
     """
     if type(value) is not int:
@@ -43,7 +43,7 @@ def text(value: Any, name: str, longest: int) -> str:
     """Return a text that can be written as UTF-8.
 
     Raises:
-        UnfitError: it is none, too long, or has lone surrogates.
+        UnfitError: it is not a text, is too long, or has lone surrogates.
 
     """
     if type(value) is not str:
@@ -61,7 +61,7 @@ def record(value: Any, name: str, fields: Sequence[str]) -> list[Any]:
     """Return the values of an object that has these fields and no others, in their order.
 
     Raises:
-        UnfitError: it has others, or is no object.
+        UnfitError: it has other fields, or is not an object.
 
     """
     if type(value) is not dict or value.keys() != set(fields):
@@ -70,10 +70,10 @@ def record(value: Any, name: str, fields: Sequence[str]) -> list[Any]:
 
 
 def items(value: Any, name: str, number: int | None = None) -> list[Any]:
-    """Return the items of a list, of so many where a number is given.
+    """Return the items of a list, which must have ``number`` items if that is given.
 
     Raises:
-        UnfitError: it is no such list.
+        UnfitError: it is not such a list.
 
     """
     if type(value) is not list or (number is not None and len(value) != number):
@@ -82,10 +82,10 @@ def items(value: Any, name: str, number: int | None = None) -> list[Any]:
 
 
 def parse_json(data: bytes | str) -> Any:
-    """Return what JSON says.
+    """Return the value of a JSON text.
 
     Raises:
-        UnfitError: it is no JSON in UTF-8, is nested too deeply, names a field twice, or has
+        UnfitError: it is not JSON in UTF-8, is nested too deeply, has a field twice, or has
             numbers that JSON does not have.
 
     """
@@ -104,21 +104,21 @@ def parse_json(data: bytes | str) -> Any:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) < len(pairs):
-        raise ValueError('a field is named twice')
+        raise ValueError('a field is there twice')
     return fields
 
 
 def _no_number(value: str) -> NoReturn:
-    raise ValueError(f'{value} is no number')
+    raise ValueError(f'{value} is not a number')
 
 
 def shown(value: Any) -> str:
-    """Return a value as a short text that can be printed, whatever and however large it is."""
+    """Return any value as a short text that can be printed."""
     if type(value) is int and value.bit_length() > 64:
         return f'a number of {value.bit_length()} bits'
     return printable(str(value)[:60])
 
 
 def printable(value: str) -> str:
-    """Return a text with ? in the place of what cannot be printed."""
+    """Return a text with ? for each character that cannot be printed."""
     return ''.join(character if character.isprintable() else '?' for character in value)

@@ -1,13 +1,13 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The file of a saved stream: safetensors, written as a whole or not at all, checked to the byte.
+"""The file of a saved stream: safetensors, written as a whole or not at all, every byte checked.
 
-A safetensors file is the length of its header (8 bytes, little endian), the header (JSON: of every
-tensor its type, shape and place; texts under ``__metadata__``) and the tensors' bytes.  The last
-tensor of ours holds CRC-32s: of the header, and of every tensor before it.
+A safetensors file is the length of its header (8 bytes, little endian), the header (JSON: type,
+shape and place of every tensor; texts under ``__metadata__``) and the tensors' bytes. Our last
+tensor holds CRC-32s: of the header, and of every tensor before it.
 
-Reading takes no more memory than the file has bytes, and nothing is mapped: a file that is cut
-meanwhile is an error like any other.
+Reading takes no more memory than the file has bytes. Nothing is mapped, so if a file is cut while
+it is read, that is an ordinary error.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from streamvlm_ros.engine.store.place import FilePlace
 
 FORMAT = 'streamvlm_ros stream'
 CHECKSUMS = 'crc32'
-MAX_HEADER = 1 << 20  # bytes; a header of ours is far below
+MAX_HEADER = 1 << 20  # bytes; real headers are far smaller
 DTYPES = {
     'F32': torch.float32,
     'BF16': torch.bfloat16,
@@ -41,7 +41,7 @@ DTYPES = {
     'U8': torch.uint8,
 }
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
-# Where a number's exponent is; all of these bits are set in NaN and in the infinities only.
+# The bits of a number's exponent; only NaN and the infinities have all of them set.
 _EXPONENTS = {
     torch.float32: (np.uint32, 0x7F800000),
     torch.bfloat16: (np.uint16, 0x7F80),
@@ -51,9 +51,9 @@ _EXPONENTS = {
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """A tensor that is to be written: its type and shape, and who makes it when its turn comes.
+    """A tensor that is to be written: its type, its shape, and a function that makes it.
 
-    So that of a large stream no more than one tensor is held twice at a time.
+    It is made when it is written, so only one tensor of a large stream is held twice at a time.
     """
 
     dtype: torch.dtype
@@ -62,16 +62,16 @@ class Entry:
 
     @classmethod
     def of(cls, tensor: torch.Tensor) -> Entry:
-        """Return the entry of a tensor, or a view of one, that is there already."""
+        """Return the entry of a tensor, or of a view, that exists already."""
         return cls(tensor.dtype, tuple(tensor.shape), lambda: tensor)
 
     @property
     def nbytes(self) -> int:
-        """Bytes that it takes in the file."""
+        """Its bytes in the file."""
         return math.prod(self.shape) * self.dtype.itemsize
 
     def held(self) -> Entry:
-        """Make it now, in the host's memory."""
+        """Make the tensor now, in the host's memory."""
         return Entry.of(self.make().detach().cpu())
 
 
@@ -82,13 +82,13 @@ def write_file(
     check: Callable[[], object] = nothing,
     commit: Callable[[], object] = nothing,
 ) -> int:
-    """Write a file in the place of the one that is there, if any; see ``replace_file``.
+    """Write a file; replace the one of this name, if any; see ``replace_file``.
 
     Args:
-        place: where.
-        about: what is not a tensor; anything that JSON can hold.
+        place: the file.
+        about: everything that is not a tensor, as JSON can hold it.
         entries: the tensors, in the order of writing.
-        check: called now and then; what it raises ends the writing.
+        check: called before each piece; raises to end the writing.
         commit: see ``replace_file``.
 
     Returns:
@@ -96,7 +96,7 @@ def write_file(
 
     Raises:
         OSError: it cannot be written; nothing has changed.
-        StreamError: FILE_ERROR; something lies there that is no saved stream.
+        StreamError: FILE_ERROR: the file exists and is not a saved stream.
         UnfitError: a number is not finite, or the header gets too long.
 
     """
@@ -113,10 +113,10 @@ def write_file(
 
 
 class SavedFile:
-    """A saved stream that is being read: first what it says it has, then its tensors.
+    """A saved stream that is being read: first its header, then its tensors.
 
     Attributes:
-        about: what was given to ``write_file``, as it is after JSON; its bytes were checked.
+        about: as given to ``write_file``, after JSON; its bytes were checked.
         shapes: type and shape of every tensor.
         size: bytes of the file.
 
@@ -126,7 +126,7 @@ class SavedFile:
         """Read the header and its checksum.
 
         Raises:
-            UnfitError: it is no saved stream, or damaged.
+            UnfitError: it is not a saved stream, or damaged.
             OSError: it cannot be read.
 
         """
@@ -149,7 +149,7 @@ class SavedFile:
         Raises:
             UnfitError: the file is damaged, or a number is not finite.
             OSError: it cannot be read.
-            MemoryError: there is no room.
+            MemoryError: there is not enough memory.
 
         """
         tensors = {}
@@ -181,7 +181,7 @@ class SavedFile:
 
     def _check_sum(self, index: int, crc: int) -> None:
         if self._sums[index] != crc:
-            raise UnfitError('its checksums are those of other bytes')
+            raise UnfitError('its checksums do not fit its bytes')
 
 
 @contextmanager
@@ -195,14 +195,14 @@ def open_file(place: FilePlace, check: Callable[[], object] = nothing) -> Iterat
 
 
 def read_header(read: Callable[[int, int], bytes], size: int) -> bytes:
-    """Return the header's bytes, when they are those of a saved stream.
+    """Return the bytes of a saved stream's header.
 
     Args:
-        read: returns so many bytes (the second argument) from a place in the file, or fewer.
+        read: returns bytes of the file, given a start and a number; fewer at the end.
         size: bytes of the file.
 
     Raises:
-        UnfitError: it is none.
+        UnfitError: it is not the header of a saved stream.
 
     """
     length = read(0, 8)
@@ -222,7 +222,7 @@ def read_header(read: Callable[[int, int], bytes], size: int) -> bytes:
 
 
 def bytes_of(tensor: torch.Tensor) -> memoryview:
-    """Return the bytes of a tensor in the host's memory, not copied where it is contiguous."""
+    """Return the bytes of a tensor in the host's memory; copied only if it is not contiguous."""
     return tensor.detach().contiguous().view(-1).view(torch.uint8).numpy().data
 
 
@@ -237,7 +237,7 @@ def check_finite(name: str, tensor: torch.Tensor) -> None:
         return
     kind, exponent = _EXPONENTS[tensor.dtype]
     data = bytes_of(tensor)
-    # By its bits, piece by piece: in this thread alone, and with little memory.
+    # The bits, piece by piece: PyTorch would use other threads and more memory.
     for start in range(0, len(data), PIECE):
         bits = np.frombuffer(data[start : start + PIECE], kind)
         if ((bits & exponent) == exponent).any():
@@ -246,7 +246,7 @@ def check_finite(name: str, tensor: torch.Tensor) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class _Place:
-    """Where a tensor lies in the file."""
+    """The place of a tensor in the file."""
 
     dtype: torch.dtype
     shape: tuple[int, ...]
@@ -254,7 +254,7 @@ class _Place:
 
 
 def _parse_header(head: bytes, size: int) -> tuple[dict[str, _Place], str]:
-    """Return where every tensor is, in the order of the file, and the text about the stream."""
+    """Return the places of all tensors in the order of the file, and the text about the stream."""
     header = parse_json(head)
     _, about = record(header.pop('__metadata__'), 'its header', ('format', 'stream'))
     if type(about) is not str:
@@ -285,7 +285,7 @@ def _parse_header(head: bytes, size: int) -> tuple[dict[str, _Place], str]:
 
 
 def _header_for(about: Mapping[str, Any], entries: Mapping[str, Entry]) -> tuple[bytes, int]:
-    """Return the file's beginning, up to the first tensor, and the bytes of the whole file."""
+    """Return the start of the file, up to the first tensor, and the size of the whole file."""
     checked = {**entries, CHECKSUMS: Entry(torch.int64, (len(entries) + 1,), torch.Tensor)}
     header: dict[str, Any] = {'__metadata__': {'format': FORMAT, 'stream': json.dumps(about)}}
     start = 0
@@ -299,7 +299,7 @@ def _header_for(about: Mapping[str, Any], entries: Mapping[str, Entry]) -> tuple
     head = json.dumps(header).encode()
     head += b' ' * (-len(head) % 8)
     if len(head) > MAX_HEADER:
-        raise UnfitError(f'its header gets {len(head)} bytes long, but may have {MAX_HEADER}')
+        raise UnfitError(f'its header has {len(head)} bytes, but may have {MAX_HEADER}')
     return len(head).to_bytes(8, 'little') + head, 8 + len(head) + start
 
 
@@ -321,7 +321,7 @@ def _write_all(
 
 
 def _refuse_foreign(place: FilePlace) -> None:
-    """Refuse to overwrite what is no saved stream; an empty file may go."""
+    """Refuse to overwrite anything but a saved stream or an empty file."""
     try:
         descriptor = place.open_regular()
     except FileNotFoundError:
@@ -333,7 +333,7 @@ def _refuse_foreign(place: FilePlace) -> None:
     except UnfitError:
         raise StreamError(
             ErrorCode.FILE_ERROR,
-            f'{place.path} is there already and is no saved stream; choose another '
+            f'{place.path} exists already and is not a saved stream; choose another '
             'path, or remove it first.',
         ) from None
     finally:

@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Work on files beside the model's thread, which never waits for a disk."""
+"""Work on files in other threads than the model's, which never waits for a disk."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ T = TypeVar('T')
 
 
 class FileJob(Generic[T]):
-    """One piece of work, and who waits for it.
+    """One piece of work, and the future of its result.
 
     Attributes:
-        future: where its result or a StreamError goes.
+        future: gets the result or a StreamError.
 
     """
 
     def __init__(self, work: Callable[[FileJob[T]], T], stopping: threading.Event) -> None:
-        """Take the work, which is given this."""
+        """Take the work; it is called with this job."""
         self.future: Future[T] = Future()
         self._work, self._stopping = work, stopping
 
     def check(self) -> None:
-        """End the work when nobody wants it any more.
+        """Raise if the work is not wanted any more.
 
         Raises:
             StreamError: NOT_ACTIVE; the caller has cancelled, or the worker is stopped.
@@ -40,7 +40,7 @@ class FileJob(Generic[T]):
             raise stopped()
 
     def commit(self) -> None:
-        """Begin with what cannot be undone; from now on the caller cannot cancel.
+        """Begin the part that cannot be undone; from now on the caller cannot cancel.
 
         Raises:
             StreamError: as ``check``.
@@ -51,7 +51,7 @@ class FileJob(Generic[T]):
             raise stopped()
 
     def run(self) -> Callable[[], None]:
-        """Do the work; return what tells its outcome to who waits for it."""
+        """Do the work; return a function that sets the future."""
         try:
             result = self._work(self)
         except BaseException as error:
@@ -73,17 +73,17 @@ class FileJobs:
     """Threads that read and write, at most one at a time for each owner."""
 
     def __init__(self) -> None:
-        """Begin with none."""
+        """Begin without any work."""
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._running: dict[Hashable, tuple[FileJob[Any], threading.Thread]] = {}
 
     def start(self, owner: Hashable, work: Callable[[FileJob[T]], T]) -> Future[T]:
-        """Do some work in a thread of its own.
+        """Do some work in a new thread.
 
         Returns:
-            A future of its result; its exception is a StreamError: BUSY where the owner has work
-            under way already, NOT_ACTIVE once stopped.
+            A future of its result; its exception is a StreamError: BUSY if work for this owner is
+            under way, NOT_ACTIVE once stopped.
 
         """
         job: FileJob[T] = FileJob(work, self._stopping)
@@ -110,12 +110,12 @@ class FileJobs:
         return job.future
 
     def stop(self) -> None:
-        """Take no more work, and end what is under way at its next piece."""
+        """Take no more work, and end the work under way at its next piece."""
         with self._lock:
             self._stopping.set()
 
     def join(self, timeout: float) -> None:
-        """Wait until all work has ended; what has not by then is answered NOT_ACTIVE."""
+        """Wait until all work has ended; answer the rest with NOT_ACTIVE."""
         deadline = time.monotonic() + timeout
         with self._lock:
             running = list(self._running.values())
@@ -125,14 +125,14 @@ class FileJobs:
 
     def _run(self, owner: Hashable, job: FileJob[Any]) -> None:
         tell = job.run()
-        # First: who is told may come with more work at once.
+        # Before the future is set: its callbacks may start more work at once.
         with self._lock:
             del self._running[owner]
         tell()
 
 
 def stopped() -> StreamError:
-    """Return what a job ends with when the stream is not served any more."""
+    """Return the error of a job whose stream is not served any more."""
     return StreamError(
         ErrorCode.NOT_ACTIVE, 'The stream is not active any more; nothing was saved or loaded.'
     )

@@ -1,10 +1,10 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Where a file lies: a name in a folder that is held open.
+"""The place of a file: a name in a folder that is held open.
 
-Whatever happens to the path meanwhile (a folder renamed, a link put in its place), the file that
-is checked, written and renamed lies in that one folder.  Nothing here follows a link in the last
-place, or opens what could keep the opener waiting.
+Even if a folder of the path is renamed or replaced by a link meanwhile, the file is checked,
+written and renamed in that one folder. Nothing here follows a link in the last part of a path, or
+opens something that could block.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class FilePlace:
     Attributes:
         folder: descriptor of the folder.
         name: the file's name in it.
-        path: where that is, for people.
+        path: the whole path, for messages.
 
     """
 
@@ -37,12 +37,12 @@ class FilePlace:
         """Return a descriptor to read from.
 
         Raises:
-            FileNotFoundError: nothing is there.
-            OSError: EINVAL for what is not a regular file (a folder, device, pipe, socket or
-                link); whatever else the system says.
+            FileNotFoundError: there is no such file.
+            OSError: EINVAL if it is not a regular file but a folder, device, pipe, socket or link;
+                other errors of the system.
 
         """
-        # Looked at before: to open a device can have effects.
+        # Checked before opening, because opening a device can have effects.
         self._check_regular(os.stat(self.name, dir_fd=self.folder, follow_symlinks=False))
         descriptor = os.open(
             self.name,
@@ -62,7 +62,7 @@ class FilePlace:
             raise OSError(errno.EINVAL, 'it is a folder, a device, a pipe or a link')
 
 
-# A path, or what opens a place when its turn comes.
+# A path, or a function that opens a place when it is needed.
 Where = str | os.PathLike[str] | Callable[[], AbstractContextManager[FilePlace]]
 
 
@@ -71,7 +71,7 @@ def open_place(where: Where) -> Iterator[FilePlace]:
     """Hold the folder of a path open.
 
     Raises:
-        OSError: it cannot be opened; EINVAL for what no file can be called.
+        OSError: it cannot be opened; EINVAL for an impossible file name.
 
     """
     if callable(where):

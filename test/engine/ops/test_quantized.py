@@ -106,6 +106,6 @@ def test_matrices_are_held_once():
 
 def test_a_depth_that_does_not_group():
     """It ends in a sentence."""
-    with pytest.raises(StreamError, match='depth 72, which 4 bits do not group') as caught:
+    with pytest.raises(StreamError, match='depth 72, and int4 needs a multiple') as caught:
         quantize(torch.randn(4, 72), 4)
     assert caught.value.code is ErrorCode.INVALID_REQUEST

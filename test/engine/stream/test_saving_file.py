@@ -67,7 +67,7 @@ def test_no_other_file_is_overwritten(tmp_path: pathlib.Path):
         engine.save(path)
     save_file({'weight': torch.zeros(2)}, tmp_path / 'model.safetensors')
     before = (tmp_path / 'model.safetensors').read_bytes()
-    with pytest.raises(StreamError, match='is there already and is no saved stream'):
+    with pytest.raises(StreamError, match='exists already and is not a saved stream'):
         engine.save(tmp_path / 'model.safetensors')
     assert (tmp_path / 'model.safetensors').read_bytes() == before
     os.mkfifo(tmp_path / 'pipe')

@@ -141,5 +141,5 @@ def check_refused(camera: Camera, folder: pathlib.Path) -> None:
     assert camera.load('cut').error_code == LoadStream.Response.FILE_ERROR
     response = camera.save('notes')
     assert response.error_code == SaveStream.Response.FILE_ERROR
-    assert 'is there already and is no saved stream' in response.error_msg
+    assert 'exists already and is not a saved stream' in response.error_msg
     assert (folder / 'notes.safetensors').read_text() == 'Not a stream.'

@@ -2,6 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Triton kernels of the GPU path.  Only ``ops`` and ``runner`` import them.
 
-Each has a reference in plain PyTorch that it is held to: ``operations.TorchOperations`` and
+Each is tested against a reference in plain PyTorch: ``operations.TorchOperations`` and
 ``engine/ops/attention.py``.
 """

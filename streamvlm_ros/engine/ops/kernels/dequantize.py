@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Weights in few bits made wide again, for products of many rows."""
+"""Dequantizes weights, for products of many rows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import triton.language as tl
 from streamvlm_ros.engine.ops.kernels.launch import launch_options, PDL
 from streamvlm_ros.engine.ops.quantization import QuantizedWeight
 
-COLUMNS, BLOCK = 8, 512  # numbers that one program makes wide
+COLUMNS, BLOCK = 8, 512  # numbers that one program converts
 
 
 @triton.jit
@@ -43,7 +43,7 @@ def _widen(
     mask = (column < columns) & (inner < stored)
     tile = tl.load(numbers + column * stored + inner, mask=mask, other=0)
     if PDL:
-        # Who reads what is written over here has to be through.
+        # The readers of what is overwritten here must have ended.
         tl.extra.cuda.gdc_wait()
     if PACKED:
         at, group = column * 2 * stored + inner, column * groups + inner // GROUP

@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What decoder layers and ViT blocks are made of, as kernels."""
+"""The operations of decoder layers and ViT blocks, as kernels."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class KernelOperations:
         """See ``Operations``."""
         if len(x) == 1:
             return skinny_matmul(x, weight, bias=bias, norm=norm, epsilon=epsilon)
-        # Several rows: each program would do the norm of all of them again.
+        # Several rows: otherwise each program would compute the norm of all of them again.
         normed = rms_norm(x, norm, epsilon)
         if len(x) <= MOST_ROWS:
             return skinny_matmul(normed, weight, bias=bias)

@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What stands between the large matrix products, each thing one pass over its tensor."""
+"""Operations between the large matrix products; each is one pass over its tensor."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def _turn(
     HALF: tl.constexpr,
     PDL: tl.constexpr,
 ):
-    """Rotate query and key heads [heads, width] of one row, and cut the row in three."""
+    """Rotate query and key heads [heads, width] of one row, and split the row in three."""
     if PDL:
         tl.extra.cuda.gdc_launch_dependents()
         tl.extra.cuda.gdc_wait()
@@ -170,7 +170,7 @@ def rotate_vision(
     return query, key, value
 
 
-# As in attention.py: one for all layers.
+# As in segments.py: one kernel for all layers.
 @triton.jit(do_not_specialize=['layer'])
 def _rotate_and_store(
     qkv,
@@ -190,7 +190,7 @@ def _rotate_and_store(
     SHARED: tl.constexpr,
     PDL: tl.constexpr,
 ):
-    """Rotate one token's queries and keys; keys and values go to their slot as well."""
+    """Rotate one token's queries and keys; store keys and values in their slot."""
     if PDL:
         tl.extra.cuda.gdc_launch_dependents()
         tl.extra.cuda.gdc_wait()
@@ -213,7 +213,7 @@ def _rotate_and_store(
     place = query + row * heads * width + head[:, None] * width + at[None, :]
     tl.store(place, left, mask=is_query)
     tl.store(place + HALF, right, mask=is_query)
-    # Keys are heads 0 to KV_HEADS - 1 of what is left, values those behind them.
+    # Of the remaining heads, 0 to KV_HEADS - 1 are keys; the rest are values.
     pair = head - heads
     which = (pair >= KV_HEADS).to(tl.int64)
     own = pair - which * KV_HEADS
@@ -246,7 +246,7 @@ def rotate_and_store(
     slots: torch.Tensor,
     slot: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Rotate queries and keys, and store keys and values where they belong.
+    """Rotate queries and keys, and store keys and values in their slots.
 
     Args:
         qkv: [n, (heads + 2 kv_heads) head_dim].
@@ -256,7 +256,7 @@ def rotate_and_store(
         kv_heads: how many.
         target: int64, the address of the ``KVBuffer`` of every token, or one for all of them.
         slots: int64, how many slots that has.
-        slot: int64 [n], where each token's go; -1: nowhere.
+        slot: int64 [n], the slot of each token; -1: not stored.
 
     Returns:
         Rotated queries [n, heads, head_dim], and the new keys and values [n, kv_heads, head_dim].

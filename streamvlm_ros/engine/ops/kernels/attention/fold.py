@@ -18,8 +18,8 @@ from streamvlm_ros.engine.ops.kernels.launch import prefetch
 def fold(query, keys, values, there, seen, best, total, result, scale, MASKED: tl.constexpr):
     """Fold a tile of keys and values, pointers [BLOCK, head_dim], into an online softmax.
 
-    ``there`` [BLOCK] is what can be loaded, ``seen`` [rows, BLOCK] or [1, BLOCK] what is looked
-    at; where MASKED is False everything is.
+    ``there`` [BLOCK] says which keys exist, ``seen`` [rows, BLOCK] or [1, BLOCK] which ones a row
+    sees; without MASKED, all of them.
     """
     if MASKED:
         key = tl.load(keys, mask=there[:, None], other=0.0)
@@ -31,7 +31,7 @@ def fold(query, keys, values, there, seen, best, total, result, scale, MASKED: t
     top = tl.maximum(best, tl.max(score, 1))
     base = top
     if MASKED:
-        # A row that has seen nothing yet stays at nothing.
+        # A row that has seen no key yet keeps its zeros.
         base = tl.where(top == float('-inf'), 0.0, top)
     weight = tl.exp2(score - base[:, None])
     shrink = tl.exp2(best - base)
@@ -61,7 +61,7 @@ def fold_segments(
     WIDTH: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """Fold the keys from ``low`` to before ``high``, counted over all segments."""
+    """Fold keys ``low`` to ``high - 1``, counted over all segments."""
     dtype = query.dtype
     at = tl.arange(0, WIDTH)
     inner = tl.arange(0, BLOCK)
@@ -74,8 +74,8 @@ def fold_segments(
         first = start + tl.maximum(low - passed, 0)
         last = start + tl.minimum(high - passed, end - start)
         passed += end - start
-        # Only the place of a layer and a head can be beyond 32 bits.
-        # That a number from memory is an aligned address has to be said.
+        # Only the offset of a layer and a head can exceed 32 bits.
+        # The compiler has to be told that a number from memory is an aligned address.
         base = tl.multiple_of(address.to(tl.pointer_type(dtype)), 16)
         keys = base + (layer * 2 * KV_HEADS + head) * slots * WIDTH
         values = keys + KV_HEADS * slots * WIDTH
@@ -114,7 +114,7 @@ def prefetch_tile(
     WIDTH: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """Have the tile at ``low`` brought near, where it is in the first segment."""
+    """Prefetch the tile at ``low``, if it is in the first segment."""
     address, slots = tl.load(segments), tl.load(segments + 1)
     start, end = tl.load(segments + 2), tl.load(segments + 3)
     slot = tl.minimum(start + low + tl.arange(0, BLOCK), end - 1)

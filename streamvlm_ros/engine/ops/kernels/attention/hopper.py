@@ -1,12 +1,13 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""One sequence's attention on Hopper cards, whose matrix units run by themselves.
+"""One sequence's attention on Hopper cards, whose matrix units run asynchronously.
 
-It gives what ``attention._sequence`` gives a chunk or a question, tile of keys by tile of keys.
-Triton has matrix units wait for the softmax of every tile; written in Gluon, its lower level, they
-need not: of three warp groups one loads keys and values, and two have 64 rows of queries each, so
-that one's softmax runs beside the other's products, and beside its own product of the tile before
-(FlashAttention-3, arXiv 2407.08608).  Slots of shared memory go around among them by barriers.
+It computes what ``segments._sequence`` computes for a chunk or a question, tile by tile of keys.
+In Triton the matrix units wait for the softmax of every tile. In Gluon, its lower level, they do
+not. Of three warp groups one loads keys and values, and two have 64 rows of queries each. The
+softmax of one runs at the same time as the products of the other, and as its own product of the
+tile before (FlashAttention-3, arXiv 2407.08608). Barriers hand the slots of shared memory from one
+group to another.
 """
 
 from __future__ import annotations
@@ -44,13 +45,13 @@ REGISTERS = (232, 40)
 def _weigh(
     score, count, fresh, token, best, total, scale, BLOCK: gl.constexpr, layout: gl.constexpr
 ):
-    """Return a tile's weights, what shrinks the result so far, and the softmax behind it."""
+    """Return a tile's weights, the factor for the result so far, and the new best and total."""
     if (count < BLOCK) | (fresh > -BLOCK):
         inner = gl.arange(0, BLOCK, layout=gl.SliceLayout(0, layout))
         is_seen = (inner < count)[None, :] & (fresh + inner[None, :] <= token[:, None])
         score = gl.where(is_seen, score, float('-inf'))
     top = gl.maximum(best, gl.max(score, 1) * scale)
-    # A row that has seen nothing yet stays at nothing.
+    # A row that has seen no key yet keeps its zeros.
     base = gl.where(top == float('-inf'), 0.0, top)
     weight = gl.exp2(score * scale - base[:, None])
     shrink = gl.exp2(best - base)
@@ -73,7 +74,7 @@ def _attend(
     STAGES: gl.constexpr,
     WARPS: gl.constexpr,
 ):
-    """Attend from half of the program's rows, and write what comes of it."""
+    """Attend from half of the program's rows, and write the result."""
     queries, keys, values, keys_there, keys_read, values_there, values_read = shared
     part, lse, split, tokens, first_row = out
     GROUP: gl.constexpr = HEADS // KV_HEADS
@@ -149,7 +150,7 @@ def _attend(
     gl.store(lse + line, gl.where(total > 0, best + gl.log2(some), float('-inf')), mask=mask)
 
 
-# As in attention.py: one for all layers.
+# As in segments.py: one kernel for all layers.
 @gluon.jit(do_not_specialize=['layer'])
 def _sequence(
     query,
@@ -171,7 +172,7 @@ def _sequence(
     COMPUTES: gl.constexpr,
     LOADS: gl.constexpr,
 ):
-    """Do what ``attention._sequence`` does, without a tree."""
+    """Compute what ``segments._sequence`` does, without a tree."""
     gdc_launch_dependents()
     gdc_wait()
     GROUP: gl.constexpr = HEADS // KV_HEADS
@@ -189,7 +190,7 @@ def _sequence(
     values_there = gl.allocate_shared_memory(gl.int64, [STAGES, 1], mbarrier.MBarrierLayout())
     values_read = gl.allocate_shared_memory(gl.int64, [STAGES, 1], mbarrier.MBarrierLayout())
     for slot in gl.static_range(STAGES):
-        # Every thread that copies says when its part is there, each half when it has read.
+        # Every thread that copies signals when its part has arrived, each half when it has read.
         mbarrier.init(keys_there.index(slot), count=32 * WARPS)
         mbarrier.init(values_there.index(slot), count=32 * WARPS)
         mbarrier.init(keys_read.index(slot), count=2)
@@ -216,7 +217,7 @@ def _sequence(
     each = gl.cdiv(gl.cdiv(cached + own, gl.num_programs(2)), BLOCK) * BLOCK
     low = split * each
     high = gl.minimum(low + each, cached + own)
-    # No row of this tile sees a token behind its own last one.
+    # No row of this tile sees a token after the last one of the tile.
     own = gl.minimum(
         gl.minimum(high - cached, own), (gl.program_id(0) * ROWS + ROWS - 1) // GROUP + 1
     )
@@ -280,7 +281,7 @@ def attend_tiles(
     kv_heads: int,
     scale: float,
 ) -> None:
-    """Launch what ``attention.attend_sequence`` wants; head_dim is WIDTH.
+    """Launch the kernel for ``segments.attend_sequence``; head_dim is WIDTH.
 
     Args:
         query: rotated [n, heads, head_dim].

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tiles that a program of ``hopper.py`` attends to: which come next, and their loading.
 
-What is ``seen`` is told as (table, its segments, tokens cached, new tokens of the rows here, the
+``seen`` is the tuple (table, its segments, tokens cached, new tokens of the rows here, the
 program's first key and its last, layer, head, new keys, new values), ``table`` as for
-``attention.attend_sequence``.
+``segments.attend_sequence``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ CACHED = gl.constexpr(-(1 << 30))
 def _segment(index, passed, seen, KV_HEADS: gl.constexpr, WIDTH: gl.constexpr):
     """Return a segment's keys, values and their stride, the first slot, the last, keys passed.
 
-    Behind the table's segments come the new tokens.
+    The new tokens come after the table's segments.
     """
     table, number, cached, own, low, high, layer, head, fresh_keys, fresh_values = seen
     if index < number:
@@ -92,7 +92,7 @@ def _copy(
     layout: gl.constexpr = gl.BlockedLayout([1, 8], [2, 16], [WARPS, 1], [1, 0])
     row = gl.arange(0, BLOCK, layout=gl.SliceLayout(1, layout))
     column = gl.arange(0, WIDTH, layout=gl.SliceLayout(0, layout))
-    # That a number from memory is an aligned address has to be said.
+    # The compiler has to be told that a number from memory is an aligned address.
     begin = gl.multiple_of(base + (at * stride).to(gl.int64), 16)
     places = begin + (row[:, None] * gl.multiple_of(stride, 16) + column[None, :])
     async_copy.async_copy_global_to_shared(into, places, mask=(row < count)[:, None])

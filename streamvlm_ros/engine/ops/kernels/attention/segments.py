@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Attention over segments of ``KVBuffer``s that are read in place, and over new tokens.
 
-A segment is four int64: the buffer's address and slots, first slot, one past the last.  How many
-there are, and how long, stands on the device: one launch, captured once, serves any length.  The
-keys are split among programs, whose results ``merge`` joins by their log-sum-exp.
+A segment is four int64: the buffer's address and slots, first slot, one past the last.  Their
+number and lengths are read on the device, so one launch, captured once, serves any length.  The
+keys are split among programs; ``merge`` joins their results by log-sum-exp.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ LARGE_TREE = (64 if ROOMY else 32, 8, 2)
 SMALL = (64, 4, STAGES)
 
 
-# Triton would compile apart for layer 1, and for those that 16 divides.
+# Triton would compile separate kernels for layer 1 and for layers that 16 divides.
 @triton.jit(do_not_specialize=['layer'])
 def _sequence(
     query,
@@ -61,7 +61,7 @@ def _sequence(
     TREE: tl.constexpr,
     PDL: tl.constexpr,
 ):
-    """Attend from a tile of one sequence's new tokens to its segments, and to the new ones."""
+    """Attend from a tile of one sequence's new tokens to its segments and to the new tokens."""
     if PDL:
         tl.extra.cuda.gdc_launch_dependents()
         tl.extra.cuda.gdc_wait()
@@ -99,7 +99,7 @@ def _sequence(
         BLOCK,
     )
     inner = tl.arange(0, BLOCK)
-    # No row of this tile sees a token behind its own last one.
+    # No row of this tile sees a token after the last one of the tile.
     last = tl.minimum(
         tl.minimum(high - cached, own), (tl.program_id(0) * ROWS + ROWS - 1) // GROUP + 1
     )
@@ -151,12 +151,12 @@ def _batch(
     SPLITS: tl.constexpr,
     PDL: tl.constexpr,
 ):
-    """Attend from one new token a branch: prefixes by those who share them, tails one by one."""
+    """Attend from one token a branch: to shared prefixes together, to tails one by one."""
     GROUP: tl.constexpr = HEADS // KV_HEADS
     program = tl.program_id(0)
     head = tl.program_id(1)
     is_tail = program >= batch * SPLITS
-    # Lines 0 to batch - 1 of the table are prefixes, the tails of all branches come behind them.
+    # Lines 0 to batch - 1 of the table are prefixes; the tails of all branches follow.
     entry = tl.where(is_tail, program - batch * (SPLITS - 1), program // SPLITS)
     split = tl.where(is_tail, SPLITS, program % SPLITS)
     table += entry * LINE
@@ -273,7 +273,7 @@ def attend_batch(
     kv_heads: int,
     splits: int,
 ) -> torch.Tensor:
-    """Attend from one new token of every branch to what that branch sees.
+    """Attend from one new token of every branch to all that this branch sees.
 
     Args:
         query: rotated [batch, heads, head_dim].

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Matrix products of few rows, which are as fast as the weights can be read.
 
-What stands before and behind a product is in the same kernel: RMSNorm before it; bias, residual or
-the gate of an MLP behind it.  The norm's factor is one number a row, so the sum of squares is
+The steps before and after a product are in the same kernel: RMSNorm before it; bias, residual or
+the gate of an MLP after it.  The norm's factor is one number a row, so the sum of squares is
 taken while the product runs and multiplied in at its end; the scales of weights in 8 bits, one
 number a column, likewise.
 """
@@ -23,7 +23,7 @@ from streamvlm_ros.engine.ops.kernels.matmul.unpack import whole
 from streamvlm_ros.engine.ops.quantization import QuantizedWeight
 from streamvlm_ros.engine.ops.weights import Weight
 
-# Rows up to which these kernels are used; beyond, the library's products are as fast.
+# Most rows for these kernels; with more rows the library's products are as fast.
 MOST_ROWS = 64
 
 
@@ -32,11 +32,11 @@ def _multiply(seen, tile, result, EXACT_BITS: tl.constexpr):
     """Add the product of x [ROWS, DEPTH] with weights [COLUMNS, DEPTH]."""
     if tile.dtype == seen.dtype:
         return tl.dot(seen, tl.trans(tile), result)
-    # Numbers that are converted in registers are multiplied from there.
+    # Numbers that are converted in registers are multiplied from registers.
     return tl.trans(tl.dot(whole(tile, seen.dtype, EXACT_BITS), tl.trans(seen), tl.trans(result)))
 
 
-# One for all numbers of rows that ROWS covers, whether 16 divides them or not.
+# One kernel for all numbers of rows that ROWS covers, whether 16 divides them or not.
 @triton.jit(do_not_specialize=['rows'])
 def _skinny(
     x,
@@ -62,15 +62,15 @@ def _skinny(
     EXACT_BITS: tl.constexpr,
     PDL: tl.constexpr,
 ):
-    """Write out[rows, columns] = x[rows, depth] @ weight[columns, depth].T and so on.
+    """Write out[rows, columns] = x[rows, depth] @ weight[columns, depth].T with what is around it.
 
-    Several rows are normed before: each program would do the norm of all of them again.
+    Several rows are normalized before: otherwise each program would do it again for all rows.
     """
     column = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
     row = tl.arange(0, ROWS)
     inner = tl.arange(0, DEPTH)
-    other = weight + columns.to(tl.int64) * depth  # the up-projection, behind the gate's rows
-    # Weights do not depend on the kernel before: the first tile is on its way before that ends.
+    other = weight + columns.to(tl.int64) * depth  # the up-projection, after the gate's rows
+    # Weights do not depend on the kernel before: the first tile is loaded before that one ends.
     tile = load_columns(weight, column, columns, inner, depth, EVEN)
     if GATED:
         up = load_columns(other, column, columns, inner, depth, EVEN)
@@ -220,7 +220,7 @@ def skinny_matmul(
         weight: [columns, depth], contiguous; gated: [2 columns, depth], the gate's rows first.
         bias: [columns], added to the product.
         residual: [rows, columns], added to the result.
-        norm: [depth], the weight of an RMSNorm that x, one row, goes through first.
+        norm: [depth], the weight of an RMSNorm that is applied to x first; for one row only.
         epsilon: of that norm.
         gated: return silu(x @ gate.T) * (x @ up.T).
         tile: columns, depth, warps and stages of a program, to measure others than the built-in.

@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What products of few rows have in common: how their tiles come, and what stands behind them."""
+"""What products of few rows share: loading of tiles, and the steps after the product."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def wait(
     GATED: tl.constexpr,
     PDL: tl.constexpr,
 ):
-    """Wait for what the kernel before writes, and have weights brought near meanwhile."""
+    """Wait for what the kernel before writes; prefetch weights until then."""
     if PDL:
         tl.extra.cuda.gdc_launch_dependents()
         if depth > DEPTH:
@@ -43,7 +43,7 @@ def wait(
 
 @triton.jit
 def _ask_for(weight, column, columns, depth, DEPTH: tl.constexpr):
-    """Have the second tile of weights brought near, as far as it is whole."""
+    """Prefetch the second tile of weights, as far as it exists."""
     line = DEPTH + 64 * tl.arange(0, DEPTH // 64)
     safe = tl.minimum(column, columns - 1).to(tl.int64)
     prefetch(weight + safe[:, None] * depth + tl.minimum(line, depth - 1)[None, :])
@@ -51,7 +51,7 @@ def _ask_for(weight, column, columns, depth, DEPTH: tl.constexpr):
 
 @triton.jit
 def load_rows(x, norm, squares, row, rows, inner, depth, EVEN: tl.constexpr, NORM: tl.constexpr):
-    """Load a tile of x [ROWS, DEPTH], times the norm's weight; add its squares up."""
+    """Load a tile of x [ROWS, DEPTH], times the norm's weight; sum its squares."""
     mask = (row < rows)[:, None]
     if not EVEN:
         mask = mask & (inner < depth)[None, :]
@@ -91,7 +91,7 @@ def finish(
     BIAS: tl.constexpr,
     RESIDUAL: tl.constexpr,
 ):
-    """Do what stands behind a product [ROWS, COLUMNS], and write it.
+    """Apply the steps after a product [ROWS, COLUMNS], and write the result.
 
     SCALED: weights have one scale a row, and the gate's rows come first.
     """

@@ -1,9 +1,9 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Numbers of 8 and 4 bits to bfloat16, without the card's slow conversions.
+"""Converts numbers of 8 and 4 bits to bfloat16 without the card's slow conversions.
 
 A number is put among the bits of a bfloat16 whose last bit is worth 1: 0x4300 is 128, and with n
-in its lower 7 bits 128 + n.  What is too much is subtracted, two values at a time, exactly.
+in its lower 7 bits 128 + n.  The excess is subtracted exactly, two values at a time.
 Without EXACT_BITS (for other dtypes, in the interpreter) it is an ordinary conversion.
 """
 
