@@ -37,7 +37,7 @@ def find_share(path: str) -> pathlib.Path | None:
 
 
 def private_graph() -> dict[str, str]:
-    """Return the variables of a ROS graph that nobody else on this machine or network sees."""
+    """Return environment variables for a ROS graph that no other process sees."""
     return {
         'ROS_DOMAIN_ID': str(free_domain_id()),
         **discovery_variables('LOCALHOST', os.environ.get('ROS_DISTRO', '')),

@@ -3,7 +3,7 @@
 """Ctrl-C and SIGTERM in a command: it ends at once, or at a point where it can clean up.
 
 Python raises KeyboardInterrupt wherever the main thread is: in the midst of an import, of rclpy's
-wait set, of a destructor. That ends in a traceback of somebody else's code. Here the process ends
+wait set, of a destructor. That ends in a traceback from inside rclpy. Here the process ends
 without a word instead; where something is to be undone first (`deferred`), the signal is noted,
 and `check` raises between two steps.
 

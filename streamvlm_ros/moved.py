@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Serves modules and classes under the names of version 0.1.0, with a DeprecationWarning.
 
-Old programs go on working for one version. A finder at the end of ``sys.meta_path`` answers only
-for names that no file has, so it costs nothing where it is not used.
+Old programs keep working for one version. A finder at the end of ``sys.meta_path`` answers only
+for names that no file has, so it costs nothing if it is not used.
 """
 
 from __future__ import annotations
@@ -260,7 +260,7 @@ def _warn(old: str, new: str) -> None:
     # 3 is the import statement, or who reads the attribute: warnings leaves out the frames of the
     # import system.
     warnings.warn(
-        f'{old} moved to {new}; the old name goes with the next version.',
+        f'{old} moved to {new}; the next version will not have the old name.',
         DeprecationWarning,
         stacklevel=3,
     )

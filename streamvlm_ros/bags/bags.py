@@ -37,7 +37,7 @@ _ROS2, _ROS1 = get_typestore(Stores.ROS2_HUMBLE), get_typestore(Stores.ROS1_NOET
 
 @dataclasses.dataclass(frozen=True)
 class ImageTopic:
-    """A topic of a bag that has images, and where a node hears them."""
+    """A topic of a bag that has images, and the topic on which a node receives them."""
 
     name: str
     compressed: bool = False
@@ -61,7 +61,7 @@ def write_bag(
     topic: str,
     frame_id: str = 'camera',
 ) -> None:
-    """Write an mcap bag of raw rgb8 images; one that is there already is replaced.
+    """Write an mcap bag of raw rgb8 images; replace an existing one.
 
     Args:
         folder: the bag's folder.
@@ -97,11 +97,11 @@ class ImageBag:
     """The images of one topic of a bag that is open.
 
     Attributes:
-        topic: where they were recorded.
+        topic: the topic on which they were recorded.
         faults: a sentence for each file that is missing or cannot be read, and, as the messages
             are read, for each that ends early.
         missing: images that were recorded and that no file has, as far as that was counted.
-        damaged: messages read so far that are no image message.
+        damaged: messages read so far that are not image messages.
         last_damage: what was wrong with the last of them.
 
     """
@@ -136,7 +136,7 @@ class ImageBag:
         return connection.topic == self.topic.name and _full_name(connection.msgtype) == kind
 
     def _read(self, part: Part, raw: bytes | memoryview) -> Any | None:
-        """Return a message; None, and counted, where it is none."""
+        """Return a message; None, and counted as damaged, if it is not one."""
         kind = COMPRESSED if self.topic.compressed else IMAGE
         try:
             data = decompressed(raw)
@@ -160,7 +160,7 @@ def open_images(bag: pathlib.Path, topic: str = '') -> Iterator[ImageBag]:
             compressed counts once, as raw.
 
     Raises:
-        CommandError: there is no such bag or topic, more than one to choose from, or no file of it
+        CommandError: there is no such bag or topic, several topics to choose from, or no file
             can be read.
 
     """

@@ -3,7 +3,7 @@
 """The files of a bag, of ROS 2 or ROS 1: opened, each by itself, and what is wrong with them.
 
 A bag that was split, copied by hand or whose recorder was killed still has images in the files
-that can be read.  Nothing here needs metadata.yaml; where it is there, it tells what should be.
+that can be read.  metadata.yaml is not needed; if it exists, it says which files should be there.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ class Parts:
 
     Attributes:
         open: the files that can be read, in the order of their messages.
-        faults: a sentence for each that cannot, or is not there.
-        recorded: messages of each topic, by metadata.yaml; empty where that is not there.
+        faults: a sentence for each file that is missing or cannot be read.
+        recorded: messages of each topic, by metadata.yaml; empty without that file.
 
     """
 
@@ -74,7 +74,7 @@ def open_parts(bag: pathlib.Path) -> Iterator[Parts]:
     """Open a bag's folder, or one file of it.
 
     Raises:
-        PartError: there is no bag at all.
+        PartError: there is no bag.
 
     """
     parts = Parts()
@@ -90,7 +90,7 @@ def open_parts(bag: pathlib.Path) -> Iterator[Parts]:
 
 
 def reason(error: BaseException) -> str:
-    """Return what an error says, on one line; its type's name where it says nothing."""
+    """Return an error's text on one line, or its type's name if it has no text."""
     return (' '.join(str(error).split()).rstrip('.') or type(error).__name__)[:300]
 
 
@@ -113,7 +113,7 @@ def decompressed(raw: bytes | memoryview) -> bytes | memoryview:
 
 
 def _files(bag: pathlib.Path, parts: Parts) -> Sequence[pathlib.Path]:
-    """Return the files that should be there; what metadata.yaml says goes into `parts`."""
+    """Return the files that should be there; fill `parts` from metadata.yaml."""
     if not bag.exists():
         raise PartError(f'There is no bag at {bag}.')
     if not bag.is_dir():
@@ -200,7 +200,9 @@ def _check_beginning(file: pathlib.Path, name: pathlib.Path) -> None:
                 f'{", ".join(ENDINGS)}.'
             )
         if not start.startswith(kind):
-            raise PartError(f'{name} cannot be read as a bag: its first bytes are others.')
+            raise PartError(
+                f'{name} cannot be read as a bag: it does not begin as such a file does.'
+            )
         if file.suffix != '.mcap':
             return
         size = int.from_bytes(start[17:21], 'little')
@@ -214,7 +216,7 @@ def _check_beginning(file: pathlib.Path, name: pathlib.Path) -> None:
         if opened.read() != _MCAP:
             raise PartError(
                 f'{name} was not closed: its recorder was killed, or its copy was cut off. '
-                '`mcap recover` makes a whole file of what is there.'
+                '`mcap recover` makes a readable file of it.'
             )
 
 

@@ -4,9 +4,9 @@
 
 `python -m streamvlm_ros.bags.player BAG TOPIC [SUBSCRIBERS [BAG_TOPIC]] [--clock]`
 
-For machines without `ros2 bag play`. It waits for subscribers, one if not told otherwise,
-follows the header stamps, and ends with the bag. BAG_TOPIC is needed where the bag has several
-image topics; --clock publishes the stamps on /clock too.
+For machines without `ros2 bag play`. It waits for subscribers (1 by default), follows the header
+stamps, and ends with the bag. BAG_TOPIC is needed if the bag has several image topics; --clock
+publishes the stamps on /clock too.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from streamvlm_ros.errors import CommandError
 from streamvlm_ros.stamps import to_nanoseconds
 
 SUBSCRIBER_TIME = 60.0  # seconds to wait for the node, which loads its model first
-# The subscriber learns of the publisher a moment after the publisher of the subscriber, and nobody
-# here can see when; what is published before, a best-effort subscriber loses.
+# The subscriber discovers the publisher a moment later than the reverse, and when cannot be seen
+# here. A best-effort subscriber loses what is published before that.
 SETTLE_TIME = 0.5  # seconds
 QUEUE = 100
 
@@ -46,7 +46,7 @@ def main() -> int:
     given = [argument for argument in sys.argv[1:] if argument != '--clock']
     with_clock = len(given) < len(sys.argv) - 1
     bag, topic, subscribers, bag_topic = [*given, *('1', '')[len(given) - 2 :]]
-    # The signals are taken below, or by whoever runs this.
+    # Signals are handled below, or by the caller.
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node('streamvlm_player')
     try:
@@ -99,7 +99,7 @@ def play(
         if clock is not None:
             clock.publish(Clock(clock=message.header.stamp))
         publisher.publish(message)
-    # What was published last must reach the subscriber before the publisher goes.
+    # The last messages must reach the subscriber before the publisher is destroyed.
     publisher.wait_for_all_acked(Duration(seconds=5.0))
 
 

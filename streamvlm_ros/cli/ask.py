@@ -11,7 +11,7 @@ from streamvlm_ros import interrupts
 from streamvlm_ros.cli.calls import add_question_arguments, load_client_module, print_answer
 from streamvlm_ros.errors import CommandError
 
-CANCEL_TIME = 5.0  # seconds that a goal may take to end
+CANCEL_TIME = 5.0  # seconds that a canceled goal may take to end
 
 
 def add_ask_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +22,7 @@ def add_ask_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--stream',
         action='store_true',
-        help='print the answer while it is written; Ctrl-C ends it',
+        help='print the answer while it is written; Ctrl-C ends the answer',
     )
 
 
@@ -70,7 +70,7 @@ def choose(arguments: argparse.Namespace) -> int:
 
 
 def _stream(node: Any, question: str, asked: dict[str, Any], *, quiet: bool) -> Any:
-    """Ask by the action, print what comes, and return the result; Ctrl-C cancels the goal."""
+    """Ask by the action, print the text as it arrives, and return the result; Ctrl-C cancels."""
     from streamvlm_ros.client.goals import Goals
 
     written = ''

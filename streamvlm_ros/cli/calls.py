@@ -36,14 +36,14 @@ def load_client_module() -> Any:
     """Import the ROS client.
 
     Raises:
-        CommandError: there is no ROS, or the package's interfaces are not built.
+        CommandError: ROS is not installed, or the package's interfaces are not built.
 
     """
     try:
         from streamvlm_ros.client import client
     except ImportError as error:
         raise CommandError(
-            f'ROS 2 is missing here ({error}); source its setup file and that of the '
+            f'ROS 2 is not available ({error}); source its setup file and that of the '
             'workspace, or call scripts/with_ros streamvlm in the repository.'
         ) from error
     return client
@@ -52,10 +52,10 @@ def load_client_module() -> Any:
 def print_answer(response: Any, fields: Any, as_json: bool, written: str = '') -> int:
     """Print the answer on stdout, and on stderr how many frames and how long it took.
 
-    What is already `written` there is not printed again.
+    Text that is already `written` there is not printed again.
 
     Raises:
-        CommandError: there is no answer; with the reason.
+        CommandError: there is no answer; says why.
 
     """
     if not response.success:

@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help='answers to choose from; give it 2 to 26 times',
     )
-    parser.add_argument('--topic', default='', help='the image topic, where the bag has several')
+    parser.add_argument('--topic', default='', help='the image topic, if the bag has several')
     parser.add_argument(
         '--until',
         metavar='SEC',

@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
         import rclpy  # noqa: F401  said here in a sentence what would be a trace below
     except ImportError as error:
         raise CommandError(
-            f'ROS 2 is missing here ({error}); source its setup file, or call scripts/with_ros '
+            f'ROS 2 is not available ({error}); source its setup file, or call scripts/with_ros '
             'streamvlm in the repository.'
         ) from error
     from streamvlm_ros.nodes import streamvlm_node

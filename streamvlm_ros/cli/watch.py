@@ -13,21 +13,21 @@ from streamvlm_ros.cli.calls import add_node_arguments, load_client_module
 from streamvlm_ros.errors import CommandError
 from streamvlm_ros.stamps import to_seconds
 
-REMOVE_TIME = 5.0  # seconds that the node has to say which watch it has added
+REMOVE_TIME = 5.0  # seconds for the node to say which watch it has added
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument('question')
     parser.add_argument('choices', nargs='+', metavar='CHOICE', help='2 to 26 answers')
-    parser.add_argument('--name', default='', help='what its events are called')
+    parser.add_argument('--name', default='', help='the name of its events')
     parser.add_argument(
         '--threshold', type=float, default=0.7, help='probability of a new answer (%(default)s)'
     )
     parser.add_argument(
-        '--hold', type=int, default=2, help='chunks in a row that it needs it (%(default)s)'
+        '--hold', type=int, default=2, help='for this many chunks in a row (%(default)s)'
     )
-    parser.add_argument('--count', type=int, default=0, help='end after so many changes')
+    parser.add_argument('--count', type=int, default=0, help='end after this many changes')
     parser.add_argument('--keep', action='store_true', help='leave the watch in the node')
     add_node_arguments(parser)
 
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _add(node: Any, arguments: argparse.Namespace) -> Any:
-    """Add the watch and return the response; a Ctrl-C in the meantime takes it out again."""
+    """Add the watch and return the response; after Ctrl-C, remove it again."""
     from streamvlm_ros.srv import AddWatch
 
     request = AddWatch.Request(

@@ -34,7 +34,7 @@ class Client:
 
     Attributes:
         target: full name of the node.
-        status: its newest status; None: none has come.
+        status: its newest status; None: not received yet.
         between: called between two callbacks while something is waited for; may raise.
 
     """
@@ -44,7 +44,7 @@ class Client:
 
         Args:
             node: the fully qualified name of the node to talk to.
-            domain_id: ROS domain; None: that of the environment.
+            domain_id: ROS domain; None: as the environment says.
 
         """
         self.target = node.rstrip('/')
@@ -86,7 +86,7 @@ class Client:
         """Call `~/ask`; `fields` are those of the request.
 
         Raises:
-            CommandError: nobody serves it, or no reply came.
+            CommandError: no node serves it, or no reply came.
 
         """
         request = Ask.Request(question=question, timeout=timeout, after=after or Time(), **fields)
@@ -136,7 +136,7 @@ class Client:
 
     def finish_call(self, name: str, future: Any, timeout: float = 0.0) -> Any:
         """Wait for the response to what `start_call` has sent; raises as `ask`."""
-        # Without a timeout of its own the request has the node's, which nobody here knows.
+        # A request without a timeout gets the node's, which is not known here.
         limit = timeout + REPLY_MARGIN if timeout else float('inf')
         alive = self._clients[name].service_is_ready
         self.wait_until(lambda: future.done() or not alive(), limit)
@@ -146,7 +146,7 @@ class Client:
         return future.result()
 
     def start_call(self, kind: Any, name: str, request: Any) -> Any:
-        """Send a request and return its future; raises CommandError when nobody serves it."""
+        """Send a request and return its future; raises CommandError if no node serves it."""
         if name not in self._clients:
             self._clients[name] = self.node.create_client(
                 kind, f'{self.target}/{name}', qos_profile=QoSProfile(depth=OPEN_CALLS)
@@ -177,7 +177,7 @@ def parse_stamp(text: str) -> Time:
     """Return a header stamp given in seconds, exactly.
 
     Raises:
-        CommandError: it is no such number.
+        CommandError: it is not such a number.
 
     """
     try:

@@ -51,7 +51,7 @@ class Goals:
         """Send a goal with these fields.
 
         Raises:
-            CommandError: nobody serves the action.
+            CommandError: no node serves the action.
 
         """
         if not self._client.wait_until(self._action.server_is_ready, DISCOVERY_TIME):
@@ -71,7 +71,7 @@ class Goals:
 
         Args:
             goal: what `send` has returned.
-            timeout: the goal's own, in seconds; 0: the node's, which nobody here knows.
+            timeout: the goal's, in seconds; 0: the node's, which is not known here.
 
         Raises:
             CommandError: the goal was refused, or no result came.
@@ -98,7 +98,7 @@ class Goal:
         accepted: whether the node took it; None: not known yet.
         feedback: the messages that have come.
         status: of action_msgs/GoalStatus, once there is a result; 0 before.
-        result: the result; None: there is none yet.
+        result: the result; None: not received yet.
 
     """
 

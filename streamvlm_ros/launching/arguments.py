@@ -11,14 +11,14 @@ from launch.substitutions import LaunchConfiguration
 REQUIRED = None  # in place of a default
 
 ARGUMENTS: dict[str, tuple[str | None, str]] = {
-    'model': ('', "'tiny', a folder or a hub id; empty: that of params_file, or tiny"),
+    'model': ('', "'tiny', a folder or a hub id; empty: as params_file says, or tiny"),
     'image': ('image', 'the camera topic'),
     'device': ('', "'auto', 'cpu', 'cuda', 'cuda:1' or 'balanced'; empty: as params_file says"),
     'quantization': ('', "'none', 'int8' or 'int4'; empty: as params_file says"),
     'sample_rate': ('', 'frames a second that the model sees; empty: as params_file says'),
     'image_transport': ('', "'raw' or 'compressed' images; empty: as params_file says"),
-    'load': ('', 'name of a saved stream to begin with, if it is there'),
-    'respawn': ('false', 'start a node anew that has died; it then brings itself up'),
+    'load': ('', 'name of a saved stream to begin with, if it exists'),
+    'respawn': ('false', 'restart a node that has died; it then configures and activates itself'),
     'namespace': ('', 'namespace of the node'),
     'params_file': ('', 'YAML with parameters; config/ has one for each target'),
     'use_sim_time': ('false', 'take the time from /clock'),
@@ -33,7 +33,7 @@ ARGUMENTS: dict[str, tuple[str | None, str]] = {
     'foxglove': ('false', 'start foxglove_bridge, if it is installed'),
     'cameras': (REQUIRED, "namespaces, and topics besides 'image': 'front, rear=/cam/image'"),
     'bag': (REQUIRED, 'folder of the bag'),
-    'topic': ('', 'the image topic of the bag, raw or compressed; needed where it has several'),
+    'topic': ('', 'the image topic of the bag, raw or compressed; needed if it has several'),
     'question': (REQUIRED, 'what to ask when the bag has been played'),
     'choices': ('', "answers to choose from: 'yes, no'; empty: answer freely"),
     'timeout': ('120', 'seconds that the answer may take'),

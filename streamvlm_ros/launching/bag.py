@@ -88,7 +88,7 @@ def _after(fault: str, following: Any) -> Callable[[ProcessExited, LaunchContext
         if context.is_shutdown:
             return []
         if event.returncode:
-            raise RuntimeError(f'{fault}; its own words are above.')
+            raise RuntimeError(f'{fault}; see its messages above.')
         return [following]
 
     return on_exit
@@ -101,4 +101,4 @@ def _node_ended(event: ProcessExited, context: LaunchContext) -> list[Any]:
 
 
 def _node_refused(context: LaunchContext) -> list[Any]:
-    raise RuntimeError('The node could not be configured; its own words are above.')
+    raise RuntimeError('The node could not be configured; see its messages above.')

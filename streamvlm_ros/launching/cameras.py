@@ -42,7 +42,7 @@ def cameras_launch() -> LaunchDescription:
 
 
 def nodes_launch() -> LaunchDescription:
-    """Describe a launch of a node for each camera, in a namespace of its own."""
+    """Describe a launch of one node for each camera, each in its namespace."""
 
     def start(given: Mapping[str, str]) -> list[Any]:
         actions = []

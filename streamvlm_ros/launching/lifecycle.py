@@ -24,7 +24,7 @@ def bring_up(
     """Return the actions that start a node, configure it and, if that succeeds, activate it.
 
     A node that cannot be configured stays as it is; it and launch_ros both log it. Activated is
-    once only: whoever configures the node again later decides for themselves.
+    once only: a node that is configured again later is not activated by this.
 
     Args:
         node: it has not been started.
@@ -47,7 +47,7 @@ def bring_up(
     )
 
     def is_refusal(event: Event) -> bool:
-        # Behind a failed configure, or behind the error handling of one that raised.
+        # After a failed configure, or after the error handling of one that raised.
         return (
             isinstance(event, StateTransition)
             and event.action is node

@@ -18,7 +18,7 @@ def wait_command(node: str) -> list[str]:
 def play_command(
     bag: str, recorded: str, heard: str, *, with_rosbag2: bool, with_clock: bool = False
 ) -> list[str]:
-    """Return the command that plays the images of a bag into the topic where a node hears them.
+    """Return the command that plays the images of a bag into the topic that a node subscribes to.
 
     Args:
         bag: the bag's folder.

@@ -40,12 +40,12 @@ def stream_launch(params_file: str = '') -> LaunchDescription:
     """Describe a launch of one node, with a viewer if wanted.
 
     Args:
-        params_file: which YAML of config/ is the default of params_file; '': none.
+        params_file: the YAML of config/ that is the default of params_file; '': none.
     """
     names = (*NODE_ARGUMENTS, 'discovery_range', 'rviz', 'foxglove')
 
     def start(context: LaunchContext) -> list[Any]:
-        # A function, because an empty argument must leave no parameter behind.
+        # A function, because an empty argument must not set a parameter.
         given = given_values(context, *names)
         return [*stream_node(given), *rviz(given), *foxglove(given)]
 
@@ -74,7 +74,7 @@ def stream_node(
     Args:
         given: a value for each of NODE_ARGUMENTS.
         settings: parameters that count more than those of params_file.
-        remappings: of topics, in the place of that of `image`.
+        remappings: of topics, instead of the one of `image`.
         if_refused: actions to run when the node cannot be configured.
         is_one_of_several: it may die without the launch, once it has been configured.
         options: more of what launch_ros.actions.Node takes.
@@ -87,7 +87,7 @@ def stream_node(
     files: list[Any] = [given['params_file']] if given['params_file'] else []
     respawn = is_true(given.get('respawn', 'false'))
     if respawn and not is_true(given['autostart']):
-        raise ValueError('respawn needs autostart: a node that is started anew brings itself up.')
+        raise ValueError('respawn needs autostart: a node that is restarted must activate itself.')
     # rcl applies names in the order in which it meets them: the file's /** has to come before the
     # node's own name, under which launch_ros writes these. What is not given, the file decides.
     # Launch configures it, and hears whether that succeeds; a node that may be started anew does
@@ -127,17 +127,15 @@ def check_arguments(given: Mapping[str, str], *, check_image: bool = True) -> No
         check_topic('image', given['image'])
     file = given['params_file']
     if file and not os.path.isfile(file):
-        raise ValueError(
-            f'params_file is {file!r}, and there is no such file here ({os.getcwd()}).'
-        )
+        raise ValueError(f'params_file is {file!r}, but there is no such file in {os.getcwd()}.')
 
 
 def node_ended(event: ProcessExited, context: LaunchContext) -> list[Any]:
     """End the launch with 1 when a node has died by itself: nothing else would end it."""
     if event.returncode and not context.is_shutdown:
         raise RuntimeError(
-            f'The node {event.process_name} ended with exit code {event.returncode}; its own '
-            'words are above.'
+            f'The node {event.process_name} ended with exit code {event.returncode}; see '
+            'its messages above.'
         )
     return []
 
@@ -175,7 +173,7 @@ def config_file(name: str) -> str:
     path = find_share(f'config/{name}')
     if path is None:
         raise FileNotFoundError(
-            f'config/{name} of streamvlm_ros is not there; build the package with colcon and '
+            f'config/{name} of streamvlm_ros is not installed; build the package with colcon and '
             "source the workspace's setup file."
         )
     return str(path)

@@ -43,7 +43,7 @@ def check_log_level(text: str) -> None:
     """Refuse a log level that ROS does not know, which would end the node at its start.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not one.
     """
     logger, _, level = text.rpartition(':=')  # one logger's own, as in 'rcl:=debug'
     if level.lower() not in LOG_LEVELS or (':=' in text and not logger):
@@ -71,7 +71,7 @@ def check_namespace(text: str) -> None:
     """
     if text.strip('/') and not _NAMESPACE.fullmatch(text):
         raise ValueError(
-            f'namespace is {text!r}, which is not one: write letters, digits and _, with / '
+            f'namespace is {text!r}, which is not a namespace: use letters, digits and _, with / '
             'between the parts and no digit first, as in robot/front.'
         )
 
@@ -121,17 +121,17 @@ def parse_cameras(text: str, image: str) -> list[Camera]:
     """Return the cameras of a list such as 'front, rear=/usb_cam/image_raw'.
 
     Args:
-        text: namespaces with commas between them; behind '=' the topic, where it is another.
+        text: namespaces with commas between them; after '=' the topic, if it is another one.
         image: the topic of the others; a relative name lies in the camera's namespace.
 
     Raises:
-        ValueError: there is no camera, one without a name, or one twice.
+        ValueError: there is no camera, or one has no name or is there twice.
     """
     cameras = []
     for part in parse_list(text):
         namespace, has_topic, topic = (piece.strip() for piece in part.partition('='))
         if not namespace.strip('/') or (has_topic and not topic):
-            raise ValueError(f'{part!r} is no camera: write a namespace, or namespace=topic.')
+            raise ValueError(f'{part!r} is not a camera: write a namespace, or namespace=topic.')
         cameras.append(Camera(namespace.strip('/'), topic or image))
     names = [camera.namespace for camera in cameras]
     if not names:

@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""rviz2 and foxglove_bridge, where they are installed."""
+"""rviz2 and foxglove_bridge, if they are installed."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def _viewer(package: str, argument: str, given: Mapping[str, str], **options: An
         name = package.replace('_', '-')
         return [
             LogInfo(
-                msg=f'{argument}:=true, but {package} is not installed; the launch goes on '
-                f'without it. To have it: sudo apt install ros-$ROS_DISTRO-{name}'
+                msg=f'{argument}:=true, but {package} is not installed; the launch continues '
+                f'without it. Install it with: sudo apt install ros-$ROS_DISTRO-{name}'
             )
         ]
     parameters = [{'use_sim_time': is_true(given['use_sim_time'])}]

@@ -232,8 +232,8 @@ def test_bag(domain: int, model_folder: pathlib.Path, tmp_path: pathlib.Path, to
     [
         (['bag:=/nowhere'], 'There is no bag at /nowhere.'),
         (['topic:=/rear/image'], 'has no images on /rear/image; it has: /front/image'),
-        (['model:=/nowhere'], 'The node could not be configured; its own words are above.'),
-        (['choices:=one'], 'The question was not answered; its own words are above.'),
+        (['model:=/nowhere'], 'The node could not be configured; see its messages above.'),
+        (['choices:=one'], 'The question was not answered; see its messages above.'),
     ],
 )
 def test_bag_that_fails(
@@ -259,7 +259,7 @@ def test_bag_that_fails(
         ('image:=/camera//raw', "image is '/camera//raw', which is not a topic"),
         ('sample_rate:=fast', "sample_rate is 'fast'; give a number"),
         # The node refuses it, and dies before it can be configured.
-        ('quantization:=int7', 'ended with exit code 1; its own words are above.'),
+        ('quantization:=int7', 'ended with exit code 1; see its messages above.'),
     ],
 )
 def test_launch_that_cannot_be(

@@ -95,9 +95,9 @@ def test_cameras() -> None:
     [
         ('', 'cameras is empty: list namespaces'),
         (' , ', 'cameras is empty'),
-        ('front=', "'front=' is no camera"),
-        ('=/image', "'=/image' is no camera"),
-        ('/', "'/' is no camera"),
+        ('front=', "'front=' is not a camera"),
+        ('=/image', "'=/image' is not a camera"),
+        ('/', "'/' is not a camera"),
         ('front, rear, /front=x', 'cameras names front more than once'),
     ],
 )
