@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The node of one of several cameras in a process: a namespace, and parameters of its own."""
+"""The node of one of several cameras in a process, with its namespace and its parameters."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def camera_node(process: ServingNode, camera: str) -> ServingNode:
     """Return a node with the name of the process's in a namespace below it."""
     name = process.get_name()
     namespace = '/'.join([process.get_namespace().rstrip('/'), camera])
-    # Arguments of its own go before those of the process, whose `-r __ns:=...` and `__node:=...`,
+    # Its own arguments come before those of the process, whose `-r __ns:=...` and `__node:=...`,
     # as every launch file gives them, are meant for the process's node and would hit all.
     own = ['--ros-args', '-r', f'__ns:={namespace}', '-r', f'__node:={name}']
     time = RosParameter('use_sim_time', value=process.get_parameter('use_sim_time').value)

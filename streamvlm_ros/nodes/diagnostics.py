@@ -66,7 +66,7 @@ def stream_diagnostic(
     losses: Losses = NO_LOSSES,
     complaints: Sequence[str] = (),
 ) -> DiagnosticStatus:
-    """Return the entry of a stream: its level is that of the worst thing found.
+    """Return the entry of a stream; its level is that of the worst problem.
 
     Args:
         node: the node's fully qualified name.
@@ -74,7 +74,7 @@ def stream_diagnostic(
         status: the stream as it is now.
         before: as it was in the last report. What was dropped or failed since then is a warning;
             what was lost earlier is not any more. None: this is the first report.
-        gpu_bytes: memory that the process holds on the GPU; None: there is no GPU.
+        gpu_bytes: memory that the process holds on the GPU; None: no GPU.
         watchdog: seconds in which the model's thread must come round.
         topic: of the images.
         publishers: full names of the nodes that publish on it.
@@ -114,7 +114,7 @@ def thread_findings(status: WorkerStatus, watchdog: float) -> list[Finding]:
     return [
         (
             ERROR,
-            f'The thread of the model has not come round for {status.activity_seconds:.0f} s '
+            f'The thread of the model has not finished a turn for {status.activity_seconds:.0f} s '
             f'(watchdog: {watchdog:g} s); it is busy with: {sentence(status.activity)}. If that '
             'does not end, restart the node.',
         )
@@ -133,7 +133,7 @@ def publisher_findings(topic: str, publishers: Sequence[str]) -> list[Finding]:
         (
             WARN,
             f'{number} publishers on {topic}: {sentence(named)}{others}; stop all but one, or '
-            'give each camera a stream of its own (cameras).',
+            'give each camera its own stream (cameras).',
         )
     ]
 
@@ -153,15 +153,15 @@ def findings(status: WorkerStatus, before: WorkerStatus | None) -> list[Finding]
         found.append(
             (
                 ERROR,
-                'The memory of the stream was lost because of a fault of the program, and begins '
-                f'anew: {last_error}',
+                'The memory of the stream was lost because of a fault of the program, and a new '
+                f'one has begun: {last_error}',
             )
         )
     elif faults > 0:
         found.append((WARN, f'A fault of the program was caught: {last_error}'))
     jumps = since('stamp_jumps')
     if jumps > 0:
-        found.append((WARN, f'The stream has begun anew: {last_error}'))
+        found.append((WARN, f'A new stream has begun: {last_error}'))
     late = since('frames_late')
     if late > 0 and status.frames_late > MOST_LATE * status.frames_received:
         found.append(
@@ -204,7 +204,7 @@ def findings(status: WorkerStatus, before: WorkerStatus | None) -> list[Finding]
 
 
 def key_values(status: WorkerStatus, gpu_bytes: int | None) -> Mapping[str, str]:
-    """Return the numbers behind the level, in words that `rqt_robot_monitor` shows."""
+    """Return the numbers that the level comes from, as `rqt_robot_monitor` shows them."""
     values = {
         'State': status.state,
         'Epoch': f'{status.epoch}',

@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Faults of the node's own program: caught, counted, logged once, and told in `~/status`."""
+"""Faults of the node's own program: caught, counted, logged once, and shown in `~/status`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Faults:
     """
 
     def __init__(self, log: Callable[[str], object]) -> None:
-        """Begin with none.
+        """Begin without faults.
 
         Args:
             log: takes the traceback of each kind of fault, once.
@@ -41,7 +41,7 @@ class Faults:
         self._replaced: str | None = None  # the worker's last error at that time
 
     def caught(self, error: BaseException, where: str) -> StreamError:
-        """Count a fault; return what whoever waits is told.
+        """Count a fault; return the sentence for the client that waits.
 
         Args:
             error: the exception.
@@ -71,7 +71,7 @@ class Faults:
         return StreamError(ErrorCode.INTERNAL, told)
 
     def shield(self, function: Callable[P, T], where: str) -> Callable[P, T | None]:
-        """Return the function as one that counts its exceptions and raises none."""
+        """Return a function that counts the exceptions of this one and raises none."""
 
         @functools.wraps(function)
         def shielded(*args: P.args, **kwargs: P.kwargs) -> T | None:

@@ -41,7 +41,7 @@ def load_engines(
     Args:
         each: of `parameters.check_values`, for every stream; model, device, dtype and
             quantization are those of the first.
-        log: is told what happens, one printable sentence a call.
+        log: called with each step, one printable sentence a call.
 
     Raises:
         StreamError, OSError, ValueError: as `load_streams`.

@@ -30,13 +30,13 @@ class Condition:
     """The node as it is now.
 
     Attributes:
-        status: of its stream; None: there is none.
-        device: where the model is, or is to be.
+        status: of its stream; None: no stream.
+        device: of the model, or where it will be loaded.
         idle: why no frame is taken and no question answered; empty: the node is active.
         loading: the model is being loaded.
         fault: why it could not be loaded the last time.
         watchdog: seconds in which the model's thread must come round.
-        topic: of the images; empty: none is subscribed to.
+        topic: of the images; empty: not subscribed.
         publishers: full names of the nodes that publish on it.
         delivery: reliable or best effort; empty: no topic is subscribed to.
         losses: images that came and were lost in the last seconds.
@@ -69,7 +69,7 @@ class Reports:
         self._diagnostics = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
         self._published = (0, -1, '')
         self._before: WorkerStatus | None = None
-        # Steady: it goes on while simulated time stands still or jumps.
+        # Steady: it continues while simulated time stands still or jumps.
         publish = faults.shield(self._publish, 'Publishing the status')
         node.create_timer(PERIOD, publish, clock=Clock(clock_type=ClockType.STEADY_TIME))
 

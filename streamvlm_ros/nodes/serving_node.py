@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""A node whose services hold what comes together, and whose parameters say no in sentences."""
+"""A node whose services queue many requests, and whose parameters say why a value is bad."""
 
 from __future__ import annotations
 

@@ -31,12 +31,12 @@ class StopOnSignal:
     Use it in a `with` block, in the main thread, as early as can be.
 
     Attributes:
-        wake: called behind a signal, by another thread, to end what the main thread waits for.
+        wake: called after a signal, in another thread, to end the wait of the main thread.
 
     """
 
     def __init__(self) -> None:
-        """Take nothing yet."""
+        """Do not block signals yet."""
         self.wake: Callable[[], object] = bool
         self._over, self._stopped = threading.Event(), False
         self._thread = threading.Thread(target=self._wait, name='signals', daemon=True)
@@ -58,7 +58,7 @@ class StopOnSignal:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Leave signals to whom they belonged before; behind one that came, ignore them for good.
+        """Restore the handlers from before; if a signal has come, ignore further ones for good.
 
         The process takes seconds to end, and a second Ctrl-C must not cut that short either.
         """
@@ -68,7 +68,7 @@ class StopOnSignal:
         self._thread.join()
         signal.set_wakeup_fd(self._woken)
         for number, handler in zip(SIGNALS, self._handlers):
-            # To ignore a signal also drops the one that waits behind the mask.
+            # To ignore a signal also drops a blocked one that is pending.
             signal.signal(number, signal.SIG_IGN if self._stopped else handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
         self._reader.close()

@@ -38,11 +38,11 @@ from streamvlm_ros.nodes.texts import sentence
 from streamvlm_ros.nodes.transitions import call_in_executor, Transitions
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
-# What a request is told outside of the state active, and /diagnostics shows.
+# The answer to requests outside of the state active; /diagnostics shows it too.
 UNCONFIGURED = 'The node has no model; configure and activate it (ros2 lifecycle set).'
 LOADING = 'The model is still being loaded; ask again when ~/status says so.'
 INACTIVE = 'The node is inactive; activate it (ros2 lifecycle set) and ask again.'
-FINALIZED = 'The node was shut down; start it anew.'
+FINALIZED = 'The node was shut down; start it again.'
 LONGEST_FAULT = 8192  # characters in the log
 
 
@@ -112,7 +112,7 @@ class StreamNode(LifecycleNodeMixin, ServingNode):
         self._stop_thread()
 
     def leave(self) -> None:
-        """Leave the graph, for good; no executor runs the node any more."""
+        """Leave the graph; no executor runs the node any more."""
         for stream in self._streams:
             stream.destroy()
         for node in reversed(self.nodes):
@@ -139,7 +139,7 @@ class StreamNode(LifecycleNodeMixin, ServingNode):
         """Subscribe to the camera and take questions."""
         try:
             topics = self._in_executor(lambda: [each.subscribe() for each in self._streams])
-        except Exception as error:  # QoS overrides that are no QoS, for instance
+        except Exception as error:  # impossible QoS overrides, for instance
             self.get_logger().error(
                 sentence(f'The images cannot be subscribed to: {error}', LONGEST_FAULT)
             )
@@ -161,7 +161,9 @@ class StreamNode(LifecycleNodeMixin, ServingNode):
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Unsubscribe and end open questions; the memory stays."""
         self._halt(INACTIVE)
-        self.get_logger().info('Deactivated: no images, no questions; the memory stays.')
+        self.get_logger().info(
+            'Deactivated: no images and no questions are taken; the memory is kept.'
+        )
         return SUCCESS
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:

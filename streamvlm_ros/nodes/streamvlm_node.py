@@ -81,7 +81,7 @@ def _run(signals: StopOnSignal, arguments: list[str]) -> int:
         if node.autostart and not node.start():
             return 1
         node.transitions.run()
-        return 1  # nobody but a dying spinner ends it
+        return 1  # only a spinner that dies ends it
     except Stop:
         return 0
     except ParameterError as error:
@@ -126,7 +126,7 @@ def _end(
     if spinner.is_alive():
         executor.wake()
         spinner.join()
-    # The results of goals go out in tasks of their own, behind what has just been run.
+    # The results of goals are sent in tasks of their own, after what has just been run.
     for _ in range(LAST_SPINS * len(node.nodes)):
         with contextlib.suppress(Exception):  # as in _spin
             executor.spin_once(timeout_sec=0)

@@ -9,7 +9,7 @@ once a second.
 
 from __future__ import annotations
 
-MOST_QUOTED = 80  # characters of a text of somebody else's in one sentence
+MOST_QUOTED = 80  # characters of a client's text in one sentence
 MOST_SENTENCE = 500  # characters of a fault as it is published
 MOST_FRAME_ID = 4096  # characters; the most that the parameter max_frame_id can allow
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Lifecycle transitions beside the executor, so that a long one keeps nobody waiting."""
+"""Lifecycle transitions in their own thread, so that a long one does not block the executor."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Transitions:
         Args:
             service: whose callback runs the transition. Its callback group must be reentrant.
             wake: wakes the executor; any thread may call it.
-            log: is told of what is no transition.
+            log: gets a sentence for what is not a transition.
 
         """
         self._change_state = service.callback
@@ -83,7 +83,7 @@ class Transitions:
 def call_in_executor(executor: Executor, function: Callable[[], T]) -> T:
     """Run a function between two callbacks of an executor that spins in another thread.
 
-    What callbacks use can be made and destroyed there without one of them running meanwhile.
+    What callbacks use can be made and destroyed there while no callback runs.
     """
     called: Future[T] = Future()
     executor.create_task(_run, function, called)

@@ -87,7 +87,7 @@ def test_gpu_memory() -> None:
         (
             {'internal_faults': 1, 'memory_losses': 1, 'last_error': 'Why.'},
             DiagnosticStatus.ERROR,
-            'memory of the stream was lost because of a fault of the program.*anew: Why.',
+            'memory of the stream was lost because of a fault of the program.*has begun: Why.',
         ),
         (
             {'internal_faults': 1, 'last_error': 'Why.'},
@@ -97,7 +97,7 @@ def test_gpu_memory() -> None:
         (
             {'stamp_jumps': 1, 'last_error': 'Stamps went back 12.3 s.'},
             DiagnosticStatus.WARN,
-            'The stream has begun anew: Stamps went back 12.3 s.',
+            'A new stream has begun: Stamps went back 12.3 s.',
         ),
         ({'frames_late': 1, 'frames_received': 100}, DiagnosticStatus.OK, 'Streaming'),
         (
@@ -122,7 +122,7 @@ def test_watchdog() -> None:
     busy = worker_status(activity='a chunk of frames', activity_seconds=31.0)
     status = diagnostics.stream_diagnostic(NODE, 'cpu', busy, watchdog=30.0)
     assert status.level == DiagnosticStatus.ERROR
-    assert 'not come round for 31 s (watchdog: 30 s)' in status.message
+    assert 'not finished a turn for 31 s (watchdog: 30 s)' in status.message
     assert 'busy with: a chunk of frames.' in status.message
     calm = diagnostics.stream_diagnostic(NODE, 'cpu', busy, watchdog=31.0)
     assert calm.level == DiagnosticStatus.OK

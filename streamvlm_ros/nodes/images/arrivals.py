@@ -20,7 +20,7 @@ FEWEST_INTERVALS = 8
 # Intervals that are more than jitter: in periods on a beat, and in mean intervals elsewhere.
 GAP, WILD_GAP = 1.75, 4.0
 ALIKE = 0.25  # of a period: two intervals that differ by less are alike
-MOST_MULTIPLE = 4  # periods; up to there a multiple is told from an interval of any length
+MOST_MULTIPLE = 4  # periods; above, a multiple cannot be distinguished from any other interval
 MOST_FITTING = 0.8  # share of the intervals that are multiples of the period, on a beat
 MOST_PUBLISHERS = 64  # whose numbers are remembered
 
@@ -34,7 +34,7 @@ class Losses:
         received: images that arrived.
         lost: images that were published and did not arrive.
         missing: images that the header stamps miss besides those, about.
-        longest_gap: longest interval between two stamps that counts as a gap, in seconds; 0: none.
+        longest_gap: longest interval between two stamps that is a gap, in seconds; 0: no gap.
         period: usual interval between two stamps, in seconds.
         total: images lost since the subscription began.
 
@@ -96,7 +96,7 @@ class Arrivals:
 
         Args:
             stamp_ns: its header stamp.
-            number: that its publisher has given it; None: the middleware has none.
+            number: given by its publisher; None: the middleware has no such numbers.
             publisher: which one that is.
             now: seconds on the steady clock.
 
@@ -112,7 +112,7 @@ class Arrivals:
         self._told = max(self._told, total)
 
     def forget_numbers(self) -> None:
-        """Begin anew with the numbers of messages: other publishers have come or gone."""
+        """Forget the numbers of messages, because the publishers have changed."""
         self._numbers.clear()
 
     def restart(self) -> None:

@@ -31,7 +31,7 @@ from streamvlm_ros.nodes.images.images import (
 )
 from streamvlm_ros.nodes.texts import MOST_QUOTED, quoted, sentence
 
-# Each scan goes through the whole picture again, and may have a handful of bytes; a progressive
+# Each scan decodes the whole picture again, and may have a handful of bytes; a progressive
 # JPEG has ten.
 _MOST_SCANS = 64
 _COMPRESSED = re.compile(r'(?:jpeg|png) compressed (\w*)')  # as image_transport writes it
@@ -178,8 +178,8 @@ def _encoding(samples: npt.NDArray[Any], original: str, compressed: str) -> str:
 
     Args:
         samples: [h, w] or [h, w, 3 or 4].
-        original: the encoding of the image before its compression, '' where it was not told.
-        compressed: that of what was compressed, '' where it was not told. A mosaic that the
+        original: the encoding of the image before its compression; '' if not given.
+        compressed: the encoding that was compressed; '' if not given. A mosaic that the
             publisher has made grey before is 'mono8' here. 'rgb8': RGB was compressed as if it
             were BGR, as image_transport once did it.
     """

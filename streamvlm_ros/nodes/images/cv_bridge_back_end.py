@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The CvBridge of a ROS distribution, where it converts as the own decoder does."""
+"""The CvBridge of a ROS distribution, used if it converts as our own decoder does."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from streamvlm_ros.nodes.images.encodings import LAYOUTS
 
 SIDE = 6  # pixels of the image of the check
-PADDING = 2  # bytes behind each of its rows
+PADDING = 2  # bytes after each of its rows
 
 
 @functools.cache

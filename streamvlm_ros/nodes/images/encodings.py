@@ -16,7 +16,7 @@ class Layout:
     dtype: str  # numpy's, without byte order
     channels: int  # samples per pixel in a row
     code: int | None = None  # a cv2.cvtColor code; None: the samples are RGB already
-    chroma_rows: float = 0.0  # rows of colour behind those of brightness, in image heights
+    chroma_rows: float = 0.0  # rows of colour after those of brightness, in image heights
     even: bool = False  # neighbours share colour samples: width (or width and height) is even
     least: int = 1  # smallest width and height that can be converted
     cv_bridge: bool = False  # cv_bridge converts this encoding to rgb8 too
@@ -61,7 +61,7 @@ LAYOUTS: dict[str, Layout] = {
     'nv21': Layout('u1', 1, cv2.COLOR_YUV2RGB_NV21, chroma_rows=0.5, even=True),
     # A row of colour takes two steps: a sample of each kind for every pixel.
     'nv24': Layout('u1', 1, _YUYV, chroma_rows=2.0),
-    # Depth (REP 118), which is a picture only where a `depth_range` asks for it.
+    # Depth (REP 118), which is shown as a picture only with a `depth_range`.
     '16UC1': Layout('u2', 1, _GRAY),
     '32FC1': Layout('f4', 1, _GRAY),
 }

@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""One camera's messages on their way to the worker: sampled, then decoded, in a thread of its own.
+"""Samples and decodes one camera's messages for the worker, in a thread of its own.
 
 A 1080p JPEG takes 16 ms, half the time between two images at 30 Hz; in the executor's thread it
 would hold up every service and goal, and images would be lost while it decodes.
@@ -37,9 +37,9 @@ class Decoder:
         """Start the thread.
 
         Args:
-            worker: takes the frames, and counts what becomes of every message.
+            worker: takes the frames, and counts every message.
             decode: turns a message into a frame, or raises ImageError.
-            warn: is told why a message was not decoded; called from the thread.
+            warn: called in the thread with the reason why a message was not decoded.
             faults: counts faults of the program.
             most_bytes: of messages that may wait; one may always.
 
@@ -54,7 +54,7 @@ class Decoder:
         self._thread.start()
 
     def put(self, msg: Any) -> None:
-        """Let a message wait for its turn; when too many do, the oldest is dropped and counted."""
+        """Queue a message; if the queue is full, drop the oldest one and count it."""
         dropped = 0
         with self._wake:
             self._waiting.append(msg)
@@ -94,7 +94,7 @@ class Decoder:
 
     def _take(self, msg: Any) -> None:
         stamp = to_nanoseconds(msg.header.stamp)
-        # Asked behind every earlier frame, so that sampling is the same as without a queue.
+        # Asked after every earlier frame, so that sampling is the same as without a queue.
         if self._worker.leave_out(stamp):
             return
         try:

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The quality of service of the image subscription: reliable where every publisher offers it.
 
-Fast DDS as it comes loses most images of a best-effort topic and none of a reliable one. But a
+By default, Fast DDS loses most images of a best-effort topic and none of a reliable one. But a
 reliable subscription hears nothing from a publisher that offers best effort only.
 """
 
@@ -158,7 +158,7 @@ def takes_message_info() -> bool:
 def message_facts(info: Any) -> tuple[int | None, bytes]:
     """Return a message's number and its publisher, out of what rclpy tells of it."""
     number = info.get('publication_sequence_number') if info else None
-    # rmw writes the largest uint64 where it knows none; rclpy makes None of it since Jazzy.
+    # rmw writes the largest uint64 if there is no number; since Jazzy rclpy returns None for it.
     if number is None or number >= 2**64 - 1:
         return None, b''
     publisher = info.get('publisher_gid') or {}

@@ -6,7 +6,7 @@
 encoding, row padding and byte order. A message that cannot be turned into one raises `ImageError`,
 and nothing else, ever: its text is one sentence that says what is wrong and what to do about it.
 
-cv_bridge does the conversion where it is installed and passes its check (`cv_bridge_back_end.py`);
+cv_bridge does the conversion if it is installed and passes its check (`cv_bridge_back_end.py`);
 the decoder below does it elsewhere, and for what cv_bridge does not turn into colour. One table of
 test vectors (test/support/nodes/image_vectors.py) holds both to the same pixels.
 """
@@ -25,7 +25,7 @@ from streamvlm_ros.nodes.images.encodings import DEPTH, Layout, LAYOUTS, NO_PICT
 from streamvlm_ros.nodes.texts import MOST_QUOTED, quoted, sentence
 
 Frame = npt.NDArray[np.uint8]
-MOST_PIXELS = 1 << 26  # of an image, where nothing else is said
+MOST_PIXELS = 1 << 26  # of an image, by default
 
 
 class ImageError(ValueError):

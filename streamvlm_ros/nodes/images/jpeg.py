@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a JPEG says about itself, and whether all of it is there (ITU T.81). No ROS here.
 
-libjpeg fills what is missing with grey and goes on; its warning goes to stderr, and OpenCV returns
+libjpeg fills missing parts with grey and continues; its warning goes to stderr, and OpenCV returns
 the picture as if it were whole.  So the structure is read here, and the picture is looked at.
 """
 
@@ -43,8 +43,8 @@ class Jpeg:
         height, width: in pixels; 0 until a start of frame was found.
         sequential: Huffman coded in one pass, which is what cameras send.
         block: height and width in pixels of what is coded together (a minimum coded unit).
-        restart: such units between two restart markers; 0: there are none.
-        scans: where the coded data of each scan begins and ends, in bytes.
+        restart: such units between two restart markers; 0: no restart markers.
+        scans: begin and end of the coded data of each scan, in bytes.
         end: where the image ends; None: it is cut off.
 
     """

@@ -20,7 +20,7 @@ class Whole(enum.Enum):
 
 
 def png_size(data: bytes) -> tuple[int, int] | None:
-    """Return height and width of a PNG; None: its first chunk is not that of the size."""
+    """Return height and width of a PNG; None: its first chunk does not have the size."""
     if len(data) < 24 or data[8:16] != b'\0\0\0\rIHDR':
         return None
     width, height = struct.unpack_from('>II', data, 16)

@@ -101,7 +101,7 @@ class AnswerAction:
         return ''
 
     def _accept(self, handle: Any) -> None:
-        """Begin with a goal; whatever fails before it is executed is told there, as its result."""
+        """Begin with a goal; an error before its execution becomes its result."""
         try:
             if self._parameter('goal_policy') == 'preempt':
                 self._make_room()
@@ -154,7 +154,7 @@ class AnswerAction:
     async def _answer(self, goal: Goal) -> AnswerQuestion.Result:
         result = AnswerQuestion.Result()
         try:
-            if goal.ended:  # before its turn came
+            if goal.ended:  # while it waited
                 return self._ended(goal, goal.why, result)
             answer = messages.answer_message(await self._questions.result(goal.submit))
         except StreamError as error:

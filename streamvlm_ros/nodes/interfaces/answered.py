@@ -19,7 +19,7 @@ from streamvlm_ros.nodes.texts import quoted, sentence
 # Longest texts of a request, in characters. Questions and choices are bounded in tokens, by the
 # engine.
 LONGEST = {'name': 255, 'path': 4096}
-# Most items of a request about parameters; rclpy goes through all, and nobody else is served.
+# Most items of a request about parameters: rclpy serves nothing else until it has read all.
 MOST_ITEMS = 256
 LISTS = ('parameters', 'names', 'prefixes')
 
@@ -60,7 +60,7 @@ def answered(
 def check_request(request: Any) -> None:
     """Refuse a request whose name, path or list is too long, or that has a value of no type.
 
-    Nobody has looked at it before; rclpy raises where a parameter's type is none.
+    Nothing has checked it before; rclpy raises if a parameter has an impossible type.
 
     Raises:
         StreamError: INVALID_REQUEST.

@@ -33,7 +33,7 @@ class AskServices:
         parameter: ParameterValue,
         publish: Callable[[AnswerMsg], object],
     ) -> None:
-        """Serve nothing yet; the node serves what `services` lists.
+        """Make the services; the node serves what `services` lists.
 
         Args:
             node: whose log tells of them, at the level DEBUG only.

@@ -48,7 +48,7 @@ class CameraInput:
     """Subscribes to `image` or `image/compressed`. Called by the executor's thread only."""
 
     def __init__(self, node: Node, faults: Faults) -> None:
-        """Subscribe to nothing yet; `faults` counts those of the program."""
+        """Do not subscribe yet; `faults` counts faults of the program."""
         self._node, self._faults = node, faults
         self._subscription: Subscription[Any] | None = None
         self._decoder: Decoder | None = None
@@ -61,7 +61,7 @@ class CameraInput:
 
     @property
     def publishers(self) -> list[str]:
-        """Full names of the nodes that publish on the topic; none while it is not subscribed to.
+        """Full names of the nodes that publish on the topic; empty while not subscribed.
 
         A node with two publishers is there twice.
         """
@@ -181,7 +181,7 @@ class CameraInput:
         return choose_reliability(self._parameter('reliability'), self._offers)
 
     def _follow(self) -> None:
-        """Look at who publishes, and subscribe anew when that asks for another reliability."""
+        """Look at the publishers, and subscribe again if they require another reliability."""
         if not self._name:
             return
         offers = self._look_at_publishers()
@@ -211,8 +211,8 @@ class CameraInput:
         fitting = choose_reliability(AUTO, self._offers)
         if not fitting.is_reliable:
             self._node.get_logger().warning(
-                f'Best effort on {self.topic} is {fitting.reason}, and no image comes from there, '
-                f'because {self._reliability.reason}; leave that out to receive them.'
+                f'Best effort on {self.topic} is {fitting.reason}, and no image comes from it, '
+                f'because {self._reliability.reason}; remove that setting to receive its images.'
             )
 
     def _look_at_publishers(self) -> list[tuple[str, Any]]:
@@ -225,7 +225,7 @@ class CameraInput:
 
     def _take_with_info(self, msg: Any, info: Any) -> None:
         number, publisher = message_facts(info)
-        # Numbers of publishers that cannot be told apart say nothing.
+        # Message numbers of several publishers that cannot be distinguished say nothing.
         self._count(msg, number if publisher or len(self._offers) == 1 else None, publisher)
 
     def _take(self, msg: Any) -> None:

@@ -21,7 +21,7 @@ Submission = Callable[[StreamWorker], 'ConcurrentFuture[T]']
 
 
 class Gate:
-    """Hands requests to the worker, and lets coroutines await what comes of them.
+    """Hands requests to the worker, and lets coroutines await their results.
 
     Requests of one kind have places of their own (`places`): however many questions wait, there is
     one for a reset.
@@ -65,7 +65,7 @@ class Gate:
             future.cancel()
 
     def places(self, number: int = MAX_PENDING) -> Places:
-        """Return places for so many requests, which no others take."""
+        """Return places for this many requests, which other requests do not take."""
         return Places(self, number)
 
     def worker(self) -> StreamWorker:

@@ -23,13 +23,13 @@ class Goal:
 
     Attributes:
         handle: rclpy's handle of it.
-        ended: whether somebody has ended it before its answer was complete.
+        ended: whether it was ended before its answer was complete.
         why: the fault that it was ended for; None: its client has canceled it.
 
     """
 
     def __init__(self, handle: Any, parameter: ParameterValue, faults: Faults) -> None:
-        """Take a goal that nobody works on yet; `faults` counts what fails beside its answer."""
+        """Take a new goal; `faults` counts faults of the program beside its answer."""
         self.handle = handle
         self.ended = False
         self.why: StreamError | None = None
@@ -38,7 +38,7 @@ class Goal:
         self._so_far: Answer | None = None
         self._text = ''
         self._sequence = 0
-        # No feedback is no reason to end the answer.
+        # A fault in the feedback must not end the answer.
         self._tell = faults.shield(self._publish_progress, 'The feedback of a goal')
 
     @property

@@ -46,7 +46,7 @@ _STATES = {
 
 
 def to_time(nanoseconds: int) -> Time:
-    """Return integer nanoseconds as a message's time, the nearest that it has room for.
+    """Return integer nanoseconds as a message's time, clipped to what it can hold.
 
     It has 32 bits for the seconds, one of them for the sign.
     """
@@ -56,9 +56,9 @@ def to_time(nanoseconds: int) -> Time:
 
 
 def bounded(kind: type[Message], **fields: Any) -> Message:
-    """Return a message in which every number is the nearest that its field has room for.
+    """Return a message in which every number is clipped to the range of its field.
 
-    rclpy refuses a number that does not fit, and whoever waits for the message would get none: a
+    rclpy refuses a number that does not fit, and the receiver would get no message: a
     counter that has come to its end is better than that. NaN stays.
     """
     types = kind.get_fields_and_field_types()

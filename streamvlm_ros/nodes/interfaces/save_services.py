@@ -25,7 +25,7 @@ class SaveServices:
     def __init__(
         self, submit: Submit, parameter: ParameterValue, namespace: str, log: RcutilsLogger
     ) -> None:
-        """Serve nothing yet; the node serves what `services` lists.
+        """Make the services; the node serves what `services` lists.
 
         Args:
             submit: hands a request to the worker.
@@ -92,7 +92,7 @@ class SaveServices:
 
 def _fields(saved: SavedStream) -> dict[str, Any]:
     return {
-        # A link may lead to a name that is no text, which no response could carry.
+        # A link may lead to a name that is not UTF-8, which no response could carry.
         'path': os.fsencode(saved.path).decode(errors='replace'),
         'frames': saved.frames,
         'tokens': saved.tokens,

@@ -4,7 +4,7 @@
 
 No callback waits for the model. A service's callback is a coroutine that awaits the worker's
 future, so one executor thread serves any number of open questions beside images and status, and
-none of them can use up a pool of threads.
+none of them can exhaust a pool of threads.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class StreamInterfaces:
     Attributes:
         node: on which they are.
         parameters: the stream's own.
-        worker: who serves the stream; None: there is no model.
+        worker: serves the stream; None: no model is loaded.
         publish_event: publishes a watch's event; any thread may call it, and it raises nothing.
         publish_change: publishes the status soon, if it has changed in kind; as `publish_event`.
 

@@ -19,12 +19,12 @@ class StreamServices:
     """`~/reset` and `~/set_paused`."""
 
     def __init__(self, node: Node, gate: Gate, on_change: Callable[[], object]) -> None:
-        """Serve nothing yet; the node serves what `services` lists.
+        """Make the services; the node serves what `services` lists.
 
         Args:
             node: whose log tells of them.
             gate: the way to the worker.
-            on_change: called when the stream was paused, or goes on.
+            on_change: called when the stream is paused or resumed.
 
         """
         self._log = node.get_logger().info

@@ -30,7 +30,7 @@ def submit_question(
         options: further arguments of `StreamWorker.ask`.
 
     Raises:
-        StreamError: INVALID_REQUEST for a timeout that is no duration.
+        StreamError: INVALID_REQUEST for an impossible timeout.
 
     """
     return worker.ask(
@@ -57,11 +57,11 @@ def submit_choice(
 
 
 def _timeout(seconds: float, parameter: ParameterValue) -> float:
-    """Return a request's seconds: never none, and never more than max_request_timeout."""
+    """Return the seconds of a request: always finite, at most max_request_timeout."""
     if not (math.isfinite(seconds) and seconds >= 0.0):
         raise StreamError(
             ErrorCode.INVALID_REQUEST,
-            f'The timeout of {seconds:g} s is no duration; give 0 for the default or more.',
+            f'A timeout of {seconds:g} s is not possible; give 0 for the default, or more.',
         )
     most = float(parameter('max_request_timeout'))
     return min(float(seconds or parameter('request_timeout')) or most, most)

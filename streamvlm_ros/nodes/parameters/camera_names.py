@@ -15,17 +15,17 @@ _NAME = re.compile(r'[A-Za-z]\w*(/[A-Za-z]\w*)*', re.ASCII)
 
 
 def parse_names(text: str) -> list[str]:
-    """Return the cameras' names, which are namespaces; none: the process has one stream.
+    """Return the cameras' names, which are namespaces; empty: the process has one stream.
 
     Raises:
-        ParameterError: a name is no namespace, or is there twice.
+        ParameterError: a name is not a namespace, or is there twice.
 
     """
     names = [name.strip() for name in text.split(',') if name.strip()]
     for name in names:
         if not _NAME.fullmatch(name):
             raise ParameterError(
-                f"The parameter 'cameras' names {name!r}, which is no namespace: write letters, "
+                f"The parameter 'cameras' names {name!r}, which is not a namespace: use letters, "
                 "digits and _, a letter first, as in 'front, rear'."
             )
         if names.count(name) > 1:

@@ -41,7 +41,7 @@ class DeclaredParameters:
             parameters: which of the table.
             values: checked ones, for these at least.
             is_configured: tells whether there is a stream, which some parameters decide about.
-            apply: hands checked changes to whom they concern; may raise a StreamError.
+            apply: applies checked changes; may raise a StreamError.
 
         """
         self._node = node
@@ -93,9 +93,9 @@ def given_parameters(node: ServingNode, defaults: Mapping[str, Any]) -> dict[str
 
     Args:
         node: it; nothing stays declared on it.
-        defaults: values where nothing is given; the table's own where they have none.
+        defaults: values for parameters that are not given, instead of the table's.
     """
-    # Typed loosely and without a range: rclpy would refuse a bad override with a trace of its own
+    # Dynamically typed, without a range: rclpy would refuse a bad override with its own traceback
     # words, the table refuses it with a sentence, and takes YAML's 2 for 2.0.
     anything = ParameterDescriptor(dynamic_typing=True)
     given = {}

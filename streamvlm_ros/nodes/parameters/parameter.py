@@ -11,7 +11,7 @@ from typing import Any
 from streamvlm_ros.nodes.texts import MOST_QUOTED, quoted, sentence
 
 Value = bool | int | float | str
-LONGEST = 4096  # characters of a text, where the table says nothing else
+LONGEST = 4096  # characters of a text, unless the table says otherwise
 
 
 class ParameterError(ValueError):
@@ -44,7 +44,7 @@ class Parameter:
 
     @property
     def read_only(self) -> bool:
-        """Whether nobody can set it once the node has started."""
+        """Whether it cannot be set after the node has started."""
         return self.settable is Settable.START
 
     def check(self, value: Any) -> Value:
@@ -97,7 +97,7 @@ class Parameter:
         return not self.step or (value - int(self.minimum or 0)) % self.step == 0
 
     def range_text(self) -> str:
-        """Return the range in words, '' where there is none."""
+        """Return the range in words; '' without one."""
         if self.minimum is None or self.maximum is None:
             return ''
         every = f' in steps of {self.step}' if self.step else ''

@@ -47,7 +47,7 @@ def check_changes(
 
     Args:
         current: the values of the table, or of the part that the node has, as they are.
-        changes: what is to be set; names that are not there (use_sim_time) are left out.
+        changes: new values; names that are not in the table (use_sim_time) are ignored.
         configured: there is a stream, which some parameters have decided about.
 
     Returns:

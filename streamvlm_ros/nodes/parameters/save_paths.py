@@ -4,7 +4,7 @@
 
 A name stays in the node's own folder: anybody in the graph can send one. Links are resolved before
 that is decided, and the folders on the way are then opened one in the other without following
-links, so that one which is put there meanwhile leads nowhere. The ending is always that of a saved
+links, so a link that is made in the meantime leads nowhere. The ending is always that of a saved
 stream, so that no file can be written which something else would run.
 """
 
@@ -60,7 +60,7 @@ def save_path(text: str, folder: str, anywhere: bool = False) -> pathlib.Path:
     if elsewhere:
         path = os.path.expanduser(path)
         if not os.path.isabs(path):
-            _refuse(text, 'begins with ~, but there is no such user here')
+            _refuse(text, 'begins with ~, but there is no such user')
     home = os.path.realpath(os.path.expanduser(folder))
     found = pathlib.Path(os.path.realpath(os.path.join(home, path)))
     if not elsewhere and pathlib.Path(home) not in found.parents:
@@ -90,7 +90,7 @@ class SaveFolder:
 
         Args:
             text: as requested.
-            make: make the stream's own folder if it is not there; no other is made.
+            make: make the stream's own folder if it does not exist; no other folder is made.
 
         Raises:
             StreamError: when entered, INVALID_REQUEST as `save_path`; FILE_ERROR for a folder
@@ -116,8 +116,8 @@ class SaveFolder:
             raise StreamError(
                 ErrorCode.FILE_ERROR,
                 f'The folder of {text[:80]!r} in {own} cannot be opened '
-                f'({getattr(error, "strerror", None) or error}); give a name in a folder that is '
-                'there, or start the node with a save_folder that can be written.',
+                f'({getattr(error, "strerror", None) or error}); give a name in a folder that '
+                'exists, or start the node with a save_folder that can be written.',
             ) from error
         try:
             yield FilePlace(folder, path.name, path)
@@ -134,10 +134,10 @@ def _with_suffix(text: str) -> str:
         _refuse(text, f'has the character U+{ord(bad):04X}; leave it out')
     name = os.path.basename(text)
     if name.strip() in ('', '.', '..'):
-        _refuse(text, 'names no file; give a name')
+        _refuse(text, 'does not name a file; give a name')
     suffix = os.path.splitext(name)[1]
     if suffix not in ('', SUFFIX):
-        _refuse(text, f'has the ending {suffix[:20]}; give {SUFFIX}, or none')
+        _refuse(text, f'has the ending {suffix[:20]}; give {SUFFIX} or no ending')
     path = text if suffix else text + SUFFIX
     longest = max(len(part.encode()) for part in path.split('/'))
     if longest > LONGEST_NAME or len(path.encode()) > LONGEST_PATH:

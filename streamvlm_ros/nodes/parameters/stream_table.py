@@ -16,8 +16,8 @@ STREAM_PARAMETERS = (
     Parameter(
         'sample_rate',
         _STREAM.sample_rate,
-        'Frames per second that the model sees, by header stamps, or by arrival where time_source '
-        'is uniform; 0: every frame, else at least 0.001.',
+        'Frames per second that the model sees, by header stamps, or by arrival if time_source is '
+        'uniform; 0: every frame, else at least 0.001.',
         minimum=0.0,
         maximum=240.0,
         settable=Settable.ALWAYS,
@@ -25,7 +25,7 @@ STREAM_PARAMETERS = (
     Parameter(
         'chunk_frames',
         _STREAM.chunk_frames,
-        'Frames that are prefilled together; more are cheaper per frame, fewer are in the '
+        'Frames that are prefilled together; more cost less per frame, fewer are in the '
         'memory sooner.',
         minimum=2,
         maximum=8,
@@ -48,7 +48,7 @@ STREAM_PARAMETERS = (
     Parameter(
         'position_mode',
         _STREAM.position_mode,
-        "'continuous': the chunks are one video, answers equal the offline model's; 'append': "
+        "'continuous': the chunks are one video, and answers equal the offline model's; 'append': "
         'each chunk is its own.',
         choices=('continuous', 'append'),
     ),
@@ -68,7 +68,7 @@ STREAM_PARAMETERS = (
     Parameter(
         'late_tolerance',
         _STREAM.late_tolerance,
-        'Seconds. An image whose stamp is older than the newest by less is left out and counted; '
+        'Seconds. An image that is older than the newest stamp by less is left out and counted; '
         'an older one begins a new epoch.',
         minimum=0.0,
         maximum=3600.0,
@@ -91,8 +91,8 @@ STREAM_PARAMETERS = (
     Parameter(
         'max_watch_tokens',
         _STREAM.max_watch_tokens,
-        'Tokens of all watches together, which are computed after every chunk; one watch more is '
-        'refused.',
+        'Tokens of all watches together, which are computed after every chunk; further watches '
+        'are refused.',
         minimum=16,
         maximum=16384,
     ),
@@ -121,43 +121,43 @@ STREAM_PARAMETERS = (
     Parameter(
         'system_prompt',
         _STREAM.system_prompt,
-        "What the model is told first; empty: the model's own default.",
+        "The system turn of the prompt; empty: the model's own default.",
         longest=1 << 16,
     ),
     Parameter(
         'capacity',
         _STREAM.capacity,
-        'Tokens of KV cache, allocated at start. Seven eighths are kept, then the oldest frames '
-        'go. The memory_ parameters can say it otherwise.',
+        'Tokens of KV cache, allocated at start. When seven eighths are used, the oldest '
+        'frames are evicted. The memory_ parameters take precedence.',
         minimum=256,
         maximum=1 << 24,
     ),
     Parameter(
         'memory_seconds',
         _STREAM.memory_seconds,
-        'Keep the newest so many seconds, by header stamps, of what there is room for; 0: all.',
+        'Keep at most this many seconds, by header stamps; 0: all that there is room for.',
         minimum=0.0,
         maximum=604800.0,
     ),
     Parameter(
         'memory_tokens',
         _STREAM.memory_tokens,
-        'Make room to keep so many tokens; 0: see capacity.',
+        'Make the KV cache large enough to keep this many tokens; 0: see capacity.',
         minimum=0,
         maximum=1 << 24,
     ),
     Parameter(
         'slack',
         _STREAM.slack,
-        'One slot of the cache in so many is where new frames go while open answers still read '
-        'what was dropped. 2 for long answers beside fast cameras.',
+        'One slot of the cache in this many is reserved: new frames use it while open answers '
+        'still read evicted ones. 2 for long answers with fast cameras.',
         minimum=2,
         maximum=64,
     ),
     Parameter(
         'memory_bytes',
         _STREAM.memory_bytes,
-        'Make the KV cache so large, all layers together; 0: see capacity.',
+        'Bytes of the KV cache, all layers together; 0: see capacity.',
         minimum=0,
         maximum=1 << 42,
     ),
@@ -171,8 +171,8 @@ STREAM_PARAMETERS = (
     Parameter(
         'skip_static',
         _STREAM.skip_static,
-        'Grey levels. Two frames in which no small block differs by more from the last two that '
-        'were kept take no room and no time; 4 is above the noise of most cameras. 0: off.',
+        'Grey levels. Two frames are left out if no small block of them differs by more from the '
+        'last two that were kept; 4 is above the noise of most cameras. 0: off.',
         minimum=0.0,
         maximum=255.0,
     ),

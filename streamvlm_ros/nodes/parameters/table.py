@@ -46,16 +46,17 @@ _MODEL_AND_IMAGES = (
     Parameter(
         'reliability',
         'auto',
-        "How images are delivered: 'reliable' sends a lost one again, but hears no publisher of "
-        "best effort; 'best_effort' hears all and may lose images; 'auto' is reliable while every "
-        'publisher of the topic offers it. A qos_overrides parameter counts more.',
+        "How images are delivered: 'reliable' sends lost ones again, but receives nothing from "
+        "a best-effort publisher; 'best_effort' receives from all and may lose images; 'auto' is "
+        'reliable while every publisher of the topic offers it. A qos_overrides parameter takes '
+        'precedence.',
         choices=('auto', 'reliable', 'best_effort'),
         settable=Settable.ALWAYS,
     ),
     Parameter(
         'depth_range',
         0.0,
-        'Metres. Depth images (16UC1, 32FC1) become grey, white at the camera, black from there '
+        'Metres. Depth images (16UC1, 32FC1) become grey: white at the camera, black from there '
         'on; 0: they are refused.',
         minimum=0.0,
         maximum=1000.0,
@@ -65,7 +66,7 @@ _NODE = (
     Parameter(
         'policy',
         'frames_first',
-        'Who goes first when frames and answers wait for the model.',
+        'What the model works on first when frames and answers wait.',
         choices=('frames_first', 'answers_first', 'balanced'),
         settable=Settable.ALWAYS,
         shared=True,
@@ -73,16 +74,15 @@ _NODE = (
     Parameter(
         'queue_frames',
         64,
-        'Sampled frames that may wait for the model; beyond that the oldest is dropped and '
-        'counted.',
+        'Sampled frames that may wait for the model; then the oldest is dropped and counted.',
         minimum=1,
         maximum=4096,
     ),
     Parameter(
         'queue_bytes',
         1 << 28,
-        'Bytes of the images that may wait, before and after decoding each; beyond that the '
-        'oldest is dropped and counted. One may always wait.',
+        'Bytes of the images that may wait, before and after decoding each; then the '
+        'oldest is dropped and counted. One image may always wait.',
         minimum=1 << 20,
         maximum=1 << 36,
     ),
@@ -97,7 +97,7 @@ _NODE = (
     Parameter(
         'max_goals',
         8,
-        'Goals of ~/answer that are answered at once; goal_policy decides about one more.',
+        'Goals of ~/answer that are answered at once; goal_policy decides about further goals.',
         minimum=1,
         maximum=16,
         settable=Settable.ALWAYS,
@@ -105,15 +105,15 @@ _NODE = (
     Parameter(
         'goal_policy',
         'queue',
-        "What becomes of one goal more than max_goals: 'queue' lets it wait, 'reject' refuses "
-        "it, 'preempt' ends the oldest for it.",
+        "What happens to a goal above max_goals: 'queue' lets it wait, 'reject' refuses it, "
+        "'preempt' ends the oldest goal for it.",
         choices=('queue', 'reject', 'preempt'),
         settable=Settable.ALWAYS,
     ),
     Parameter(
         'max_new_tokens',
         128,
-        'Longest answer, in tokens, where the request says 0.',
+        'Longest answer, in tokens, if the request says 0.',
         minimum=1,
         maximum=8192,
         settable=Settable.ALWAYS,
@@ -121,8 +121,7 @@ _NODE = (
     Parameter(
         'request_timeout',
         30.0,
-        'Seconds that a request may take where it says 0 itself; 0: as many as '
-        'max_request_timeout.',
+        'Seconds that a request may take if it says 0 itself; 0: max_request_timeout.',
         minimum=0.0,
         maximum=3600.0,
         settable=Settable.ALWAYS,
@@ -130,7 +129,7 @@ _NODE = (
     Parameter(
         'max_request_timeout',
         3600.0,
-        'Seconds that any request may take at most; a longer time-out, or none, counts as this.',
+        'Most seconds that any request may take; longer time-outs are reduced to this.',
         minimum=0.1,
         maximum=86400.0,
         settable=Settable.ALWAYS,
@@ -138,8 +137,8 @@ _NODE = (
     Parameter(
         'watchdog',
         30.0,
-        'Seconds in which the thread of the model must come round; /diagnostics shows an ERROR '
-        'beyond.',
+        'Seconds in which the thread of the model must finish a turn; /diagnostics shows an ERROR '
+        'after that.',
         minimum=1.0,
         maximum=3600.0,
         settable=Settable.ALWAYS,
@@ -149,21 +148,21 @@ _NODE = (
         'watches',
         '',
         'Standing questions from the start on, one a line: name | question | choice, choice; '
-        'behind that, if wanted, | threshold 0.7 | hold 2.',
+        'optionally followed by | threshold 0.7 | hold 2.',
         longest=1 << 16,
     ),
     Parameter(
         'save_folder',
         '~/.ros/streamvlm',
-        'Where the files of ~/save and ~/load lie, in a folder below it that is called like the '
-        "node's namespace; made when something is saved there, for its owner alone.",
+        'Folder of the files of ~/save and ~/load; with a namespace, a folder of that name in it. '
+        'Made when something is saved there, for its owner alone.',
         settable=Settable.START,
     ),
     Parameter(
         'load_at_start',
         '',
         'Name of a saved stream in save_folder that is loaded whenever the node is configured, so '
-        'that one that is started anew remembers; without that file the stream begins empty.',
+        'that a restarted node remembers; without that file the stream begins empty.',
     ),
     Parameter(
         'allow_any_path',

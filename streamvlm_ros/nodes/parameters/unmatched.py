@@ -59,8 +59,8 @@ def unmatched_files(arguments: Sequence[str], nodes: Sequence[str]) -> list[str]
             node, has_node, _ = name.rpartition(':')
             if has_node and not _matches(node, nodes):
                 said.append(
-                    f'The parameter {quoted(name)} is for the node {quoted(node)}, and no such '
-                    f'node is here{_hint(node, nodes)} It is ignored.'
+                    f'The parameter {quoted(name)} is for the node {quoted(node)}, and this '
+                    f'process has no such node{_hint(node, nodes)} It is ignored.'
                 )
     return said
 
@@ -99,14 +99,14 @@ def _unmatched_sections(file: pathlib.Path, nodes: Sequence[str]) -> list[str]:
     others = [section for section in sections if not _matches(section, nodes)]
     if len(others) == len(sections):
         return [
-            f'The parameter file {file} is for {_listed(others)}, and no such node is here'
-            f"{_hint(others[0], nodes)} Nothing in it counts; '/**' stands for every node."
+            f'The parameter file {file} is for {_listed(others)}, and this process has no such '
+            f"node{_hint(others[0], nodes)} Nothing in it is used; '/**' means every node."
         ]
     # A file may have parts for other nodes of the robot; one that is nearly ours is a slip.
     ours = {node.rpartition('/')[2] for node in nodes}
     return [
-        f'The parameter file {file} has a part for {quoted(section)}, and no such node is here'
-        f'{_hint(section, nodes)} That part is ignored.'
+        f'The parameter file {file} has a part for {quoted(section)}, and this process has no '
+        f'such node{_hint(section, nodes)} That part is ignored.'
         for section in others
         if (last := section.rpartition('/')[2]) not in ours
         and difflib.get_close_matches(last[:MOST_QUOTED], ours, n=1, cutoff=NEAR)

@@ -21,7 +21,7 @@ from streamvlm_ros.nodes.texts import quoted
 def parse_watches(text: str) -> list[dict[str, Any]]:
     """Return the keyword arguments of the engine's `watch` for every line.
 
-    Empty lines and those that begin with # are left out. The values are checked where the watch
+    Empty lines and those that begin with # are ignored. The values are checked when the watch
     is added; here only the form is.
 
     Raises:
@@ -47,7 +47,7 @@ def _parse_line(line: str) -> dict[str, Any]:
     fields = [field.strip() for field in line.split('|')]
     if len(fields) < 3 or not all(fields):
         raise ParameterError(
-            f"The watch {quoted(line)} has another form than 'name | question | choice, choice'."
+            f"The watch {quoted(line)} is not of the form 'name | question | choice, choice'."
         )
     name, question, choices, *options = fields
     watch: dict[str, Any] = {
@@ -66,7 +66,7 @@ def _parse_line(line: str) -> dict[str, Any]:
             watch[key] = {'threshold': float, 'hold': int}[key](value)
         except (KeyError, ValueError):
             raise ParameterError(
-                f'The watch {quoted(name)} has {quoted(option)} behind its choices; there may be '
+                f'The watch {quoted(name)} has {quoted(option)} after its choices; possible are '
                 "'threshold 0.7' and 'hold 2'."
             ) from None
     return watch

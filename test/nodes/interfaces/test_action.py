@@ -192,7 +192,7 @@ def test_cancel_before_the_frame_has_come(camera: Camera, goals: Goals) -> None:
     [
         ({'question': ' '}, Result.INVALID_REQUEST, 'The question is empty; ask something.'),
         ({'question': 'a', 'choices': ['b']}, Result.INVALID_REQUEST, 'hoice'),
-        ({'question': 'a', 'timeout': -1.0}, Result.INVALID_REQUEST, 'is no duration'),
+        ({'question': 'a', 'timeout': -1.0}, Result.INVALID_REQUEST, 'is not possible'),
         (
             {'question': 'a', 'timeout': 0.2, 'after': Time(sec=2_000_000_000)},
             Result.TIMEOUT,

@@ -191,7 +191,7 @@ def check_settable(camera: Camera) -> None:
 @pytest.mark.parametrize(
     ('watches', 'sentence'),
     [
-        ('light | Who?', "has another form than 'name | question | choice, choice'"),
+        ('light | Who?', "is not of the form 'name | question | choice, choice'"),
         ('light | Who? | x', "The watch 'light' has 1 choice, 'x'; give at least two"),
     ],
 )

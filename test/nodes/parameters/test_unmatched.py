@@ -70,14 +70,14 @@ def test_section_that_matches(tmp_path: pathlib.Path, section: str) -> None:
 )
 def test_file_for_others(tmp_path: pathlib.Path, section: str) -> None:
     (said,) = unmatched_files(write(tmp_path, section), NODES)
-    assert f"robot.yaml is for '/{section.strip('/')}', and no such node is here" in said
-    assert "did you mean '/front/streamvlm'?" in said and 'Nothing in it counts' in said
+    assert f"robot.yaml is for '/{section.strip('/')}', and this process has no such node" in said
+    assert "did you mean '/front/streamvlm'?" in said and 'Nothing in it is used' in said
 
 
 def test_part_that_is_nearly_ours(tmp_path: pathlib.Path) -> None:
     arguments = write(tmp_path, '/**', '/front/stremvlm', '/rear/streamvlm', '/front/driver')
     (said,) = unmatched_files(arguments, NODES)
-    assert "has a part for '/front/stremvlm', and no such node is here" in said
+    assert "has a part for '/front/stremvlm', and this process has no such node" in said
 
 
 def test_namespaces_in_each_other(tmp_path: pathlib.Path) -> None:
@@ -97,5 +97,5 @@ def test_file_without_parameters(tmp_path: pathlib.Path, text: str) -> None:
 def test_argument_for_another_node() -> None:
     arguments = ['--ros-args', '-p', 'streamvlm:model:=tiny', '-p', 'model:=a:b', '-r', 'a:b:=c']
     (said,) = unmatched_files(arguments, NODES)
-    assert "'streamvlm:model' is for the node 'streamvlm', and no such node is here" in said
+    assert "'streamvlm:model' is for the node 'streamvlm', and this process has no such node" in said
     assert unmatched_files(arguments, ['/streamvlm']) == []

@@ -33,12 +33,12 @@ def test_lines() -> None:
 @pytest.mark.parametrize(
     ('text', 'sentence'),
     [
-        ('door', "The watch 'door' has another form than 'name | question | choice, choice'."),
-        ('door | Is it open?', 'has another form'),
-        (' | Is it open? | yes, no', 'has another form'),
+        ('door', "The watch 'door' is not of the form 'name | question | choice, choice'."),
+        ('door | Is it open?', 'is not of the form'),
+        (' | Is it open? | yes, no', 'is not of the form'),
         ('a | Is it? | yes, no\na | Is it? | yes, no', "The watch 'a' is there twice"),
-        ('a | Is it? | yes, no | hold two', "has 'hold two' behind its choices"),
-        ('a | Is it? | yes, no | keep 2', "has 'keep 2' behind its choices"),
+        ('a | Is it? | yes, no | hold two', "has 'hold two' after its choices"),
+        ('a | Is it? | yes, no | keep 2', "has 'keep 2' after its choices"),
     ],
 )
 def test_refused(text: str, sentence: str) -> None:
