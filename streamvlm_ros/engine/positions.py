@@ -7,8 +7,6 @@ from __future__ import annotations
 import dataclasses
 from typing import NamedTuple
 
-from streamvlm_ros.stamps import NANOSECONDS as NANOSECONDS
-
 
 class Grid(NamedTuple):
     """A video's merged token grid: temporal patches, rows, columns.

@@ -15,7 +15,7 @@ from streamvlm_ros.engine.errors import ErrorCode, StreamError
 from streamvlm_ros.engine.kvcache.cache import StreamCache
 from streamvlm_ros.engine.kvcache.capacity import tokens_kept
 from streamvlm_ros.engine.kvcache.entries import CacheEntry, EntryKind
-from streamvlm_ros.engine.positions import NANOSECONDS
+from streamvlm_ros.stamps import NANOSECONDS
 
 
 class EvictionPolicy:

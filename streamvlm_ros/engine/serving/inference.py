@@ -17,7 +17,6 @@ from streamvlm_ros.engine.models.devices import move_model
 from streamvlm_ros.engine.models.processor import as_stream_processor
 from streamvlm_ros.engine.models.prompt import Prompt
 from streamvlm_ros.engine.outputs import Answer, CacheInfo, Choice
-from streamvlm_ros.engine.positions import NANOSECONDS
 from streamvlm_ros.engine.questions.questions import Questions
 from streamvlm_ros.engine.questions.sampler import SamplingParams
 from streamvlm_ros.engine.questions.watches import Watch, Watches, WatchEvent
@@ -28,6 +27,7 @@ from streamvlm_ros.engine.stream.saving.saved_stream import SavedStream, write_s
 from streamvlm_ros.engine.stream.saving.saver import StreamSaver
 from streamvlm_ros.engine.stream.stamps import Stamp, StampJudge, Verdict
 from streamvlm_ros.engine.stream.stream import FrameStream
+from streamvlm_ros.stamps import NANOSECONDS
 
 
 class VideoStreamingInference:
