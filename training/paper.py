@@ -27,7 +27,7 @@ from streamvlm_ros.engine.models.position_rule import PositionRule
 from streamvlm_ros.engine.models.prompt import Place, Prompt
 from streamvlm_ros.engine.ops.rotary import MRope
 from streamvlm_ros.engine.positions import Grid, StreamState, VideoSpan
-from streamvlm_ros.engine.stream.chunks import chunk_labels
+from streamvlm_ros.engine.stream.chunks import chunk_labels, ChunkLayout, PartLayout
 from streamvlm_ros.engine.stream.frames import Frame
 
 # More than any clip has.
@@ -119,7 +119,8 @@ class Trunk:
         closing = prompt.close_segment() if append else []
         ids = [*opening, *[prompt.pad] * math.prod(part.grid), *closing]
         frames = [Frame(_NO_IMAGE, t, t, number=first + i) for i, t in enumerate(times_ns)]
-        labels = chunk_labels(self._memory, prompt, place, opening, frames, part.grid, closing)
+        layout = ChunkLayout([PartLayout(opening, part.grid, closing)], place)
+        labels = chunk_labels(self._memory, prompt, place, layout, frames)
         self._clock += 1
         if not waits:
             before = self._cache.entries

@@ -48,6 +48,23 @@ class SpecialTokens:
 
 
 @dataclasses.dataclass(frozen=True)
+class PatchText:
+    """What is written before every temporal patch, e.g. its time in digits.
+
+    A family that has it makes every temporal patch a vision segment of its own.
+
+    Attributes:
+        of: returns the text before a patch whose time is so many nanoseconds after that of the
+            stream's first patch.
+        most_tokens: the largest number of tokens of such a text.
+
+    """
+
+    of: Callable[[int], str]
+    most_tokens: int
+
+
+@dataclasses.dataclass(frozen=True)
 class ModelFamily:
     """A model family: what is known of it before one of its models is loaded.
 
@@ -59,6 +76,8 @@ class ModelFamily:
         read_config: returns what the config.json of a folder or hub id says, checked.
         load: loads the model of a folder or hub id: ``load(path, **kwargs)``, where the arguments
             are those of transformers' ``from_pretrained``.
+        patch_text: what is written before every temporal patch; None: the patches of a video
+            follow each other in one vision segment.
 
     """
 
@@ -68,6 +87,7 @@ class ModelFamily:
     pixels: ImageProcessorConfig
     read_config: Callable[[str | os.PathLike[str]], dict[str, Any]]
     load: Callable[..., StreamingModel]
+    patch_text: PatchText | None = None
 
 
 class StreamingModel(LanguageModel):
@@ -77,11 +97,15 @@ class StreamingModel(LanguageModel):
     of (``parts``, ``layers``, ``rotation``), how the model sees, and where tokens stand.
 
     Attributes:
+        recordable: all that ``encode_video`` launches can be recorded as a CUDA graph: it depends
+            on the grid only, and reads nothing back to the host. A model for which this does not
+            hold is run directly, on a GPU too.
         weights_version: grows whenever parameters were moved, converted or quantized, so that
             what was made of the old ones is made again.
 
     """
 
+    recordable: bool = False
     weights_version: int = 0
 
     @property
@@ -132,10 +156,14 @@ class StreamingModel(LanguageModel):
 
     @functools.cached_property
     def fits_kernels(self) -> bool:
-        """Whether all of it is on one GPU, in a shape that the attention kernels take."""
+        """Whether it can be run by recorded passes.
+
+        It is then recordable, on one GPU, and its heads have a width that the kernels take.
+        """
         half = self.parts.head_size // 2
         return (
-            half >= 8
+            self.recordable
+            and half >= 8
             and half & (half - 1) == 0
             and len({parameter.device for parameter in self.parameters()}) == 1
             and operations_for(self.token_table) is not TORCH

@@ -1,9 +1,9 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The prompt, cut so that nothing is ever prefilled twice.
+"""The prompt, cut into pieces so that nothing is prefilled twice.
 
-The pieces are cut out of what the model's own chat template renders, so that joined they are
-that rendering.
+The pieces are cut out of what the model's own chat template renders: joined, they are that
+rendering.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from streamvlm_ros.engine.models.chat_template import render
 from streamvlm_ros.engine.models.processor import StreamProcessor
 
 MAX_CHOICES = 26
-# Of a text so many characters a token are taken before it is tokenised; the rest of the bound is
-# its tokens.  English has about 4, and only runs of one character have more than this.
+# A text with more characters for each token that it may have is refused before it is tokenised.
+# English has about 4, and only runs of one character have more than this.
 CHARACTERS_PER_TOKEN = 16
 _QUESTION = 'QUESTION-GOES-HERE'
 _ANSWER = 'ANSWER-GOES-HERE'
@@ -68,6 +68,7 @@ class Prompt:
 
         """
         self._tokenizer = tokenizer = processor.tokenizer
+        self._patch_text = family.patch_text
         tokens = family.tokens
         other = f'it is not a {family.name} template.'
         self._control = sorted(tokenizer.get_added_vocab())
@@ -141,16 +142,61 @@ class Prompt:
         self.pad = tokenizer.convert_tokens_to_ids(tokens.video)
         self.stop = frozenset((*stop, self.turn_end[0]))
 
-    def open_segment(self, place: Place) -> list[int]:
-        """Return what is prefilled before a new vision segment's first video token."""
-        return [*self._into_user_turn[place], *self._vision_start]
+    @property
+    def each_patch_opens(self) -> bool:
+        """Whether every temporal patch is a vision segment of its own, with text before it."""
+        return self._patch_text is not None
+
+    @property
+    def prefix_tokens(self) -> int:
+        """Number of the tokens that a stream begins with and keeps for good.
+
+        The first vision segment's opening is one of them, unless it is evicted with its patch.
+        """
+        before = self.enter_user_turn(Place.NOTHING)
+        return len(before) if self.each_patch_opens else len(before) + len(self._vision_start)
+
+    @property
+    def opening_tokens(self) -> tuple[int, int]:
+        """The least and the largest number of tokens that open a vision segment in a user turn."""
+        start = len(self._vision_start)
+        return start, start + (self._patch_text.most_tokens if self._patch_text else 0)
+
+    @property
+    def most_around_patch(self) -> int:
+        """The largest number of tokens that open and close a temporal patch's own segment.
+
+        It is 0 if patches share a segment.
+        """
+        if not self.each_patch_opens:
+            return 0
+        return self.opening_tokens[1] + len(self._vision_end)
+
+    def open_segment(self, place: Place, elapsed_ns: int = 0) -> list[int]:
+        """Return what is prefilled before a new vision segment's first video token.
+
+        Args:
+            place: what the last cached token belongs to.
+            elapsed_ns: from the time of the stream's first temporal patch to that of the
+                segment's, for a family that writes it.
+
+        """
+        text: list[int] = []
+        if self._patch_text is not None:
+            text = self._ids(self._patch_text.of(elapsed_ns))
+            if len(text) > self._patch_text.most_tokens:
+                raise ValueError(
+                    f'The text before a temporal patch has {len(text)} tokens; the family says '
+                    f'that it has at most {self._patch_text.most_tokens}.'
+                )
+        return [*self._into_user_turn[place], *text, *self._vision_start]
 
     def close_segment(self) -> list[int]:
         """Return what is prefilled after a vision segment's last video token."""
         return list(self._vision_end)
 
     def ask(self, place: Place, question: str) -> list[int]:
-        """Return the question's piece behind a place, down to where the answer begins.
+        """Return what leads from a place to a question, and the question's own ids.
 
         Raises:
             StreamError: as ``question``.
@@ -163,7 +209,7 @@ class Prompt:
         return list(self._into_user_turn[place])
 
     def question(self, question: str) -> list[int]:
-        """Return a question's own ids, down to where the answer begins.
+        """Return a question's own ids, up to where its answer begins.
 
         Raises:
             StreamError: INVALID_REQUEST for an empty question, one that is too long, or one with
@@ -189,7 +235,7 @@ class Prompt:
         The choices are listed in sorted order, so that the caller's order cannot matter.
 
         Raises:
-            StreamError: INVALID_REQUEST for too few, too many, empty or equal choices, or where
+            StreamError: INVALID_REQUEST for too few, too many, empty or equal choices, or if
                 question and choices together are too long.
 
         """

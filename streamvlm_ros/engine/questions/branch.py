@@ -73,7 +73,7 @@ class Run:
         """Place a prompt after a state; return it, and the state after it."""
         ids, placed = list(prompt.ids), []
         if prompt.chunk is not None:
-            positions, state = rule.place(state, prompt.chunk.ids, [prompt.chunk.part])
+            positions, state = rule.place(state, prompt.chunk.ids, prompt.chunk.parts)
             ids = [*prompt.chunk.ids, *ids]
             placed.append(positions)
         if prompt.passed_ns is not None:

@@ -23,26 +23,48 @@ Labels = list[tuple[int, EntryInfo]]
 
 
 @dataclasses.dataclass(frozen=True)
-class ChunkLayout:
-    """The tokens of a chunk, before it is encoded.
+class PartLayout:
+    """The tokens of one part of a chunk: temporal patches of one vision segment.
 
     Attributes:
-        before: ids before the video tokens; none where the open vision segment goes on.
+        before: ids before the video tokens; none if the open vision segment goes on.
         grid: merged token grid of the video tokens.
         after: ids after them.
-        place: what the last token belongs to.
 
     """
 
     before: list[int]
     grid: Grid
     after: list[int]
+
+    @property
+    def tokens(self) -> int:
+        """Number of all these tokens."""
+        return len(self.before) + math.prod(self.grid) + len(self.after)
+
+
+@dataclasses.dataclass(frozen=True)
+class ChunkLayout:
+    """The tokens of a chunk, before it is encoded.
+
+    Attributes:
+        parts: its parts, at least one; only the first can go on with an open vision segment.
+        place: what the last token belongs to.
+
+    """
+
+    parts: Sequence[PartLayout]
     place: Place
 
     @property
     def tokens(self) -> int:
-        """All of them."""
-        return len(self.before) + math.prod(self.grid) + len(self.after)
+        """Number of all tokens."""
+        return sum(part.tokens for part in self.parts)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the open vision segment goes on with its first patch."""
+        return not self.parts[0].before
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,19 +74,24 @@ class EncodedChunk:
     Attributes:
         ids: token ids.
         video: embeddings of the video tokens among them [v, hidden_size].
-        part: where these stand.
+        parts: which temporal patches they are, one for each of its parts.
         place: what the last token belongs to.
         labels: how many tokens are what, in their order.
-        segment: number of the vision segment that they belong to.
+        segment: number of the vision segment that the last of them belong to.
 
     """
 
     ids: list[int]
     video: torch.Tensor
-    part: VideoSpan
+    parts: Sequence[VideoSpan]
     place: Place
     labels: Labels
     segment: int
+
+    @property
+    def times_ns(self) -> tuple[int, ...]:
+        """The time of every temporal patch."""
+        return tuple(time_ns for part in self.parts for time_ns in part.times_ns)
 
 
 class ChunkEncoder:
@@ -87,9 +114,35 @@ class ChunkEncoder:
         self._device = model.device
 
     def layout(
-        self, size: tuple[int, int], frames: int, place: Place, cached: tuple[int, int] | None
+        self, frames: Sequence[Frame], place: Place, cached: tuple[int, int] | None
     ) -> ChunkLayout:
         """Return the tokens that a chunk takes.
+
+        Args:
+            frames: its frames, of one size.
+            place: what the last cached token belongs to.
+            cached: height and width of the frames that are newest in the cache.
+
+        """
+        size = frames[0].size
+        grid = grid_of(size, len(frames), self._pixels)
+        if not self._prompt.each_patch_opens:
+            return self._one_part(size, grid, place, cached)
+        times = self.times(frames)
+        entries = self._memory.cache.entries
+        began = entries[0].info.time_ns if entries else times[0]
+        patch, after = Grid(1, grid.h, grid.w), self._prompt.close_segment()
+        parts = []
+        for time_ns in times:
+            before = self._prompt.open_segment(place, time_ns - began)
+            parts.append(PartLayout(before, patch, after))
+            place = Place.USER_TURN
+        return ChunkLayout(parts, place)
+
+    def most_tokens(
+        self, size: tuple[int, int], frames: int, place: Place, cached: tuple[int, int] | None
+    ) -> int:
+        """Return how many tokens a chunk takes at most, whatever the times of its frames are.
 
         Args:
             size: height and width of its frames.
@@ -99,12 +152,21 @@ class ChunkEncoder:
 
         """
         grid = grid_of(size, frames, self._pixels)
+        if not self._prompt.each_patch_opens:
+            return self._one_part(size, grid, place, cached).tokens
+        lead = len(self._prompt.enter_user_turn(place))
+        return lead + math.prod(grid) + grid.t * self._prompt.most_around_patch
+
+    def _one_part(
+        self, size: tuple[int, int], grid: Grid, place: Place, cached: tuple[int, int] | None
+    ) -> ChunkLayout:
+        """Return the layout of patches that share a vision segment; see ``most_tokens``."""
         if self._append:
             before, after = self._prompt.open_segment(place), self._prompt.close_segment()
-            return ChunkLayout(before, grid, after, Place.USER_TURN)
-        if place is Place.VIDEO and size == cached:
-            return ChunkLayout([], grid, [], Place.VIDEO)
-        return ChunkLayout(self._prompt.open_segment(place), grid, [], Place.VIDEO)
+            return ChunkLayout([PartLayout(before, grid, after)], Place.USER_TURN)
+        goes_on = place is Place.VIDEO and size == cached
+        before = [] if goes_on else self._prompt.open_segment(place)
+        return ChunkLayout([PartLayout(before, grid, [])], Place.VIDEO)
 
     def encode(
         self,
@@ -113,28 +175,31 @@ class ChunkEncoder:
         place: Place,
         video: torch.Tensor | None = None,
     ) -> EncodedChunk:
-        """Run an even number of frames of one size through the ViT.
+        """Run the frames of a chunk, in whole temporal patches, through the vision encoder.
 
         Args:
             frames: the frames.
             layout: of their chunk.
             place: what the last cached token belongs to.
-            video: their embeddings, where they were encoded before.
+            video: their embeddings, if they were encoded before.
 
         """
-        grid = layout.grid
         if video is None:
             levels = pixel_values(frames, self._pixels, self._device)
             video = self._runner.encode(*patchify(levels, self._pixels))
+        ids: list[int] = []
+        spans, times = [], self.times(frames)
+        for part in layout.parts:
+            ids += [*part.before, *[self._prompt.pad] * math.prod(part.grid), *part.after]
+            spans.append(VideoSpan(part.grid, times[: part.grid.t]))
+            times = times[part.grid.t :]
         return EncodedChunk(
-            [*layout.before, *[self._prompt.pad] * math.prod(grid), *layout.after],
+            ids,
             video,
-            VideoSpan(grid, self.times(frames)),
+            spans,
             layout.place,
-            chunk_labels(
-                self._memory, self._prompt, place, layout.before, frames, grid, layout.after
-            ),
-            self._memory.segment + bool(layout.before),
+            chunk_labels(self._memory, self._prompt, place, layout, frames),
+            self._memory.segment + sum(bool(part.before) for part in layout.parts),
         )
 
     def times(self, frames: Sequence[Frame]) -> tuple[int, ...]:
@@ -146,10 +211,8 @@ def chunk_labels(
     memory: EvictionPolicy,
     prompt: Prompt,
     place: Place,
-    before: Sequence[int],
+    layout: ChunkLayout,
     frames: Sequence[Frame],
-    grid: Grid,
-    after: Sequence[int],
 ) -> Labels:
     """Return how many tokens of a chunk are what.
 
@@ -157,30 +220,41 @@ def chunk_labels(
         memory: knows the numbers of segments and turns.
         prompt: knows what leads into a user turn.
         place: what the last cached token belongs to.
-        before: the ids before the video tokens; none where the open segment goes on.
-        frames: the chunk's frames, in whole temporal patches.
-        grid: its merged token grid.
-        after: the ids after the video tokens.
+        layout: the chunk's tokens.
+        frames: its frames, in whole temporal patches.
 
     """
-    segment = memory.segment + bool(before)
+    segment = memory.segment
     labels: Labels = []
-    if place is Place.NOTHING:
-        labels.append((len(before), EntryInfo(EntryKind.PREFIX)))
-    elif before:
-        labels += lead_in(memory, prompt, place, memory.segment)
-        mark = len(before) - sum(size for size, _ in labels)
-        labels.append((mark, EntryInfo(EntryKind.MARK, segment)))
-    for frame in frames[:: len(frames) // grid.t]:
-        labels.append(
-            (
-                grid.h * grid.w,
-                EntryInfo(EntryKind.PATCH, segment, frame.time_ns, frame.stamp_ns, frame.number),
-            )
-        )
-    if after:
-        labels.append((len(after), EntryInfo(EntryKind.MARK, segment)))
+    patches = sum(part.grid.t for part in layout.parts)
+    firsts = list(frames[:: len(frames) // patches])
+    for part in layout.parts:
+        if part.before:
+            lead = _lead(memory, prompt, place, segment, firsts[0])
+            segment += 1
+            mark = len(part.before) - sum(size for size, _ in lead)
+            labels += lead
+            if mark:
+                labels.append((mark, EntryInfo(EntryKind.MARK, segment)))
+            place = Place.USER_TURN
+        for frame in firsts[: part.grid.t]:
+            info = EntryInfo(EntryKind.PATCH, segment, frame.time_ns, frame.stamp_ns, frame.number)
+            labels.append((part.grid.h * part.grid.w, info))
+        firsts = firsts[part.grid.t :]
+        if part.after:
+            labels.append((len(part.after), EntryInfo(EntryKind.MARK, segment)))
     return labels
+
+
+def _lead(
+    memory: EvictionPolicy, prompt: Prompt, place: Place, segment: int, first: Frame
+) -> Labels:
+    """Return what is before the opening of a vision segment: the prefix, or ``lead_in``."""
+    if place is not Place.NOTHING:
+        return lead_in(memory, prompt, place, segment)
+    # The texts before later patches count from here.
+    time_ns = first.time_ns if prompt.each_patch_opens else 0
+    return [(prompt.prefix_tokens, EntryInfo(EntryKind.PREFIX, time_ns=time_ns))]
 
 
 def lead_in(memory: EvictionPolicy, prompt: Prompt, place: Place, segment: int) -> Labels:

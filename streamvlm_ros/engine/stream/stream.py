@@ -77,7 +77,7 @@ class FrameStream:
             settings,
             model.layer_bytes,
             model.layer_devices,
-            patches * self.pixels.most_tokens,
+            patches * (self.pixels.most_tokens + prompt.most_around_patch),
         )
         self.cache = model.new_cache(slots)
         self.memory = EvictionPolicy(
@@ -153,7 +153,7 @@ class FrameStream:
             elif completes if self._settings.skip_static else len(self.pending) % temporal == 1:
                 # A temporal patch needs room as soon as it begins; where it may turn out to be
                 # still, only once it is whole.
-                self.memory.check(self._layout(frame.size, len(self.pending)).tokens)
+                self.memory.check(self._most_tokens(frame.size, len(self.pending)))
             if len(self.pending) + self.left_out >= self._settings.chunk_frames:
                 self.flush()
         except BaseException:
@@ -224,7 +224,7 @@ class FrameStream:
         if self._waiting is None or self._waiting[0] is not self.pending:
             odd = len(self.pending) % self.pixels.temporal_patch_size
             frames = [*self.pending, *self.pending[-1:] * odd]
-            layout = self._layout(frames[0].size, len(frames))
+            layout = self._layout(frames)
             self._waiting = self.pending, self._chunks.encode(frames, layout, self.place)
         return self._waiting[1]
 
@@ -272,7 +272,7 @@ class FrameStream:
         if not self.cache.pinned or size is None:
             return False
         return self.state.last_cache_position > self.rebasing.largest or self.memory.must_wait(
-            self._layout(size, self._settings.chunk_frames).tokens
+            self._most_tokens(size, self._settings.chunk_frames)
         )
 
     def info(self, late_frames: int = 0) -> CacheInfo:
@@ -296,12 +296,12 @@ class FrameStream:
 
     def _prefill(self, frames: Sequence[Frame]) -> None:
         """Prefill an even number of frames of one size."""
-        layout = self._layout(frames[0].size, len(frames))
+        layout = self._layout(frames)
         with self.undone_by_a_fault():
-            self.make_room(layout.tokens, self._chunks.times(frames), goes_on=not layout.before)
+            self.make_room(layout.tokens, self._chunks.times(frames), layout.goes_on)
             video = self._encoded(frames)
             chunk = self._chunks.encode(frames, layout, self.place, video)
-            positions, state = self.rule.place(self.state, chunk.ids, [chunk.part])
+            positions, state = self.rule.place(self.state, chunk.ids, chunk.parts)
             self._runner.prefill(chunk.ids, positions, self.cache, chunk.video)
             self.cache.label(chunk.labels, positions)
             self.memory.segment = chunk.segment
@@ -309,9 +309,13 @@ class FrameStream:
             self.place = chunk.place
             self.size = frames[-1].size
 
-    def _layout(self, size: tuple[int, int], frames: int) -> ChunkLayout:
+    def _layout(self, frames: Sequence[Frame]) -> ChunkLayout:
         """Return the tokens of a chunk of so many frames of a size, where the stream ends now."""
-        return self._chunks.layout(size, frames, self.place, self.size)
+        return self._chunks.layout(frames, self.place, self.size)
+
+    def _most_tokens(self, size: tuple[int, int], frames: int) -> int:
+        """Return how many tokens a chunk of so many frames of a size takes at most."""
+        return self._chunks.most_tokens(size, frames, self.place, self.size)
 
     def _encoded(self, frames: Sequence[Frame]) -> torch.Tensor | None:
         """Return the embeddings of frames that were encoded with other streams', and count."""

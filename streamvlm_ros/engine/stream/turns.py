@@ -39,13 +39,13 @@ def keep_turn(
     with stream.undone_by_a_fault():
         stream.make_room(
             len(ids),
-            chunk.part.times_ns if chunk else (),
+            chunk.times_ns if chunk else (),
             chunk is not None and chunk.segment == segment,
         )
         if chunk:
             place, segment = chunk.place, chunk.segment
         rule, before = stream.rule, len(chunk.ids) if chunk else 0
-        positions, state = rule.place(stream.state, ids[:before], [chunk.part] if chunk else [])
+        positions, state = rule.place(stream.state, ids[:before], chunk.parts if chunk else [])
         if stream.skipped_ns is not None:
             state = rule.pass_time(state, stream.skipped_ns)
         more, state = rule.place(state, ids[before:])

@@ -79,7 +79,7 @@ class Case:
             Frame(image, index * SECOND // 2, index * SECOND // 2, '', index)
             for index, image in enumerate(self.clip[SEEN:], start=SEEN)
         ]
-        layout = self.stream._layout(frames[0].size, len(frames))
+        layout = self.stream._layout(frames)
         return self.stream._chunks.encode(frames, layout, self.stream.place)
 
     def logits(self, text: list[int]) -> torch.Tensor:

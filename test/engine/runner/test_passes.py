@@ -106,7 +106,7 @@ def test_pieces_are_the_same_with_kernels(kernels, monkeypatch):
         Frame(image, 10**10 + index, 10**10 + index)
         for index, image in enumerate(random_clip(2, 10, 56, 56))
     ]
-    layout = stream._layout(frames[0].size, len(frames))
+    layout = stream._layout(frames)
     chunk = stream._chunks.encode(frames, layout, stream.place)
     numbers = list(range(60))
     # Two that share a pass, and one whose second choice has passes of its own.

@@ -60,6 +60,7 @@ ONLY_DATA: dict[str, Any] = {
 class StreamQwenModel(StockForward, Qwen2_5_VLForConditionalGeneration):
     """Qwen2.5-VL with the stock weights, name by name, and a position state of its own."""
 
+    recordable = True
     # The stock class's, which is not typed here.
     model: Any
     lm_head: Any

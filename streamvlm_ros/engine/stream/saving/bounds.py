@@ -6,14 +6,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 import dataclasses
+import math
 from typing import Any
 
 import torch
 
 from streamvlm_ros.engine.config import StreamSettings
 from streamvlm_ros.engine.models.position_rule import PositionRule
-from streamvlm_ros.engine.models.preprocessing import ImageProcessorConfig
-from streamvlm_ros.engine.models.prompt import Place, Prompt
+from streamvlm_ros.engine.models.preprocessing import grid_of, ImageProcessorConfig
+from streamvlm_ros.engine.models.prompt import Prompt
 from streamvlm_ros.engine.stream.stream import FrameStream
 
 
@@ -28,8 +29,10 @@ class SavedBounds:
         rule: the model's position rule.
         limit: tokens that are kept at most.
         layers, heads, width, dtype: of keys and of values.
-        prefix: tokens before the first temporal patch.
-        opening, closing: tokens that begin and end a vision segment.
+        prefix: number of the tokens that a stream begins with and keeps.
+        opening: the least and the largest number of tokens that open a vision segment.
+        closing: number of the tokens that close one.
+        each_patch_opens: every temporal patch is a vision segment of its own.
 
     """
 
@@ -43,8 +46,20 @@ class SavedBounds:
     width: int
     dtype: torch.dtype
     prefix: int
-    opening: int
+    opening: tuple[int, int]
     closing: int
+    each_patch_opens: bool
+
+    @property
+    def chunks_close(self) -> bool:
+        """Whether no vision segment is open after a chunk."""
+        return self.each_patch_opens or self.settings.position_mode == 'append'
+
+    def chunk_tokens(self, size: tuple[int, int], frames: int) -> int:
+        """Return how many tokens a stream has at most whose only chunk has these frames."""
+        grid = grid_of(size, frames, self.pixels)
+        segments = grid.t if self.each_patch_opens else 1
+        return self.prefix + segments * (self.opening[1] + self.closing) + math.prod(grid)
 
     @classmethod
     def of(
@@ -67,7 +82,8 @@ class SavedBounds:
             keys[0].shape[0],
             keys[0].shape[2],
             keys[0].dtype,
-            len(prompt.open_segment(Place.NOTHING)),
-            len(prompt.open_segment(Place.USER_TURN)),
+            prompt.prefix_tokens,
+            prompt.opening_tokens,
             len(prompt.close_segment()),
+            prompt.each_patch_opens,
         )

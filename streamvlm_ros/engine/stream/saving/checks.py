@@ -2,14 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whether the entries of a file are a stream's: their order, their positions, their frames.
 
-What holds for every stream, however often it has let entries go and counted its positions anew:
+What holds for every stream, however often it has evicted entries and counted positions anew:
 
 - The prefix is first.  A vision segment's patches follow each other; what opens it is right before
-  them, and its end right behind them, unless they are the newest.
-- Text stands at consecutive positions, alike on all three axes, beyond all that came before.
-- A segment's patches have one origin in H and W, right behind what opens it, and one grid.  From
+  them, and what closes it right after them, unless they are the newest.
+- Text stands at consecutive positions, alike on all three axes, above all positions before it.
+- A segment's patches have one origin in H and W, right after what opens it, and one grid.  From
   one patch to the next T goes on as their times do.  In the open segment T is what the position
   rule says.
+- If every temporal patch is a segment of its own, the prefix has the time that the texts before
+  the patches count from.
 - The state's largest position follows from the open segment, or is that of the last token.
 """
 
@@ -65,11 +67,13 @@ def _check_nothing_cached(about: About) -> None:
 def _check_order(entries: Sequence[CacheEntry], about: About, bounds: SavedBounds) -> None:
     """Check kinds, groups and numbers of tokens."""
     first, counters = entries[0], about.counters
-    if first.info != EntryInfo(EntryKind.PREFIX) or first.tokens != bounds.prefix:
+    began = first.info.time_ns if bounds.each_patch_opens else 0
+    prefix = EntryInfo(EntryKind.PREFIX, time_ns=began)
+    if first.info != prefix or first.tokens != bounds.prefix:
         raise UnfitError('it does not begin with the prefix')
     for before, entry in itertools.pairwise(entries):
         if not _follows(before.info, entry.info):
-            raise UnfitError(f'{entry.info.kind.name} cannot stand behind {before.info.kind.name}')
+            raise UnfitError(f'{entry.info.kind.name} cannot stand after {before.info.kind.name}')
         if entry.first < before.first + before.tokens:
             raise UnfitError('its entries are not in the order in which they came')
     for kinds, name in (
@@ -79,15 +83,17 @@ def _check_order(entries: Sequence[CacheEntry], about: About, bounds: SavedBound
         groups = [entry.info.group for entry in entries if entry.info.kind in kinds]
         if groups != sorted(groups) or counters[name] < max(groups, default=-1):
             raise UnfitError(f'its {name}s are not counted from the oldest to the newest')
+    least, most = bounds.opening
     if any(
-        entry.info.kind is EntryKind.MARK and entry.tokens not in (bounds.opening, bounds.closing)
+        entry.info.kind is EntryKind.MARK
+        and not (least <= entry.tokens <= most or entry.tokens == bounds.closing)
         for entry in entries
     ):
         raise UnfitError('what begins or ends a vision segment is longer or shorter than that')
 
 
 def _follows(before: EntryInfo, label: EntryInfo) -> bool:
-    """Tell whether an entry can stand behind another one."""
+    """Tell whether an entry can stand after another one."""
     same = before.group == label.group
     match before.kind, label.kind:
         case EntryKind.PREFIX, EntryKind.PATCH:
@@ -110,7 +116,7 @@ def _check_place(last: EntryInfo, about: About, bounds: SavedBounds) -> None:
     segment, place = about.state.segment, about.place
     allowed = (
         Place.TURN_END,
-        Place.USER_TURN if bounds.settings.position_mode == 'append' else Place.VIDEO,
+        Place.USER_TURN if bounds.chunks_close else Place.VIDEO,
     )
     if place not in allowed or (segment is not None) != (place is Place.VIDEO):
         raise UnfitError('its place in the prompt does not fit its state')
@@ -139,9 +145,12 @@ def _check_frames(entries: Sequence[CacheEntry], about: About, bounds: SavedBoun
     """Check numbers, times and stamps of the patches' frames."""
     stamped = bounds.settings.time_source == 'stamp'
     patches = [entry.info for entry in entries if entry.info.kind is EntryKind.PATCH]
-    others = [entry.info for entry in entries if entry.info.kind is not EntryKind.PATCH]
+    others = [entry.info for entry in entries[1:] if entry.info.kind is not EntryKind.PATCH]
     if any(label.time_ns or label.stamp_ns or label.frame for label in others):
-        raise UnfitError('an entry that is no patch has a frame')
+        raise UnfitError('an entry that is not a patch has a frame')
+    began = entries[0].info.time_ns
+    if bounds.each_patch_opens and patches and patches[0].time_ns < began:
+        raise UnfitError('its oldest patch is older than its beginning')
     known = {
         frame.number: frame
         for frame in (*about.pending, *about.landmarks.values())
@@ -209,7 +218,7 @@ def _check_positions(entries: Sequence[CacheEntry], about: About, bounds: SavedB
 
 
 def _ends_at(kind: EntryKind, place: Place) -> bool:
-    """Tell whether the newest token is there: what came last may have been let go."""
+    """Tell whether the newest token is there: what came last may have been evicted."""
     return (kind, place) in ((EntryKind.MARK, Place.USER_TURN), (EntryKind.TURN, Place.TURN_END))
 
 
@@ -269,7 +278,7 @@ def _check_open(
         or place.t != segment.origin + bounds.rule.time.steps(segment, place.time_ns)
     ):
         _misplaced(entry)
-    # Its first patch, with nothing let go before it, is where its time begins.
+    # Its first patch is where its time begins, if nothing was evicted before it.
     begins = (
         before.info.kind is not EntryKind.PATCH
         and place.t == place.origin

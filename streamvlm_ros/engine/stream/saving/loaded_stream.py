@@ -10,14 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 import dataclasses
-import math
 import pathlib
 
 import torch
 
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
 from streamvlm_ros.engine.kvcache.entries import CacheEntry
-from streamvlm_ros.engine.models.preprocessing import grid_of
 from streamvlm_ros.engine.ops.attention import KeysValues
 from streamvlm_ros.engine.store.atomic_file import nothing
 from streamvlm_ros.engine.store.entries import COLUMNS, read_content, read_entries
@@ -213,12 +211,7 @@ def _check_shapes(
 
 def _check_waiting(path: pathlib.Path, pending: Sequence[Frame], bounds: SavedBounds) -> None:
     """Refuse frames whose chunk could never be prefilled."""
-    tokens = (
-        bounds.prefix
-        + bounds.opening
-        + bounds.closing
-        + math.prod(grid_of(pending[0].size, len(pending), bounds.pixels))
-    )
+    tokens = bounds.chunk_tokens(pending[0].size, len(pending))
     if tokens > bounds.limit:
         raise StreamError(
             ErrorCode.OUT_OF_MEMORY,
