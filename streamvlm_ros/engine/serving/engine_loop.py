@@ -34,10 +34,11 @@ MAX_BATCH = 16
 class EngineLoop:
     """Works in turns: a chunk of one stream's frames, or a token of every open answer.
 
-    ``scheduler.py`` says whose turn it is.  Streams have their chunks in turns, and open their
-    questions in turns; what several have due is encoded in one call, and their open answers are
-    decoded as one batch.  Nothing but ``stop`` ends it: a fault is counted against the stream in
-    whose step it came, or against all of them, and the next round begins.
+    ``scheduler.py`` decides what is next.  The streams take turns with their chunks, and with
+    their questions.  Chunks that several streams have due are encoded in one call, and the open
+    answers of all streams are decoded as one batch.  Only ``stop`` ends the loop: a fault is
+    counted against the stream in whose step it came, or against all streams, and the next round
+    begins.
 
     Attributes:
         wake: the lock of everything that others hand in; notified when there is work.
@@ -46,10 +47,10 @@ class EngineLoop:
     """
 
     def __init__(self, policy: str = 'frames_first') -> None:
-        """Begin without a stream; each ``StreamWorker`` brings its own.
+        """Begin without a stream; each ``StreamWorker`` adds its own.
 
         Args:
-            policy: who goes first, see ``policy.Policy``.
+            policy: what goes first, see ``scheduler.Policy``.
 
         Raises:
             StreamError: INVALID_REQUEST; there is no such policy.
@@ -80,7 +81,7 @@ class EngineLoop:
                 self._turns.clock = clock_for(
                     {parameter.device for parameter in stream.model.parameters()}
                 )
-            # Copied on write: whoever goes through one needs no lock.
+            # Copied on write, so that a loop over the list needs no lock.
             self._streams = [*self._streams, stream]
             self._chunks.join(stream)
             self._questions.join(stream)
@@ -111,7 +112,7 @@ class EngineLoop:
         return True
 
     def set_policy(self, name: str) -> None:
-        """Change who goes first, from the next turn on.
+        """Change what goes first, from the next turn on.
 
         Raises:
             StreamError: INVALID_REQUEST; there is no such policy.
@@ -128,10 +129,10 @@ class EngineLoop:
             try:
                 if not self._round():
                     self._wait_for_work()
-            except BaseException as fault:  # not even sys.exit() of a library ends it
+            except BaseException as fault:  # sys.exit() in a library must not end it either
                 for stream in self._streams:
                     self._blame(stream, fault)
-            # Rounds that bring nothing but faults come ever more seldom.
+            # While rounds bring only faults, the pauses between them grow.
             self._pause = min(LONGEST_PAUSE, max(0.01, 2 * self._pause)) * self._faulty
         for stream in self._streams:
             with contextlib.suppress(BaseException):
@@ -154,9 +155,9 @@ class EngineLoop:
         return True
 
     def _wait_for_work(self) -> None:
-        """Sleep until something may be to do."""
+        """Sleep until there may be something to do."""
         with self.wake:
-            # What has come since the last look is seen now; what comes later notifies.
+            # What came since the last look is seen now; what comes later notifies ``wake``.
             self._look_around()
             if (
                 self._stopping
@@ -171,7 +172,7 @@ class EngineLoop:
                 self.wake.wait(min(LONGEST, max(0.0, deadline - time.perf_counter())))
 
     def _look_around(self) -> None:
-        """See for every stream what time has changed; with the lock held."""
+        """Note for every stream what is over or ready by now; with the lock held."""
         for stream in self._streams:
             self._guard(stream, stream.look_around)
 
@@ -212,8 +213,8 @@ class EngineLoop:
             self._guard(stream, stream.prefill_question)
         self.pulse.doing('decoding answers')
         answering = [each for each in self._streams if each.requests.active]
-        rows = [(each, request) for each in answering for request in each.requests.decoding()]
         try:
+            rows = [(each, request) for each in answering for request in each.requests.decoding()]
             for start in range(0, len(rows), MAX_BATCH):
                 self._decode(rows[start : start + MAX_BATCH])
         finally:
@@ -252,13 +253,13 @@ class EngineLoop:
             for stream in streams
             if (chunk := self._guard(stream, stream.next_chunk)) is not None
         }
-        # Without the first one's, the others' can wait for more to join them.
+        # Without a chunk of the first stream, the others can wait until more join them.
         if streams[0] in chunks.values():
             for chunk in encode_batch(list(chunks)):
                 self._guard(chunks[chunk], functools.partial(chunks[chunk].hold, chunk))
 
     def _guard(self, stream: StreamSession, step: Callable[[], T]) -> T | None:
-        """Do something for a stream; a fault that it does not deal with itself is counted."""
+        """Run a step for a stream; count a fault that the step does not handle itself."""
         try:
             return step()
         except BaseException as fault:
@@ -268,5 +269,5 @@ class EngineLoop:
     def _blame(self, stream: StreamSession, fault: BaseException) -> None:
         """Count a fault against a stream."""
         self._faulty = True
-        with contextlib.suppress(BaseException):  # it may be what has failed
+        with contextlib.suppress(BaseException):  # counting may be what has failed
             stream.faults.caught(fault)

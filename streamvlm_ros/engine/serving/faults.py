@@ -24,7 +24,7 @@ MOST_LOGGED = 100  # different faults whose tracebacks are logged
 class StreamFaults:
     """Counts the faults of one stream, logs each different one once, and mends the stream.
 
-    The stream keeps its memory as long as that is whole and the faults do not go on and on.
+    The stream keeps its memory, unless that is damaged or one fault follows another.
 
     Attributes:
         in_a_row: faults since something has last succeeded.

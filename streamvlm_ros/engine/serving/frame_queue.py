@@ -24,7 +24,7 @@ from streamvlm_ros.engine.stream.stamps import (
     Verdict,
 )
 
-QUEUE_BYTES = 1 << 28  # of the images that wait, where nothing else is said
+QUEUE_BYTES = 1 << 28  # of the images that wait, unless the caller says otherwise
 
 
 class FrameQueue:
@@ -51,12 +51,12 @@ class FrameQueue:
         counters: Counters,
         queue_bytes: int = QUEUE_BYTES,
     ) -> None:
-        """Begin with no frame.
+        """Begin empty.
 
         Args:
             settings: of the stream.
             queue_frames: frames that may wait.
-            counters: where it is counted what becomes of them.
+            counters: counts what becomes of them.
             queue_bytes: bytes of their images, except that one frame may always wait.
 
         """
@@ -69,7 +69,7 @@ class FrameQueue:
         self.ready: collections.deque[Frame] = collections.deque()
         self._in_hand: Frame | None = None  # out of the queue, not in the stream yet
         self._last: Frame | None = None  # the newest in the stream
-        self._held = 0  # of the oldest frames, on which work was done
+        self._held = 0  # how many of the oldest frames have work done on them
         self.pending_frames = 0
         self.doubtful: Frame | None = None
         self.series = self.series_in_stream = 0
@@ -83,11 +83,11 @@ class FrameQueue:
         return len(self.ready) + (self._in_hand is not None) + (self.doubtful is not None)
 
     def oldest(self, frames: int) -> list[Frame]:
-        """Return up to so many of the oldest frames, which stay where they are."""
+        """Return the oldest frames, at most ``frames`` of them, and leave them in the queue."""
         return list(itertools.islice(self.ready, frames))
 
     def hold(self, frames: Sequence[Frame]) -> None:
-        """Drop none of these, on which work was done, if they are the oldest still."""
+        """Keep these frames, on which work was done, if they still are the oldest ones."""
         oldest = self.oldest(len(frames))
         if len(oldest) == len(frames) and all(a is b for a, b in zip(oldest, frames)):
             self._held = len(frames)
@@ -220,7 +220,7 @@ class FrameQueue:
         return self.doubtful.arrived + patience
 
     def release_overdue(self, patience: float) -> None:
-        """Take the frame that is held back, if none has come since for so many seconds; 0: never.
+        """Take the frame that is held back if no other has come for ``patience`` s; 0: never.
 
         The camera has stopped then, and nothing contradicts its last stamp.
         """
@@ -287,7 +287,7 @@ class FrameQueue:
         return verdict
 
     def _begin_series(self, stamp: int) -> None:
-        """Begin again with a stamp that has gone back; a new epoch, once its frame is taken."""
+        """Begin a new series: stamps went back.  The new epoch begins when its frame is taken."""
         assert self._newest is not None
         self._counters.stamp_jumps += 1
         self._counters.fault(
@@ -316,8 +316,8 @@ class FrameQueue:
     def _keep_bounds(self) -> None:
         """Drop the oldest whole temporal patch while more waits than may.
 
-        Two frames that would be encoded together go, never one out of a pair, nor what ``hold``
-        has named.
+        Two frames that would be encoded together are dropped together.  Frames that are held are
+        kept.
         """
         while len(self.ready) > 1 and (
             len(self.ready) > self._queue_frames or self._bytes() > self._queue_bytes
@@ -329,11 +329,11 @@ class FrameQueue:
         return sum(frame.image.nbytes for frame in (*self.ready, *doubtful))
 
     def _drop_oldest_patch(self) -> None:
-        # The other half of a frame that is in the stream already is not a whole patch.
+        # The first frame is kept if the other half of its pair is in the stream already.
         start = self._held or int(self._completes_a_pair(self.ready[0]))
         dropped = drop_patch(self.ready, start)
         if not dropped:
-            # The queue is too short for a whole patch besides the frame that has just come.
+            # There is no whole patch besides the newest frame.
             self.ready.popleft()
             dropped, self._held = 1, 0
         self._counters.fault(

@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The application's face: frames in, questions answered from the cache."""
+"""The engine for a Python program: frames in, questions answered from the cache."""
 
 from __future__ import annotations
 
@@ -109,8 +109,8 @@ class VideoStreamingInference:
     ) -> None:
         """Append one frame; it is prefilled when its chunk is full.
 
-        Where time_source is stamp, a frame that is older than the newest by up to late_tolerance
-        is left out and counted (``CacheInfo.late_frames``), and an older one begins a new epoch.
+        If time_source is stamp, a frame that is older than the newest by at most late_tolerance
+        is left out and counted (``CacheInfo.late_frames``); an even older one begins a new epoch.
 
         Args:
             frame: RGB uint8 [h, w, 3].
@@ -147,12 +147,12 @@ class VideoStreamingInference:
             frames: RGB uint8 [h, w, 3] each.
             fps: their rate when there are no stamps; default: the stream's sample_rate.
             stamps: their times, as in ``append_frame``; one that is too far ahead is taken if the
-                next one of them is near it.
+                next one is near it.
 
         Raises:
             StreamError: as ``append_frame``; INVALID_REQUEST also for no frames, a rate below
-                0.001, or as many stamps as there are not frames.  Where an image or a stamp is
-                refused, none of the frames is taken.
+                0.001, or another number of stamps than of frames.  If an image or a stamp is
+                refused, no frame is taken.
 
         """
         if not len(frames) or (fps is not None and not LOWEST_RATE <= fps < float('inf')):
@@ -247,7 +247,7 @@ class VideoStreamingInference:
         return write_stream(where, self.saver.view())
 
     def load(self, where: Where) -> SavedStream:
-        """Go on with a saved stream in the place of this one; watches begin anew.
+        """Replace this stream by a saved one and go on with that; watches begin again.
 
         Open questions must be abandoned.  A stamp before the saved stream's newest then begins a
         new epoch, as always.
@@ -265,7 +265,7 @@ class VideoStreamingInference:
 
     @torch.inference_mode()
     def go_on_with(self, loaded: LoadedStream) -> SavedStream:
-        """Put a stream that was read and checked in the place of this one; see ``load``.
+        """Replace this stream by one that was read and checked; see ``load``.
 
         Raises:
             StreamError: the device fails; the stream is then empty, in a new epoch.
@@ -281,7 +281,7 @@ class VideoStreamingInference:
         return saved
 
     def reset(self) -> None:
-        """Forget the stream and begin a new epoch; the watches stay, and start afresh."""
+        """Forget the stream and begin a new epoch; watches stay, and their answers begin again."""
         self.forget()
         self.stream.epoch += 1
 

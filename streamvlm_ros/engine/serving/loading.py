@@ -40,7 +40,7 @@ def load_streams(
         device: 'auto', 'cpu', 'cuda', 'cuda:N' or 'balanced' (spread over all GPUs).
         dtype: 'auto', 'float32', 'bfloat16' or 'float16'.
         quantization: 'none', 'int8' or 'int4', of the decoder.
-        log: is told what happens, one sentence a call.
+        log: is called with sentences that say what is done.
 
     Raises:
         StreamError: the device is not there, or a setting does not suit the model.
@@ -78,7 +78,7 @@ def pick_device(wanted: str) -> str:
 
     Raises:
         StreamError: INVALID_REQUEST for a device that PyTorch does not know or see, or
-            'balanced' where it sees none.
+            'balanced' without a GPU.
 
     """
     if wanted == 'auto':
@@ -118,7 +118,7 @@ def open_streams(
 
     """
     model = move_model(model, device)
-    if len(settings) > 1:  # a single one is checked where it is made, by the seconds it holds
+    if len(settings) > 1:  # the stream itself checks a single cache, and says its seconds
         check_all_fit(settings, model.layer_bytes, model.layer_devices)
     own = as_stream_processor(processor, model.family)
     return [VideoStreamingInference(model, own, settings=each) for each in settings]

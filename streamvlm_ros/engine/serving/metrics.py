@@ -12,22 +12,23 @@ import time
 from streamvlm_ros.engine.outputs import CacheInfo
 
 RATE_WINDOW = 5.0  # seconds
-MOST_TIMES = 5000  # that are remembered for a rate: what is above 1000 Hz is told as 1000 Hz
+MOST_TIMES = 5000  # remembered for a rate; so a rate above 1000 Hz is shown as 1000 Hz
 
 
 @dataclasses.dataclass(frozen=True)
 class WorkerStatus:
     """The stream as its worker sees it.
 
-    ``frames_received`` is counted by itself, and always sampled out (or left out while paused) +
-    ingested + dropped + failed + late + waiting.  Stamps are in nanoseconds, rates in Hz over the
-    last seconds, ``frame_age`` in seconds from arrival to ingest of the newest frame.  Since the
-    stream began ``chunks_alone`` went through the ViT by themselves, ``chunks_together`` in one
-    call with other streams'.
-    ``stamp_jumps`` are epochs begun because stamps went back, ``internal_faults`` faults of the
-    program that the model's thread has caught, ``memory_losses`` those that cost the memory.  The
-    watches together have ``watch_tokens``, and took ``watch_seconds`` after the newest chunk.  The
-    thread has been doing ``activity`` for ``activity_seconds``; it is idle where that is empty.
+    ``frames_received`` is counted on its own, and always equals the sum of sampled out (or left
+    out while paused), ingested, dropped, failed, late and waiting.  Stamps are in nanoseconds,
+    rates in Hz over the last seconds; ``frame_age`` is the seconds from arrival to ingest of the
+    newest frame.  Since the stream began ``chunks_alone`` went through the ViT alone, and
+    ``chunks_together`` in one call with chunks of other streams.  ``stamp_jumps`` counts epochs
+    that began because stamps went back, ``internal_faults`` the faults of the program that the
+    model's thread has caught, and ``memory_losses`` those after which the memory was emptied.  All
+    watches have ``watch_tokens``, and scoring them took ``watch_seconds`` after the newest chunk.
+    The thread has been doing ``activity`` for ``activity_seconds``; an empty ``activity`` means
+    that it is idle.
     """
 
     state: str

@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What others ask of the worker, on its way through it."""
+"""What other threads ask of the worker: requests for answers, and calls of the engine."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Call(Generic[T]):
         self.error: BaseException | None = None
 
     def run(self, engine: VideoStreamingInference) -> None:
-        """Run the function, unless the caller has cancelled; the result is kept back."""
+        """Run the function, unless the caller has cancelled; ``hand_over`` gives the result."""
         if not self.future.set_running_or_notify_cancel():
             return
         try:
@@ -46,7 +46,7 @@ class Call(Generic[T]):
             self.error = error
 
     def hand_over(self) -> None:
-        """Give the result to who waits for it, once everything that follows from it is done."""
+        """Set the future, when everything that follows from the call is done."""
         if self.error is not None:
             self.fail(self.error)
         else:
@@ -61,19 +61,19 @@ class Call(Generic[T]):
 
 @dataclasses.dataclass
 class Request:
-    """A question that somebody waits for.
+    """A question whose answer is waited for.
 
     Attributes:
         question, choices, max_new_tokens, update_state: what is asked; no choices: free text.
-        is_goal: one of those of which only so many are answered at once.
+        is_goal: it is a goal; how many of them are answered at once is limited.
         after_ns: not before a frame with this stamp has been seen.
         timeout: seconds from ``began``; 0: none.
         began: when it was asked, ``time.perf_counter``.
         ready: when what it waits for had been seen; its answer's times count from here.
         future: where the answer or the StreamError goes.
         sequence: the question and its answer, once it is opened.
-        on_progress: is told the answer so far.
-        told: when it was last told, ``time.perf_counter``.
+        on_progress: called with the answer so far.
+        told: when that was last called, ``time.perf_counter``.
 
     """
 
@@ -98,7 +98,7 @@ class Request:
         return self.began + self.timeout if self.timeout else float('inf')
 
     def tell_progress(self) -> None:
-        """Tell who wants to know the answer so far, unless that was done just now."""
+        """Call ``on_progress`` with the answer so far, unless that was done just now."""
         now = time.perf_counter()
         sequence = self.sequence
         if self.on_progress is None or sequence is None or not sequence.tokens:

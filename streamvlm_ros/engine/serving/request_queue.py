@@ -13,16 +13,16 @@ from streamvlm_ros.engine.questions.questions import Questions
 from streamvlm_ros.engine.questions.sequence import Sequence
 from streamvlm_ros.engine.serving.request import Request
 
-# Answers that one stream has open at once; the next ones wait for a place.  Its own places: what
-# is asked about one stream keeps no question about another waiting.
+# Answers that one stream has open at once; further requests wait.  Each stream has its own limit,
+# so that questions about one stream do not delay those about another.
 MAX_OPEN = 16
 
 
 class RequestQueue:
-    """Opens the requests about one stream in the order in which they came.
+    """Begins the requests about one stream in the order in which they came.
 
-    The worker's thread alone may call what touches the engine; ``add``, ``next_to_prefill``,
-    ``expire`` and the properties are for whoever holds the worker's lock.
+    Only the worker's thread may call what touches the engine; ``add``, ``see``, ``is_ready``,
+    ``next_to_prefill``, ``expire`` and the properties need the worker's lock.
 
     Attributes:
         questions: the stream's.
@@ -35,7 +35,7 @@ class RequestQueue:
     def __init__(
         self, questions: Questions, on_fault: abc.Callable[[BaseException], None]
     ) -> None:
-        """Begin with no requests; ``on_fault`` is told of every error."""
+        """Begin with no requests; ``on_fault`` is called with every error."""
         self.questions = questions
         self.on_fault = on_fault
         self.waiting: collections.deque[Request] = collections.deque()
@@ -72,7 +72,7 @@ class RequestQueue:
         return self._begun() is not None or self._ready(newest_stamp) is not None
 
     def next_to_prefill(self, newest_stamp: int) -> Request | None:
-        """Return the request whose prefill is begun, or make the first that is ready active.
+        """Return the request whose prefill has begun; otherwise make the first ready one active.
 
         A second answer that is to be kept waits until the first is: it then sees its turn.
         """
@@ -86,10 +86,10 @@ class RequestQueue:
         return request
 
     def expire(self, stale: bool = False) -> None:
-        """Take out requests that nobody waits for any more, and those whose time is over.
+        """Take out requests that are cancelled, and end those whose time is over.
 
         Args:
-            stale: frames have stopped coming, which is why a request for a newer one had to wait.
+            stale: frames have stopped coming, so a request for a newer one waited in vain.
 
         """
         now = time.perf_counter()
@@ -118,7 +118,7 @@ class RequestQueue:
             self._tell(request)
 
     def decoding(self) -> list[Request]:
-        """Return the requests whose answer is to get another token."""
+        """Return the requests whose answer needs another token."""
         return [
             request
             for request in self.active
@@ -129,7 +129,7 @@ class RequestQueue:
         ]
 
     def hand_over(self) -> None:
-        """Hand over the answers that have ended, and tell how far the others are."""
+        """Hand over the answers that have ended, and report the others so far."""
         for request in self.active:
             sequence = request.sequence
             if request.future.done() or sequence is None or not sequence.tokens:
@@ -168,7 +168,7 @@ class RequestQueue:
         )
 
     def _begun(self) -> Request | None:
-        """Return the request whose question is to be prefilled, and is active already."""
+        """Return the active request whose question is not prefilled yet."""
         return next(
             (
                 request
@@ -200,7 +200,7 @@ class RequestQueue:
         self.on_fault(error)
 
     def _tell(self, request: Request) -> None:
-        """Tell who wants to know the answer so far; a fault of theirs does not end it."""
+        """Report the answer so far; a fault of the callback does not end the request."""
         try:
             request.tell_progress()
         except BaseException as error:
@@ -216,7 +216,7 @@ class RequestQueue:
                 try:
                     self.questions.abandon(sequence)
                 except BaseException as error:
-                    # Nobody has it any more: what it holds is freed with it.
+                    # Nothing refers to the sequence any more, so what it holds is freed with it.
                     self.on_fault(error)
 
 

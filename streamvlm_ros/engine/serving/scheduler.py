@@ -16,25 +16,25 @@ import torch
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
 
 T = TypeVar('T')
-# What goes first may go so many times in a row while the other waits.
+# How many turns in a row the first of the two may have while the other waits.
 FRAME_TURNS_IN_A_ROW = 4
 ANSWER_TURNS_IN_A_ROW = 32
 
 
 class Policy(enum.Enum):
-    """Who goes first when frames and answers both wait.
+    """What goes first when frames and answers both wait.
 
     A frame turn is at most one chunk of one stream's waiting frames, with the watches' scores
     after it; other streams' chunks may be encoded with it, which makes their turns shorter.  An
     answer turn opens at most one question and decodes one token of every open answer, whatever
-    stream it is about.  Whoever waits alone goes at once.  While both wait:
+    stream it is about.  If only one of the two waits, it has its turn at once.  While both wait:
 
     - ``frames_first``: frames, but every fifth turn is the answers': a decode step waits for at
       most 4 frame turns, so that an answer of n tokens takes at most 4 n frame turns and n of its
       own, however many frames come.
     - ``answers_first``: answers, but every 33rd turn is the frames': a chunk waits for at most
       32 answer turns, however many questions come.
-    - ``balanced``: whoever has had less of the device since both began to wait.  Their shares
+    - ``balanced``: the one that has had less of the device since both began to wait.  Their shares
       then differ by no more than the longest turn either has had, so a decode step waits for at
       most one frame turn more than the time of the answer turn before it, and the same the other
       way round.  A turn that a GPU is not done with counts as much as the last one of its kind.
@@ -88,7 +88,7 @@ class HostClock:
     """Times turns whose work is done when they end."""
 
     def __init__(self) -> None:
-        """Begin without any."""
+        """Begin with no turn."""
         self._done: list[tuple[Turn, float]] = []
         self._began = 0.0
 
@@ -111,9 +111,9 @@ class HostClock:
 
 
 class DeviceClock:
-    """Times turns on a GPU, by events in its stream; nobody waits for them.
+    """Times turns on a GPU, by events in its stream, without waiting for them.
 
-    By the host's time a decode step would take what the chunk takes that it was launched after.
+    Measured on the host, a decode step would also take the time of the chunk launched before it.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -162,16 +162,16 @@ def clock_for(devices: set[torch.device]) -> HostClock | DeviceClock:
 
 
 class Scheduler:
-    """Deals out turns by a policy, which may be changed at any time.
+    """Gives turns by a policy, which may be changed at any time.
 
     Attributes:
-        policy: who goes first.
+        policy: what goes first.
         clock: what times them.
 
     """
 
     def __init__(self, policy: Policy, clock: Clock) -> None:
-        """Begin with nobody having waited."""
+        """Begin with no turn taken."""
         self.policy, self.clock = policy, clock
         self._both = False  # wait
         self._in_a_row = 0
@@ -180,7 +180,7 @@ class Scheduler:
         self._last = dict.fromkeys(Turn, 0.0)  # seconds of the last turn that is done
 
     def next(self, frames: bool, answers: bool) -> Turn | None:
-        """Return whose turn it is, given who waits; None when nobody does."""
+        """Return whose turn it is, given what waits; None if nothing waits."""
         had_both, self._both = self._both, frames and answers
         if not self._both:
             self._count()
@@ -252,25 +252,25 @@ class Pulse:
 
 
 class RoundRobin(Generic[T]):
-    """Deals what only one of several can have, in turns.
+    """Gives something that only one member can have at a time to all of them in turns.
 
-    Whoever wants it has it before any of the others has it twice.
+    Each member that wants it gets it before another one gets it twice.
     """
 
     def __init__(self) -> None:
-        """Begin with nobody."""
+        """Begin with no member."""
         self._order: list[T] = []
 
     def join(self, member: T) -> None:
-        """Let one more take part, after those who are there."""
+        """Add a member, last in the order."""
         self._order.append(member)
 
     def line(self, wanting: Collection[T]) -> list[T]:
-        """Return those who want it, and first who had it longest ago."""
+        """Return the members that want it; the one that had it longest ago comes first."""
         return [member for member in self._order if member in wanting]
 
     def next(self, wanting: Collection[T]) -> T | None:
-        """Return the first in line, who is the last from now on; None when there is none."""
+        """Return the first in line, and make it the last; None if no member wants it."""
         line = self.line(wanting)
         if not line:
             return None

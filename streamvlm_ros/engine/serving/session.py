@@ -39,8 +39,7 @@ class Due(NamedTuple):
 class StreamSession:
     """What the model's thread does for one stream, and what others hand in for it.
 
-    Nothing here knows of other streams, so that nothing that happens to one of them reaches
-    another.
+    It knows nothing of other streams, so that what happens to one stream does not reach another.
 
     Attributes:
         wake: the thread's lock: it guards everything here except the engine, and is notified when
@@ -66,7 +65,7 @@ class StreamSession:
         on_watch_event: Callable[[WatchEvent], None] | None,
         queue_bytes: int = QUEUE_BYTES,
     ) -> None:
-        """Take the engine over; see ``StreamWorker``.  ``doing`` is told what is being done."""
+        """Take the engine over; see ``StreamWorker``.  ``doing`` is called with the activity."""
         self.wake = wake
         self.engine = engine
         self.model = engine.questions.model
@@ -87,11 +86,11 @@ class StreamSession:
         self._info = self._stream.info()
         self._epoch = self._stream.epoch
         self._told = ('', -1, '')
-        # These read what the next chunk needs; until one of them has ended no frame is taken.
+        # These readers hold what the next chunk needs; no frame is taken until one has ended.
         self._blocked_by: tuple[weakref.ref[Reader], ...] = ()
 
     def submit(self, work: Request | Call[Any]) -> None:
-        """Take a request or a call in; it fails with NOT_ACTIVE when nothing is any more."""
+        """Take a request or a call; after ``end`` it fails with NOT_ACTIVE."""
         with self.wake:
             if self.closed:
                 work.fail(not_active())
@@ -114,10 +113,10 @@ class StreamSession:
                 self._state(), self._info, self.frames.waiting, self.requests.pending, activity
             )
 
-    # What follows is for the model's thread.
+    # Only the model's thread may call what follows.
 
     def look_around(self) -> None:
-        """End requests whose time is over, see which are ready; with the lock held."""
+        """End requests whose time is over, note which are ready; with the lock held."""
         frames, requests = self.frames, self.requests
         if frames.doubtful is not None:
             frames.release_overdue(self.stale_after)
@@ -140,7 +139,7 @@ class StreamSession:
         return bool(self._calls)
 
     def due(self) -> Due:
-        """Tell what waits and may be done now; with the lock held."""
+        """Return what waits and can be done now; with the lock held."""
         frames, requests = bool(self.frames.ready) and not self._is_blocked(), self.requests
         if not requests.waiting and not requests.active:
             return Due(frames)
@@ -150,9 +149,9 @@ class StreamSession:
         )
 
     def run_calls(self) -> None:
-        """Run what is to be run between two turns."""
+        """Run the calls, between two turns."""
         with self.wake:
-            self._refresh()  # so that it is seen below what a call has changed
+            self._refresh()  # so that a change by a call shows below
             calls, self._calls = self._calls, []
         for call in calls:
             self._doing('a service other than a question')
@@ -164,7 +163,7 @@ class StreamSession:
                 with self.wake:
                     self._refresh()
                     if self._stream.epoch != self._epoch or self._info.stamp_ns != newest:
-                        # A load may keep the epoch's number; what waits is of the stream before.
+                        # A load may keep the number of the epoch.  What waits is for the old one.
                         self.frames.begin(self._info.stamp_ns or None)
                         self.frames.pending_frames = self._info.pending_frames
                 self._end_answers_of_old_epoch()
@@ -174,13 +173,13 @@ class StreamSession:
                 call.hand_over()
 
     def next_chunk(self) -> PendingChunk | None:
-        """Return the chunk that the next turn encodes, if frames enough wait for it."""
+        """Return the chunk that the next turn encodes, if enough frames wait for it."""
         with self.wake:
             waiting = self.frames.oldest(self._stream.lacking)
         return self._stream.due_chunk(waiting)
 
     def hold(self, chunk: PendingChunk) -> None:
-        """Let the frames of a chunk that is encoded wait for their turn, however many come."""
+        """Keep the waiting frames of a chunk that is encoded, however many more come."""
         with self.wake:
             self.frames.hold(chunk.waiting)
 
@@ -196,14 +195,14 @@ class StreamSession:
                 self._score_watches()
 
     def prefill_question(self) -> None:
-        """Prefill a piece of the first question that is begun or ready, if it still is."""
+        """Prefill a piece of the first question that has begun or is ready, if there is one."""
         with self.wake:
             request = self.requests.next_to_prefill(self._newest_stamp())
         if request is not None:
             self.requests.prefill(request)
 
     def tell_changes(self) -> None:
-        """Say when the status has changed in kind since the last time."""
+        """Note the status, and report it if it has changed in kind."""
         with self.wake:
             self._refresh()
             now = (self._state(), self._info.epoch, self.counters.last_error)
@@ -215,7 +214,7 @@ class StreamSession:
                 self.faults.ended_request(error)
 
     def end(self, error: StreamError) -> None:
-        """Serve it no more: everything that is open ends with the error."""
+        """Stop serving the stream: everything that is open ends with the error."""
         with self.wake:
             self.closed = True
             calls, self._calls = self._calls, []
@@ -249,7 +248,7 @@ class StreamSession:
             self.frames.taken(frame, fault)
             self.frames.pending_frames = len(self._stream.pending)
             if not self.frames.ready:
-                self._refresh()  # the status is that after the last frame once none waits
+                self._refresh()  # a status without waiting frames must include the last one
         if fault is None:
             self.faults.in_a_row = 0
         return True
@@ -271,15 +270,13 @@ class StreamSession:
         return 'streaming' if self._info.frames else 'waiting_for_images'
 
     def _stale(self) -> bool:
-        return (
-            self.stale_after > 0
-            and self._info.frames > 0
-            and bool(self.counters.arrivals)
-            and time.monotonic() - self.counters.arrivals[-1] > self.stale_after
-        )
+        if self.stale_after <= 0 or not self._info.frames:
+            return False
+        arrivals = self.counters.arrivals  # none: a loaded stream, no camera yet
+        return not arrivals or time.monotonic() - arrivals[-1] > self.stale_after
 
     def _newest_stamp(self) -> int:
-        """Return what a request's ``after`` is met by: a frame taken, or one sampled out."""
+        """Return the stamp that meets a request's ``after``: of a frame taken or sampled out."""
         taken = self._info.stamp_ns
         return taken if self.frames.ready else max(taken, self.frames.newest_stamp)
 
@@ -294,7 +291,7 @@ class StreamSession:
         counters.watch_seconds = self._watches.seconds
 
     def _score_watches(self) -> None:
-        """Score the watches if frames were prefilled, and tell what has changed."""
+        """Score the watches if frames were prefilled, and report what has changed."""
         self._doing('scoring watches')
         with self.wake:
             self._refresh()
@@ -328,14 +325,14 @@ class StreamSession:
 
 
 def enter(engine: VideoStreamingInference, queue: FrameQueue, frame: Frame) -> None:
-    """Give the engine a frame that was taken; it is emptied first where stamps have gone back.
+    """Give the engine a frame from the queue; reset it first if the stamps have gone back.
 
     Raises:
         StreamError: as ``FrameStream.append``.
 
     """
     if frame.series != queue.series_in_stream:
-        # Noted only when it is done: no frame of a new series must go on with the old epoch.
+        # Noted only after the reset: if that fails, the next frame tries it again.
         if engine.stream.newest is not None:
             engine.reset()
         queue.series_in_stream = frame.series

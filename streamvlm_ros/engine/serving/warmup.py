@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Before the first frame: what a GPU has to compile and record, so that nobody waits later."""
+"""What a GPU has to compile and record before the first frame, so that no frame waits for it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from streamvlm_ros.engine.serving.inference import VideoStreamingInference
 from streamvlm_ros.engine.stream.encoder_cache import encode_batch
 from streamvlm_ros.engine.stream.frames import Frame
 
-# A work is run once as it is, once to be recorded, once from its recording.
+# Each pass runs once directly, once to be recorded, and once from its recording.
 TIMES = 3
 QUESTIONS = ('?', 'What is there to be seen now?', 'What has happened here? ' * 10)
 
@@ -35,8 +35,8 @@ def warm_up(engines: Sequence[VideoStreamingInference], log: Callable[[str], obj
     to compile all the same.
 
     Args:
-        engines: fresh ones over one model, on GPUs; elsewhere there is nothing to prepare.
-        log: is told what happens, one sentence a call.
+        engines: new ones over one model.  On a CPU there is nothing to prepare.
+        log: is called with sentences that say what is done.
 
     """
     engine = engines[0]
@@ -51,11 +51,11 @@ def warm_up(engines: Sequence[VideoStreamingInference], log: Callable[[str], obj
     try:
         if passes:
             encode_joined(engines)
-        # Without recordings only one row and several make a difference.
+        # Without recordings, only one row and several rows differ.
         _run(engine, passes.batches if passes else (1, 2), log)
     except StreamError as error:
-        # A memory too small for all of this is large enough for what it is made for.
-        log(f'Part of it is left for later: {error}')
+        # The memory may be too small for all of this, and large enough for the real stream.
+        log(f'Part of the warm-up was left out: {error}')
     for each in engines:
         each.forget()
     for gpu in gpus_of(engine.model):
@@ -70,8 +70,8 @@ def warm_up(engines: Sequence[VideoStreamingInference], log: Callable[[str], obj
 
 
 def memory_report(engines: Sequence[VideoStreamingInference]) -> str:
-    """Return a sentence on what the GPUs' memory is taken by; nothing grows from here on."""
-    # Not of the state: that names tied weights twice.
+    """Return a sentence that says what takes the GPUs' memory; it does not grow after this."""
+    # Not from the state dict, which names tied weights twice.
     weights = weight_bytes(engines[0].model)
     cache = sum(engine.get_cache_info().memory_bytes for engine in engines)
     held = {gpu: torch.cuda.memory_reserved(gpu) for gpu in gpus_of(engines[0].model)}
@@ -95,7 +95,7 @@ def _spread(layers: Sequence[torch.device], held: Mapping[torch.device, int]) ->
 
 
 def encode_joined(engines: Sequence[VideoStreamingInference]) -> None:
-    """Run chunks of two streams through the ViT at once, of three, and so on, on fresh engines."""
+    """Run chunks of two streams through the ViT at once, of three, and so on; engines are new."""
     chunks = []
     for engine in engines:
         chunk = engine.stream.due_chunk(
@@ -123,7 +123,7 @@ def _run(
     for frame in itertools.islice(noise, (TIMES + 1) * chunk):
         stamp += 250_000_000
         engine.append_frame(frame, stamp)
-    # Also in the midst of a chunk: whole pairs are prefilled then, an odd frame in the branch.
+    # Also in the middle of a chunk: whole pairs are prefilled then, an odd frame in the branch.
     for frame in itertools.islice(noise, TIMES * chunk):
         stamp += 250_000_000
         engine.append_frame(frame, stamp)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One stream's way to the one thread that owns model, caches and accelerator.
 
-Everybody else hands in frames and requests and returns at once.
+All other threads hand in frames and requests, and return at once.
 """
 
 from __future__ import annotations
@@ -49,17 +49,17 @@ class StreamWorker:
         log: Callable[[str], object] = LOG.error,
         beside: StreamWorker | None = None,
     ) -> None:
-        """Take the engine over; nobody else may call it from now on.
+        """Take the engine over; only the worker may call it from now on.
 
         Args:
             engine: the engine.
             queue_frames: frames that may wait; when one more comes the oldest whole temporal
                 patch (two frames) is dropped.
             queue_bytes: bytes of their images; likewise, except that one may always wait.
-            policy: who goes first, see ``policy.Policy``; that of ``beside``, if there is one.
+            policy: what goes first, see ``scheduler.Policy``; that of ``beside``, if there is one.
             on_change: called from the worker's thread when the status has changed in kind.
             on_watch_event: called from the worker's thread when a watch's answer has changed.
-            log: is told the traceback of a fault of the program, once for each different one.
+            log: called with the traceback of a fault of the program, once for each different one.
             beside: another stream with the same model, whose thread is to serve this one too;
                 both are started, stopped and given a policy together.  None: a thread of its own.
 
@@ -89,8 +89,8 @@ class StreamWorker:
     def stop(self, timeout: float = 10.0) -> bool:
         """End the thread, for all streams that it serves; see ``EngineLoop.stop``.
 
-        A stream that is being saved is saved as a whole or not at all, one that is being loaded
-        likewise; who waits for it is answered.
+        A stream that is being saved is saved as a whole or not at all, and one that is being
+        loaded likewise; their futures get a result or an error.
         """
         began = time.monotonic()
         self._files.stop()
@@ -109,7 +109,7 @@ class StreamWorker:
             self._session.wake.notify()
 
     def leave_out(self, stamp_ns: int) -> bool:
-        """Count a frame that ``submit_frame`` would not take, before anybody decodes it.
+        """Count a frame that ``submit_frame`` would not take, before it is decoded.
 
         Returns:
             Whether it is left out: the stream is paused, sampling leaves it out, or its stamp is
@@ -149,7 +149,7 @@ class StreamWorker:
     ) -> Future[Answer]:
         """Ask in free text.
 
-        A question with ``update_state`` has its place in the stream: behind every frame that was
+        A question with ``update_state`` has its place in the stream: after every frame that was
         taken from the queue before it was opened, before every frame taken later.  The stream
         waits from its opening until its turn is kept; questions opened meanwhile are answered
         from the stream before it, except that the next one with ``update_state`` waits and then
@@ -294,11 +294,11 @@ class StreamWorker:
         return call.future
 
     def set_policy(self, name: str) -> None:
-        """Change who goes first in the thread; see ``EngineLoop.set_policy``."""
+        """Change what goes first in the thread; see ``EngineLoop.set_policy``."""
         self._thread.set_policy(name)
 
     def set_max_goals(self, number: int) -> None:
-        """Answer at most so many goals at once, from now on; others wait for their turn."""
+        """Answer at most ``number`` goals at once from now on; others wait."""
         with self._session.wake:
             self._session.requests.max_goals = number
             self._session.wake.notify()
@@ -317,7 +317,7 @@ class StreamWorker:
             self._session.paused = paused
 
     def set_stale_after(self, seconds: float) -> None:
-        """Call a stream stale that has frames, and gets none for so long; 0: never."""
+        """Call the stream stale if it has frames and gets none for ``seconds``; 0: never."""
         with self._session.wake:
             self._session.stale_after = seconds
             self._session.wake.notify()
@@ -325,7 +325,7 @@ class StreamWorker:
     def set_sample_rate(self, hz: float) -> None:
         """Take ``hz`` frames a second of what comes from now on; 0: every frame.
 
-        By their stamps, or by their arrival where time_source is uniform.
+        By their stamps, or by their arrival if time_source is uniform.
 
         Raises:
             StreamError: INVALID_REQUEST for a rate that ``check_sample_rate`` refuses.

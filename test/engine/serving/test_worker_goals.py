@@ -148,6 +148,17 @@ def test_stale(worker, stale_after, state, code):
     assert error_of(worker.ask('What?', after_ns=3 * SECOND, timeout=0.05)).code == code
 
 
+def test_a_stream_that_was_there_before_its_camera_is_stale():
+    """A loaded stream, and no frame has come since."""
+    engine = VideoStreamingInference(random_model('grouped'), processor())
+    for second, frame in enumerate(random_clip(1, 4, 56, 56)):
+        engine.append_frame(frame, second)
+    waiting = StreamWorker(engine)
+    assert waiting.status().state == 'streaming'
+    waiting.set_stale_after(1e-9)
+    assert waiting.status().state == 'stale'
+
+
 def test_an_empty_stream_is_not_stale(worker):
     worker.set_stale_after(1e-9)
     worker.reset().result(PATIENCE)
