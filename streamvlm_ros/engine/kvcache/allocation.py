@@ -12,7 +12,7 @@ import torch
 
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
 
-# What the system and the model's own work need besides; a share of what is available.
+# The share of the available memory that the system and the model's passes need.
 SPARE = 0.1
 MEMINFO = pathlib.Path('/proc/meminfo')
 # Limit and use of this control group, in its second version and its first.
@@ -26,7 +26,7 @@ CGROUPS = (
 
 
 def available_bytes(device: torch.device) -> int | None:
-    """Return how much memory a device has left; None where nobody says."""
+    """Return how much memory a device has left; None if the system does not say."""
     if device.type == 'cuda':
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + unused

@@ -36,7 +36,7 @@ def complement(spans: Iterable[tuple[int, int]], slots: int) -> Spans:
 
 
 def cut(spans: Spans, tokens: int) -> tuple[Spans, Spans]:
-    """Return the first so many slots of the spans, in their order, and the rest."""
+    """Return the first ``tokens`` slots of the spans, in their order, and the rest."""
     first, rest = [], []
     for start, end in spans:
         middle = start + max(0, min(end - start, tokens))
@@ -62,7 +62,7 @@ class SlotAllocator:
     """
 
     def __init__(self, slots: int) -> None:
-        """Begin with all of them free."""
+        """Begin with all slots free."""
         self._slots = slots
         self.free: Spans = ((0, slots),) if slots else ()
 

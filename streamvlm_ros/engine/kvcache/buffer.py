@@ -16,7 +16,7 @@ from streamvlm_ros.engine.ops.attention import KeysValues
 class KVBuffer:
     """Slots for keys and values; where all layers are on one device, one block of memory.
 
-    One block is what kernels take: its address and its slots say where everything is.
+    Kernels take one block: its address and its number of slots say where everything is.
 
     Attributes:
         slots: tokens that it has room for.
@@ -68,7 +68,7 @@ class KVBuffer:
         return [(keys[:, start:end], values[:, start:end]) for start, end in spans]
 
     def copy_from(self, other: KVBuffer, tokens: int) -> None:
-        """Copy the first so many slots of another buffer."""
+        """Copy the first ``tokens`` slots of another buffer."""
         for mine, theirs in zip(self._blocks(), other._blocks()):
             mine[..., :tokens, :] = theirs[..., :tokens, :]
 

@@ -1,12 +1,11 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Keys and values in buffers that are allocated once; what is cached are entries with slots.
+"""Keys and values in buffers that are allocated once; the cache is a list of entries with slots.
 
-New tokens take the slots that follow the newest token, round and round, and what is cached never
-moves.  Keys carry their rotation, so a reader needs no order: it sees a short list of contiguous
-spans.  Which slots are taken does not depend on who reads: where a reader still holds one of them,
-the stream waits.  So a stream about which questions are asked has every byte where it would be
-without them.
+New tokens take the slots after the newest token, round and round, and a cached token never moves.
+Keys carry their rotation, so a reader needs no order: it sees a short list of contiguous spans.
+Which slots are taken does not depend on readers: if one of them still holds such a slot, the
+stream waits.  So every byte of a stream is where it would be if no question had been asked.
 """
 
 from __future__ import annotations
@@ -37,13 +36,13 @@ class KVContext(Protocol):
     """Where a decoder pass writes its keys and values, and what its queries see."""
 
     def reserve(self, tokens: int) -> None:
-        """Refuse with StreamError when so many tokens do not fit."""
+        """Make room for ``tokens`` tokens; raise StreamError if they do not fit."""
 
     def attend(self, layer: int, qkv: torch.Tensor, rotation: Rotation) -> torch.Tensor:
         """Store new keys and values, and attend; see ``decoder.Attends``."""
 
     def table(self, tokens: int) -> SequenceMetadata | BatchMetadata | None:
-        """Say for kernels where all of it is, once it is reserved; None: only ``attend`` can."""
+        """Return for kernels where all of it is, after ``reserve``; None: only ``attend`` can."""
 
     def advance(self, tokens: int) -> None:
         """Make what was written part of the context."""
@@ -118,7 +117,7 @@ class StreamCache:
 
     @property
     def free(self) -> int:
-        """Slots that nothing is cached in; readers may still hold some of them."""
+        """Slots without a cached token; readers may still hold some of them."""
         return len(self._ring)
 
     @property
@@ -154,7 +153,7 @@ class StreamCache:
         self._next = self._ring.following(_end_of(self.entries), tokens)
 
     def has_room(self, tokens: int, gone: Iterable[CacheEntry] = ()) -> bool:
-        """Tell whether so many tokens could be taken at once if some entries were dropped."""
+        """Tell whether ``tokens`` tokens would fit now if the entries ``gone`` were dropped."""
         dropped = set(gone)
         newest = max((reader.opened for reader in self.readers), default=0)
         self._reclaim()
@@ -164,9 +163,9 @@ class StreamCache:
         return count(spans) == tokens and not overlap(spans, held)
 
     def takes_from(self, tokens: int, gone: Iterable[CacheEntry]) -> bool:
-        """Tell whether the next tokens take slots that these entries have, which are cached still.
+        """Tell whether the next tokens take slots of these entries, which are still cached.
 
-        A reader that comes now holds them too.
+        A reader that is opened now would hold them too.
         """
         dropped = set(gone)
         return overlap(
@@ -175,7 +174,7 @@ class StreamCache:
 
     @staticmethod
     def still_read() -> StillReadError:
-        """Return what is told where readers hold the slots of the next tokens."""
+        """Return the error for tokens whose slots readers still hold."""
         return StillReadError(
             ErrorCode.OUT_OF_MEMORY,
             'Open answers still read what the stream has dropped, and the KV cache is full; new '
@@ -337,5 +336,5 @@ class StreamCache:
 
 
 def _end_of(entries: Sequence[CacheEntry]) -> int:
-    """Return the slot that follows the newest token's; 0 where there is none."""
+    """Return the slot after the newest token's; 0 if nothing is cached."""
     return entries[-1].spans[-1][1] if entries else 0

@@ -14,12 +14,12 @@ from streamvlm_ros.engine.kvcache.allocation import check_fits
 
 
 def tokens_kept(slots: int, slack: int) -> int:
-    """Return how many tokens a cache of so many slots keeps at most; see ``StreamSettings``."""
+    """Return how many tokens a cache of ``slots`` slots keeps at most; see ``StreamSettings``."""
     return slots - slots // slack
 
 
 def slots_to_keep(tokens: int, slack: int) -> int:
-    """Return how many slots it takes to keep so many tokens."""
+    """Return how many slots it takes to keep ``tokens`` tokens."""
     return -(-tokens * slack // (slack - 1))
 
 
@@ -50,7 +50,7 @@ def cache_slots(
 def check_all_fit(
     settings: Sequence[StreamSettings], layer_bytes: int, devices: Sequence[torch.device]
 ) -> None:
-    """Refuse streams whose caches do not fit the devices together.
+    """Refuse streams whose caches together do not fit the devices.
 
     Raises:
         StreamError: as ``cache_slots``.

@@ -37,7 +37,7 @@ class BranchContext:
         opened: the cache's clock when it was opened.
         open: whether the prefix is held.
         tail: the branch's own keys and values.
-        tree: who sees whom among the tokens of the next prefill; None: causal.
+        tree: which tokens of the next prefill each one sees; None: causal.
 
     """
 
@@ -107,14 +107,14 @@ class BranchContext:
         self.tail.advance(tokens)
 
     def seen(self, layer: int) -> list[Piece]:
-        """Return the prefix, read in place; nothing where the stream was empty."""
+        """Return the prefix, read in place; empty if the stream was."""
         return [(*piece, None) for piece in self.buffer.views(layer, self.prefix)]
 
 
 class BatchContext:
     """A KV context of several branches, of any streams, with one new token each, in their order.
 
-    Each token sees its own branch and nothing of the others.  Branches with the same prefix
+    Each token sees its own branch only.  Branches with the same prefix
     attend to it in one call.
     """
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a cache is made of: the smallest things that are kept or dropped whole."""
+"""The entries of a cache: tokens that are kept or dropped together."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from streamvlm_ros.engine.kvcache.allocator import Spans
 class EntryKind(enum.Enum):
     """What an entry is."""
 
-    TEXT = enum.auto()  # nobody has said what it is
+    TEXT = enum.auto()  # not labelled yet
     PREFIX = enum.auto()  # the system turn, up to the first vision segment
     MARK = enum.auto()  # opens or closes a vision segment
     PATCH = enum.auto()  # a temporal patch
@@ -24,7 +24,7 @@ class EntryKind(enum.Enum):
 
 @dataclasses.dataclass(frozen=True)
 class EntryInfo:
-    """What is known of an entry.
+    """What an entry is.
 
     Attributes:
         kind: what it is.
@@ -51,8 +51,8 @@ class CacheEntry:
         spans: their slots, in the tokens' order.
         tokens: how many they are, as many as slots.
         born: the cache's clock when they came.
-        first: number of the first of them, counted from the first that the cache ever took.
-        info: what is known of them.
+        first: number of the first token, counted from the first one that the cache ever took.
+        info: what the tokens are.
         positions: int64 [3, tokens], on the CPU; None: not known yet.
 
     """

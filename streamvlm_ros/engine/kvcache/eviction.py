@@ -43,14 +43,14 @@ class EvictionPolicy:
         self.clear()
 
     def clear(self) -> None:
-        """Begin to count afresh."""
+        """Begin again with an empty cache."""
         self.evicted_tokens = 0
         self.held_up = False
         self.segment = -1
         self.turn = -1
 
     def check(self, tokens: int) -> None:
-        """Refuse what would not fit even if all that may be evicted were.
+        """Refuse tokens that would not fit even if everything that may be evicted were.
 
         Raises:
             StreamError: OUT_OF_MEMORY.
@@ -156,12 +156,12 @@ class EvictionPolicy:
         return surplus
 
     def empty_marks(self, gone: Sequence[CacheEntry], goes_on: int | None) -> list[CacheEntry]:
-        """Return the marks of vision segments without a patch, except of one that goes on."""
+        """Return the marks of vision segments without a patch, except of segment ``goes_on``."""
         already = set(gone)
         marks: list[CacheEntry] = []
         for entry in self.cache.entries:
             if entry.info.kind is EntryKind.PATCH and entry not in already:
-                # The oldest patches go first: every later segment has one.
+                # The oldest patches are evicted first, so every later segment has one.
                 return [mark for mark in marks if mark.info.group != entry.info.group]
             if entry.info.kind is EntryKind.MARK and entry.info.group != goes_on:
                 marks.append(entry)

@@ -54,7 +54,7 @@ class KVCacheManager:
         """Go back to the newest snapshot, and remove it.
 
         Raises:
-            RuntimeError: there is no snapshot to go back to, or what it saw is gone.
+            RuntimeError: there is no snapshot, or entries that it saw were evicted or moved.
 
         """
         if not self._snapshots:

@@ -11,7 +11,7 @@ from streamvlm_ros.engine.kvcache.allocator import count, Spans
 from streamvlm_ros.engine.kvcache.buffer import KVBuffer
 from streamvlm_ros.engine.ops.attention import Tree
 
-# Contiguous pieces that one branch or stream can see; hardly ever more than three.
+# Contiguous pieces that one branch or stream can see; there are rarely more than three.
 SEGMENTS = 32
 HEAD = 4
 LINE = HEAD + 4 * SEGMENTS
@@ -24,10 +24,10 @@ class SequenceMetadata:
     """What one sequence's new tokens see, and where their keys and values go.
 
     Attributes:
-        line: for ``attend_sequence``; the number of new tokens is put in by whoever pads.
+        line: for ``attend_sequence``; the number of new tokens is filled in when they are padded.
         target: address and slots of the buffer that takes them.
         slots: where in it, one for each token.
-        tree: who sees whom among them; None: causal.
+        tree: which of them each one sees; None: causal.
 
     """
 
@@ -40,7 +40,7 @@ class SequenceMetadata:
     def of(
         cls, seen: Sequence[Seen], target: KVBuffer, slots: Spans, tree: Tree | None = None
     ) -> SequenceMetadata | None:
-        """Make it; None for what kernels cannot do: several devices, or too many pieces."""
+        """Make it; None if kernels cannot use it: several devices, or too many pieces."""
         if target.whole is None:
             return None
         segments = _segments(seen)
@@ -69,7 +69,7 @@ class BatchMetadata:
     def of(
         cls, groups: Sequence[tuple[Seen, Sequence[int]]], tails: Sequence[tuple[KVBuffer, int]]
     ) -> BatchMetadata | None:
-        """Make it; None for what kernels cannot do."""
+        """Make it; None if kernels cannot use it."""
         if any(buffer.whole is None for buffer, _ in tails):
             return None
         pieces = [_segments([seen]) for seen, _ in groups]
@@ -89,7 +89,7 @@ class BatchMetadata:
     def rows(self, batch: int) -> tuple[list[list[int]], list[int]]:
         """Return the lines and the order of ``attend_batch`` for ``batch`` rows.
 
-        Rows behind the branches are padding: they see nothing.
+        Rows after those of the branches are padding: they see nothing.
         """
         none = [0] * LINE
         tails = [

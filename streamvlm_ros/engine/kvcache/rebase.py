@@ -4,7 +4,7 @@
 
 Positions of an endless stream would grow without end, and with them the distance to what stays.
 So from time to time the gaps that eviction left are closed, and the kept keys rotated to match.
-Where each entry goes is for the model's position rule to say (its *plan*); here it is carried out.
+The model's position rule plans by how much each entry moves; this module carries the plan out.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from streamvlm_ros.engine.kvcache.eviction import EvictionPolicy
 from streamvlm_ros.engine.ops.rotary import MRope
 from streamvlm_ros.engine.positions import StreamState
 
-# Tokens that are rotated at once, so that little memory is needed besides.
+# Tokens that are rotated at once; few, to need little memory.
 BLOCK = 4096
 
 
@@ -37,7 +37,7 @@ class Move:
         return places(self.entry) - torch.tensor([[self.t], [self.hw], [self.hw]])
 
 
-# Where every entry goes, and the position state afterwards; see ``PositionRule.rebase_plan``.
+# How every entry moves, and the position state afterwards; see ``PositionRule.rebase_plan``.
 RebasePlan = Callable[
     [Sequence[CacheEntry], StreamState],
     tuple[list[Move], StreamState],
@@ -53,14 +53,14 @@ def apply(
 ) -> StreamState:
     """Re-base what is kept.  No reader may have the cache pinned.
 
-    What would still be more than three quarters of ``largest`` back goes first, so that no
-    distance gets larger than ``largest``, however far apart the kept patches are in time, and so
-    that this has to be done seldom.
+    Patches that would still be more than three quarters of ``largest`` back are evicted first.  So
+    no distance exceeds ``largest``, even if the kept patches are far apart in time, and re-basing
+    is rare.
 
     Args:
         memory: what is kept; its cache's keys are rotated in place, values carry no position.
         state: the position state after what is cached.
-        plan: the model's, where every entry goes.
+        plan: the model's plan, by how much every entry moves.
         rotation: what the keys were rotated by.
         largest: largest position of the stream.
 

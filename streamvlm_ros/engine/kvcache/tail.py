@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""A branch's own keys and values: memory for what is there, not for what might come."""
+"""A branch's own keys and values; their memory grows with them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from streamvlm_ros.engine.kvcache.buffer import KVBuffer
 from streamvlm_ros.engine.ops.attention import KeysValues
 
-# A tail grows by at least so many tokens, and by a half of what it has.
+# A tail grows by at least this many tokens, and by half of its length.
 BLOCK = 32
 
 
@@ -65,7 +65,7 @@ class Tail:
         self.buffer = grown
 
     def write(self, layer: int, keys: torch.Tensor, values: torch.Tensor) -> KeysValues:
-        """Write [kv_heads, n, head_dim] behind the length; return all up to there."""
+        """Write [kv_heads, n, head_dim] after the ``length`` tokens; return all of them."""
         end = self.length + keys.shape[1]
         self.buffer.keys[layer][:, self.length : end] = keys
         self.buffer.values[layer][:, self.length : end] = values

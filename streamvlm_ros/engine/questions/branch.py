@@ -1,10 +1,9 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""A branch: the stream's prefix read in place, and a private tail after it.
+"""A branch: it reads the stream's prefix in place, and has a private tail after that.
 
 The stream may go on appending after the prefix while a branch decodes; the branch never writes
-into the stream's buffers.  What a question brings to it is prefilled in passes that are bounded
-whatever its length.
+into the stream's buffers.  A question is prefilled on it in passes of bounded length.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from streamvlm_ros.engine.positions import StreamState
 from streamvlm_ros.engine.runner.model_runner import ModelRunner
 from streamvlm_ros.engine.stream.chunks import EncodedChunk
 
-# Tokens of a pass.
+# Most tokens of one pass.
 PIECE = 512
 
 R = TypeVar('R')
@@ -34,10 +33,10 @@ class BranchPrompt:
     """What is prefilled on a branch.
 
     Attributes:
-        chunk: the frames that wait for their chunk, which come first; None: there are none.
+        chunk: the frames that wait for their chunk, which come first; None: no frame waits.
         passed_ns: time that passes after them without a token, as ``PositionRule.pass_time``
             has it; None: no time does.
-        ids: of the text after that, down to where the answer begins.
+        ids: of the text after that, up to where the answer begins.
 
     """
 
@@ -54,7 +53,7 @@ class Run:
         ids: of the tokens.
         positions: int64 [3, n].
         is_video: bool [n], which of them are video tokens.
-        video: embeddings of these [v, hidden_size]; None where there are none.
+        video: embeddings of these [v, hidden_size]; None: there is no video token.
 
     """
 

@@ -3,8 +3,8 @@
 """The decode loop of a model: one new token of every open answer at a time.
 
 On a GPU the next token is under way before the last one was looked at: the device takes the most
-probable token itself and goes on from it.  The host looks at a token while the next one is
-computed; when the token ends an answer, what was computed for that answer is left out.
+probable token itself and continues with it.  The host looks at a token while the next one is
+computed; if the token ends an answer, the next token of that answer is discarded.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class Decoder:
         return logits
 
     def _launch(self, sequences: abc.Sequence[Sequence]) -> _Flight | None:
-        """Launch a step of some answers; None where the model has to be run directly."""
+        """Launch a step of some answers; return None if the model has to be run directly."""
         passes = self._runner.passes
         if passes is None:
             return None
@@ -122,7 +122,7 @@ class Decoder:
         return _Flight.of(tuple(sequences), tokens)
 
     def _land(self, flight: _Flight, sequences: abc.Sequence[Sequence]) -> None:
-        """Launch the step after a launched one, and give the launched one's tokens out."""
+        """Launch the step after a launched one, and hand out the tokens of the launched one."""
         passes = self._runner.passes
         if (
             passes is not None
@@ -137,7 +137,7 @@ class Decoder:
 
 
 def _goes_on(sequence: Sequence) -> bool:
-    """Tell whether one more token than is under way fits, and may be wanted."""
+    """Tell whether a token after the one under way fits, and may be needed."""
     tail = sequence.context.tail
     return tail.length + 2 <= tail.capacity and sequence.tokens_left > 1
 

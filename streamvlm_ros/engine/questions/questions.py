@@ -40,8 +40,8 @@ class Questions:
     def must_wait(self) -> bool:
         """Whether no question should be opened until an open one has ended.
 
-        Positions are to be counted anew, which no branch may see happen.  Or a chunk or a turn
-        waits for slots that a new branch would hold as well: it would wait without end.
+        Either positions have to be counted anew, which waits until no branch is open; or a chunk
+        or a turn waits for slots that a new branch would hold too, so it would never get them.
         """
         return (
             self._stream.rebasing.put_off and self._stream.cache.pinned
@@ -133,7 +133,7 @@ class Questions:
         Raises:
             StreamError: OUT_OF_MEMORY; nothing is kept, and the branch is freed.  A
                 StillReadError: other open answers read what has to be evicted for the turn.
-                Nothing has changed; it can be closed when one of them has ended.
+                Nothing has changed; close it again when one of them has ended.
 
         """
         try:
@@ -189,13 +189,13 @@ class Questions:
         began: float | None,
         room: int = 0,
     ) -> Sequence:
-        """Open a branch for a question's own ids, and what of the stream has to come before them.
+        """Open a branch for a question's ids, after the frames and the time that are not cached.
 
         Args:
             question: as it was asked.
             asked: its ids.
             began: when it was asked.
-            room: tokens besides for which the stream must have room, where all are to be kept.
+            room: further tokens that the stream must have room for, if all are to be kept.
 
         """
         stream = self._stream
@@ -223,12 +223,12 @@ class Questions:
     def _keep(self, sequence: Sequence) -> None:
         """Make an answered question part of the stream."""
         end = self._prompt.turn_end
-        if not sequence.fed:  # once, however often it has to wait for room
+        if not sequence.fed:  # only once, even if it has to wait for room again and again
             if sequence.tokens[-1] != end[0]:
-                # The last token drawn was never fed.
+                # The last token that was drawn was not fed yet.
                 self._decoder.feed_last_tokens([sequence])
             sequence.prefill(end)
-            # What only this answer still read makes room for its turn.
+            # Entries that only this answer still read may be overwritten by its turn.
             sequence.context.release_prefix()
             sequence.fed = True
         if sequence.epoch != self._stream.epoch:
@@ -236,7 +236,7 @@ class Questions:
                 ErrorCode.RESET_DURING_ANSWER,
                 'The stream was reset while the answer was given; ask again.',
             )
-        # An answer's token has a text token's place, whatever the model has drawn.
+        # A token of an answer is placed as text, even if the model has drawn a video token.
         answer = end[:1] * (sequence.context.tail.length - len(sequence.ids))
         keep_turn(
             self._stream,

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Choice questions: the log-probability of every choice, in passes that are bounded.
 
-Choices stand side by side after their prompt and do not see each other: they are the leaves of a
-tree, and the prompt is its root.
+All choices follow their prompt directly and do not see each other: they are the leaves of a tree,
+and the prompt is its root.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class ScoringPass:
 
     Attributes:
         run: the tokens.
-        tree: who sees whom among them; None: causal.
+        tree: which of them each one sees; None: causal.
         scores: what is scored in it.
         tail: the length of the branch's tail that they stand after.
 
@@ -97,7 +97,7 @@ def score_pieces(
 
 
 def _score(branch: Branch, each: ScoringPass) -> torch.Tensor | None:
-    """Run a pass of scoring; return float32 [scores], None where nothing is scored in it."""
+    """Run a pass of scoring; return float32 [scores], or None if the pass scores nothing."""
     branch.context.tree = each.tree
     try:
         return branch.runner.prefill(

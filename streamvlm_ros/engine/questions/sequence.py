@@ -24,13 +24,13 @@ class Sequence(Branch):
 
     Attributes:
         prompt: what is prefilled.
-        ids: all its ids, down to where the answer begins.
+        ids: all its ids, up to where the answer begins.
         prefilling: whether part of the prefill is left.
         choice: what a choice question was answered with; None: it is not answered, or in text.
         tokens: what was drawn so far, the stop token included; empty before the first token.
         finish_reason: ``stop`` or ``length`` once decoding has ended; empty before.
         update_state: whether question and answer are to be kept in the stream.
-        fed: all of it is in the tail, which reads nothing of the stream any more.
+        fed: all of it is in the tail, and it reads nothing of the stream any more.
         epoch: of the stream, when it was asked.
 
     """
@@ -104,8 +104,8 @@ class Sequence(Branch):
         if not self.prefilling:
             return
         if self._pieces is None:
-            # Not made earlier: it refers to the sequence, which must be freed at once, with what
-            # it pins, where it is dropped before anything is prefilled.
+            # Not made earlier: it refers to the sequence, and that circle would delay the release
+            # of the slots if the sequence is dropped before anything is prefilled.
             self._pieces = self._score_choices() if self._choices[0] else self._draw_first()
         try:
             next(self._pieces)

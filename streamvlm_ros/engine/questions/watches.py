@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Standing questions: scored after every chunk; what their answers are, and when they change."""
+"""Standing questions: scored after every chunk, with an event when an answer changes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Watch:
     tokens: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse long names, and a threshold or a hold under which no answer could be told."""
+        """Refuse a long name, and a threshold or a hold that no answer could meet."""
         if len(self.name) > MAX_NAME:
             raise StreamError(
                 ErrorCode.INVALID_REQUEST,
@@ -121,8 +121,8 @@ class Hysteresis:
 
     The answer changes when another choice has a probability of at least the threshold on
     ``hold`` scores in a row; one score below it, or one for the answer that holds, starts the
-    count afresh.  Where a threshold of a half or less lets several choices pass, the most
-    probable one counts.
+    count again.  If a threshold of a half or less lets several choices pass, the most probable
+    one counts.
 
     Attributes:
         watch: the watch as it stands.
@@ -165,7 +165,7 @@ class Watches:
 
     Attributes:
         tokens: of all watches together, which are computed after every chunk; 0: no watch.
-        seconds: what scoring all of them took after the newest chunk.
+        seconds: how long it took to score all of them after the newest chunk.
 
     """
 
@@ -216,8 +216,8 @@ class Watches:
             raise StreamError(
                 ErrorCode.INVALID_REQUEST,
                 f'The watch has {watch.tokens:,} tokens and the others {self.tokens:,}; all '
-                f'together may have at most {self._most_tokens:,}, as they are computed after '
-                'every chunk. Ask it shorter, or remove another one.',
+                f'together may have at most {self._most_tokens:,}, because they are computed '
+                'after every chunk. Shorten the question, or remove another watch.',
             )
         if len(self._all) >= MAX_WATCHES:
             raise StreamError(

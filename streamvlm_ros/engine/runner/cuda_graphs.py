@@ -45,7 +45,7 @@ class GraphRunner:
         self.seconds = 0.0
 
     def work(self, key: Hashable, make: Callable[[], R]) -> R:
-        """Return the work of a key; ``make`` makes it where there is none."""
+        """Return the work of a key; ``make`` makes it if there is none."""
         if key not in self._works:
             while len(self._works) >= self._most:
                 self._works.popitem(last=False)
@@ -54,7 +54,7 @@ class GraphRunner:
         return self._works[key][0]
 
     def run(self, key: Hashable) -> None:
-        """Run the work of a key: replay its graph where there is one."""
+        """Run the work of a key: replay its graph if there is one."""
         entry = self._works[key]
         work, uses, graph = entry
         entry[1] += 1

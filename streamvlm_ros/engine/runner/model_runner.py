@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""How a model is run: by passes that a GPU replays where there is one, directly elsewhere."""
+"""How a model is run: on one GPU by passes that it replays, otherwise directly."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class ModelRunner:
     It lives as long as the model, so that streams that come later find the passes recorded.
 
     Attributes:
-        model: the model, held weakly; whoever runs it holds it.
+        model: the model, held weakly; its users hold it.
 
     """
 
@@ -67,7 +67,7 @@ class ModelRunner:
 
     @property
     def passes(self) -> DevicePasses | None:
-        """The passes that a GPU replays; None where the model is run directly."""
+        """The passes that a GPU replays; None: the model is run directly."""
         version = self.model.weights_version
         if version != self._weights_version:
             self._passes = None
@@ -109,7 +109,7 @@ class ModelRunner:
             positions: int64 [3, n].
             context: where keys and values go, and what is seen; not several branches.
             video: embeddings of the video tokens among them.
-            keep: tokens whose logits are returned; a token may be there several times.
+            keep: tokens whose logits are returned; the same token may occur several times.
             wanted: for every kept token, the token whose log-probability after it is returned
                 instead of logits.
 

@@ -31,12 +31,12 @@ class InputBuffer:
     """Named views of one int64 buffer, written on the host and copied at once."""
 
     def __init__(self, sizes: Mapping[str, int], device: torch.device) -> None:
-        """Lay the names out one behind another."""
+        """Lay the names out one after the other."""
         self._places: dict[str, slice] = {}
         start = 0
         for name, size in sizes.items():
             self._places[name] = slice(start, start + size)
-            # All of them at 16 bytes: Triton compiles a kernel apart for pointers to elsewhere.
+            # All at multiples of 16 bytes: Triton compiles another kernel for other pointers.
             start += size + size % 2
         self._host = torch.zeros(start, dtype=torch.long)
         self._device = torch.zeros_like(self._host, device=device)
@@ -53,7 +53,7 @@ class InputBuffer:
         part[len(values) :] = fill
 
     def send(self) -> None:
-        """Copy to the device, behind what was launched before; the host does not wait."""
+        """Copy to the device, after what was launched before; the host does not wait."""
         host = self._host.pin_memory() if self._device.is_cuda else self._host
         self._device.copy_(host, non_blocking=True)
 
@@ -80,20 +80,20 @@ class EncoderPass:
 
 
 class PrefillPass:
-    """New tokens of one sequence: a chunk behind the stream, or a question on its branch.
+    """New tokens of one sequence: a chunk after the stream, or a question on its branch.
 
     Attributes:
         control: what changes from pass to pass.
         video: rows of video tokens [n, video_width], for those that ``control`` says.
         logits: float32 [keep, vocabulary] of the kept tokens; where these are scored, [keep] the
-            log-probability of the one that was wanted; None where none is kept.
+            log-probability of the wanted one; None: no token is kept.
 
     """
 
     def __init__(
         self, model: StreamingModel, tokens: int, keep: int, video: bool, tree: bool, scored: bool
     ) -> None:
-        """Make static buffers for so many tokens, ``keep`` of them with logits, or scored."""
+        """Make static buffers for ``tokens`` tokens, ``keep`` of them with logits, or scored."""
         self._model, self._tokens, self._keep = model, tokens, keep
         self._scored = scored
         device = model.device
@@ -215,7 +215,7 @@ class PrefillPass:
 
 
 class DecodePass:
-    """One new token of every branch; it goes on by itself when it is run again.
+    """One new token of every branch; run again, it continues from its own tokens.
 
     Attributes:
         tokens: int64 [batch], the most probable next ones.
@@ -224,7 +224,7 @@ class DecodePass:
     """
 
     def __init__(self, model: StreamingModel, batch: int) -> None:
-        """Make static buffers for so many branches."""
+        """Make static buffers for ``batch`` branches."""
         self._model, self.batch = model, batch
         self.control = InputBuffer(
             {
@@ -298,5 +298,5 @@ class DecodePass:
 
 
 def padded(tokens: int) -> int:
-    """Return for how many tokens a pass is made that takes so many: few sizes, little padding."""
+    """Return the size of the pass that takes ``tokens`` tokens: few sizes, little padding."""
     return next((size for size in (16, 32, 64) if tokens <= size), -(-tokens // 16) * 16)
