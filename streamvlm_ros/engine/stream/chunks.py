@@ -95,7 +95,7 @@ class EncodedChunk:
 
 
 class ChunkEncoder:
-    """Encodes frames for where the stream stands; changes nothing."""
+    """Encodes frames for the place where the stream ends; changes nothing."""
 
     def __init__(
         self,
@@ -214,7 +214,7 @@ def chunk_labels(
     layout: ChunkLayout,
     frames: Sequence[Frame],
 ) -> Labels:
-    """Return how many tokens of a chunk are what.
+    """Return what the tokens of a chunk are, and how many of each.
 
     Args:
         memory: knows the numbers of segments and turns.
@@ -258,7 +258,7 @@ def _lead(
 
 
 def lead_in(memory: EvictionPolicy, prompt: Prompt, place: Place, segment: int) -> Labels:
-    """Return what leads from a place into a user turn; it goes with what it ends."""
+    """Return what leads from a place into a user turn; it is evicted with what it ends."""
     tokens = len(prompt.enter_user_turn(place))
     label = (
         EntryInfo(EntryKind.MARK, segment)

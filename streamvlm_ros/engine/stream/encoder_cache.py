@@ -1,10 +1,10 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Chunks that several streams are about to prefill: encoded before their turn, in one ViT call.
+"""Chunks that several streams will prefill next, encoded before their turn in one ViT call.
 
-It is a forecast.  A stream finds what was encoded for it by the very frames that it appends; where
-something has come between, it encodes by itself as if there had been none.  So nothing that is
-done here, or goes wrong here, can change what a stream has.
+It is a forecast.  A stream finds an encoded chunk by the frame objects that it appends; if these
+are others after all, it encodes its chunk itself.  So neither the work here nor a fault in it can
+change the content of a stream.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from streamvlm_ros.engine.runner.model_runner import ModelRunner
 from streamvlm_ros.engine.stream.frames import Frame, pixel_values
 from streamvlm_ros.engine.stream.static_filter import StaticFilter
 
-# Tokens of one call.  The more there are, the better a GPU is filled, until it is full; and they
-# take room.  Four chunks of 4 frames of 448 x 448 are chosen, not measured.  On a CPU a call that
-# leaves the caches was measured to take longer than two that do not, and one of this size not.
+# Most tokens of one call.  More tokens use a GPU better until it is busy, but take memory; the
+# value is four chunks of 4 frames of 448 x 448, chosen and not measured.  On a CPU, one call too
+# large for the processor's caches was measured to take longer than two small ones.
 LARGEST_ON_GPU, LARGEST_ON_CPU = 2048, 256
 
 
 @dataclasses.dataclass(eq=False)
 class PendingChunk:
-    """A chunk whose last frames still wait.
+    """A chunk whose last frames still wait in the queue.
 
     Attributes:
         cache: where it is kept once it is encoded.
         frames: all of its frames.
         waiting: the last of them, which are not in the stream yet.
         grid: its merged token grid.
-        embeddings: [v, hidden_size]; None: it was not encoded.
+        embeddings: [v, hidden_size]; None: not encoded.
 
     """
 
@@ -49,7 +49,7 @@ class PendingChunk:
     embeddings: torch.Tensor | None = None
 
     def holds(self, frames: Sequence[Frame]) -> bool:
-        """Tell whether it is made of these very frames."""
+        """Tell whether it consists of these frame objects."""
         return len(frames) == len(self.frames) and all(
             mine is other for mine, other in zip(self.frames, frames)
         )
@@ -67,7 +67,7 @@ class EncoderCache:
     def __init__(
         self, model: StreamingModel, pixels: ImageProcessorConfig, static: StaticFilter
     ) -> None:
-        """Begin with no chunk; ``static`` foretells what the stream will leave out."""
+        """Begin with no chunk; ``static`` predicts what the stream will leave out."""
         self.model = model
         self.prepared: PendingChunk | None = None
         self._pixels = pixels
@@ -77,7 +77,7 @@ class EncoderCache:
         """Bring a chunk's frames to the device, where the stream will find them.
 
         Returns:
-            Its patches; None where the stream will leave some of them out as still.
+            Its patches; None if the stream will leave some of them out as still.
 
         """
         self.prepared, pixels = chunk, self._pixels
@@ -101,11 +101,11 @@ def encode_batch(chunks: Sequence[PendingChunk]) -> list[PendingChunk]:
 
     The ViT never mixes temporal patches: each chunk's embeddings are what they are alone.
 
-    What fails is left to the streams' own turns.  There each encodes by itself, so that a fault
-    is counted against the stream that it belongs to, and the others lose nothing.
+    What fails here is done again in the streams' own turns, where each encodes its own chunk.  So
+    a fault is counted against the stream that it belongs to, and the others lose nothing.
 
     Returns:
-        Those that were encoded; none where nothing could be joined.
+        The chunks that were encoded; empty if there were not two to join.
 
     """
     grid, model = chunks[0].grid, chunks[0].cache.model

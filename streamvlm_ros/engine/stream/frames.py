@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Frames: one image each with its stamp; checked, and brought to the device."""
+"""Frames: an image each with its stamp; they are checked, and brought to the device."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Frame:
         frame_id: of the camera, from the message's header.
         number: counted from the stream's first frame; given when the stream takes the frame.
         arrived: when it came, on ``time.perf_counter``.
-        series: number of the run of stamps that it belongs to; the next one begins where stamps
-            have gone back.
+        series: number of the run of stamps that it belongs to; when stamps go back, the next one
+            begins.
         pixel_values: the image on the device as ``upload`` returns it; None: not there yet.
 
     """
@@ -78,7 +78,7 @@ def check_image(
     image: np.ndarray,
     max_pixels: int = StreamSettings.max_image_pixels,
 ) -> np.ndarray:
-    """Return the image when it is one, of at most ``max_pixels`` = height x width.
+    """Return the image if it is one, of at most ``max_pixels`` = height x width.
 
     Raises:
         StreamError: INVALID_REQUEST, saying what is wrong with it.

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """When frames were taken: stamps are judged, sampled, and become the stream's time.
 
-Real cameras repeat stamps, swap two of them, and now and then send one from 1970 or 2038.
+Real cameras repeat stamps, swap two of them, and sometimes send one from 1970 or 2038.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from streamvlm_ros.engine.errors import ErrorCode, StreamError
 from streamvlm_ros.stamps import LAST_STAMP, NANOSECONDS
 
 GAP_PERIODS = 10  # of the sample rate, that a gap may always have
-# A camera that runs at the sample rate itself loses no frame where its stamps are off by 15 ms
-# either way, the first frame's too, by which the grid is laid; and 2 ms are for rounding.
+# A camera that runs at the sample rate loses no frame if its stamps are off by up to 15 ms either
+# way, the stamp of the first frame included, which anchors the grid; 2 ms are for rounding.
 JITTER_NS = 32_000_000
 
 Stamp = int | float
@@ -29,11 +29,11 @@ Stamp = int | float
 class Verdict(enum.Enum):
     """What a stamp says.
 
-    - ``GOES_ON``: it is at or after the newest; or there is none yet.
+    - ``GOES_ON``: it is at or after the newest, or there is no other yet.
     - ``LATE``: it is a little older than the newest: the frame is left out.
     - ``BACK``: it is older by more than that: a new epoch begins.
     - ``AHEAD``: it is so far ahead that it may be wrong: a second one must confirm it.
-    - ``CONFIRMS``: it is near the one that was ahead, which is right then.
+    - ``CONFIRMS``: it is near the one that was ahead, so that one was right.
     """
 
     GOES_ON = 'goes on'
@@ -157,14 +157,14 @@ class StampJudge:
 class StampSampler:
     """Takes frames on a grid of times that is anchored at the first one.
 
-    The order of the times does not matter: an old one is left out and leaves the grid as it is.
+    Times may come out of order: an old one is left out, and the grid stays as it is.
     """
 
     def __init__(self, rate: float) -> None:
         """Take ``rate`` frames a second; 0 takes all."""
         period = self._period = round(NANOSECONDS / rate) if rate else 0
-        # A frame may be so early for its place; and where it is later than all but a twentieth of
-        # a period, it has the next place too.
+        # A frame may come this much before its time on the grid.  One that comes in the last
+        # twentieth of a period takes the next place of the grid as well.
         self._early = max(period // 10, min(JITTER_NS, period * 19 // 20))
         self._due: int | None = None
 
@@ -179,7 +179,7 @@ class StampSampler:
         return True
 
     def would_take(self, time_ns: int) -> bool:
-        """Return what ``take`` would, and change nothing."""
+        """Return what ``take`` would return, and change nothing."""
         return self._due is None or time_ns >= self._due - self._early
 
 
@@ -204,7 +204,7 @@ class FrameClock:
         self._since = (0, 0)  # frames and time at which the rate became what it is
 
     def set_rate(self, hz: float, frames: int) -> None:
-        """Change the rate after ``frames`` frames; time goes on from where it is.
+        """Change the rate after ``frames`` frames; time continues without a jump.
 
         Raises:
             StreamError: INVALID_REQUEST for a rate that ``check_sample_rate`` refuses.
@@ -216,7 +216,7 @@ class FrameClock:
         self.sample_rate = hz
 
     def resume(self, frames: int, time_ns: int) -> None:
-        """Give the next frame, after ``frames`` others, this time where time is uniform."""
+        """If time is uniform, give the next frame, after ``frames`` others, this time."""
         self._since = (frames, time_ns)
 
     def time_ns(self, stamp_ns: int, frames: int) -> int:
@@ -247,7 +247,7 @@ def to_nanoseconds(stamp: Stamp, *, clip: bool = False) -> int:
 
     Args:
         stamp: NumPy's numbers are taken too.
-        clip: make the nearest time that a ROS stamp can have of what it cannot have.
+        clip: return the nearest time that a ROS stamp can have for one that it cannot have.
 
     Raises:
         StreamError: INVALID_REQUEST for what is not a finite number, and without ``clip`` for a
@@ -275,14 +275,14 @@ def to_nanoseconds(stamp: Stamp, *, clip: bool = False) -> int:
     if not 0 <= time_ns <= LAST_STAMP:
         raise StreamError(
             ErrorCode.INVALID_REQUEST,
-            f'A stamp of {seconds(time_ns)} is not a time that ROS can tell: '
+            f'A stamp of {seconds(time_ns)} is not a time that ROS can express: '
             'give one from 0 to 2**31 s (the year 2038).',
         )
     return time_ns
 
 
 def seconds(time_ns: int) -> str:
-    """Return a time in seconds, as a sentence has it, however large it is."""
+    """Return a time in seconds for a sentence, however large it is."""
     if abs(time_ns) > 10**27:  # beyond what Python turns into a float, or a text
         return 'less than -10**18 s' if time_ns < 0 else 'more than 10**18 s'
     return f'{time_ns / NANOSECONDS:.10g} s'

@@ -1,21 +1,21 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Tells whether a temporal patch shows anything that the last kept one did not.
+"""Decides whether a temporal patch shows anything that the last kept one did not.
 
 The measure sees what the ViT sees: pixels after the model's own resizing.  They are averaged over
-cells of half a ViT patch (7 x 7 pixels), channel by channel.  Over that many pixels a sensor's
-noise and a codec's ringing cancel, while a thing of a few pixels still shifts the mean; a change
-of colour without one of brightness shows in the channels.  The absolute differences of the means
-are then averaged over blocks of 2 x 2 cells, the size of a ViT patch and half overlapping so that
-nothing hides by standing on a border, and the largest block counts: a small thing that moves is
-not diluted by a large picture that does not.
+cells of half a ViT patch (7 x 7 pixels), channel by channel.  Over 49 pixels a sensor's noise and
+a codec's ringing cancel, while an object of a few pixels still shifts the mean.  A change of
+colour at the same brightness shows in the channels.  The absolute differences of the means are
+then averaged over blocks of 2 x 2 cells.  A block has the size of a ViT patch, and blocks overlap
+by half, so that a change on a border is not missed.  The largest block counts: a small object that
+moves is not averaged away by a large picture that does not.
 
 With independent Gaussian noise of s grey levels a pixel, the largest block comes to about s / 3,
 and to less where the camera's picture was reduced.  A square of n x n pixels (n up to 8) and
-contrast c that comes or goes makes at least c n^2 / 196.
+contrast c that appears or disappears makes at least c n^2 / 196.
 
-However still it is, after ``LONGEST`` a patch is kept again, so that the newest thing in the
-memory never lies further back than that.
+After ``LONGEST`` a patch is kept even if it is still, so that the newest patch in the memory is
+never older than that.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from streamvlm_ros.engine.models.preprocessing import ImageProcessorConfig
 from streamvlm_ros.engine.stream.frames import Frame, pixel_values
 from streamvlm_ros.stamps import NANOSECONDS
 
-LONGEST = 600 * NANOSECONDS  # ten minutes: of the patch's time, not of the clock
+LONGEST = 600 * NANOSECONDS  # ten minutes in the video's time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +71,7 @@ def difference(one: Signature, other: Signature) -> float:
 
 @dataclasses.dataclass(frozen=True)
 class Look:
-    """What a look at a temporal patch has shown: whether it is still, and its signature."""
+    """The result for one temporal patch: whether it is still, and its signature."""
 
     still: bool
     seen: Signature | None = None
@@ -84,7 +84,7 @@ class StaticFilter:
     drift adds up until it shows.
 
     Attributes:
-        kept: the last kept patch; None: the next one is kept whatever it shows.
+        kept: the last kept patch; None: the next one is always kept.
         skipped: patches left out.
 
     """
@@ -110,7 +110,7 @@ class StaticFilter:
         return Look(difference(kept, seen) <= self._threshold, seen)
 
     def any_still(self, frames: Sequence[Frame]) -> bool:
-        """Foretell whether any temporal patch of frames will be left out; change nothing."""
+        """Predict whether any temporal patch of frames will be left out; change nothing."""
         kept, temporal = self.kept, self._pixels.temporal_patch_size
         for start in range(0, len(frames) if self._threshold else 0, temporal):
             seen = signature(frames[start : start + temporal], self._pixels, self._device)

@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""One stream: frames in, chunks prefilled; what is cached and where the prompt stands."""
+"""One stream: frames come in, chunks are prefilled; what is cached, and how the prompt ends."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ from streamvlm_ros.engine.stream.static_filter import StaticFilter
 
 
 class FrameStream:
-    """The frames' way into the cache.
+    """Takes frames and prefills them, chunk by chunk, into the cache.
 
     Attributes:
         cache: the stream's keys and values.
         state: its position state; the stream's own, so that streams can share a model.
-        pending: frames that do not fill a chunk yet; what is left out as still is not among them.
+        pending: frames that do not fill a chunk yet, without those left out as still.
         place: what the last cached token belongs to.
-        memory: what decides which of the cached is kept.
+        memory: decides which entries of the cache are kept.
         frames: frames that came since the stream began.
-        newest: the last of them; None before any.
+        newest: the last of them; None: no frame yet.
         epoch: number of the stream.
-        seen: the newest frame that is done with: in the cache, or left out as still.
-        still: what leaves out temporal patches that show nothing new.
+        seen: the newest frame that is in the cache or was left out as still.
+        still: leaves out temporal patches that show nothing new.
         pixels: the preprocessing, with the settings' bounds.
         paired: the newest frame that completed a pair.
         size: height and width of the frames that are newest in the cache.
-        left_out: frames left out as still since ``flush``; a chunk fills with them too.
+        left_out: frames left out as still since ``flush``; they count for a full chunk too.
         skipped_ns: time of the newest patch left out since ``flush``.
-        encoder_cache: the next chunk, where it was encoded while its frames still waited.
+        encoder_cache: the next chunk, if it was encoded while its frames still waited.
         chunks_alone, chunks_together: chunks that the stream encoded by itself since it began, and
             those that it found encoded.
         clock: gives frames their time in the video.
@@ -124,10 +124,10 @@ class FrameStream:
         It is prefilled when its chunk is full, or when a frame of another size comes.
 
         Raises:
-            StreamError: OUT_OF_MEMORY when a chunk can never fit; a StillReadError when it cannot
-                while open answers read what would go for it.  The frame was not taken, the stream
-                is as it was.  The same holds for whatever else the device raises in the prefill,
-                except that what had to go for the chunk may be gone.
+            StreamError: OUT_OF_MEMORY if a chunk can never fit; a StillReadError if it cannot fit
+                while open answers read what would be evicted for it.  The frame was not taken, the
+                stream is as it was.  The same holds for other errors of the device in the prefill,
+                except that entries that made room for the chunk may be evicted.
 
         """
         self.memory.held_up = False
@@ -166,7 +166,7 @@ class FrameStream:
         self.newest = frame
 
     def flush(self, complete: bool = False) -> None:
-        """Prefill the pending whole pairs; ``complete`` repeats a last odd frame and takes it.
+        """Prefill the pending whole pairs; ``complete`` also takes an odd last frame, repeated.
 
         The stream changes only here and in ``turns.keep_turn``: a chunk is prefilled at its own
         boundaries, and positions are counted anew first if they have passed the limit.
@@ -216,8 +216,8 @@ class FrameStream:
     def waiting_chunk(self) -> EncodedChunk | None:
         """Encode the frames that wait for their chunk to fill, an odd last one completed.
 
-        They are for a question's own branch; the stream will encode its chunk by itself, as if
-        nobody had asked.  Questions about the same frames share what was encoded.
+        They are for a question's own branch; the stream will encode its own chunk as without the
+        question.  Questions about the same frames share what was encoded.
         """
         if not self.pending:
             return None
@@ -236,8 +236,8 @@ class FrameStream:
     def due_chunk(self, waiting: Sequence[Frame]) -> PendingChunk | None:
         """Return the chunk that waiting frames will complete.
 
-        None where they will not, as there are too few, or one has another size or goes back in
-        time; and where it was prepared before, whatever came of that.
+        Return None if they will not, because they are too few, or one has another size or goes
+        back in time; and if the chunk was prepared before, with or without success.
         """
         frames = [*self.pending, *waiting]
         stamps = [frame.stamp_ns for frame in (self.newest, *waiting) if frame is not None]
@@ -254,13 +254,13 @@ class FrameStream:
 
     @property
     def oldest_stamp_ns(self) -> int:
-        """Stamp of the oldest frame that is in memory or pending; 0 before any."""
+        """Stamp of the oldest frame that is in memory or pending; 0: no frame yet."""
         oldest = self.cache.oldest_patch or next(iter(self.pending), self.newest)
         return oldest.stamp_ns if oldest else 0
 
     @property
     def frames_held(self) -> int:
-        """Frames in memory or pending; those left out as still count with what they equal."""
+        """Frames in memory or pending; one left out as still counts with the patch it equals."""
         oldest = self.cache.oldest_patch
         first = oldest.frame if oldest else self.pending[0].number if self.pending else self.frames
         return self.frames - first
@@ -334,13 +334,13 @@ class FrameStream:
                 self.state = self.rebasing.run(self.state)
 
     def make_room(self, tokens: int, times_ns: Sequence[int], goes_on: bool) -> None:
-        """Let go what has to for new tokens; see ``EvictionPolicy.make_room``."""
+        """Evict what has to make room for new tokens; see ``EvictionPolicy.make_room``."""
         self.memory.make_room(tokens, times_ns, goes_on)
         self.state = dataclasses.replace(self.state, length=self.cache.length)
 
     @contextlib.contextmanager
     def undone_by_a_fault(self) -> Iterator[None]:
-        """Take back what a fault leaves half done; what had to go for it may stay gone."""
+        """Undo what a fault leaves half done, except evictions that made room for it."""
         entries, state, place, size = set(self.cache.entries), self.state, self.place, self.size
         segment, turn = self.memory.segment, self.memory.turn
         try:

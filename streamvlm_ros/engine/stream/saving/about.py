@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a saved stream says of itself besides its tensors, as JSON and back.
+"""What a saved stream has besides its tensors, as JSON and back.
 
 Everything that comes back has the type and the range that it must have, and fits the rest.
 """

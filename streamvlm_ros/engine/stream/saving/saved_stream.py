@@ -39,7 +39,7 @@ class SavedStream:
     """What was saved or loaded.
 
     Attributes:
-        path: where it lies.
+        path: of the file.
         frames: from the oldest to the newest that the stream holds.
         tokens: of its KV cache.
         bytes: of the file.
