@@ -56,11 +56,12 @@ soak: setup  ## a node under abuse, decided by a seed; MINUTES=10 SEED=1
 bars: setup  ## the heavy proofs as a whole, about an hour; results in benchmark/results
 	@$(RUN) python -m benchmark.bars
 
-lint: setup  ## ruff, mypy, and that imports go downward only
+lint: setup  ## ruff, mypy, the order of imports, and the limits of files and folders
 	@.venv/bin/python -m ruff check $(SOURCES)
 	@.venv/bin/python -m ruff format --check -q $(SOURCES)
 	@$(RUN) python -m mypy
 	@$(RUN) lint-imports --no-cache
+	@$(RUN) python -m scripts.house --check
 
 format: setup  ## format the code, sort imports and mend what ruff can
 	@.venv/bin/python -m ruff check --fix $(SOURCES)

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Counts what keeps the code findable: files, folders, floors of imports, and circles.
 
-That imports go downward only is held by the contracts in pyproject.toml (``make lint``).
+``make lint`` runs it with ``--check``; that imports go downward only is checked there too, by the
+contracts in pyproject.toml.
 
     python -m scripts.house            a table of figures
     python -m scripts.house --check    the same; exit code 1 with a sentence for each broken limit

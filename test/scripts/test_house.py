@@ -89,6 +89,12 @@ def test_the_command_fails_with_a_sentence(tmp_path: pathlib.Path) -> None:
         assert (done.returncode, sentence in done.stderr) == (code, True), done.stderr
 
 
+def test_make_lint_checks_the_limits_and_the_contracts() -> None:
+    recipe = (ROOT / 'Makefile').read_text().partition('\nlint: ')[2].partition('\n\n')[0]
+    for command in ('python -m scripts.house --check', 'lint-imports'):
+        assert f'@$(RUN) {command}' in recipe
+
+
 def lint(root: pathlib.Path) -> subprocess.CompletedProcess[str]:
     """Run the contracts of pyproject.toml on a tree."""
     path = os.pathsep.join([str(root), os.environ.get('PYTHONPATH', '')])
