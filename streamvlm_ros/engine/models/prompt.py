@@ -40,6 +40,7 @@ class Prompt:
     Attributes:
         pad: id of the token that stands for one token of a temporal patch.
         stop: ids that end an answer.
+        each_patch_opens: every temporal patch is a vision segment of its own, with text before it.
 
     """
 
@@ -69,6 +70,7 @@ class Prompt:
         """
         self._tokenizer = tokenizer = processor.tokenizer
         self._patch_text = family.patch_text
+        self.each_patch_opens = family.patch_text is not None
         tokens = family.tokens
         other = f'it is not a {family.name} template.'
         self._control = sorted(tokenizer.get_added_vocab())
@@ -141,11 +143,6 @@ class Prompt:
         }
         self.pad = tokenizer.convert_tokens_to_ids(tokens.video)
         self.stop = frozenset((*stop, self.turn_end[0]))
-
-    @property
-    def each_patch_opens(self) -> bool:
-        """Whether every temporal patch is a vision segment of its own, with text before it."""
-        return self._patch_text is not None
 
     @property
     def prefix_tokens(self) -> int:
