@@ -44,5 +44,7 @@ def alone(index: int, frames: int, **settings) -> tuple[str, VideoStreamingInfer
 
 
 def take_turn(worker: StreamWorker) -> None:
-    """Let a thread that is not started take a turn."""
+    """Let a thread that is not started take a turn, and note what has changed."""
     worker._thread._take_turn()
+    for stream in worker._thread._streams:
+        stream.tell_changes()

@@ -38,6 +38,17 @@ class ImageProcessorConfig:
         """Tokens of the largest temporal patch."""
         return self.max_pixels // self.factor**2
 
+    def bounded(self, least: int, most: int) -> ImageProcessorConfig:
+        """Return it with other bounds of height x width; 0 leaves the model's own.
+
+        A largest size below the model's smallest one is the smallest too.
+        """
+        return dataclasses.replace(
+            self,
+            min_pixels=least or min(self.min_pixels, most or self.min_pixels),
+            max_pixels=most or self.max_pixels,
+        )
+
     def resized(self, height: int, width: int) -> tuple[int, int]:
         """Return the height and width that the model sees; a family may have another rule."""
         return smart_resize(height, width, self)

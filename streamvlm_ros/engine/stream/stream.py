@@ -65,12 +65,7 @@ class FrameStream:
     ) -> None:
         """Allocate the cache."""
         self._model, self._runner = model, ModelRunner.of(model)
-        self.pixels = dataclasses.replace(
-            pixels,
-            min_pixels=settings.min_pixels
-            or min(pixels.min_pixels, settings.max_pixels or pixels.min_pixels),
-            max_pixels=settings.max_pixels or pixels.max_pixels,
-        )
+        self.pixels = pixels.bounded(settings.min_pixels, settings.max_pixels)
         self._settings = settings
         patches = settings.sample_rate / self.pixels.temporal_patch_size
         slots = cache_slots(
@@ -151,8 +146,8 @@ class FrameStream:
                 self.left_out += temporal
                 del self.pending[-temporal:]
             elif completes if self._settings.skip_static else len(self.pending) % temporal == 1:
-                # A temporal patch needs room as soon as it begins; where it may turn out to be
-                # still, only once it is whole.
+                # A temporal patch needs room as soon as it begins; if it may turn out to be still,
+                # only when it is whole.
                 self.memory.check(self._most_tokens(frame.size, len(self.pending)))
             if len(self.pending) + self.left_out >= self._settings.chunk_frames:
                 self.flush()
@@ -310,11 +305,11 @@ class FrameStream:
             self.size = frames[-1].size
 
     def _layout(self, frames: Sequence[Frame]) -> ChunkLayout:
-        """Return the tokens of a chunk of so many frames of a size, where the stream ends now."""
+        """Return the tokens of a chunk of frames of one size, where the stream ends now."""
         return self._chunks.layout(frames, self.place, self.size)
 
     def _most_tokens(self, size: tuple[int, int], frames: int) -> int:
-        """Return how many tokens a chunk of so many frames of a size takes at most."""
+        """Return how many tokens a chunk of ``frames`` frames of a size takes at most."""
         return self._chunks.most_tokens(size, frames, self.place, self.size)
 
     def _encoded(self, frames: Sequence[Frame]) -> torch.Tensor | None:
