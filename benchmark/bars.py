@@ -1,12 +1,12 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-The proofs that are too heavy for `make test`, one after another, each as a whole.
+The proofs that are too heavy for `make test`, one after another.
 
     python -m benchmark.bars [NAME ...]
 
-Each is a command of its own that writes into benchmark/results and says by its exit code whether
-it holds.  The exit code here is 1 if one of them does not.
+Each is a command that writes into benchmark/results; its exit code says whether the proof holds.
+The exit code here is 1 if one of them does not.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     names = parser.parse_args(argv).names or list(PROOFS)
     unknown = sorted(set(names) - set(PROOFS))
     if unknown:
-        parser.error(f'there is no proof {unknown[0]!r}, but {", ".join(PROOFS)}')
+        parser.error(f'there is no proof {unknown[0]!r}; there are {", ".join(PROOFS)}')
     rows = []
     for name in names:
         print(f'{name} ...', flush=True)

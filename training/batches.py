@@ -41,7 +41,7 @@ class Batch:
         return self._each(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> Batch:
-        """Pin every tensor, so that it goes up to a GPU while that computes."""
+        """Pin every tensor, so that it can be uploaded while the GPU computes."""
         return self._each(lambda tensor: tensor.pin_memory())
 
     def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Batch:

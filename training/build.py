@@ -18,7 +18,7 @@ from streamvlm_ros.scenes.questions import REFUSAL
 from streamvlm_ros.scenes.things import COLOURS, SHAPES
 
 MAX_VOCABULARY = 1024
-# What training goes to: a minute of video is 120 positions in continuous mode.  The engine counts
+# The range of training: a minute of video is 120 positions in continuous mode.  The engine counts
 # positions anew before they leave this range.
 TRAINED_POSITIONS = 320
 SPECIAL = (

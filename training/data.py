@@ -44,17 +44,17 @@ class ClipSpec:
     chunk_frames: int
     questions: int
     quality: int | None = None
-    # Frames are drawn so many times larger and scaled down, as a camera's pictures are.
+    # Frames are drawn this many times larger and scaled down, as a camera's pictures are.
     oversize: int = 1
     # Seconds between two frames somewhere in which the world stands still.
     pause: float = 0.0
-    # Only the last so many seconds are shown, to see what memory is worth; 0: all.
+    # Only this many last seconds are shown, to measure what memory is worth; 0: all.
     last_seconds: float = 0.0
     # Frames, even numbers, with which another scene begins, and the seconds that pass before.
     cuts: tuple[int, ...] = ()
     gap: float = 0.0
     memory: Memory = ENDLESS_MEMORY
-    # It is asked behind every scene and at so many moments besides.
+    # Questions come after every scene, and at this many other moments.
     moments: int = 2
     # Families that have another question whenever all have had one.
     more: tuple[str, ...] = ()
@@ -88,7 +88,7 @@ class Packer:
     def trunk(self, spec: ClipSpec, times_ns: Sequence[int]) -> Trunk:
         """Prefill the clip's chunks on paper; `times_ns` are its temporal patches'."""
         columns, rows = spec.grid
-        # In continuous mode it is all the same how patches come, but for what goes before them.
+        # In continuous mode the chunks make no difference, except for what is evicted before them.
         step = spec.chunk_frames // 2 if spec.append or spec.memory.evicts else 1
         trunk = Trunk(self.prompt, self.rule, spec.memory)
         for first in range(0, len(times_ns), step):
@@ -101,7 +101,7 @@ class Packer:
         Make one clip.
 
         :param every_choice: For evaluation: each question in both forms, with every choice as a
-            branch of its own; otherwise one form each, with the answer only.
+            separate branch; otherwise one form each, with the answer only.
         """
         size = (28 * spec.grid[0], 28 * spec.grid[1])
         lengths = np.diff([0, *spec.cuts, spec.frames]).tolist()
@@ -133,7 +133,7 @@ class Packer:
         self, trunk: Trunk, asked: Sequence[tuple[int, Question, bool, tuple[str, ...]]]
     ) -> Layout:
         """
-        Put questions behind a trunk.
+        Append questions to a trunk.
 
         :param asked: For each: the stop of the trunk it is asked at, the question, whether in its
             choice form, and the answers, each of which becomes a branch.

@@ -4,7 +4,7 @@
 Measures a model folder on held-out scenes and writes the table of accuracy by family.
 
 A free answer is right when greedy decoding gives exactly the true words and then ends; that is so
-when each of its tokens is the likeliest behind the ones before. A choice is right when its
+when each of its tokens is the most probable after the ones before. A choice is right when its
 probability is the largest, scored as the engine scores it.
 """
 
@@ -53,7 +53,7 @@ VARIATIONS: dict[str, dict[str, Any]] = {
     '4 times as large': {'oversize': 4},
     'a pause of 8 s': {'pause': 8.0},
     'last 2 s only': {'last_seconds': 2.0},
-    # As `standard`, behind two other scenes that are out of memory.
+    # As `standard`, after two other scenes that are out of memory.
     'third scene': {'frames': 72, 'cuts': (24, 48), 'memory': Memory(seconds=12.0)},
     'third scene, positions counted anew': {
         'frames': 72,
@@ -116,7 +116,7 @@ def judge(
 
 
 class HeldOutClips(Dataset[list[Clip]]):
-    """Groups of packed held-out clips like `base`, drawn where the loader wants them."""
+    """Groups of packed held-out clips like `base`, drawn when the loader needs them."""
 
     def __init__(self, folder: pathlib.Path, base: ClipSpec, clips: int, group: int) -> None:
         """Say what is to be drawn; nothing is yet."""

@@ -60,7 +60,7 @@ class Packed:
         self.labels = [IGNORED] * length
 
     def add(self, stop: Stop, tail: list[int], answer: list[int]) -> tuple[int, int]:
-        """Append a branch behind a stop; return where its answer is."""
+        """Append a branch after a stop; return where its answer is."""
         ids = [*tail, *answer]
         start = len(self.ids)
         self.owner += [self.owner[-1] + 1] * len(ids)

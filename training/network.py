@@ -44,7 +44,7 @@ def patchify(frames: torch.Tensor, pixels: ImageProcessorConfig) -> torch.Tensor
 
 
 def packed_mask(batch: Batch) -> torch.Tensor:
-    """Return who sees whom, bool [batch, 1, n, n]."""
+    """Return which tokens see which, bool [batch, 1, n, n]."""
     index = torch.arange(batch.ids.shape[1], device=batch.ids.device)
     earlier = index[None, :, None] >= index[None, None, :]
     now = batch.when[:, :, None]
@@ -67,7 +67,7 @@ class Outputs:
 
 
 def run_model(model: Any, batch: Batch, pixels: ImageProcessorConfig) -> Outputs:
-    """Run a batch; `hidden` is the last layer's, `middle` that behind `middle_layer` layers."""
+    """Run a batch; `hidden` is after the last layer, `middle` after `middle_layer` layers."""
     visual, text = model.model.visual, model.model.language_model
     video = encode_video(VisionWeights.of(visual), patchify(batch.frames, pixels), batch.grid)
     embeddings = text.embed_tokens(batch.ids)
@@ -90,7 +90,7 @@ def is_video(model: Any, batch: Batch) -> torch.Tensor:
 
 
 def middle_layer(model: Any) -> int:
-    """Return behind which layer the moments are to be remembered; the rest is for questions."""
+    """Return the layer after which moments have to be remembered; the others are for questions."""
     return round(0.6 * model.config.text_config.num_hidden_layers)
 
 

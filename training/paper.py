@@ -1,12 +1,12 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Chunks prefilled on paper: tokens, positions, and when each goes, by the engine's own bookkeeping.
+Chunks laid out for training: tokens, positions and evictions, by the engine's own bookkeeping.
 
-A packed clip is run in one pass, so every key has one position. Where the engine counts positions
-anew it moves T of all patches it keeps back by the same; on paper the patches stay, and a copy of
-the prefix stands as much further on for whoever comes later. Distances are all that rotary
-attention sees, so that is the same.
+A packed clip is run in one pass, so every key has one position. When the engine counts positions
+anew, it moves T of all kept patches back by the same amount. Here the patches stay, and later
+tokens see a copy of the prefix that is moved forward by that amount. Rotary attention sees only
+distances, so both are the same.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ _NO_IMAGE = np.zeros((1, 1, 3), np.uint8)
 @dataclasses.dataclass(frozen=True)
 class Memory:
     """
-    How much a stream keeps, as the engine's settings say it; as it is: everything.
+    How much a stream keeps, as in the engine's settings; by default everything.
 
-    `largest` is the position that is not passed; only a stream in continuous mode, whose patches
-    all move alike, can be put on paper with one.
+    `largest` is the largest allowed position; it is possible only in continuous mode, where all
+    patches move by the same amount.
     """
 
     seconds: float = 0.0
@@ -53,7 +53,7 @@ class Memory:
 
     @property
     def evicts(self) -> bool:
-        """Whether anything ever goes."""
+        """Whether anything is ever evicted."""
         return self != ENDLESS_MEMORY
 
 
@@ -65,7 +65,7 @@ class Stop:
     """
     Where a question can be asked.
 
-    It is behind so many temporal `patches`, of which those from `oldest` on are kept; `when` is
+    It is after `patches` temporal patches, of which those from `oldest` on are kept; `when` is
     the time on the trunk's clock, `moved` how much larger T is on paper than in `state`.
     """
 
@@ -81,7 +81,7 @@ class Trunk:
     """
     Prefix and chunks of a stream that keeps what its memory allows.
 
-    A token is seen by what comes behind it from its `when` on, until it is `gone`.
+    A token is seen by later tokens from its time `when` on, until it is `gone`.
     """
 
     def __init__(self, prompt: Prompt, rule: PositionRule, memory: Memory) -> None:
@@ -94,7 +94,7 @@ class Trunk:
         self._clock = 0
         self._state, self._place = StreamState(), Place.NOTHING
         self._copies = 0  # tokens of the prefix' copies, which lead
-        self._prefix = slice(0)  # where the prefix of now is
+        self._prefix = slice(0)  # where the present prefix is
         self.ids: list[int] = []
         self.positions = torch.empty(3, 0, dtype=torch.long)
         self.when: list[int] = []
@@ -107,8 +107,8 @@ class Trunk:
         """
         Take a chunk of temporal patches.
 
-        One that `waits` for its chunk to fill is in a question's branch only: nothing goes for it,
-        and nothing can come after it.
+        A chunk that `waits` until it is full is in a question's branch only: nothing is evicted
+        for it, and nothing can come after it.
         """
         if not waits and self._state.last_cache_position > self._largest:
             self._count_anew()
@@ -155,7 +155,7 @@ class Trunk:
         )
 
     def branch(self, stop: Stop, ids: Sequence[int]) -> torch.Tensor:
-        """Return the positions of tokens behind a stop."""
+        """Return the positions of tokens after a stop."""
         return self._on_paper(self._rule.place(stop.state, ids)[0], stop.moved)
 
     @property

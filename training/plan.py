@@ -15,7 +15,7 @@ from training.build import TRAINED_POSITIONS
 from training.data import ClipSpec, GRIDS
 from training.paper import Memory
 
-# A question with its answer is about so many tokens: batches are sized by it.
+# Tokens of a question with its answer, about; the size of batches depends on it.
 BRANCH_TOKENS = 42
 SHORT = 32  # frames
 LEAST_FRAMES = 20  # in a clip of several scenes
@@ -68,7 +68,7 @@ class Plan:
         return 4.0 - 3.0 * min(1.0, progress)
 
     def specs(self, step: int, progress: float) -> list[ClipSpec]:
-        """Return the clips of a step: one grid and length, longer ones as training goes on."""
+        """Return the clips of a step: one grid and length, longer ones later in training."""
         rng = np.random.default_rng((self.seed, step))
         grid = GRIDS[rng.integers(len(GRIDS))]
         reels = days = False
@@ -78,7 +78,7 @@ class Plan:
             top = min(SHORT, self.longest) if rng.random() < 0.6 else max(reach, 6.0)
             frames = 2 * int(rng.integers(2, int(top) // 2 + 1))
             rate = float(rng.choice([2.0, 2.0, 2.0, 3.0, 4.0, 5.0] + [6.0, 8.0] * (frames >= 16)))
-            # Without any, the draws are those of a plan that knows of none.
+            # Without reels, no random number is drawn for them.
             reels = self.reels > 0.0 and rng.random() < self.reels
             if reels:
                 frames, rate = reel_frames(rng, 2 * self.longest)
@@ -90,7 +90,7 @@ class Plan:
             questions = self.questions * 5 // 3 if days else self.questions
             asked = questions * BRANCH_TOKENS
             standard = 12 * 12 + asked
-            # Half as many of the longest: attention goes with the square.
+            # Half as many of the longest: the cost of attention grows with the square.
             clips = max(
                 1,
                 round(

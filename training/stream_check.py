@@ -5,7 +5,7 @@ Holds the engine's streamed answers on held-out scenes to the stock model's, giv
 
 Offline is one pass of transformers' own classes over the whole video and every question. A free
 answer is the offline one when each of its tokens, the end of turn included, is the likeliest
-behind the ones before; a choice when the same one is the most probable.
+after the ones before; a choice when the same one is the most probable.
 """
 
 from __future__ import annotations

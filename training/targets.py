@@ -53,7 +53,7 @@ def token_marks(scene: Scene, moments: tuple[float, float], grid: tuple[int, int
     first, second = moments
     for thing in scene.things:
         shift = float(thing.place(second) - thing.place(first))
-        # The path goes on behind a patch that shows one frame twice; see how it goes then.
+        # A patch that shows one frame twice has no motion of its own: take the path after it.
         if second <= first:
             shift = float(thing.place(second + 0.05) - thing.place(second - 0.05))
         motion = 0 if shift < -1e-6 else 1 if shift > 1e-6 else 2
@@ -130,7 +130,7 @@ def _mark_thing(
 
 
 def _mark_age(flags: np.ndarray, seconds: float) -> None:
-    """Mark the age [len(AGES)] of something; no flag where it is arguable."""
+    """Mark the age [len(AGES)] of something; no flag if it is ambiguous."""
     flags[:] = 0
     which = age(seconds)
     if which is not None:

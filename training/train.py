@@ -6,7 +6,7 @@ Trains the embedded model from nothing.
 First the vision tower alone, with a thrown-away head that names what each token shows; then all
 of it, on the answers and on what each moment is to remember. The learning rate follows the time
 spent, so that `--minutes` is what it takes; a run that is started again with the same `--out`
-goes on where it stopped.
+continues where it stopped.
 """
 
 from __future__ import annotations
@@ -54,14 +54,14 @@ class BatchMaker:
     """Draws the batch of a step, in a worker process; `progress` is shared with the trainer."""
 
     def __init__(self, plan: Plan, progress: Any) -> None:
-        """Remember the plan; the packer is made where it is used."""
+        """Keep the plan; the packer is made where it is used."""
         self._plan, self._progress = plan, progress
 
     def __call__(self, step: int) -> Batch:
         """Return the batch."""
         specs = self._plan.specs(step, self._progress.value)
         clips = [_packer(self._plan.out).pack(spec) for spec in specs]
-        # Nobody looks at the questions' words in training; they need not travel.
+        # Training does not use the texts of the questions; they need not be sent.
         for clip in clips:
             clip.branches = []
         return collate(clips, specs[0].grid)
@@ -81,7 +81,7 @@ class Trainer:
                 build(plan.out, plan.preset, plan.seed)
         torch.manual_seed(plan.seed)
         torch.set_float32_matmul_precision('high')
-        # cuDNN plans anew for every length, which takes longer than the step.
+        # cuDNN makes a new plan for every length, which takes longer than the step.
         torch.backends.cuda.enable_cudnn_sdp(False)
         self.model: Any = Qwen2_5_VLForConditionalGeneration.from_pretrained(
             plan.out, dtype=torch.float32
@@ -151,7 +151,7 @@ class Trainer:
         return {name: value.detach() for name, value in row.items()}
 
     def save(self) -> None:
-        """Write the state to go on from, and the model folder's weights in bfloat16."""
+        """Write the state to continue from, and the model folder's weights in bfloat16."""
         torch.save(
             {
                 'model': self.model.state_dict(),

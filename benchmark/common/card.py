@@ -58,6 +58,6 @@ def rates(device: str, dtype: torch.dtype) -> dict[str, float]:
 
 
 def free(device: str) -> None:
-    """Give back what is no longer used."""
+    """Free memory that is no longer used."""
     if torch.device(device).type == 'cuda':
         torch.cuda.empty_cache()

@@ -24,7 +24,7 @@ class Floors:
     Attributes:
         layers: weights of the decoder's layers.
         head: weights of the vocabulary's matrix, read once a token.
-        embedding: weights of the token table where that is another matrix.
+        embedding: weights of the token embedding, if that is a separate matrix.
         visual: weights of the ViT with its merger.
         kv_values: keys and values of one token, all layers.
 
@@ -51,7 +51,7 @@ class Floors:
         return self.layers * layer_bytes + 2.0 * self.head + 2.0 * cached * self.kv_values
 
     def chunk_flops(self, tokens: int, cached: int, tokens_a_patch: int) -> float:
-        """Return the operations of a chunk of `tokens` behind `cached` tokens, ViT and decoder."""
+        """Return the operations of a chunk of `tokens` after `cached` tokens, ViT and decoder."""
         text, vision = self._text, self._vision
         width = text['hidden_size'] // text['num_attention_heads'] * text['num_attention_heads']
         attention = 4.0 * text['num_hidden_layers'] * width * tokens * (cached + tokens / 2)

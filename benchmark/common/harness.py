@@ -46,7 +46,7 @@ def load_model(arguments: argparse.Namespace) -> tuple[StreamQwenModel, Any]:
 
 
 def make_engine(model: tuple[StreamQwenModel, Any], **settings: Any) -> VideoStreamingInference:
-    """Return an engine with a stream of its own."""
+    """Return an engine with a new stream."""
     return VideoStreamingInference(*model, settings=StreamSettings(**settings))
 
 

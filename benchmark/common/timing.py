@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Times of work on a device that runs behind the host, and what they are summed up as."""
+"""Times of work on a device that runs asynchronously, and their summaries."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Timer:
         self._gpus = [each for each in devices if torch.device(each).type == 'cuda']
 
     def __call__(self, work: Callable[[], Any], times: int = 7, warm: int = 2) -> list[float]:
-        """Return the times of `times` runs behind `warm` ones."""
+        """Return the times of `times` runs after `warm` warm-up runs."""
         return [self.once(work) for _ in range(warm + times)][warm:]
 
     def once(self, work: Callable[[], Any]) -> float:

@@ -5,7 +5,7 @@ Whether asking leaves every byte of a stream: one that is asked beside one that 
 
     python -m benchmark.exactness.asking_leaves --dimensions 3B 7B --chunks 400
 
-Random weights, a window that is full most of the time and counts its positions anew. Both streams
+Random weights, a window that is full most of the time and is re-based. Both streams
 are shown the same frames; about one of them questions are asked, choices are scored and watches
 are looked at all the time, and some answers stay open while frames come. After every chunk the
 cached keys and values of both are compared to the last bit, and where they are.

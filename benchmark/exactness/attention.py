@@ -10,7 +10,7 @@ of keys are whole, broken and empty.  Rows are as many as chunks have, and as fe
 Trees are those of choices, over nothing to 64k cached tokens.
 `worst row` is the row, of one token and head, that is wrong by the largest part of itself.
 
-The command fails, once results are written, where a case is farther from float32 than PyTorch's by
+The command fails, after results are written, if a case is farther from float32 than PyTorch's by
 more than a twentieth.
 """
 
@@ -165,7 +165,7 @@ def _attend(
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Check and write ``results/exactness_attention``; exit with 1 where a case is too far off."""
+    """Check and write ``results/exactness_attention``; exit with 1 if a case is too far off."""
     arguments = card.parser(__doc__ or '').parse_args(argv)
     rows = check(arguments.device, harness.DTYPES[arguments.dtype])
     harness.write(

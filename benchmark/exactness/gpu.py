@@ -5,10 +5,10 @@ How exact the engine is on a GPU.
 
     python -m benchmark.exactness.gpu --clips 500 --processes 14
 
-Random models of several shapes in bfloat16: how far their logits are from float32's, beside how
-far stock transformers' are, and whether greedy answers of 50 tokens are float32's where that is
-sure of them. Then the embedded model: whether its answers on held-out scenes are the CPU's. TF32
-is off, as it would round what the others are held to.
+Random models of several shapes in bfloat16: how far their logits are from float32's, compared
+with stock transformers', and whether greedy answers of 50 tokens equal float32's if float32 is
+sure of them. Then the embedded model: whether its answers on held-out scenes equal the CPU's. TF32
+is off, because it would round the reference.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ class Case:
         return stock.eval()
 
     def logits(self) -> dict[str, float]:
-        """Return the errors of questions' first logits, behind chunks that were streamed."""
+        """Return the errors of questions' first logits, after streamed chunks."""
         engine = self._streamed()
         stream = engine.stream
         errors, norms = torch.zeros(2), 0.0
@@ -125,10 +125,10 @@ class Case:
         return engine
 
     def answers(self) -> dict[str, int]:
-        """Return how many greedy tokens are those of float32, alone and several at once.
+        """Return how many greedy tokens equal those of float32, for one and for several questions.
 
-        Each token is judged behind ours before it.  One that differs is within the noise where
-        float32 has it so close to its own that stock's error is enough to swap the two.
+        Each token is judged after our own tokens before it. A different token is within the noise
+        if its float32 logit is so close to the best that stock's error could swap the two.
         """
         engine = self._streamed()
         found = {'tokens': 0, 'equal': 0, 'within_noise': 0, 'wrong': 0, 'stock_equal': 0}

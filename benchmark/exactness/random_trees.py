@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Random prompts with random choices after them, for who sees whom to be checked."""
+"""Random prompts with random choices after them, to test the masks of trees."""
 
 from __future__ import annotations
 

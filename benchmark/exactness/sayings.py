@@ -24,9 +24,9 @@ class Sayings:
     """What was said.
 
     Attributes:
-        logits: float32 [questions, vocabulary] on the CPU, behind each question.
+        logits: float32 [questions, vocabulary] on the CPU, after each question.
         tokens: greedy answers of TOKENS tokens: to each question alone, then to all at once.
-        scores: log-probabilities [questions * choices] of the choices behind each question.
+        scores: log-probabilities [questions * choices] of the choices after each question.
 
     """
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The embedded model on held-out scenes: the device's answers held to the CPU's in float32.
+"""The embedded model on held-out scenes: the device's answers compared with the CPU's in float32.
 
 Processes of one thread each draw the scenes and answer on both; small kernels of many processes
 fill a card better than those of one.
@@ -149,7 +149,7 @@ def examine(device: str, dtypes: tuple[str, ...], seed: int) -> dict[str, Tally]
 def scenes(
     clips: int, processes: int, device: str, dtypes: Sequence[str]
 ) -> Iterator[dict[str, Tally]]:
-    """Yield the tallies of so many held-out scenes, by the number format on the device."""
+    """Yield the tallies of held-out scenes, by the number format on the device."""
     work = functools.partial(examine, device, tuple(dtypes))
     with multiprocessing.get_context('spawn').Pool(processes) as pool:
         yield from pool.imap_unordered(work, range(FIRST, FIRST + clips))

@@ -1,13 +1,13 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Whether watches tell what happens: held-out scenes with one event each, watched from the start.
+Whether watches report what happens: held-out scenes with one event each, watched from the start.
 
     python -m benchmark.exactness.watch_events --scenes 100
 
-The event is the light's change, watched by its colour, or a thing that comes or goes, watched by
-the number of things in view. Counted are events reported within two chunks of the truth, and
-events that were none. The first answer of a watch is its beginning and not counted.
+The event is a change of the light, watched by its colour, or a thing that appears or leaves,
+watched by the number of things in view. Counted are events reported within two chunks of the
+truth, and false events. The first answer of a watch is its beginning and not counted.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MARGIN_S = 4.0
 
 @dataclasses.dataclass(frozen=True)
 class Eventful:
-    """A scene with one event: what to watch, when it comes about, and what is true behind it."""
+    """A scene with one event: what to watch, when it happens, and what is true after it."""
 
     scene: Scene
     question: str

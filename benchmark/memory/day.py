@@ -5,18 +5,18 @@ A simulated day: a stream that is never reset, one scene after another, a questi
 
     python -m benchmark.memory.day --hours 24
 
-Scenes of the generator, half a minute long, follow one another without a word; the memory holds
-the newest half minute. At the end of every other one a question about it is asked, and held to
-the generator's truth. Written down: memory, tokens and time of a chunk for every hour, and the
-answers that were right.
+Scenes of the generator, half a minute long, follow one another without a reset; the memory holds
+the newest half minute. At the end of every other scene a question about it is asked, and compared
+with the generator's truth. Recorded are memory, tokens and time of a chunk for every hour, and the
+number of right answers.
 
-A machine is not equally quick all day. So towards the end of every hour a young stream over the
+The speed of a machine varies over a day. So towards the end of every hour a young stream over the
 same model is begun, and once its memory is full as well, both are shown the same scenes in turns:
-what chunks of the old one take beside chunks of the young one is what the stream's age costs.
+the ratio of the times of their chunks is the cost of the stream's age.
 
-The memory still shows the last moment of the scene before. A question that fits a thing there as
-well ('What shape is the cyan object?', where both have one) has no one answer; another is asked in
-its place. It is asked all the same, and counted apart.
+The memory still shows the last moment of the scene before. A question that also fits a thing there
+('What shape is the cyan object?', if both have one) has no single answer; another question
+replaces it. It is asked too, and counted separately.
 """
 
 from __future__ import annotations

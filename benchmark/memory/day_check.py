@@ -3,7 +3,7 @@
 """
 Pieces of benchmark.memory.day's stream side by side, for a machine with many cores.
 
-A quick look at a model: each process streams some scenes of the day into an engine of its own,
+A quick look at a model: each process streams some scenes of the day into its engine,
 two more before them. The day itself is one stream, and `python -m benchmark.memory.day` measures
 it.
 """

@@ -28,7 +28,7 @@ class Scenes:
         """Take the stream that is asked."""
         self.engine, self.fps, self.size = engine, fps, size
         self.frames = 0
-        # The scene before, and when it began less the first stamp that it has of its own.
+        # The scene before, and when it began minus its own first stamp.
         self._before: tuple[Scene, int] | None = None
         self.forget_answers()
 

@@ -6,14 +6,14 @@
     python -m benchmark.memory.long_run --dimensions 3B --chunks 10000
 
 Random weights, frames of 112 x 112 (16 tokens for two), a window of 2,048 tokens; positions are
-counted anew every 2,000 seconds. Memory is looked at every so often: the device's, and the
-process's. Drift has two halves:
+counted anew every 2,000 seconds. The memory of the device and of the
+process is measured now and then. Drift has two parts:
 
-- At some moments a young stream of the newest windows is held to the old one, by the choice
-  probabilities of some questions and by greedy answers. What is kept still carries what it once
-  attended to, so the two differ a little at every age; drift would make it more with age.
-- At the end the old engine is reset and shown what a new one is shown: both must answer alike, to
-  the last bit where the device computes the same thing twice alike.
+- At some moments a young stream of the newest windows is compared with the old one, by the choice
+  probabilities of some questions and by greedy answers. Kept frames still carry what they once
+  attended to, so the two differ a little at every age; drift would grow with age.
+- At the end the old engine is reset and shown the same as a new one: both must give the same
+  answers, to the last bit if the device is deterministic.
 """
 
 from __future__ import annotations

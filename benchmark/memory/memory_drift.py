@@ -5,13 +5,13 @@ How far eviction and re-basing move answers, by window length.
 
     python -m benchmark.memory.memory_drift --model tiny --scenes 6 --windows 10 20 40
 
-Held-out scenes are streamed while everything that can be asked is asked every so often. Four
-streams are held to each other:
+Held-out scenes are streamed while all possible questions are asked now and then. Four streams are
+compared with each other:
 
 - whole: nothing is ever evicted;
-- window: `memory_seconds`, positions never counted anew;
-- rebased: the same, and positions are counted anew about once a window length;
-- fresh: a new stream of just the frames in the window, which nothing outside has ever touched.
+- window: `memory_seconds`, never re-based;
+- rebased: the same, re-based about once a window length;
+- fresh: a new stream of only the frames in the window.
 
 A comparison is the share of greedy answers that are equal, the mean absolute difference of the
 first token's logits, and half the sum of the absolute differences of its probabilities.
@@ -173,7 +173,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     rows, windows = [], []
     rate = measurement.model[0].config.vision_config.tokens_per_second
     for window in arguments.windows:
-        # Positions are counted anew when the window has moved on by its own length.
+        # Positions are counted anew when the window has moved by its own length.
         largest = round(of_whole['prefix'] + 2 * window * rate)
         streams = {'whole': whole, 'fresh': measurement.fresh(window)}
         streams['window'], evicted = measurement.stream(

@@ -6,7 +6,7 @@ A camera that stands still for ten minutes, with two events: with and without `s
     python -m benchmark.memory.still_camera --minutes 10
 
 Side by side: temporal patches through the ViT, tokens kept, seconds of work, and the answers to
-everything that can be asked a while after each event, held to the truth and to each other.
+all possible questions some time after each event, compared with the truth and with each other.
 """
 
 from __future__ import annotations

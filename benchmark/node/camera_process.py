@@ -52,7 +52,7 @@ def main() -> int:
         publisher.publish(message)
         latest = max(latest, time.perf_counter() - due)
     print(json.dumps({'sent': count, 'latest_s': round(latest, 4)}), flush=True)
-    time.sleep(1.0)  # what was published last must arrive before the publisher goes
+    time.sleep(1.0)  # the last messages must arrive before the publisher is destroyed
     rclpy.shutdown()
     return 0
 

@@ -27,7 +27,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from streamvlm_ros.stamps import NANOSECONDS
 
-FRAMES = 6  # different ones, in turn
+FRAMES = 6  # different ones, repeated
 STAMP_AT = 4  # bytes of encapsulation before the header's stamp
 START_TIME, SETTLE_TIME = 60.0, 1.0  # seconds
 
@@ -67,7 +67,7 @@ def publish(
     rate: float,
     seconds: float,
 ) -> dict[str, Any]:
-    """Publish for so long at so many Hz; return counts, stamps and how late it was at worst."""
+    """Publish for some time at some rate in Hz; return counts, stamps and the largest delay."""
     publisher = node.create_publisher(
         CompressedImage if kind == 'jpeg' else Image, topic, qos_profile_sensor_data
     )

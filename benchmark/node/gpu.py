@@ -68,7 +68,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
         process.send_signal(signal.SIGINT)
         process.wait(30)
         return
-    # Says where it hangs.
+    # Shows where it hangs.
     process.send_signal(signal.SIGABRT)
     process.wait()
 

@@ -3,10 +3,10 @@
 """
 A random model with key biases as large as those that are published of Qwen2 and Qwen2.5.
 
-It imitates what others have seen and has none of the real weights. Of Qwen2.5-7B the biases of the
-key projection have a norm of 605 in the first layer and of 921 in the last, where the median layer
-has 22 (ggml-org/llama.cpp issue 21385); large values of keys stand in few channels, those that the
-rotation turns slowest (arXiv 2502.01563). So here: the first and the last layer, four channels a
+It imitates published observations and has none of the real weights. Of Qwen2.5-7B the biases of
+the key projection have a norm of 605 in the first layer and of 921 in the last, where the median
+layer has 22 (ggml-org/llama.cpp issue 21385); large values of keys are in few channels, those with
+the slowest rotation (arXiv 2502.01563). So here: the first and the last layer, four channels a
 head among the slowest. A deviation of 150 is a norm of 600 for the four heads that 7B has. These
 two are half of the layers here and two of 28 there.
 
@@ -61,7 +61,7 @@ def set_biases(
         deviation: the standard deviation of those that are not 0.
         seed: of the channels and of what they get.
         query: the deviation of queries' biases in the same channels.
-        slowest: so many pairs of channels, those that turn slowest, are drawn from.
+        slowest: number of pairs of channels, those with the slowest rotation, to draw from.
 
     """
     generator = torch.Generator().manual_seed(seed)

@@ -1,18 +1,18 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-What a KV cache of 8 bits would do to answers, measured before there is one.
+The effect of a KV cache of 8 bits on answers, measured before building one.
 
     python -m benchmark.quantization.kv8 --scenes 60
 
-In float32 on the CPU, so that nothing but the rounding of what is stored differs. Scales are
-powers of two, one a layer for keys and one for values, by the largest value of a run in which
-nothing is rounded: as good as one scale a layer can be. bf16 is what a GPU's cache holds.
+In float32 on the CPU, so that only the rounding of stored values differs. Scales are powers of
+two, one a layer for keys and one for values, by the largest value of a run without rounding: the
+best that one scale a layer can be. A GPU's cache holds bf16.
 
 - tiny: the embedded model on held-out scenes; its key biases are 0.8 at most.
 - random: `biased_model` with key biases of several standard deviations, each drawn some times. The
-  error is that of the logits behind questions, relative to those, and the root of its mean square
-  over the draws. A token is the most probable one behind what the unrounded model answered so far.
+  error is the relative error of the logits after questions, as the root mean square over the
+  draws. A token is the most probable one after what the unrounded model has answered so far.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ COUNTED = ('free', 'free same', 'free true', 'choice', 'choice same', 'choice tr
 
 
 def tiny(scenes: int) -> list[dict[str, Any]]:
-    """Return what becomes of the embedded model's answers, way by way."""
+    """Return the embedded model's answers for each way of rounding."""
     packer = Packer(pathlib.Path(resolve_model('tiny')))
     clips = [
         packer.pack(dataclasses.replace(STANDARD, seed=seed), every_choice=True)

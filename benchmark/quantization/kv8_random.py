@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a random model says behind a stream when what is stored of it is rounded."""
+"""The answers of a random model after a stream whose cache is rounded."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SIDE, FRAMES, TOKENS = 224, 24, 64
 
 
 class Asked:
-    """A stream of noise that a model has seen, and three questions behind it."""
+    """A stream of noise that a model has seen, and three questions after it."""
 
     def __init__(self, model: StreamQwenModel, processor: StreamProcessor) -> None:
         """Stream."""
@@ -59,7 +59,7 @@ class Asked:
 
     @torch.inference_mode()
     def logits(self, answers: Sequence[list[int]]) -> torch.Tensor:
-        """Return logits [questions, TOKENS, vocabulary], each behind all tokens before it."""
+        """Return logits [questions, TOKENS, vocabulary], each after all tokens before it."""
         found = []
         for question, answer in zip(self._questions, answers):
             branch = Branch(self._model, self._stream.cache, self._stream.state)
@@ -75,7 +75,7 @@ class Asked:
 
 
 def random(drawn: tuple[float, int], query: float, slowest: int) -> dict[str, Any]:
-    """Return what becomes of a model's logits and tokens, way by way.
+    """Return a model's logits and tokens for each way of rounding.
 
     Args:
         drawn: the deviation of the key biases, and the number of the draw.
@@ -117,7 +117,7 @@ def random(drawn: tuple[float, int], query: float, slowest: int) -> dict[str, An
 
 @contextlib.contextmanager
 def keys_seen() -> Iterator[list[torch.Tensor]]:
-    """Note how many keys a question's last token and an answer's tokens look at, where biased.
+    """Record how many keys the last tokens of questions and answers look at in biased layers.
 
     Yields:
         What is noted, [heads] a layer and pass: the exponential of the entropy of the attention's

@@ -5,8 +5,8 @@ What 8 and 4 bits do to the embedded model's answers on held-out scenes.
 
     python -m benchmark.quantization.quantized_answers --scenes 40
 
-Streamed as ever, in float32 on the CPU, so that nothing but the rounding of the decoder's matrices
-differs. A model of 2.7 M parameters has less to spare than the ones this is made for.
+Streamed as usual, in float32 on the CPU, so that nothing but the rounding of the decoder's
+matrices differs. A model of 2.7 M parameters has less to spare than the ones this is made for.
 """
 
 from __future__ import annotations

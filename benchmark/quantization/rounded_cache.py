@@ -28,7 +28,7 @@ Change = Callable[[int, torch.Tensor, torch.Tensor], KeysValues]
 Format = torch.dtype | None
 
 E4M3, E5M2, BF16 = torch.float8_e4m3fn, torch.float8_e5m2, torch.bfloat16
-# The format of keys and that of values; None: as computed.  bf16 is what is cached on a GPU.
+# The format of keys and that of values; None: as computed.  On a GPU bf16 is cached.
 WAYS: dict[str, tuple[Format, Format]] = {
     'bf16': (BF16, BF16),
     'values e4m3': (None, E4M3),

@@ -6,7 +6,7 @@ Measures tiles of the matrix products of few rows, for the weights of the publis
     python -m benchmark.quantization.tune_matmul --rows 1 16 32 --bits 16 8 4
 
 Each setting is timed in a CUDA graph of launches over several copies of the weights, which are
-more than the cache holds. What is best on average goes into ``engine/ops/kernels/matmul/rows.py``.
+more than the cache holds. The best on average is set in ``engine/ops/kernels/matmul/rows.py``.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ TILES = {
 
 
 def products(dimensions: str) -> dict[str, tuple[int, int, dict[str, bool]]]:
-    """Return columns, depth and kind of every product that a decoded token goes through."""
+    """Return columns, depth and kind of every product of a decoded token."""
     text = TEXT[dimensions]
     hidden, inner = text['hidden_size'], text['intermediate_size']
     head = hidden // text['num_attention_heads']
@@ -150,7 +150,7 @@ def call(rows: int, columns: int, depth: int, kind: dict[str, bool]) -> Any:
 
 
 def random_weight(columns: int, depth: int, kind: dict[str, bool], bits: int) -> Any:
-    """Return a random matrix of so many bits."""
+    """Return a random matrix of this many bits."""
     from streamvlm_ros.engine.ops.quantization import QuantizedWeight
 
     height = columns * (2 if kind.get('gated') else 1)
@@ -210,7 +210,7 @@ def measure(
 
 
 def compile_tile(work: tuple[int, int, tuple[int, int, int, int]]) -> None:
-    """Compile a tile for all kinds of products, in a process of its own."""
+    """Compile a tile for all kinds of products, in a new process."""
     rows, bits, tile = work
     for name, (columns, depth, kind) in products('3B').items():
         if name == 'head' and bits < 16:

@@ -38,7 +38,7 @@ MEASURED = (
 def floor_of(
     measured: str, ours: dict[str, Any], shape: Floors, rates: dict[str, float]
 ) -> float | None:
-    """Return the floor in ms of something measured; None: it has none."""
+    """Return the floor in ms of something measured; None without one."""
     if measured == 'chunk_ms':
         flops = shape.chunk_flops(CHUNK, ours['chunk_cached'], SIDE * SIDE)
         return 1e3 * flops / rates['flop_s']
@@ -107,7 +107,7 @@ def table(lengths: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 class Run:
-    """One run: what was found so far, and where it is written."""
+    """One run: its results so far, and where they are written."""
 
     def __init__(self, arguments: Any) -> None:
         """Measure the card itself."""

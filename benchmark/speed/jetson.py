@@ -78,7 +78,7 @@ def in_few_bits(
     near: Measured, speed: dict[str, Any], rows: list[dict[str, Any]], model: str, bits: int
 ) -> Measured:
     """Return the fractions of a model in few bits, from those in bf16 and what was measured."""
-    # Both of one run: what a chunk takes in 16 bits elsewhere may be of other code.
+    # Both from one run: a chunk in 16 bits from another run may be of other code.
     few, full = (
         next(each for each in rows if (each['model'], each['bits']) == (model, wanted))
         for wanted in (bits, 16)
@@ -138,7 +138,7 @@ def page(speed: dict[str, Any] | None, few: list[dict[str, Any]]) -> str:
         lines += [
             '## With what the engine reaches of the floor',
             '',
-            'Not measured yet: `benchmark/results/speed.json` is not there. '
+            'Not measured yet: `benchmark/results/speed.json` is missing. '
             '`python -m benchmark.speed`',
             'on a CUDA card writes it, `python -m benchmark.speed.jetson` then fills this in.',
             '',

@@ -105,7 +105,7 @@ class Cameras:
         return sum(worker.status().chunks_together for worker in self._workers)
 
     def _turns(self, cameras: int, largest: int) -> None:
-        """Hand in a chunk of each camera, and let each have its turn."""
+        """Submit a chunk of each camera, and run a turn for each."""
         encoder_cache.LARGEST_ON_CPU = encoder_cache.LARGEST_ON_GPU = largest
         for worker, images in zip(self._workers[:cameras], self._images):
             for i, image in enumerate(images):

@@ -46,7 +46,7 @@ class Load:
         max_new_tokens: int,
         newest_ns: int = 0,
     ) -> None:
-        """Prepare the threads; the frames' stamps go on from `newest_ns`."""
+        """Prepare the threads; the frames' stamps continue from `newest_ns`."""
         self.answers: list[tuple[float, Any]] = []
         self.submitted = 0
         self.newest_ns = newest_ns

@@ -27,7 +27,7 @@ class Ours:
     """A stream that gets longer."""
 
     def __init__(self, model: StreamQwenModel, processor: Any, longest: int, timed: Timer) -> None:
-        """Begin an empty stream with room for `longest` tokens and what is timed behind."""
+        """Begin an empty stream with room for `longest` tokens and the timed work after them."""
         self._model, self._timed = model, timed
         self._engine = VideoStreamingInference(
             model,
@@ -91,7 +91,7 @@ class Ours:
         """Return times to first token, and times of a token in answers."""
         first, each = [], []
         for number in range(WARM + 9):
-            # What is still being prefilled is no part of the question.
+            # A prefill that still runs is not part of the question.
             self._timed.wait()
             metrics = self._engine.ask(self._question, 1)[1]
             if number >= WARM:
@@ -105,7 +105,7 @@ class Ours:
         return first, each
 
     def _rounds(self, branches: int) -> list[float]:
-        """Return the time of a decode step of so many open answers."""
+        """Return the time of a decode step of several open answers."""
         questions = self._engine.questions
         opened = [questions.open(self._question, ANSWER_TOKENS) for _ in range(branches)]
 

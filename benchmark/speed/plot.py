@@ -1,7 +1,7 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Draws ``results/speed.png`` from ``results/speed.json``; needs matplotlib, which is no dependency.
+Draws ``results/speed.png`` from ``results/speed.json``; install matplotlib for it.
 
     python -m benchmark.speed.plot
 """
@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmark.common.harness import RESULTS
 
-# Colours that are told apart by those who see no red or no green.
+# Colours that can be distinguished without seeing red or green.
 OURS, STOCK, OFFLINE, FLOOR = '#0072B2', '#D55E00', '#CC79A7', '#555555'
 
 

@@ -22,7 +22,7 @@ STEPS = 8  # decode steps that are timed as one
 
 
 class Stock:
-    """Stock modules behind so many cached tokens."""
+    """Stock modules after some cached tokens."""
 
     def __init__(self, model: StreamQwenModel, cached: int, timed: Timer) -> None:
         """Fill a cache."""

@@ -65,10 +65,10 @@ def plainly(model: StreamQwenModel) -> StreamQwenModel:
 
 
 class Run:
-    """One run: what was found so far, and where it is written."""
+    """One run: its results so far, and where they are written."""
 
     def __init__(self, arguments: Any) -> None:
-        """Find nothing yet."""
+        """Begin without results."""
         self._arguments = arguments
         self._began = time.perf_counter()
         cuda = torch.device(arguments.device).type == 'cuda'
@@ -225,7 +225,7 @@ def main(argv: list[str] | None = None) -> None:
     made = card.parser(__doc__ or '')
     made.set_defaults(dimensions=['7B'])
     made.add_argument('--gib', type=float, default=12.0, help='that a GPU gives at most')
-    made.add_argument('--cached', type=int, default=8192, help='tokens behind which is timed')
+    made.add_argument('--cached', type=int, default=8192, help='cached tokens')
     made.add_argument('--side', type=int, default=448, help='of the frames')
     made.add_argument('--recorded', action='store_true', help='also the fast way on one GPU')
     arguments = made.parse_args(argv)

@@ -3,7 +3,7 @@
 """Reads a .msg, .srv or .action file with its comments, which rosidl's own parsers let go.
 
 A comment belongs to the entries directly under it, up to an empty line or the next comment, or to
-the one that it stands behind, where it may go on in lines that are indented. One with an empty
+the one that it follows, and may continue in indented lines. One with an empty
 line under it is about the part, or at the top about the file.
 """
 
@@ -19,7 +19,7 @@ _ENTRY = re.compile(r'(?P<type>\S+)\s+(?P<name>\w+)\s*(?P<equals>=?)\s*(?P<value
 
 @dataclasses.dataclass
 class Entry:
-    """One field or constant; `value` is its default, '' where there is none."""
+    """One field or constant; `value` is its default, '' without one."""
 
     type: str
     name: str
@@ -71,7 +71,7 @@ def _read_part(text: str) -> list[Block]:
             if code:
                 block.entries.append(_read_entry(code, comment))
             elif line.startswith(' ') and block.entries:
-                # It goes on from the line before.
+                # It continues the line before.
                 last = block.entries[-1]
                 last.comment = f'{last.comment} {comment}'.strip()
             elif block.entries:

@@ -57,7 +57,7 @@ def _line(indent: str, entry: Entry, above: str = '') -> str:
 
 
 def error_codes(files: Iterable[InterfaceFile]) -> str:
-    """Return the table of error codes: what each means, and where it means something else.
+    """Return the table of error codes and their meanings, by interface where they differ.
 
     Raises:
         ValueError: two files do not give one code the same number.

@@ -41,4 +41,4 @@ def test_a_proof_that_is_none(capsys):
     """It is named, with those that there are."""
     with pytest.raises(SystemExit):
         bars.main(['speed'])
-    assert "there is no proof 'speed', but soak," in capsys.readouterr().err
+    assert "there is no proof 'speed'; there are soak," in capsys.readouterr().err
