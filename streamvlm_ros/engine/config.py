@@ -54,7 +54,7 @@ class StreamSettings:
         max_frame_id: most characters of a frame_id.
         max_image_pixels: most pixels of a frame before it is resized.
         skip_static: temporal patches that differ from the last kept one by no more than this are
-            not taken into the cache; in grey levels, as ``still.difference`` measures it.  0 keeps
+            not taken into the cache; as ``static_filter.difference`` measures it.  0 keeps
             every patch.
 
     Raises:

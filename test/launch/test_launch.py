@@ -254,7 +254,7 @@ def test_bag_that_fails(
 @pytest.mark.parametrize(
     ('argument', 'sentence'),
     [
-        ('params_file:=/no/such.yaml', "params_file is '/no/such.yaml', and there is no such"),
+        ('params_file:=/no/such.yaml', "params_file is '/no/such.yaml', but there is no such"),
         ('log_level:=loud', "log_level is 'loud'; it must be one of debug, info"),
         ('image:=/camera//raw', "image is '/camera//raw', which is not a topic"),
         ('sample_rate:=fast', "sample_rate is 'fast'; give a number"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from streamvlm_ros.engine.models.prompt import choice_text
 from streamvlm_ros.scenes.questions import choice_prompt, FAMILIES, questions_for, REFUSAL
 from streamvlm_ros.scenes.render import RGB
 from streamvlm_ros.scenes.scene import make_scene
@@ -68,3 +69,7 @@ def test_asking_before_anything_was_seen_is_refused() -> None:
 def test_the_order_of_choices_does_not_change_the_prompt() -> None:
     assert choice_prompt('Q?', ('b', 'a')) == choice_prompt('Q?', ('a', 'b'))
     assert choice_prompt('Q?', ('b', 'a')).endswith('Answer with one of: a, b.')
+
+
+def test_the_model_is_trained_on_the_words_that_the_engine_uses() -> None:
+    assert choice_prompt('Q?', ('b', 'a')) == choice_text('Q?', ('b', 'a'))

@@ -5,6 +5,11 @@
 The prefix always stays, and so do the newest kept question-answer turns.  Entries are evicted
 whole: a temporal patch with all its tokens, the marks of a vision segment with its last patch, a
 turn with what leads from it to the next.
+
+That the oldest patches go first is also what these rely on: `EvictionPolicy.empty_marks` (every
+later segment still has a patch), `FrameStream.frames_held` (what is kept has no holes), the few
+segments that attention reads on a GPU (`metadata.SEGMENTS`), and `training/paper.py`.
+`kvcache/rebase.py` drops patches that are too far back in position, with room or without.
 """
 
 from __future__ import annotations
@@ -25,8 +30,8 @@ class EvictionPolicy:
         cache: what it decides about.
         limit: tokens that are kept at most.
         evicted_tokens: tokens evicted since ``clear``.
-        held_up: the last tokens found no room, because open answers read what had to be evicted
-            for them; any answer that is opened now would hold them up too.
+        held_up: the last chunk has to wait because open answers still read the slots that it
+            needs. An answer that is opened now would make it wait longer.
         segment: number of the newest vision segment.
         turn: number of the newest kept turn.
 

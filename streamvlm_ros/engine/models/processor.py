@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+import pathlib
 from typing import Any
 
 from transformers import AutoTokenizer
@@ -30,6 +31,8 @@ TOKENIZER_FILES = (
     'added_tokens.json',
     'special_tokens_map.json',
 )
+# One of them has a tokenizer's words.
+VOCABULARY_FILES = ('tokenizer.json', 'vocab.json')
 # Where a model's pixel bounds stand; transformers 5 saves them in sections of the last one.
 PIXEL_FILES = (
     'video_preprocessor_config.json',
@@ -104,6 +107,13 @@ def as_stream_processor(processor: Any, family: ModelFamily) -> StreamProcessor:
 
 
 def _tokenizer(path: str | os.PathLike[str], config: dict[str, Any], family: ModelFamily) -> Any:
+    folder = pathlib.Path(expand(path))
+    if folder.is_dir() and not any((folder / name).is_file() for name in VOCABULARY_FILES):
+        # transformers would make up an empty one.
+        raise ValueError(
+            f'The model folder {path} has no tokenizer: it needs tokenizer.json, or vocab.json '
+            'and merges.txt.'
+        )
     for name in TOKENIZER_FILES:
         refuse_code(f'{expand(path)}/{name}', read_json(path, name))
     try:

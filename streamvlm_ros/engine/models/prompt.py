@@ -257,7 +257,7 @@ class Prompt:
         for text in texts:
             self._refuse_control_tokens('choice', text)
         if question.strip():
-            question = f'{question.strip()}\nAnswer with one of: {", ".join(sorted(texts))}.'
+            question = choice_text(question.strip(), texts)
         asked = self.question(question)
         scored = [[*self._ids(text), self.turn_end[0]] for text in texts]
         self._check_tokens(
@@ -305,6 +305,15 @@ class Prompt:
                     ErrorCode.INVALID_REQUEST,
                     f'The {what} contains the control token {token}; leave it out.',
                 )
+
+
+def choice_text(question: str, choices: Sequence[str]) -> str:
+    """Return the text of a question with its choices; their order does not change it.
+
+    `tiny` was trained on these words (`scenes.questions.choice_prompt`); with others its answers
+    are worse until it is trained anew.
+    """
+    return f'{question}\nAnswer with one of: {", ".join(sorted(choices))}.'
 
 
 def tree_tokens(asked: Sequence[int], scored: Sequence[Sequence[int]]) -> int:

@@ -33,6 +33,7 @@ if HOPPER:
     from streamvlm_ros.engine.ops.kernels.attention import hopper
 
 ROWS = 128  # of queries in the largest tile
+BATCH_BLOCK = 64  # keys in a tile when answers are decoded together
 LOG2_E = 1.4426950408889634
 # (keys in a tile, warps, stages) for tiles of ROWS, for those with a tree, and for fewer rows.
 LARGE = (128 if ROOMY else 64, 8, 2 if BLACKWELL else STAGES)
@@ -237,6 +238,7 @@ def attend_sequence(
     part = query.new_empty(splits, n, heads, width, dtype=query.dtype if single else torch.float32)
     lse = query.new_empty(splits, n, heads, dtype=torch.float32)
     scale = width**-0.5 * LOG2_E
+    # With other ROWS here than there, Hopper cards would take this file's kernel.
     if HOPPER and tree is None and (rows, width) == (hopper.ROWS, hopper.WIDTH):
         hopper.attend_tiles(query, keys, values, table, part, lse, layer, kv_heads, scale)
     else:
@@ -307,7 +309,7 @@ def attend_batch(
         WIDTH=width,
         LINE=table.shape[1],
         ROWS=rows,
-        BLOCK=64,
+        BLOCK=BATCH_BLOCK,
         SPLITS=splits,
         PDL=PDL,
         num_warps=4,
