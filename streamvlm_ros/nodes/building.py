@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""From checked parameters to workers that run. No ROS here."""
+"""Builds running workers from checked parameters. No ROS here."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def build_workers(plans: Sequence[StreamPlan], log: Callable[[str], object]) -> 
 
 
 def apply_settings(worker: StreamWorker, values: Mapping[str, Any]) -> None:
-    """Give a worker what it takes while it runs; other names are left out.
+    """Set the parameters that a worker takes while it runs; ignore others.
 
     Raises:
         StreamError: INVALID_REQUEST; a value does not suit the stream.

@@ -17,7 +17,7 @@ from streamvlm_ros.nodes.serving_node import ServingNode
 
 
 def camera_node(process: ServingNode, camera: str) -> ServingNode:
-    """Return a node with the name of the process's in a namespace below it."""
+    """Return a node with the name of the process's node, in a namespace below its own."""
     name = process.get_name()
     namespace = '/'.join([process.get_namespace().rstrip('/'), camera])
     # Its own arguments come before those of the process, whose `-r __ns:=...` and `__node:=...`,
@@ -30,7 +30,7 @@ def camera_node(process: ServingNode, camera: str) -> ServingNode:
 def camera_values(node: ServingNode, process: Mapping[str, Any]) -> dict[str, Any]:
     """Return the checked parameters of a camera: its own, and those of its process.
 
-    What neither a file nor the command line gives the camera, it has from the process.
+    Parameters that neither a file nor the command line gives the camera come from the process.
 
     Raises:
         ParameterError: a value is refused.

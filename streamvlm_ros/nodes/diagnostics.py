@@ -40,7 +40,7 @@ def hardware_id(host: str, device: str, node: str) -> str:
 
 
 def idle_diagnostic(node: str, hardware_id: str, why: str) -> DiagnosticStatus:
-    """Return the entry of a node without a stream, as it is before and while the model loads.
+    """Return the entry of a node without a stream, before and while the model loads.
 
     Args:
         node: the node's fully qualified name.
@@ -82,7 +82,7 @@ def stream_diagnostic(
         losses: images that came and were lost in the last seconds.
         complaints: sentences about what was lost, with what to do.
     """
-    # Sorted by level: the worst comes first, and equals stay in the order they were found in.
+    # Sorted by level: the worst comes first, and equal ones keep their order.
     found = [
         *thread_findings(status, watchdog),
         *findings(status, before),
@@ -108,7 +108,7 @@ def stream_diagnostic(
 
 
 def thread_findings(status: WorkerStatus, watchdog: float) -> list[Finding]:
-    """Return what is wrong with the model's thread, if it has not come round for too long."""
+    """Return what is wrong with the model's thread, if its turn takes too long."""
     if not status.activity_seconds > watchdog:
         return []
     return [
@@ -122,7 +122,7 @@ def thread_findings(status: WorkerStatus, watchdog: float) -> list[Finding]:
 
 
 def publisher_findings(topic: str, publishers: Sequence[str]) -> list[Finding]:
-    """Return that several nodes publish the images, whose stamps then go to and fro."""
+    """Return that several nodes publish the images, whose stamps then jump back and forth."""
     if len(publishers) < 2:
         return []
     named = ', '.join(publishers[:MOST_NAMED])

@@ -19,7 +19,7 @@ T = TypeVar('T')
 
 
 class Faults:
-    """Those of one stream's callbacks, which no user can mend. Any thread may call this.
+    """Faults in one stream's callbacks, which a user cannot mend. Any thread may call this.
 
     Attributes:
         count: how many were caught.

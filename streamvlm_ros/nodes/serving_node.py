@@ -13,7 +13,7 @@ from rclpy.parameter import Parameter as RosParameter
 from rclpy.qos import QoSProfile
 
 # Requests and replies that the middleware holds for a service. A client may send hundreds before
-# the executor looks once; what is over the depth is lost without a word, on either way. Fast DDS
+# the executor looks once; what exceeds the depth is lost silently, in both directions. Fast DDS
 # takes no more than 5000.
 SERVICE_DEPTH = 4000
 
@@ -32,7 +32,7 @@ class ServingNode(Node):
     adapt: Callable[[RosParameter], RosParameter] = staticmethod(lambda parameter: parameter)
 
     def create_service(self, *args: Any, **kwargs: Any) -> Any:
-        """Do as rclpy's node does, but for the depth of the queue."""
+        """Do as rclpy's node does, with a deeper queue."""
         return super().create_service(
             *args, **{**kwargs, 'qos_profile': QoSProfile(depth=SERVICE_DEPTH)}
         )
@@ -42,9 +42,10 @@ class ServingNode(Node):
         return [self.set_parameters_atomically([parameter]) for parameter in parameter_list]
 
     def set_parameters_atomically(self, parameter_list: list[RosParameter]) -> SetParametersResult:
-        """Do as rclpy's node does, but take a 4 for a 4.0 and refuse in sentences.
+        """Do as rclpy's node does, but accept 4 for 4.0 and refuse with a sentence.
 
-        rclpy compares types before anybody is asked, and `ros2 param set` takes 4 for an integer.
+        rclpy compares types before callbacks are called, and `ros2 param set` takes 4 for an
+        integer.
         """
         try:
             adapted = [self.adapt(parameter) for parameter in parameter_list]

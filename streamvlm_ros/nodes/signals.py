@@ -26,7 +26,7 @@ class Stop(BaseException):
 
 
 class StopOnSignal:
-    """Has the first signal raise Stop in the main thread, and ignores the others.
+    """Raises Stop in the main thread at the first signal, and ignores later ones.
 
     Use it in a `with` block, in the main thread, as early as can be.
 
@@ -60,7 +60,7 @@ class StopOnSignal:
     ) -> None:
         """Restore the handlers from before; if a signal has come, ignore further ones for good.
 
-        The process takes seconds to end, and a second Ctrl-C must not cut that short either.
+        The process takes seconds to end, and a second Ctrl-C must not interrupt that either.
         """
         self._over.set()
         if self._thread.is_alive() and self._thread.ident:
@@ -93,7 +93,7 @@ class StopOnSignal:
             return False
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
-        # One is enough, and the way out must not be cut short by the second Ctrl-C.
+        # One is enough, and a second Ctrl-C must not interrupt the shutdown.
         if not self._stopped:
             self._stopped = True
             raise Stop

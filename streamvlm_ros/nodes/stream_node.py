@@ -125,7 +125,7 @@ class StreamNode(LifecycleNodeMixin, ServingNode):
             self._build()
         except Exception as error:
             expected = isinstance(error, (StreamError, OSError, ValueError))
-            # A model's path and files are others' texts.
+            # A model's path and files are texts of unknown origin.
             fault = sentence(str(error) if expected else repr(error), LONGEST_FAULT)
         else:
             self._enter(INACTIVE)
@@ -173,7 +173,7 @@ class StreamNode(LifecycleNodeMixin, ServingNode):
         return SUCCESS
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Do what deactivate and cleanup do, for good."""
+        """Do what deactivate and cleanup do, finally."""
         self._halt(FINALIZED)
         self._free(idle=FINALIZED)
         return SUCCESS
@@ -198,7 +198,7 @@ class StreamNode(LifecycleNodeMixin, ServingNode):
         ]
         for stream, worker in zip(self._streams, build_workers(plans, self.get_logger().info)):
             stream.worker = worker
-            # What may be set while the model loads had no worker to go to.
+            # Parameters that were set while the model loaded had no worker yet.
             apply_settings(worker, self._values(stream))
             stream.load_at_start()
 
@@ -216,7 +216,7 @@ class StreamNode(LifecycleNodeMixin, ServingNode):
         return DeclaredParameters(node, parameters, values, self._is_configured, apply)
 
     def _warn_of_unmatched(self) -> None:
-        """Say which parameters are given and mean nothing to any node of the process."""
+        """Warn about given parameters that no node of the process has."""
         known = {parameter.name for parameter in PARAMETERS}
         given: set[str] = set()
         for node in self.nodes:

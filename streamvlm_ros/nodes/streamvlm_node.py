@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The process of the node: start, signals, end.
 
-What is heavy is imported late, so that a signal during the imports ends the process cleanly too.
+Heavy modules are imported late, so that a signal during their import ends the process cleanly.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from streamvlm_ros.nodes.stream_node import StreamNode
 
-REPLY_TIME = 2.0  # seconds for the last replies to go out
+REPLY_TIME = 2.0  # seconds to send the last replies
 LAST_SPINS = 100  # for each stream; each runs one callback or task; too many do no harm
 
 
@@ -77,7 +77,7 @@ def _run(signals: StopOnSignal, arguments: list[str]) -> int:
             executor.add_node(each)
         spinner = threading.Thread(target=_spin, args=(executor, stopping, node), name='ros')
         spinner.start()
-        # The main thread runs the transitions; a signal ends them, in the midst of loading too.
+        # The main thread runs the transitions; a signal ends them, even while a model loads.
         if node.autostart and not node.start():
             return 1
         node.transitions.run()

@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Lifecycle transitions in their own thread, so that a long one does not block the executor."""
+"""Lifecycle transitions outside of the executor, so that a long one does not block it."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ T = TypeVar('T')
 class Transitions:
     """Runs the transitions of a lifecycle node in the thread that calls `run`, in their order.
 
-    rclpy runs them where it takes the request: while a model loads, the only thread of the
-    executor would answer nothing, not even which state the node is in.
+    rclpy runs them in the executor: while a model loads, the node would answer nothing, not even
+    which state it is in.
     """
 
     def __init__(
@@ -49,12 +49,12 @@ class Transitions:
 
     def change(self, transition: int) -> bool:
         """Run a transition in this thread; return whether it has succeeded."""
-        # By the service's own way, not by trigger_...() of rclpy, so that both refuse the same.
+        # Through the service, not by trigger_...() of rclpy, so that both refuse the same.
         request = ChangeState.Request(transition=Transition(id=transition))
         return bool(self._run(request, ChangeState.Response()).success)
 
     def wake(self) -> None:
-        """Have `run` look up, if it waits; any thread may call this."""
+        """Wake `run` if it waits; any thread may call this."""
         self._jobs.put(lambda: None)
 
     def end(self) -> None:

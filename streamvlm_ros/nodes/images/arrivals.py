@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How many of a camera's images arrive, and how many are lost on the way. No ROS here.
 
-A middleware drops images without a word. Three things tell: the numbers that a publisher gives
+A middleware drops images silently. Three sources show it: the numbers that a publisher gives
 its messages, the middleware's own count of lost messages, and gaps in the header stamps.
 """
 
@@ -17,7 +17,7 @@ MOST_LOST = 0.05  # share of the images; less is what a network does
 LEAST_LOST = 3  # images in the window: one or two say nothing
 INTERVALS = 32  # between stamps, the newest: their median is the camera's period
 FEWEST_INTERVALS = 8
-# Intervals that are more than jitter: in periods on a beat, and in mean intervals elsewhere.
+# Intervals that are more than jitter: in periods of a regular camera, else in mean intervals.
 GAP, WILD_GAP = 1.75, 4.0
 ALIKE = 0.25  # of a period: two intervals that differ by less are alike
 MOST_MULTIPLE = 4  # periods; above, a multiple cannot be distinguished from any other interval
@@ -116,7 +116,7 @@ class Arrivals:
         self._numbers.clear()
 
     def restart(self) -> None:
-        """Go on with a new subscription, whose middleware counts from 0."""
+        """Continue with a new subscription, whose middleware counts from 0."""
         self._base, self._told, self._gaps_in_numbers = self._lost, 0, 0
         self._numbers.clear()
         self._looks.clear()
@@ -153,7 +153,7 @@ class Arrivals:
         if len(self._numbers) >= MOST_PUBLISHERS:
             self._numbers.clear()
         self._numbers[publisher] = number
-        # The first one that is heard says nothing, and a number that went back is a new start.
+        # The first number says nothing, and a number that went back is a new start.
         return 0 if before is None else max(0, number - before - 1)
 
     def _missed_stamps(self, stamp_ns: int, now: float) -> int:
@@ -179,7 +179,7 @@ class Arrivals:
         return round(interval / period) - 1
 
     def _is_regular(self, period: float) -> bool:
-        """Tell whether the stamps are a camera's beat with images left out, not bursts."""
+        """Tell whether a regular camera's images are missing, rather than coming in bursts."""
         multiples = [interval / period for interval in self._intervals]
         fitting = [m for m in multiples if m < MOST_MULTIPLE and abs(m - round(m)) <= ALIKE]
         single = sum(m < 1 + ALIKE for m in fitting)

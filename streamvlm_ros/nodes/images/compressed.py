@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compressed camera messages to RGB frames.
 
-`decode_compressed` takes JPEG and PNG. What the data is, it says itself in its first bytes;
+`decode_compressed` takes JPEG and PNG. The first bytes of the data say what it is;
 drivers fill `format` differently: 'jpeg', 'png', or as image_transport does it,
 '<encoding>; jpeg compressed <encoding of what was compressed>'. From there comes only what the
 data cannot say: that it is depth, that it is the mosaic of a raw sensor, that its red and blue are
@@ -113,7 +113,7 @@ def _check_format(text: str, original: str, can_be_depth: bool) -> None:
 
 
 def _decode_jpeg(data: bytes, max_pixels: int) -> npt.NDArray[Any]:
-    """Return a JPEG's samples; what stands after its end is not looked at.
+    """Return a JPEG's samples; bytes after its end are ignored.
 
     A few kilobytes can be a picture of gigabytes: its size is checked first, which costs
     microseconds.

@@ -18,7 +18,7 @@ PADDING = 2  # bytes after each of its rows
 
 @functools.cache
 def bridge_for(encoding: str, own: Callable[[Any], Any]) -> Any | None:
-    """Return a CvBridge that turns an encoding into the pixels of the own decoder, or None.
+    """Return a CvBridge that converts an encoding as our own decoder does, or None.
 
     PyPI's build fails on colour images with OpenCV 5 and misreads padded rows, one from a
     distribution can meet a NumPy that it was not built for, and older ones do not know every
@@ -38,7 +38,7 @@ def bridge_for(encoding: str, own: Callable[[Any], Any]) -> Any | None:
             np.array_equal(bridge.imgmsg_to_cv2(message, 'rgb8'), own(message))
             for message in _samples(encoding)
         )
-    except Exception:  # whatever a broken build raises, the own decoder is there
+    except Exception:  # whatever a broken build raises, our own decoder is used
         return None
     return bridge if works else None
 

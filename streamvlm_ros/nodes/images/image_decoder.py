@@ -3,7 +3,7 @@
 """Samples and decodes one camera's messages for the worker, in a thread of its own.
 
 A 1080p JPEG takes 16 ms, half the time between two images at 30 Hz; in the executor's thread it
-would hold up every service and goal, and images would be lost while it decodes.
+would block every service and goal, and images would be lost while it decodes.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Decoder:
             self._worker.count_dropped(TOO_FAST)
 
     def close(self) -> None:
-        """End the thread; what waits is forgotten, as is what DDS holds for a subscription."""
+        """End the thread; forget waiting messages, as DDS forgets those of a subscription."""
         with self._wake:
             self._closed = True
             self._waiting.clear()
@@ -88,8 +88,8 @@ class Decoder:
             try:
                 self._take(msg)
             except Exception as error:
-                # Whatever it is, the next image is another one, and nobody else reads them. It may
-                # have come as far as the worker, who counts it then.
+                # Whatever it is, the next image must still be read. This one may have reached the
+                # worker, which then counts it.
                 self._faults.caught(error, 'Taking an image')
 
     def _take(self, msg: Any) -> None:

@@ -1,9 +1,9 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The quality of service of the image subscription: reliable where every publisher offers it.
+"""The quality of service of the image subscription: reliable if every publisher offers it.
 
 By default, Fast DDS loses most images of a best-effort topic and none of a reliable one. But a
-reliable subscription hears nothing from a publisher that offers best effort only.
+reliable subscription receives nothing from a publisher that offers best effort only.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Reliability:
 
     Attributes:
         is_reliable: a lost image is sent again; False: best effort.
-        reason: who has decided it: names of publishers that offer best effort only, or a
+        reason: what decided it: names of publishers that offer best effort only, or a
             parameter; empty: every publisher offers reliable delivery.
 
     """
@@ -62,8 +62,8 @@ def choose_reliability(
 
     Args:
         wanted: value of the parameter `reliability`.
-        offers: name and policy of every publisher of the topic. While there is none, reliable it
-            is: the first images of one that comes later are not to be lost.
+        offers: name and policy of every publisher of the topic. Without any, reliable is
+            chosen, so that the first images of a later publisher are not lost.
 
     """
     if wanted != AUTO:

@@ -62,9 +62,9 @@ def decode_image(
     """
     layout = _check_header(msg, max_pixels, depth_range)
     bridge = bridge_for(msg.encoding, decode_without_cv_bridge) if layout.cv_bridge else None
-    samples = _samples(msg, layout)  # the bounds, before anybody's C++ reads the buffer
+    samples = _samples(msg, layout)  # checks the bounds before C++ code reads the buffer
     if bridge is not None:
-        # What cv_bridge refuses in its own words, the decoder below does or refuses in ours.
+        # What cv_bridge refuses, the decoder below converts, or refuses with our sentence.
         with contextlib.suppress(Exception):
             return np.array(bridge.imgmsg_to_cv2(msg, 'rgb8'), order='C')
     return _decode(msg, layout, samples, depth_range)

@@ -95,8 +95,8 @@ def given_parameters(node: ServingNode, defaults: Mapping[str, Any]) -> dict[str
         node: it; nothing stays declared on it.
         defaults: values for parameters that are not given, instead of the table's.
     """
-    # Dynamically typed, without a range: rclpy would refuse a bad override with its own traceback
-    # words, the table refuses it with a sentence, and takes YAML's 2 for 2.0.
+    # Dynamically typed, without a range: rclpy would refuse a bad override with a traceback. The
+    # table refuses it with a sentence, and accepts YAML's 2 for 2.0.
     anything = ParameterDescriptor(dynamic_typing=True)
     given = {}
     for parameter in PARAMETERS:

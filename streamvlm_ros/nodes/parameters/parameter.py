@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""One parameter: what it is for, what it may be, and how it says no. No ROS here."""
+"""One parameter: its purpose, its values, and the sentence for a bad one. No ROS here."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Settable(enum.Enum):
 
 @dataclasses.dataclass(frozen=True)
 class Parameter:
-    """One parameter of the node: what it is for and what it may be."""
+    """One parameter of the node: its purpose and its values."""
 
     name: str
     default: Value
@@ -58,7 +58,7 @@ class Parameter:
             and isinstance(value, int)
             and not isinstance(value, bool)
         ):
-            value = float(value)  # YAML's `2` where `2.0` is meant
+            value = float(value)  # YAML's `2`, meant as `2.0`
         if self.is_list and value is None:
             value = ''  # ROS knows no empty list: it gives a parameter of no type for one
         if value is None:

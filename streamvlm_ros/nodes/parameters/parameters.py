@@ -86,7 +86,7 @@ def _check_pixels(values: Mapping[str, Any]) -> None:
 
 
 def _check_sample_rate(values: Mapping[str, Any]) -> None:
-    """Refuse what the range cannot say: between 0 and the lowest rate, 0 without stamps."""
+    """Refuse rates that the range allows: between 0 and the lowest, and 0 without stamps."""
     try:
         check_sample_rate(values['sample_rate'], values['time_source'])
     except StreamError as error:
@@ -108,7 +108,7 @@ def markdown_table() -> str:
             values = 'True, False'
         changes = f' {parameter.settable.value}' if parameter.settable.value else ''
         default = repr(parameter.default)
-        # A bar would end the cell.
+        # A vertical bar would end the cell.
         description = parameter.description.replace('|', '\\|')
         rows.append(f'| `{parameter.name}` | `{default}` | {values} | {description}{changes} |')
     return '\n'.join(rows)

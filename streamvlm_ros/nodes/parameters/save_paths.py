@@ -1,11 +1,11 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Where a saved stream lies. No ROS here.
+"""The path of a saved stream. No ROS here.
 
-A name stays in the node's own folder: anybody in the graph can send one. Links are resolved before
-that is decided, and the folders on the way are then opened one in the other without following
-links, so a link that is made in the meantime leads nowhere. The ending is always that of a saved
-stream, so that no file can be written which something else would run.
+A name stays in the node's own folder: every process in the graph can send one. Links are resolved
+before that is decided, and the folders on the way are then opened one in the other without
+following links, so a link that is made in the meantime leads nowhere. The ending is always that of
+a saved stream, so that no file can be written which something else would run.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from streamvlm_ros.engine.store.place import FilePlace
 SUFFIX = '.safetensors'
 LONGEST_NAME = 255  # bytes of a name, on Linux
 LONGEST_PATH = 4095
-# InputBuffer characters, lone surrogates, separators of lines and paragraphs.
+# Control characters, lone surrogates, separators of lines and paragraphs.
 BAD_CATEGORIES = ('Cc', 'Cs', 'Zl', 'Zp')
 
 
@@ -44,7 +44,7 @@ def save_path(text: str, folder: str, anywhere: bool = False) -> pathlib.Path:
     Args:
         text: as requested: a name in the folder, or in a folder in it.
         folder: of `stream_folder`.
-        anywhere: take absolute paths too, and such with `~`.
+        anywhere: take absolute paths and paths with `~` too.
 
     Raises:
         StreamError: INVALID_REQUEST for what no file can be called, for another ending than
@@ -72,7 +72,7 @@ def save_path(text: str, folder: str, anywhere: bool = False) -> pathlib.Path:
 
 @dataclasses.dataclass(frozen=True)
 class SaveFolder:
-    """Where one stream's files are.
+    """The place of one stream's files.
 
     Attributes:
         folder: the parameter `save_folder`.
@@ -86,7 +86,7 @@ class SaveFolder:
     anywhere: bool = False
 
     def place(self, text: str, make: bool = False) -> AbstractContextManager[FilePlace]:
-        """Return what holds a file's folder open; nothing is looked at before it is entered.
+        """Return a context that holds a file's folder open; nothing is checked before entry.
 
         Args:
             text: as requested.

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Parameters and files that are given and match nothing. No ROS here.
 
-ROS takes them without a word, and the user believes that they count.
+ROS accepts them silently, and the user believes that they are used.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from streamvlm_ros.nodes.parameters.parameters import unknown_parameter
 from streamvlm_ros.nodes.texts import MOST_QUOTED, quoted
 
 OVERRIDES = 'qos_overrides.'
-NEAR = 0.8  # likeness of two names of which one may be a slip of the other
+NEAR = 0.8  # similarity of two names of which one may be a typing error
 _TOKENS = {'**': r'(/\w+)*', '*': r'/\w+'}
 
 
 def unmatched_parameters(given: Iterable[str], known: Collection[str]) -> list[str]:
-    """Return a sentence for every parameter that is given and means nothing.
+    """Return a sentence for every given parameter that does not exist.
 
     Args:
         given: names from files and the command line.
-        known: all names that mean something.
+        known: all names that exist.
 
     """
     table = [name for name in known if not name.startswith(OVERRIDES)]
@@ -102,7 +102,7 @@ def _unmatched_sections(file: pathlib.Path, nodes: Sequence[str]) -> list[str]:
             f'The parameter file {file} is for {_listed(others)}, and this process has no such '
             f"node{_hint(others[0], nodes)} Nothing in it is used; '/**' means every node."
         ]
-    # A file may have parts for other nodes of the robot; one that is nearly ours is a slip.
+    # A file may have parts for other nodes of the robot; a name that is nearly ours is an error.
     ours = {node.rpartition('/')[2] for node in nodes}
     return [
         f'The parameter file {file} has a part for {quoted(section)}, and this process has no '
