@@ -241,6 +241,15 @@ def test_bad_questions_are_refused(question, choices, sentence):
     assert_same(before, stream_bytes(engine))
 
 
+def test_an_answer_unpacks_into_text_and_metrics():
+    """As the README has it; and it says what it was given on."""
+    answer = stream().ask('What happened?', max_new_tokens=4)
+    text, metrics = answer
+    assert (text, metrics) == (answer[0], answer[1]) == (answer.text, answer.metrics)
+    assert metrics['completion_tokens'] == answer.completion_tokens > 0
+    assert (answer.question, answer.frames, answer.epoch) == ('What happened?', 7, 0)
+
+
 def test_a_question_before_any_frame():
     """It is refused, and works once a frame is there."""
     engine = stream(frames=0)

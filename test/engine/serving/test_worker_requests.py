@@ -15,6 +15,7 @@ from streamvlm_ros.engine import (
     StreamWorker,
 )
 from streamvlm_ros.engine.questions.questions import Questions
+from streamvlm_ros.engine.serving.request import Request
 from streamvlm_ros.engine.serving.request_queue import MAX_OPEN
 
 
@@ -140,6 +141,20 @@ def test_a_full_cache_lets_the_oldest_go():
     assert (status.memory_bytes, status.cache_tokens <= 60) == (memory, True)
     assert status.evicted_tokens > 0
     full.stop()
+
+
+def test_looking_whether_a_question_is_due_changes_nothing():
+    """The time from which its answer is measured is noted when its frame is seen."""
+    session = StreamWorker(engine())._session
+    early, late = Request('Now?', after_ns=0), Request('Then?', after_ns=10**18)
+    for request in (early, late):
+        session.submit(request)
+    assert session.due().question and early.ready is None
+    session.look_around()
+    assert early.ready is not None and late.ready is None
+    first = early.ready
+    session.look_around()
+    assert session.due().question and early.ready == first
 
 
 def test_more_questions_than_places_are_all_answered(worker, monkeypatch):
