@@ -29,8 +29,8 @@ class EntryInfo:
     Attributes:
         kind: what it is.
         group: number of its vision segment (MARK, PATCH) or of its turn (TURN).
-        time_ns: a patch's time in the video; the prefix's, if the family writes the time before
-            every patch, is that of the stream's first patch, from which these times count.
+        time_ns: a patch's time in the video. For the prefix, if the family writes times as text:
+            the time of the stream's first patch; the written times count from it.
         stamp_ns: the stamp of a patch's first frame.
         frame: number of a patch's first frame, counted from the stream's first.
 
