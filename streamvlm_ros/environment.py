@@ -45,7 +45,7 @@ def private_graph() -> dict[str, str]:
 
 
 def free_domain_id() -> int:
-    """Return a random domain in which no process of this machine is, and hold it for this one.
+    """Return a random domain that no process of this machine uses, and reserve it for this one.
 
     It is held until the process ends or asks for another one: two processes that look at the same
     moment do not find the same domain.

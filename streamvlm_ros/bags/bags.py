@@ -31,7 +31,7 @@ COMPRESSED = 'sensor_msgs/msg/CompressedImage'
 _SUFFIX = '/compressed'  # what image_transport appends to the raw topic's name
 _DEPTH = '/compressedDepth'  # of the same type, but no pictures
 MOST_LISTED = 8  # topics of a sentence
-# Image messages are the same in all distributions; what a bag says of other types may be anything.
+# Image messages are the same in all distributions; other types in a bag may be anything.
 _ROS2, _ROS1 = get_typestore(Stores.ROS2_HUMBLE), get_typestore(Stores.ROS1_NOETIC)
 
 
@@ -45,12 +45,12 @@ class ImageTopic:
 
     @property
     def base(self) -> str:
-        """What the node's `image` is to be remapped to."""
+        """The topic that the node's `image` has to be remapped to."""
         return (self.compressed and self.name.removesuffix(_SUFFIX)) or self.name
 
     @property
     def heard(self) -> str:
-        """The topic that such a node subscribes to."""
+        """The topic that this node then subscribes to."""
         return f'{self.base}{_SUFFIX}' if self.compressed else self.name
 
 
@@ -127,7 +127,7 @@ class ImageBag:
                     if message is not None:
                         yield recorded_ns, message
             except Exception as error:
-                # Whatever a damaged chunk or page brings about inside the reader.
+                # Whatever a damaged chunk or page causes in the reader.
                 self.faults.append(f'{part.path} cannot be read to its end: {reason(error)}.')
                 self.missing += max(left, 0)
 
@@ -144,7 +144,7 @@ class ImageBag:
                 return _ROS1.deserialize_ros1(data, kind)
             return _ROS2.deserialize_cdr(data, kind)
         except Exception as error:
-            # Whatever the bytes of a damaged message bring about in the one that reads them.
+            # Whatever a damaged message causes in its reader.
             self.damaged += 1
             self.last_damage = f'A message in {part.path} is damaged: {reason(error)}.'
             return None
@@ -219,7 +219,7 @@ def _pick_topic(parts: Parts, bag: pathlib.Path, topic: str) -> ImageTopic:
         if topic in topics:
             return topics[topic]
         raise CommandError(f'{bag} has no images on {topic}; it has: {_listed(kinds, counts)}.')
-    # What was recorded raw too is not another camera.
+    # A topic that was recorded raw too is not another camera.
     cameras = [t for t in topics.values() if t.base == t.name or t.base not in topics]
     if not cameras:
         raise CommandError(

@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The files of a bag, of ROS 2 or ROS 1: opened, each by itself, and what is wrong with them.
+"""The files of a bag, of ROS 2 or ROS 1: opened one by one, with what is wrong with them.
 
 A bag that was split, copied by hand or whose recorder was killed still has images in the files
 that can be read.  metadata.yaml is not needed; if it exists, it says which files should be there.
@@ -49,13 +49,13 @@ class Part:
 
     @property
     def is_ros1(self) -> bool:
-        """Whether its messages are serialized as ROS 1 does it."""
+        """Whether its messages are serialized as in ROS 1."""
         return isinstance(self.reader, Ros1Reader)
 
 
 @dataclasses.dataclass
 class Parts:
-    """What there is of a bag.
+    """The readable files of a bag.
 
     Attributes:
         open: the files that can be read, in the order of their messages.
@@ -175,7 +175,7 @@ def _open(file: pathlib.Path, stack: contextlib.ExitStack) -> Ros1Reader | Ros2R
     except PartError:
         raise
     except Exception as error:
-        # Whatever the bytes of a damaged file bring about inside the readers.
+        # Whatever a damaged file causes in the readers.
         raise PartError(f'{file} cannot be read as a bag: {reason(error)}.') from error
 
 
@@ -186,7 +186,7 @@ def _enter(file: pathlib.Path, stack: contextlib.ExitStack) -> Ros1Reader | Ros2
 
 
 def _check_beginning(file: pathlib.Path, name: pathlib.Path) -> None:
-    """Refuse by its first and last bytes what a reader would refuse in fewer words."""
+    """Refuse a file by its first and last bytes, with a clearer sentence than a reader's."""
     with open(file, 'rb') as opened:
         start = opened.read(64)
         if not start:

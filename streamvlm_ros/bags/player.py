@@ -18,7 +18,7 @@ from typing import Any
 
 from streamvlm_ros import interrupts
 
-if __name__ == '__main__':  # before the other imports, which take their time
+if __name__ == '__main__':  # before the other imports, which take time
     interrupts.install()
 
 import numpy as np

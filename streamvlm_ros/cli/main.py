@@ -12,7 +12,7 @@ import types
 
 from streamvlm_ros import interrupts
 
-if __name__ == '__main__':  # before the other imports, which take their time
+if __name__ == '__main__':  # before the other imports, which take time
     interrupts.install()
 
 from streamvlm_ros.cli import ask, demo, replay, run, save, watch

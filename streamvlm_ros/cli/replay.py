@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Put a bag straight through the engine, without a ROS graph, and ask."""
+"""Read a bag directly into the engine, without a ROS graph, and ask."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     from streamvlm_ros.bags.bags import open_images
 
     with open_images(arguments.bag, arguments.topic) as images:
-        # The bag is looked at before a model is loaded, which may take minutes.
+        # The bag is checked before a model is loaded, which may take minutes.
         for fault in images.faults:
             _progress(fault)
         topic = images.topic
@@ -143,8 +143,8 @@ def feed(
 
     Args:
         engine: takes them.
-        images: when each was recorded, in nanoseconds, and its message. A node that heard it then
-            would sample by that time where time_source is uniform.
+        images: when each was recorded, in nanoseconds, and its message. A node would have
+            received it then, and samples by that time if time_source is uniform.
         depth_range: as for `decode_image`.
     """
     from streamvlm_ros.bags.bags import is_compressed
@@ -154,7 +154,7 @@ def feed(
     from streamvlm_ros.nodes.images.images import decode_image, ImageError
 
     counters = Counters()
-    # One image may let in another that was held back, and no more are ever waiting.
+    # One image may confirm another that was held back; more than these two never wait.
     queue = FrameQueue(engine.settings, 2, counters)
     said = ''
     for recorded_ns, message in images:
@@ -171,7 +171,7 @@ def feed(
         if counters.last_error and not said:
             said = counters.last_error
             _progress(said)
-    # Nothing comes any more that could contradict it.
+    # No later image can contradict it.
     queue.release()
     _append_all(engine, queue)
     return {
@@ -184,7 +184,7 @@ def feed(
 
 
 def append_next(engine: VideoStreamingInference, queue: FrameQueue) -> bool:
-    """Append the oldest waiting frame; what the engine refuses is counted as dropped, and why.
+    """Append the oldest waiting frame; if the engine refuses it, count it as dropped and say why.
 
     Returns:
         Whether a frame was waiting.

@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Have a running node watch for an answer to change, and print every change until Ctrl-C."""
+"""Let a running node watch an answer, and print every change of it until Ctrl-C."""
 
 from __future__ import annotations
 

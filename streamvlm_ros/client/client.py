@@ -24,8 +24,8 @@ from streamvlm_ros.msg import Answer, StreamStatus, WatchEvent
 from streamvlm_ros.srv import AddWatch, Ask, AskChoice, LoadStream, RemoveWatch, SaveStream
 from streamvlm_ros.stamps import NANOSECONDS, to_seconds
 
-DISCOVERY_TIME = 5.0  # seconds until a node that runs has been found
-OPEN_CALLS = 64  # requests or replies that may be on their way at once
+DISCOVERY_TIME = 5.0  # seconds to discover a running node
+OPEN_CALLS = 64  # requests or replies under way at once
 REPLY_MARGIN = 5.0  # seconds that a reply may take beyond the request's own timeout
 
 
@@ -35,7 +35,7 @@ class Client:
     Attributes:
         target: full name of the node.
         status: its newest status; None: not received yet.
-        between: called between two callbacks while something is waited for; may raise.
+        between: called between two callbacks while waiting; may raise.
 
     """
 

@@ -103,7 +103,7 @@ class Goal:
     """
 
     def __init__(self, on_feedback: Callable[[Any], None] | None) -> None:
-        """Begin with nothing known."""
+        """Begin without an answer of the node."""
         self.accepted: bool | None = None
         self.feedback: list[Any] = []
         self.status = 0
@@ -133,7 +133,7 @@ class Goal:
                 self.cancel()
 
     def take_feedback(self, message: Any) -> None:
-        """Take a message in."""
+        """Store a message."""
         self.feedback.append(message.feedback)
         if self._on_feedback is not None:
             self._on_feedback(message.feedback)

@@ -13,7 +13,7 @@ import sys
 
 from streamvlm_ros import interrupts
 
-if __name__ == '__main__':  # before the other imports, which take their time
+if __name__ == '__main__':  # before the other imports, which take time
     interrupts.install()
 
 from streamvlm_ros.client.client import Client
@@ -40,7 +40,7 @@ def wait(client: Client) -> None:
     """Wait until the node's status says that it is ready.
 
     Raises:
-        CommandError: it does not become so.
+        CommandError: it is not ready in time.
     """
     if not client.wait_until(
         lambda: client.status is not None and client.status.state in READY, LOAD_TIME

@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Services that answer their caller whatever happens in their callback."""
+"""Services that answer their client even if their callback fails."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LISTS = ('parameters', 'names', 'prefixes')
 
 
 def answer_always(service: Service[Any, Any], faults: Faults) -> None:
-    """Let a service answer with a fault where its callback would raise.
+    """Let a service answer with a fault if its callback raises.
 
     rclpy sends nothing then, and the caller would wait for ever.
     """
@@ -58,7 +58,7 @@ def answered(
 
 
 def check_request(request: Any) -> None:
-    """Refuse a request whose name, path or list is too long, or that has a value of no type.
+    """Refuse a request with too long a name, path or list, or with a value of an impossible type.
 
     Nothing has checked it before; rclpy raises if a parameter has an impossible type.
 
@@ -91,7 +91,7 @@ def check_request(request: Any) -> None:
 
 
 def refusal(request: Any, response: Any, error: StreamError) -> Any:
-    """Fill a response that is as it was made with a fault, in the words that its kind has."""
+    """Fill a new response with a fault, in the fields that its type has."""
     fields = response.get_fields_and_field_types()
     if 'error_code' in fields:
         return messages.fill_failure(response, error)

@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The camera topic: subscribed while the node is active, its images handed to be decoded."""
+"""Subscribes to the camera topic while the node is active, and has its images decoded."""
 
 from __future__ import annotations
 
@@ -127,9 +127,9 @@ class CameraInput:
             self._decoder = None
 
     def losses(self) -> tuple[Losses, list[str]]:
-        """Return what was lost in the last seconds, and what is to be said about it.
+        """Return what was lost in the last seconds, and a sentence about it.
 
-        The first time that something is to be said, the log has it too.
+        The log has the first such sentence too.
         """
         losses = self._arrivals.look(time.monotonic())
         if not self._name:
@@ -205,7 +205,7 @@ class CameraInput:
             )
 
     def _tell_deaf(self) -> None:
-        """Say whose images cannot be heard, because a parameter asks for reliable delivery."""
+        """Log whose images cannot be received because a parameter asks for reliable delivery."""
         if not (self._reliability.is_reliable and self._reliability.reason):
             return
         fitting = choose_reliability(AUTO, self._offers)

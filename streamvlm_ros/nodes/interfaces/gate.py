@@ -23,8 +23,8 @@ Submission = Callable[[StreamWorker], 'ConcurrentFuture[T]']
 class Gate:
     """Hands requests to the worker, and lets coroutines await their results.
 
-    Requests of one kind have places of their own (`places`): however many questions wait, there is
-    one for a reset.
+    Requests of each kind have their own places (`places`): a reset has one, even if many questions
+    wait.
     """
 
     def __init__(self, wake: Callable[[], None], faults: Faults) -> None:

@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""One goal of `~/answer`: its feedback while it is worked on, and what ends it early."""
+"""One goal of `~/answer`: its feedback while it is being answered, and its early end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from streamvlm_ros.nodes.faults import Faults
 from streamvlm_ros.nodes.interfaces.messages import answer_message, bounded
 from streamvlm_ros.nodes.interfaces.submit import ParameterValue, submit_choice, submit_question
 
-UNFINISHED = '\ufffd'  # what a character looks like of which only some bytes are written
+UNFINISHED = '\ufffd'  # stands for a character of which only some bytes are written
 
 
 class Goal:
@@ -58,7 +58,7 @@ class Goal:
         return self._future
 
     def end(self, why: StreamError | None = None) -> None:
-        """End it before its answer is complete, at once; what is complete stays so."""
+        """End it at once, unless its answer is complete."""
         if self._future is None or self._future.cancel():
             self.ended, self.why = True, why
 

@@ -59,7 +59,7 @@ def bounded(kind: type[Message], **fields: Any) -> Message:
     """Return a message in which every number is clipped to the range of its field.
 
     rclpy refuses a number that does not fit, and the receiver would get no message: a
-    counter that has come to its end is better than that. NaN stays.
+    counter at its maximum is better than that. NaN stays.
     """
     types = kind.get_fields_and_field_types()
     for name, value in fields.items():

@@ -126,7 +126,7 @@ class StreamInterfaces:
         self._gate.close(why)
 
     def destroy(self) -> None:
-        """Take out of the graph what the node does not take out itself; end its threads."""
+        """Remove what the node does not remove from the graph itself; end its threads."""
         self._camera.close()
         self._action.destroy()
 
