@@ -26,6 +26,8 @@ from typing import Any
 from unittest import mock
 
 from support.kernels.absent_card import AbsentCard, CARDS, name_of
+from support.second_family.family import LANTERN
+from support.second_family.model import LanternModel
 import torch
 
 from benchmark.common.dimensions import build_model, TEXT, VISION
@@ -37,6 +39,7 @@ LAYERS = 3
 LARGEST = {
     '7B in 16 bits': ('ViT', 'chunk', 'choices of 64', 'batch of 16'),
     '7B in 4 bits': ('choices of 64',),
+    'heads of 16': ('batch of 16',),  # narrower than a cache line
 }
 # And with all its passes: 7B and 3B for one card, 3B for one that is small.
 WHOLE = {
@@ -60,6 +63,8 @@ def models() -> dict[str, Any]:
             with mock.patch.object(quantization, 'quantize', rounded):
                 model.quantize(bits)
         made[f'{size} in {bits} bits'] = model
+    with torch.device('meta'):
+        made['heads of 16'] = LanternModel(LANTERN).to(torch.bfloat16)
     return made
 
 

@@ -119,7 +119,7 @@ def prefetch_tile(
     start, end = tl.load(segments + 2), tl.load(segments + 3)
     slot = tl.minimum(start + low + tl.arange(0, BLOCK), end - 1)
     keys = address.to(query.dtype) + (layer * 2 * KV_HEADS + head) * slots * WIDTH
-    place = slot[:, None] * WIDTH + 64 * tl.arange(0, WIDTH // 64)[None, :]
+    place = slot[:, None] * WIDTH + 64 * tl.arange(0, (WIDTH + 63) // 64)[None, :]
     prefetch(keys + place)
     prefetch(keys + KV_HEADS * slots * WIDTH + place)
 
