@@ -13,6 +13,7 @@ CHUNK_FRAMES = (2, 4, 6, 8)
 POSITION_MODES = ('continuous', 'append')
 TIME_SOURCES = ('stamp', 'uniform')
 DEFAULT_CAPACITY = 16384  # tokens
+MAX_BATCH = 16  # answers in one pass, of all streams; GPUs have no graphs of larger batches
 LOWEST_RATE = 0.001  # Hz, of sample_rate unless it is 0: a frame in 17 minutes
 
 

@@ -12,6 +12,7 @@ from collections.abc import Hashable, Sequence
 
 import torch
 
+from streamvlm_ros.engine.config import MAX_BATCH
 from streamvlm_ros.engine.kvcache.cache import KVContext
 from streamvlm_ros.engine.kvcache.metadata import BatchMetadata, SequenceMetadata
 from streamvlm_ros.engine.models.base import StreamingModel
@@ -19,7 +20,7 @@ from streamvlm_ros.engine.positions import Grid
 from streamvlm_ros.engine.runner.cuda_graphs import GraphRunner
 from streamvlm_ros.engine.runner.passes import DecodePass, EncoderPass, padded, PrefillPass
 
-BATCHES = (1, 2, 4, 8, 16)
+BATCHES = (1, 2, 4, 8, MAX_BATCH)
 
 
 class DevicePasses:

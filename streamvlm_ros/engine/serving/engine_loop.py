@@ -11,6 +11,7 @@ import threading
 import time
 from typing import TypeVar
 
+from streamvlm_ros.engine.config import MAX_BATCH
 from streamvlm_ros.engine.serving.request import Request
 from streamvlm_ros.engine.serving.scheduler import (
     clock_for,
@@ -27,8 +28,6 @@ from streamvlm_ros.engine.stream.encoder_cache import encode_batch
 T = TypeVar('T')
 LONGEST = 60.0  # seconds of sleep; a request's own time may be longer than a lock can wait
 LONGEST_PAUSE = 1.0  # seconds between rounds that bring nothing but faults
-# Answers in one pass, whatever streams they are about; GPUs have no graphs of larger batches.
-MAX_BATCH = 16
 
 
 class EngineLoop:

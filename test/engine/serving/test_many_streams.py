@@ -27,9 +27,9 @@ from streamvlm_ros.engine import (
     StreamWorker,
     VideoStreamingInference,
 )
+from streamvlm_ros.engine.config import MAX_BATCH
 from streamvlm_ros.engine.kvcache import allocation
 from streamvlm_ros.engine.questions.questions import Questions
-from streamvlm_ros.engine.serving.engine_loop import MAX_BATCH
 from streamvlm_ros.engine.serving.request_queue import MAX_OPEN
 from streamvlm_ros.engine.serving.scheduler import RoundRobin
 from streamvlm_ros.engine.stream.stream import FrameStream
