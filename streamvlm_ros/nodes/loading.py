@@ -17,7 +17,7 @@ EMBEDDED = 'tiny'
 
 def limits_of_model(name: str) -> str:
     """Return a sentence on what the embedded model cannot do; '' for every other model."""
-    if resolve_model(name) != resolve_model(EMBEDDED):
+    if resolve_model(name) != resolve_model(EMBEDDED):  # its folder, given by hand, too
         return ''
     return (
         f'The model is {EMBEDDED}, which knows the drawn scenes of streamvlm demo and nothing '

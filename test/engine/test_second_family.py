@@ -19,7 +19,9 @@ import torch
 
 from streamvlm_ros.engine import StreamSettings, VideoStreamingInference
 from streamvlm_ros.engine.kvcache.entries import CacheEntry, EntryKind
-from streamvlm_ros.engine.models.registry import FAMILIES, register
+from streamvlm_ros.engine.models.hub.size import build_empty, fit
+from streamvlm_ros.engine.models.registry import FAMILIES, load_model, register
+from streamvlm_ros.engine.ops.quantization import weight_bytes
 from streamvlm_ros.engine.serving.loading import load_streams
 
 FOLDER = pathlib.Path(family.__file__).parent
@@ -270,3 +272,10 @@ def test_it_is_apart_from_the_first_family():
     ]
     assert imports and not any('qwen' in line.lower() for line in imports)
     assert not any('streamvlm_ros.' in line for line in files['reference.py'])
+
+
+def test_its_size_is_told_before_it_is_loaded(folder: pathlib.Path) -> None:
+    empty = build_empty(folder, torch.float32)
+    told = fit(empty, StreamSettings(), torch.device('cpu'), 'none')
+    assert told.weights == weight_bytes(load_model(folder, dtype=torch.float32))
+    assert told.fits

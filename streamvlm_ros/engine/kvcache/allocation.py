@@ -43,6 +43,32 @@ def available_bytes(device: torch.device) -> int | None:
     return min(left, default=None)
 
 
+def room_for(
+    layer_bytes: int, devices: Sequence[torch.device], taken: int = 0
+) -> tuple[int | None, torch.device]:
+    """Return for how many tokens there is room, and the device that has the least.
+
+    Args:
+        layer_bytes: bytes of one token's keys and values in one layer.
+        devices: one for each layer.
+        taken: bytes of each device that something else will have by then.
+
+    Returns:
+        The number of tokens; None where no device says how much memory it has.
+
+    """
+    fit: int | None = None
+    tightest = devices[0]
+    for device, layers in collections.Counter(devices).items():
+        left = available_bytes(device)
+        if left is None:
+            continue
+        room = max(0, int((left - taken) * (1 - SPARE))) // (layers * layer_bytes)
+        if fit is None or room < fit:
+            fit, tightest = room, device
+    return fit, tightest
+
+
 def check_fits(
     caches: Sequence[int],
     layer_bytes: int,
@@ -61,17 +87,13 @@ def check_fits(
         StreamError: OUT_OF_MEMORY, saying how many tokens and seconds would fit.
 
     """
-    fit = slots = sum(caches)
-    where = 'the device'
-    layers_on = collections.Counter(devices)
-    for device, layers in layers_on.items():
-        left = available_bytes(device)
-        room = slots if left is None else int(left * (1 - SPARE)) // (layers * layer_bytes)
-        if room < fit:
-            fit = room
-            if len(layers_on) > 1:
-                where = f'{device}, where {layers} of {len(devices)} layers are'
-    if fit < slots:
+    slots = sum(caches)
+    fit, tightest = room_for(layer_bytes, devices)
+    if fit is not None and fit < slots:
+        layers_on = collections.Counter(devices)
+        where = 'the device'
+        if len(layers_on) > 1:
+            where = f'{tightest}, where {layers_on[tightest]} of {len(devices)} layers are'
         gigabytes = slots * layer_bytes * len(devices) / 1e9
         what = (
             f'A KV cache of {slots} tokens takes {gigabytes:.2f} GB and does not fit {where}'

@@ -42,7 +42,7 @@ def cache_slots(
             budget in bytes is smaller than a token.
 
     """
-    slots = _wanted_slots(settings, layer_bytes * len(devices))
+    slots = wanted_slots(settings, layer_bytes * len(devices))
     check_fits([slots], layer_bytes, devices, token_rate)
     return slots
 
@@ -56,11 +56,17 @@ def check_all_fit(
         StreamError: as ``cache_slots``.
 
     """
-    slots = [_wanted_slots(each, layer_bytes * len(devices)) for each in settings]
+    slots = [wanted_slots(each, layer_bytes * len(devices)) for each in settings]
     check_fits(slots, layer_bytes, devices)
 
 
-def _wanted_slots(settings: StreamSettings, token_bytes: int) -> int:
+def wanted_slots(settings: StreamSettings, token_bytes: int) -> int:
+    """Return how many slots the settings ask for; a token takes so many bytes.
+
+    Raises:
+        StreamError: INVALID_REQUEST when the budget in bytes is smaller than a token.
+
+    """
     if settings.memory_tokens:
         return slots_to_keep(settings.memory_tokens, settings.slack)
     if not settings.memory_bytes:

@@ -76,6 +76,7 @@ class ModelFamily:
         read_config: returns what the config.json of a folder or hub id says, checked.
         load: loads the model of a folder or hub id: ``load(path, **kwargs)``, where the arguments
             are those of transformers' ``from_pretrained``.
+        build: builds the model that a folder's config.json describes, with random weights.
         patch_text: what is written before every temporal patch; None: the patches of a video
             follow each other in one vision segment.
 
@@ -87,6 +88,7 @@ class ModelFamily:
     pixels: ImageProcessorConfig
     read_config: Callable[[str | os.PathLike[str]], dict[str, Any]]
     load: Callable[..., StreamingModel]
+    build: Callable[[str | os.PathLike[str]], StreamingModel]
     patch_text: PatchText | None = None
 
 

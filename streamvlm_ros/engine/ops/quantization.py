@@ -157,6 +157,28 @@ def weight_bytes(model: torch.nn.Module) -> int:
     return sum(weights.nbytes for weights in stored_weights(model))
 
 
+def quantized_bytes(
+    model: torch.nn.Module,
+    layers: Any,
+    projections: Mapping[str, Sequence[str]],
+    bits: int | None,
+) -> int:
+    """Return what a model's weights would take after `quantize_layers`; None: as they are.
+
+    The weights need not be there: it goes by their shapes.
+    """
+    total = weight_bytes(model)
+    for layer in layers if bits else ():
+        for part, names in projections.items():
+            for name in names:
+                weight = getattr(getattr(layer, part), name).weight
+                columns, depth = weight.shape
+                groups = 1 if bits == 8 else depth // _group(depth)
+                stored = columns * (depth * bits // 8 + groups * weight.element_size())
+                total += stored - weight.nbytes
+    return total
+
+
 def _group(depth: int) -> int:
     for group in GROUPS:
         if depth % (2 * group) == 0:

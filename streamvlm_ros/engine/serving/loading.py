@@ -15,6 +15,9 @@ from streamvlm_ros.engine.kvcache.capacity import check_all_fit
 from streamvlm_ros.engine.models.base import StreamingModel
 from streamvlm_ros.engine.models.devices import BALANCED, check_placement, move_model
 from streamvlm_ros.engine.models.folder.checkpoint import resolve_model
+from streamvlm_ros.engine.models.folder.files import is_hub_id
+from streamvlm_ros.engine.models.folder.weight_files import is_whole
+from streamvlm_ros.engine.models.hub.fetch import Download
 from streamvlm_ros.engine.models.processor import as_stream_processor, load_processor
 from streamvlm_ros.engine.models.registry import load_model
 from streamvlm_ros.engine.serving.inference import VideoStreamingInference
@@ -50,7 +53,7 @@ def load_streams(
     """
     device = pick_device(device)
     number_format = pick_dtype(dtype, device)
-    path = resolve_model(name)
+    path = folder_of(name, log)
     spread = device if device == BALANCED else None
     where = f'over {torch.cuda.device_count()} GPUs' if spread else f'on {device}'
     log(f'Loading {path} as {str(number_format).removeprefix("torch.")} {where}.')
@@ -71,6 +74,27 @@ def load_streams(
         f'{time.monotonic() - began:.1f} s.'
     )
     return engines
+
+
+def folder_of(name: str, log: Callable[[str], object] = lambda _: None) -> str:
+    """Return the folder of a model; one that is on the hub only is fetched into its cache.
+
+    What is on this machine is taken as it is, without a look at the hub.
+
+    Args:
+        name: 'tiny', a model folder or a hub id.
+        log: is told of a download.
+
+    Raises:
+        OSError: there is no such model, or the hub cannot be reached.
+        ValueError: it is of a family that is not run.
+
+    """
+    path = resolve_model(name)
+    if not is_hub_id(name) or is_whole(path):
+        return path
+    log(f'Fetching {name} from the hub; streamvlm pull {name} would show how far it is.')
+    return str(Download(name).finish())
 
 
 def pick_device(wanted: str) -> str:

@@ -106,6 +106,7 @@ LANTERN = ModelFamily(
     ),
     read_config=read_config,
     load=load,
+    build=lambda path: LanternModel(LANTERN),
     patch_text=PatchText(of=patch_text, most_tokens=20),
 )
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 
-from streamvlm_ros.engine.models.folder.files import expand
+from streamvlm_ros.engine.models.folder.files import expand, is_hub_id
 
 
 def resolve_model(name: str) -> str:
-    """Return the folder of the embedded model for ``tiny``; other names with ``~`` replaced."""
+    """Return the folder of the embedded model for ``tiny``, and ``files.expand`` of others."""
     if name == 'tiny':
         return str(pathlib.Path(__file__).parents[3] / 'models' / 'tiny')
     return expand(name)
@@ -24,20 +24,21 @@ def resolve_model(name: str) -> str:
 def check_checkpoint(path: str | os.PathLike[str]) -> None:
     """Refuse a local path that holds no model, before anything is loaded.
 
-    Hub ids (``owner/name``) are left to transformers.
-
     Raises:
-        FileNotFoundError: the folder does not exist or holds no model.
+        FileNotFoundError: it is not on this machine, or holds no model.
 
     """
     folder = pathlib.Path(expand(path))
     if not folder.exists():
-        if folder.is_absolute() or str(path).startswith(('.', '~')) or len(folder.parts) != 2:
+        if is_hub_id(str(path)):
             raise FileNotFoundError(
-                f'The model folder {path} does not exist; give tiny, an existing folder, or a '
-                'hub id like Qwen/Qwen2.5-VL-3B-Instruct.'
+                f'The model {path} is not on this machine; streamvlm pull {path} fetches it.'
             )
-    elif not (folder / 'config.json').is_file():
+        raise FileNotFoundError(
+            f'The model folder {path} does not exist; give tiny, an existing folder, or a hub id '
+            'like Qwen/Qwen2.5-VL-3B-Instruct, which streamvlm pull fetches.'
+        )
+    if not (folder / 'config.json').is_file():
         raise FileNotFoundError(f'{path} is not a model folder: it has no config.json.')
 
 

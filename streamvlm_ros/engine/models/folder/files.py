@@ -1,47 +1,57 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""A model's small files: found in a folder or on the hub, and read without trust in them."""
+"""A model's small files: found in a folder or the hub's cache, and read without trust."""
 
 from __future__ import annotations
 
 import json
 import os
 import pathlib
+import re
 from typing import Any
 
-from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+from huggingface_hub import try_to_load_from_cache
+from huggingface_hub.errors import HFValidationError
 
 MAX_BYTES = 1 << 26  # of one of these files; Qwen's tokenizer.json has 11 MB
 LFS = b'version https://git-lfs'
+HUB_ID = re.compile(r'\w[\w.-]*/[\w.-]+')
 READ_WHOLE = ('*.json', '*.jinja', '*.txt', 'additional_chat_templates/*')
 
 
+def is_hub_id(name: str) -> bool:
+    """Tell whether a name is that of a model on the hub, and not of a file or folder here."""
+    return bool(HUB_ID.fullmatch(name)) and not os.path.exists(name)
+
+
 def expand(path: str | os.PathLike[str]) -> str:
-    """Return a folder or hub id with ``~`` replaced by the home folder."""
-    return os.path.expanduser(os.fspath(path))
+    """Return a model's folder: with ``~`` replaced by the home folder, or a hub id's in the cache.
+
+    A hub id that is not in the cache is returned as it is. The hub itself is never asked.
+    """
+    name = os.path.expanduser(os.fspath(path))
+    if not is_hub_id(name):
+        return name
+    try:
+        found = try_to_load_from_cache(name, 'config.json')
+    except HFValidationError:
+        return name
+    return os.path.dirname(found) if isinstance(found, str) else name
 
 
 def find_file(path: str | os.PathLike[str], name: str) -> pathlib.Path | None:
     """Return where a file of a model lies on this machine; None where the model has none.
 
     Raises:
-        OSError: the hub id does not exist, or neither the hub nor a copy of it can be reached.
-        ValueError: it is neither a folder nor a possible hub id.
+        FileNotFoundError: it is not on this machine.
 
     """
     folder = pathlib.Path(expand(path))
-    if folder.is_dir():
-        return folder / name if (folder / name).is_file() else None
-    try:
-        return pathlib.Path(hf_hub_download(str(path), name))
-    except LocalEntryNotFoundError as error:
-        raise OSError(
-            f'{name} of {path} is not on this machine, and the hub cannot be reached; '
-            'give a folder, or connect the machine once.'
-        ) from error
-    except EntryNotFoundError:
-        return None
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f'The model {path} is not on this machine; streamvlm pull {path} fetches it.'
+        )
+    return folder / name if (folder / name).is_file() else None
 
 
 def check_sizes(path: str | os.PathLike[str]) -> None:

@@ -87,7 +87,13 @@ def _files(folder: pathlib.Path) -> list[pathlib.Path]:
     if (folder / SINGLE).is_file():
         return [folder / SINGLE]
     if (folder / INDEX).is_file():
-        return _shards(folder)
+        shards = [folder / name for name in weight_names(folder)]
+        for shard in shards:
+            if not shard.is_file():
+                raise FileNotFoundError(
+                    f'{shard} is missing; {INDEX} names it. Is the download complete?'
+                )
+        return shards
     pickles = [name for name in PICKLES if (folder / name).exists()]
     if pickles:
         raise FileNotFoundError(
@@ -97,22 +103,36 @@ def _files(folder: pathlib.Path) -> list[pathlib.Path]:
     raise FileNotFoundError(f'{folder} has no weights: neither {SINGLE} nor {INDEX} is there.')
 
 
-def _shards(folder: pathlib.Path) -> list[pathlib.Path]:
+def is_whole(path: str | os.PathLike[str]) -> bool:
+    """Tell whether all files of weights of a folder are there; their content is not looked at."""
+    try:
+        return bool(_files(pathlib.Path(expand(path))))
+    except (OSError, ValueError):
+        return False
+
+
+def weight_names(folder: pathlib.Path) -> list[str]:
+    """Return the files that a folder's index names.
+
+    Raises:
+        OSError: there is no index.
+        ValueError: it is damaged, or names files in other places.
+
+    """
+    if not (folder / INDEX).is_file():
+        raise FileNotFoundError(
+            f'{folder} has no weights as safetensors: neither {SINGLE} nor {INDEX} is there.'
+        )
     names = read_json(folder, INDEX).get('weight_map')
     if not isinstance(names, Mapping) or not names:
         raise ValueError(f'{folder / INDEX} has no weight_map that names the files.')
-    files = []
-    for name in sorted(set(map(str, names.values()))):
+    files = sorted(set(map(str, names.values())))
+    for name in files:
         if name != os.path.basename(name) or not name.endswith('.safetensors'):
             raise ValueError(
                 f'{folder / INDEX} names {name!r:.120}; only .safetensors files in '
                 'the same folder are loaded.'
             )
-        if not (folder / name).is_file():
-            raise FileNotFoundError(
-                f'{folder / name} is missing; {INDEX} names it. Is the download complete?'
-            )
-        files.append(folder / name)
     return files
 
 

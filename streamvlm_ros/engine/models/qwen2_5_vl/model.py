@@ -227,4 +227,5 @@ QWEN2_5_VL = ModelFamily(
     ),
     read_config=read_config,
     load=lambda path, **kwargs: StreamQwenModel.from_pretrained(path, **kwargs),
+    build=lambda path: StreamQwenModel(load_config(path)),
 )

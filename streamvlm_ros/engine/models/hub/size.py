@@ -1,0 +1,78 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a model takes of a device's memory, and what window is left; before it is loaded."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+
+import torch
+
+from streamvlm_ros.engine.config import StreamSettings
+from streamvlm_ros.engine.kvcache.allocation import room_for
+from streamvlm_ros.engine.kvcache.capacity import tokens_kept, wanted_slots
+from streamvlm_ros.engine.models.base import StreamingModel
+from streamvlm_ros.engine.models.preprocessing import grid_of, ImageProcessorConfig
+from streamvlm_ros.engine.models.registry import family_at
+from streamvlm_ros.engine.ops.quantization import quantized_bytes
+
+CAMERA = (480, 640)  # height and width of the images that the window is told for
+QUANTIZATIONS = ('none', 'int8', 'int4')
+BITS = {'int8': 8, 'int4': 4}
+
+
+@dataclasses.dataclass(frozen=True)
+class Fit:
+    """
+    How a model fits a device.
+
+    `weights` and `cache` are bytes, `slots` what the stream's settings ask for, `most` the slots
+    that there is room for beside the weights; None: nobody says how much memory there is.
+    """
+
+    quantization: str
+    weights: int
+    cache: int
+    slots: int
+    most: int | None
+
+    @property
+    def fits(self) -> bool:
+        """Whether weights and cache fit together."""
+        return self.most is None or self.slots <= self.most
+
+
+def build_empty(path: str | os.PathLike[str], dtype: torch.dtype) -> StreamingModel:
+    """Return the model of a folder's config.json without its weights, on PyTorch's meta device.
+
+    Raises:
+        OSError, ValueError: as ``registry.family_at``, and what the family refuses.
+
+    """
+    with torch.device('meta'):
+        return family_at(path).build(path).to(dtype)
+
+
+def fit(
+    model: StreamingModel,
+    settings: StreamSettings,
+    device: torch.device,
+    quantization: str,
+) -> Fit:
+    """Return how a model without weights would fit a device."""
+    bits = BITS.get(quantization)
+    weights = quantized_bytes(model, model.parts.layers, model.parts.projections, bits)
+    devices = [device] * len(model.parts.layers)
+    token_bytes = model.layer_bytes * len(devices)
+    slots = wanted_slots(settings, token_bytes)
+    most, _ = room_for(model.layer_bytes, devices, taken=weights)
+    return Fit(quantization, weights, slots * token_bytes, slots, most)
+
+
+def seconds_of(slots: int, settings: StreamSettings, pixels: ImageProcessorConfig) -> float:
+    """Return how much of a camera's video so many slots keep; see ``CAMERA``."""
+    tokens = math.prod(grid_of(CAMERA, pixels.temporal_patch_size, pixels))
+    patches = tokens_kept(slots, settings.slack) // tokens
+    return patches * pixels.temporal_patch_size / settings.sample_rate
