@@ -210,7 +210,7 @@ def test_a_gated_model(hub: HubServer, capsys: pytest.CaptureFixture[str]) -> No
     assert 'HF_TOKEN' in err
 
 
-@pytest.mark.parametrize('name', ['no name', 'a/b/c', 'a--b/..'])
+@pytest.mark.parametrize('name', ['tiny', 'no name', 'a/b/c', 'a--b/..'])
 def test_a_name_that_is_none(
     hub: HubServer, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:

@@ -23,9 +23,15 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils.tqdm import tqdm
 
+from streamvlm_ros.engine.models.folder.files import HUB_ID
+
 TIMEOUT = 4.0  # seconds for the hub's first answer
 SPARE = 1 << 26  # bytes of the disk that stay free
 CONFIG = 'config.json'
+NO_ID = (
+    '{!r:.200} is not the name of a model on the hub, which is like Qwen/Qwen2.5-VL-3B-Instruct. '
+    'The model tiny and a model in a folder need no download.'
+)
 LOG_IN = 'run hf auth login, or set HF_TOKEN'
 
 
@@ -109,6 +115,8 @@ def look_up(name: str, folder: pathlib.Path | None = None) -> Repository:
         ValueError: the name is not that of a model on the hub.
 
     """
+    if not HUB_ID.fullmatch(name):
+        raise ValueError(NO_ID.format(name))
     with explained(name):
         info = HfApi().model_info(name, files_metadata=True, timeout=TIMEOUT)
     files = {
@@ -131,10 +139,7 @@ def explained(name: str) -> Iterator[None]:
     try:
         yield
     except HFValidationError as error:
-        raise ValueError(
-            f'{name!r:.200} is not the name of a model on the hub, which is like '
-            'Qwen/Qwen2.5-VL-3B-Instruct.'
-        ) from error
+        raise ValueError(NO_ID.format(name)) from error
     except GatedRepoError as error:
         raise OSError(
             f'{name} is gated: accept its terms at {constants.ENDPOINT}/{name}, and give your '
