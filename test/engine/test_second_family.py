@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+import dataclasses
 import pathlib
 import random
 
@@ -12,14 +13,18 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 from support.models.random_models import random_clip
+from support.saving.saved_bytes import SavedBytes
 from support.second_family import family
 from support.second_family.reference import Pass, Piece, place, Reference, TURN_END
 from tokenizers import Tokenizer
 import torch
 
-from streamvlm_ros.engine import StreamSettings, VideoStreamingInference
+from streamvlm_ros.engine import StreamError, StreamSettings, VideoStreamingInference
 from streamvlm_ros.engine.kvcache.entries import CacheEntry, EntryKind
+from streamvlm_ros.engine.models.base import PatchText
 from streamvlm_ros.engine.models.hub.size import build_empty, fit
+from streamvlm_ros.engine.models.processor import load_processor
+from streamvlm_ros.engine.models.prompt import Place, Prompt
 from streamvlm_ros.engine.models.registry import FAMILIES, load_model, register
 from streamvlm_ros.engine.ops.quantization import weight_bytes
 from streamvlm_ros.engine.serving.loading import load_streams
@@ -259,6 +264,37 @@ def test_evicted_and_rebased(mode: str, seconds: float, folder, reference, tmp_p
     other = stream(folder, **settings)
     other.load(tmp_path / 'stream')
     assert answer_of(other, 'Now?', 4, keep=False)[0] == answer_of(engine, 'Now?', 4, False)[0]
+
+
+@pytest.mark.parametrize(
+    'row, column, change, fault',
+    [
+        (0, 4, 10**9, 'its oldest patch does not fit the time at which it began'),
+        (0, 4, -(10**9), 'its oldest patch does not fit the time at which it began'),
+        (0, 5, 1, 'it does not begin with the prefix'),
+        (1, 4, 1, 'an entry that is not a patch has a frame'),
+        (2, 3, 1, 'MARK cannot stand after PATCH|PATCH cannot stand after MARK'),
+    ],
+)
+def test_a_changed_file_is_refused(row, column, change, fault, folder, tmp_path):
+    """The table of entries has the prefix, then a mark, a patch and a mark for each patch."""
+    engine, path = stream(folder), tmp_path / 'stream'
+    for index, image in enumerate(random_clip(5, 8, 32, 32)):
+        engine.append_frame(image, 100 * SECOND + index * SECOND // 2)
+    engine.save(path)
+    file = SavedBytes(path.read_bytes())
+    file.tensors['units'][row, column] += change
+    path.write_bytes(file.compose())
+    with pytest.raises(StreamError, match=fault):
+        stream(folder).load(path)
+
+
+def test_a_text_that_is_longer_than_said_is_told(folder):
+    """Room is asked for as many tokens as the family says, so that this is its fault."""
+    talkative = dataclasses.replace(family.LANTERN, patch_text=PatchText(lambda _: 'x' * 9, 8))
+    prompt = Prompt(load_processor(folder), talkative, '', ())
+    with pytest.raises(ValueError, match='has 9 tokens; the family says that it has at most 8'):
+        prompt.open_segment(Place.USER_TURN)
 
 
 def test_it_is_apart_from_the_first_family():

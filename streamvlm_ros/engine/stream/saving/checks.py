@@ -149,8 +149,10 @@ def _check_frames(entries: Sequence[CacheEntry], about: About, bounds: SavedBoun
     if any(label.time_ns or label.stamp_ns or label.frame for label in others):
         raise UnfitError('an entry that is not a patch has a frame')
     began = entries[0].info.time_ns
-    if bounds.each_patch_opens and patches and patches[0].time_ns < began:
-        raise UnfitError('its oldest patch is older than its beginning')
+    if bounds.each_patch_opens and patches:
+        oldest = patches[0]
+        if oldest.time_ns < began or (oldest.group == 0 and oldest.time_ns != began):
+            raise UnfitError('its oldest patch does not fit the time at which it began')
     known = {
         frame.number: frame
         for frame in (*about.pending, *about.landmarks.values())
