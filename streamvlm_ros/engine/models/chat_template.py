@@ -1,8 +1,8 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Renders a model's chat template, which is a program of whoever made the model.
+"""Render a model's chat template, which is a program by the maker of the model.
 
-It runs in a process of its own (``template_process.py``), in Jinja's sandbox, with an end.
+It runs in a process of its own (``template_process.py``), in Jinja's sandbox, with limits.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def _render(template: str, variables: str) -> str:
     }
     program = pathlib.Path(__file__).with_name('template_process.py')
     try:
-        # A session of its own: a Ctrl-C is for whoever waits here.  -I: no file beside the program
+        # A session of its own, so that a Ctrl-C does not reach it.  -I: no file beside the program
         # is imported in the place of a module of Python's.
         done = subprocess.run(
             [sys.executable, '-I', str(program)],

@@ -94,7 +94,7 @@ def device_bytes(name: str) -> int | None:
 
 
 def free_device_memory() -> None:
-    """Give back what a model that nobody refers to any more has held."""
+    """Free the memory of models that are not referred to any more."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where kept tokens go when positions are counted anew.
 
-In continuous mode what stays behind is the prefix, kept turns, and the vision segment's origin in
+In continuous mode what stays is the prefix, kept turns, and the vision segment's origin in
 H and W.  The rule, entry by entry in the order in which they came:
 
 - The prefix stays where it is.
-- What follows its predecessor without a gap moves as its predecessor did, on all three axes.
+- An entry that follows another one without a gap moves as that one did, on all three axes.
 - After a gap, text begins right after the largest new position over all three axes, as the
   position rule has it.
 - A vision segment that has lost its oldest patches keeps its origin in H and W.  In T it moves

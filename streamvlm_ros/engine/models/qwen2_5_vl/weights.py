@@ -104,7 +104,7 @@ class BlockWeights:
 
 @dataclasses.dataclass(frozen=True)
 class VisionWeights:
-    """The ViT, stock modules where nothing is to be joined.
+    """The ViT: its blocks joined, the rest as stock modules.
 
     Attributes:
         visual: stock ``Qwen2_5_VisionTransformerPretrainedModel``.
