@@ -114,7 +114,7 @@ def test_a_deferred_signal_is_the_exit_code(number: int) -> None:
         'def run(arguments):\n'
         '    with interrupts.deferred():\n'
         f'        os.kill(os.getpid(), {int(number)})\n'
-        'ask.run = run\n'
+        "main.VERBS['ask'] = main.Verb('', ask.add_ask_arguments, run)\n"
         'interrupts.install()\n'
         'sys.exit(main.main(["ask", "What?"]))\n'
     )
