@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compiles what the passes launch, at the published dimensions, for cards that are not there.
 
-    PYTHONPATH=.:test python -m support.kernels.compile_passes RESULT
+    PYTHONPATH=.:test python -m support.kernels.compile_passes RESULT [--whole]
 
 A process of its own, because Triton either compiles or interprets.  RESULT is written in JSON: for
 every card, the ``shared`` memory that kernels were made for, each pass's ``launches``, what was
-``compiled`` in which pass, and in ``left_out`` the kernels that no pass has launched.
+``compiled`` in which pass, and in ``left_out`` the kernels that no pass has launched.  With
+``--whole`` for every card, otherwise for those in ``SAMPLE`` and with fewer passes.
 """
 
 from __future__ import annotations
@@ -45,6 +46,17 @@ LARGEST = {
 WHOLE = {
     'H100': ('7B in 16 bits', '3B in 16 bits', '7B in 8 bits', '7B in 4 bits'),
     'Jetson Orin': ('3B in 16 bits', '3B in 4 bits'),
+}
+# What the suite compiles besides LARGEST, and for which cards: every kernel for one, and the card
+# with the least shared memory.
+SAMPLE: dict[str, dict[str, tuple[str, ...]]] = {
+    'H100': {
+        '7B in 16 bits': ('question of 64', 'question of 100', 'choices of 100', 'batch of 1'),
+        '3B in 16 bits': ('chunk',),
+        '7B in 8 bits': ('chunk', 'batch of 1', 'batch of 16'),
+        '7B in 4 bits': ('chunk', 'batch of 1', 'batch of 16'),
+    },
+    'RTX 40': {},
 }
 # New tokens, choices among them; short questions are padded to one of a few lengths.
 LENGTHS = (8, 32, 64, 100)
@@ -127,13 +139,19 @@ def kernels() -> set[str]:
     }
 
 
-def compile_for(name: str) -> dict[str, Any]:
+def wanted(name: str, whole: bool, kind: str, what: str) -> bool:
+    """Tell whether a pass of a model is compiled for a card."""
+    more = kind in WHOLE.get(name, ()) if whole else what in SAMPLE[name].get(kind, ())
+    return more or what in LARGEST.get(kind, ())
+
+
+def compile_for(name: str, whole: bool) -> dict[str, Any]:
     """Return what RESULT says of a card, whose place this process takes."""
     card = AbsentCard(CARDS[name])
     launches, compiled = {}, []
     for kind, model in models().items():
         for what, work in passes(model):
-            if kind not in WHOLE.get(name, ()) and what not in LARGEST.get(kind, ()):
+            if not wanted(name, whole, kind, what):
                 continue
             title = f'{kind}, {what}'
             launched, known = card.launches, len(card.compiled)
@@ -156,9 +174,12 @@ def compile_for(name: str) -> dict[str, Any]:
 
 def main() -> None:
     """Compile, two cards at a time."""
+    whole = '--whole' in sys.argv[2:]
+    cards = list(CARDS if whole else SAMPLE)
     models()
     with multiprocessing.get_context('fork').Pool(2, maxtasksperchild=1) as pool:
-        results = dict(zip(CARDS, pool.map(compile_for, CARDS, chunksize=1)))
+        made = pool.starmap(compile_for, [(name, whole) for name in cards], chunksize=1)
+    results = dict(zip(cards, made))
     pathlib.Path(sys.argv[1]).write_text(json.dumps(results))
 
 
