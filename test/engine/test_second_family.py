@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 from support.models.random_models import random_clip
+from support.reference.play import answer_of
 from support.saving.saved_bytes import SavedBytes
 from support.second_family import family
 from support.second_family.reference import Pass, Piece, place, Reference, TURN_END
@@ -119,21 +120,6 @@ class History:
             scores.append(logits.log_softmax(-1)[range(len(said.ids)), said.ids].sum())
         self.pieces, self._odd, self._start, self._turn = state
         return torch.stack(scores).softmax(0)
-
-
-def answer_of(engine: VideoStreamingInference, question: str, tokens: int, keep: bool):
-    """Return the answer's tokens, and the first one's logits."""
-    seen: list[torch.Tensor] = []
-    logits = engine.model.logits
-    engine.model.logits = lambda hidden: seen.append(logits(hidden)) or seen[-1]
-    try:
-        opened = engine.questions.open(question, tokens, keep)
-    finally:
-        del engine.model.logits
-    while not opened.ended:
-        engine.questions.decode([opened])
-    engine.questions.close(opened)
-    return opened.tokens, seen[0][-1]
 
 
 def check_answer(engine, history: History, question: str, keep: bool = False) -> None:
