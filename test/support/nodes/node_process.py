@@ -137,8 +137,12 @@ class Camera(Client):
         def is_ready() -> bool:
             if self._node is not None and self._node.process.poll() is not None:
                 raise AssertionError(f'the node has ended:\n{self._node.log()}')
-            loaded = self.status is not None and self.status.state > StreamStatus.LOADING
-            return loaded and self.subscribers > 0
+            # The subscription of a killed node counts for a while: its successor has to be active.
+            active = (
+                self.status is not None
+                and StreamStatus.LOADING < self.status.state < StreamStatus.INACTIVE
+            )
+            return active and self.subscribers > 0
 
         assert self.wait_until(is_ready, START_TIME), 'the node is not ready'
 
