@@ -120,7 +120,9 @@ def status_message(condition: Condition) -> StreamStatus:
     if condition.status is None:
         message = messages.idle_status(condition.fault)
     else:
-        message = messages.status_message(condition.status, len(condition.publishers))
+        message = messages.status_message(
+            condition.status, len(condition.publishers), condition.losses.total
+        )
     if condition.idle:
         loading = condition.loading
         message.state = StreamStatus.LOADING if loading else StreamStatus.INACTIVE

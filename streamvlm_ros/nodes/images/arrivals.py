@@ -36,7 +36,7 @@ class Losses:
         missing: images that the header stamps miss besides those, about.
         longest_gap: longest interval between two stamps that is a gap, in seconds; 0: no gap.
         period: usual interval between two stamps, in seconds.
-        total: images lost since the subscription began.
+        total: images lost since counting began.
 
     """
 
@@ -116,7 +116,11 @@ class Arrivals:
         self._numbers.clear()
 
     def restart(self) -> None:
-        """Continue with a new subscription, whose middleware counts from 0."""
+        """Continue with a new subscription, whose middleware counts from 0.
+
+        What was published before it is not missing: the node did not listen.
+        """
+        self._newest = 0
         self._base, self._told, self._gaps_in_numbers = self._lost, 0, 0
         self._numbers.clear()
         self._looks.clear()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import functools
 import time
 from typing import Any, cast
+import weakref
 
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
@@ -55,6 +56,7 @@ class CameraInput:
         self._timer: Timer | None = None
         self._name = ''  # of the topic, before remapping; empty: not subscribed to
         self._arrivals = Arrivals(time.monotonic(), has_stamps=False)
+        self._counted_for: weakref.ref[StreamWorker] | None = None
         self._reliability = Reliability(True)
         self._offers: list[tuple[str, Any]] = []
         self._has_told = self._is_overridden = False
@@ -94,7 +96,7 @@ class CameraInput:
             name = image_topics(self._node)[1]
             kind, decode = CompressedImage, decode_compressed
         self._name, self._kind, self._parameter = name, kind, parameter
-        self._arrivals = Arrivals(time.monotonic(), has_stamps=parameter('time_source') == 'stamp')
+        self._count_for(worker)
         self._has_told = False
         self._subscribe()
         self._decoder = Decoder(
@@ -141,6 +143,15 @@ class CameraInput:
             self._has_told = True
             self._node.get_logger().warning(' '.join(said))
         return losses, said
+
+    def _count_for(self, worker: StreamWorker) -> None:
+        """Count from 0 for a new worker, as it does itself, and go on for the same one."""
+        if self._counted_for is not None and self._counted_for() is worker:
+            self._arrivals.restart()
+            return
+        self._counted_for = weakref.ref(worker)
+        has_stamps = self._parameter('time_source') == 'stamp'
+        self._arrivals = Arrivals(time.monotonic(), has_stamps=has_stamps)
 
     def _subscribe(self) -> None:
         """Subscribe in the way that the publishers allow, unless the user has said how.

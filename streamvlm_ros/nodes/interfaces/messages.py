@@ -141,8 +141,17 @@ def fill_failure(response: Response, error: StreamError) -> Response:
     return response
 
 
-def status_message(status: WorkerStatus, publishers: int = 0) -> StreamStatus:
-    """Return the message for the worker's status, and the image topic's number of publishers."""
+def status_message(
+    status: WorkerStatus, publishers: int = 0, frames_lost: int = 0
+) -> StreamStatus:
+    """Return the message for the worker's status.
+
+    Args:
+        status: of the worker.
+        publishers: of the image topic.
+        frames_lost: on their way to the node.
+
+    """
     return bounded(
         StreamStatus,
         header=_header(status.stamp_ns, status.frame_id),
@@ -156,6 +165,7 @@ def status_message(status: WorkerStatus, publishers: int = 0) -> StreamStatus:
         frames_failed=status.frames_failed,
         frames_late=status.frames_late,
         frames_waiting=status.frames_waiting,
+        frames_lost=frames_lost,
         input_rate=status.input_rate,
         ingest_rate=status.ingest_rate,
         frame_age=status.frame_age,

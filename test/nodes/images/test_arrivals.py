@@ -107,6 +107,14 @@ def test_a_new_subscription_counts_from_zero() -> None:
     assert counted.look(3.0).total == 45
 
 
+def test_a_pause_between_two_subscriptions_is_no_gap() -> None:
+    counted = arrivals()
+    play(counted, range(60))
+    counted.restart()
+    losses = counted.look(play(counted, range(180, 240)))
+    assert (losses.lost, losses.missing, losses.longest_gap) == (0, 0, 0.0)
+
+
 @pytest.mark.parametrize('numbered', [True, False])
 def test_gaps_in_stamps(numbered: bool) -> None:
     """Without numbers they are all that is known; with numbers, they are the camera's own."""

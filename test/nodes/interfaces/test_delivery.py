@@ -130,7 +130,8 @@ def test_nothing_is_lost_of_a_reliable_camera(
         camera_process('reliable', 60, bare),
     ):
         client.wait_until(lambda: client.status is not None or node.process.poll(), 90.0)
-        client.wait_status(lambda status: status.frames_received == 60)
+        status = client.wait_status(lambda status: status.frames_received == 60)
+        assert status.frames_lost == 0
         assert 'were lost' not in node.log()
 
 
@@ -150,8 +151,10 @@ def test_lost_images_are_told(
             told.message
         )
         values = {pair.key: pair.value for pair in told.values}
-        assert int(values['Frames lost on the way']) >= 3
+        lost = int(values['Frames lost on the way'])
+        assert lost >= 3
         assert float(values['Publishing rate (Hz)']) > float(values['Input rate (Hz)'])
+        client.wait_status(lambda status: status.frames_lost >= lost)
         # Some more reports of it, and one line in the log.
         wait_diagnostic(client, lambda message: 'were lost' in message.status[0].message)
         assert node.log().count('images on /image were lost') == 1
