@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from streamvlm_ros.engine.ops.operations import has_triton
 from streamvlm_ros.engine.positions import Grid
 
 
@@ -87,22 +88,34 @@ def grid_of(size: tuple[int, int], frames: int, settings: ImageProcessorConfig) 
 def upload(
     image: np.ndarray, settings: ImageProcessorConfig, device: torch.device
 ) -> torch.Tensor:
-    """Bring an RGB uint8 image [h, w, 3] to the device, and resize it there.
+    """Bring an RGB uint8 image [h, w, 3] to the device, and resize it as the stock processors do.
 
-    On a GPU nothing waits: the copy runs beside what the device is doing.
+    On a GPU nothing waits: the copy runs beside what the device is doing, and the image is resized
+    behind it, to the same bytes as on the CPU.  Without Triton it is resized on the CPU.
 
     Returns:
         Pixel values 0 to 255, float32 [3, height, width].
 
     """
     height, width = image.shape[:2]
-    pixels = _copy(image, device).permute(2, 0, 1)[None].float()
     size = settings.resized(height, width)
-    if size != (height, width):
-        pixels = functional.interpolate(pixels, size, mode='bicubic', antialias=True)
-        # The stock processor resizes bytes to bytes.
-        pixels = pixels.round().clamp(0, 255)
-    return pixels[0]
+    if size == (height, width):
+        return _copy(image, device).permute(2, 0, 1).float()
+    if device.type == 'cuda' and has_triton():
+        from streamvlm_ros.engine.ops.kernels.resize import resize
+
+        return resize(_copy(image, device), size)
+    return _resize_bytes(image, size).to(device).float()
+
+
+def _resize_bytes(image: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
+    """Return an image resized on the CPU, uint8 [3, *size].
+
+    This is what torchvision does in the stock processors: bytes in, bytes between the two passes,
+    bytes out.  Resizing floats is not the same: at hard edges it is up to 5 levels off.
+    """
+    pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
+    return functional.interpolate(pixels, size, mode='bicubic', antialias=True)[0]
 
 
 def to_patches(

@@ -14,6 +14,7 @@ import torch
 
 from streamvlm_ros.engine.errors import StreamError
 from streamvlm_ros.engine.models.devices import gpus_of
+from streamvlm_ros.engine.models.preprocessing import upload
 from streamvlm_ros.engine.ops.operations import operations_for, TORCH
 from streamvlm_ros.engine.ops.quantization import weight_bytes
 from streamvlm_ros.engine.runner.model_runner import ModelRunner
@@ -49,6 +50,7 @@ def warm_up(engines: Sequence[VideoStreamingInference], log: Callable[[str], obj
         "Triton's cache."
     )
     try:
+        _resize(engine)
         if passes:
             encode_joined(engines)
         # Without recordings, only one row and several rows differ.
@@ -92,6 +94,13 @@ def _spread(layers: Sequence[torch.device], held: Mapping[torch.device, int]) ->
         f'{gpu} has {layers.count(gpu)} layers in {size / 1e9:.2f} GB'
         for gpu, size in held.items()
     )
+
+
+def _resize(engine: VideoStreamingInference) -> None:
+    """Resize one image, by kernels that take every size; frames of noise keep theirs."""
+    pixels = engine.stream.pixels
+    side = pixels.factor + 1
+    upload(np.zeros((side, side, 3), np.uint8), pixels, engine.model.device)
 
 
 def encode_joined(engines: Sequence[VideoStreamingInference]) -> None:

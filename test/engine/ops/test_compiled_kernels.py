@@ -81,6 +81,12 @@ def test_chunks_and_questions_have_attention_of_their_own_on_hopper(cards):
         assert 'segments._sequence' in compiled and 'hopper._sequence' not in compiled
 
 
+def test_every_camera_shares_the_kernels_of_resizing(cards):
+    """A frame of a new size finds them compiled."""
+    made = [name for title, name, _ in cards['H100']['compiled'] if title.endswith('frames')]
+    assert sorted(made) == ['resize._along_columns', 'resize._along_rows']
+
+
 @pytest.mark.parametrize('kernel', ['segments._sequence', 'hopper._sequence'])
 def test_layers_and_lengths_share_attention(kernel, cards):
     """Nobody waits for a compiler in the midst of a stream because a question has a new length."""

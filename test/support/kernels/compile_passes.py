@@ -38,7 +38,7 @@ from streamvlm_ros.engine.ops import quantization
 LAYERS = 3
 # What is compiled for every card: the largest tiles.
 LARGEST = {
-    '7B in 16 bits': ('ViT', 'chunk', 'choices of 64', 'batch of 16'),
+    '7B in 16 bits': ('ViT', 'chunk', 'choices of 64', 'batch of 16', 'frames'),
     '7B in 4 bits': ('choices of 64',),
     'heads of 16': ('batch of 16',),  # narrower than a cache line
 }
@@ -99,6 +99,7 @@ def passes(model: Any) -> Iterator[tuple[str, Any]]:
     # A chunk of four frames of 448 x 448.
     grid = Grid(2, 16, 16)
     tokens = math.prod(grid)
+    yield 'frames', Resizing()
     yield 'ViT', EncoderPass(model, (4 * tokens, 1176), grid)
     yield (
         'chunk',
@@ -111,6 +112,18 @@ def passes(model: Any) -> Iterator[tuple[str, Any]]:
         yield f'choices of {tokens}', PrefillPass(model, padded(tokens), keep, False, True, True)
     for batch in BATCHES:
         yield f'batch of {batch}', DecodePass(model, batch)
+
+
+class Resizing:
+    """Brings frames of two cameras to the model's size."""
+
+    def run(self) -> None:
+        """Launch what ``upload`` launches."""
+        from streamvlm_ros.engine.ops.kernels.resize import resize
+
+        for height, width in ((480, 640), (1080, 1920)):
+            image = torch.empty(height, width, 3, dtype=torch.uint8, device='meta')
+            resize(image, (448, 448))
 
 
 def kernels() -> set[str]:

@@ -23,8 +23,9 @@ from streamvlm_ros.engine.ops.kernels import (  # noqa: E402
     dequantize,
     operations,
     pointwise,
+    resize,
 )
 from streamvlm_ros.engine.ops.kernels.attention import segments  # noqa: E402
 from streamvlm_ros.engine.ops.kernels.matmul import rows  # noqa: E402
 
-__all__ = ['dequantize', 'operations', 'pointwise', 'rows', 'segments', 'triton']
+__all__ = ['dequantize', 'operations', 'pointwise', 'resize', 'rows', 'segments', 'triton']
