@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Streaming video question answering for ROS 2: camera topic in, answers out."""
 
+import logging
 import pkgutil
 
 from streamvlm_ros.moved import serve_old_names
@@ -11,3 +12,5 @@ from streamvlm_ros.moved import serve_old_names
 # also where Python finds the source folder first, as it does in the root of the repository.
 __path__ = pkgutil.extend_path(__path__, __name__)
 serve_old_names()
+# What a library's logger has: a program that sets up no logging gets no lines from it.
+logging.getLogger(__name__).addHandler(logging.NullHandler())

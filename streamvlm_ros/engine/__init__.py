@@ -11,8 +11,20 @@ from streamvlm_ros.engine.models.devices import BALANCED
 from streamvlm_ros.engine.models.devices import check_placement
 from streamvlm_ros.engine.models.devices import device_bytes
 from streamvlm_ros.engine.models.devices import free_device_memory
-from streamvlm_ros.engine.errors import ErrorCode
-from streamvlm_ros.engine.errors import StreamError
+from streamvlm_ros.errors import (
+    AnswerTimeoutError,
+    BusyError,
+    ErrorCode,
+    FileError,
+    InternalError,
+    InvalidRequestError,
+    NoFramesError,
+    NotActiveError,
+    OutOfMemoryError,
+    ResetDuringAnswerError,
+    StaleStreamError,
+    StreamError,
+)
 from streamvlm_ros.engine.serving.inference import VideoStreamingInference
 from streamvlm_ros.engine.models.qwen2_5_vl.model import StreamQwenModel
 from streamvlm_ros.engine.models.processor import load_processor
@@ -30,20 +42,30 @@ from streamvlm_ros.engine.serving.metrics import WorkerStatus
 
 __all__ = [
     'Answer',
+    'AnswerTimeoutError',
     'BALANCED',
+    'BusyError',
     'check_placement',
     'Choice',
     'device_bytes',
     'ErrorCode',
+    'FileError',
     'free_device_memory',
+    'InternalError',
+    'InvalidRequestError',
     'KVCacheManager',
     'load_model',
     'load_processor',
     'load_streams',
+    'NoFramesError',
+    'NotActiveError',
     'open_streams',
+    'OutOfMemoryError',
     'pick_device',
+    'ResetDuringAnswerError',
     'resolve_model',
     'SavedStream',
+    'StaleStreamError',
     'StreamCache',
     'StreamError',
     'StreamQwenModel',

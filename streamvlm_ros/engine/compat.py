@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+import contextlib
 import importlib.metadata
 import logging
 
@@ -13,6 +14,24 @@ from packaging.specifiers import SpecifierSet
 # transformers renames the modules that hold the weights, and rewrites its loading, often.
 TESTED = {'torch': SpecifierSet('>=2.11,<2.14'), 'transformers': SpecifierSet('>=5.17,<5.24')}
 OPTIONAL = {'torchao': SpecifierSet('>=0.18,<0.19')}
+
+
+@contextlib.contextmanager
+def quiet_torchao() -> Iterator[None]:
+    """Import torchao inside, or what imports it, without its warnings.
+
+    It warns of its extensions for other machines, and PyTorch warns about it.  A user can do
+    nothing about either.  The levels of these loggers are afterwards what they were.
+    """
+    loggers = [logging.getLogger(name) for name in ('torchao', 'torch.utils._pytree')]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels):
+            logger.setLevel(level)
 
 
 def check_versions(tested_with: Mapping[str, SpecifierSet] = TESTED) -> None:
@@ -32,7 +51,3 @@ def check_versions(tested_with: Mapping[str, SpecifierSet] = TESTED) -> None:
 
 
 check_versions()
-# transformers imports torchao, which warns of its extensions for other machines, and about which
-# PyTorch warns. A user can do nothing about either.
-for _name in ('torchao', 'torch.utils._pytree'):
-    logging.getLogger(_name).setLevel(logging.ERROR)

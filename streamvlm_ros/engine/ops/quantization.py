@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from streamvlm_ros.engine.compat import check_versions, OPTIONAL
+from streamvlm_ros.engine.compat import check_versions, OPTIONAL, quiet_torchao
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
 
 GROUPS = (128, 64, 32, 16)  # values that share a scale in 4 bits: the first that fits
@@ -95,7 +95,8 @@ def quantize(weight: torch.Tensor, bits: int) -> QuantizedWeight:
         StreamError: INVALID_REQUEST for a depth that has no group size in 4 bits.
 
     """
-    from torchao import quantization as torchao
+    with quiet_torchao():
+        from torchao import quantization as torchao
 
     rounded = torch.nn.Linear(weight.shape[1], weight.shape[0], False, 'meta')
     rounded.weight = torch.nn.Parameter(weight, requires_grad=False)

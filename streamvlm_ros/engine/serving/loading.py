@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+import logging
 import time
 from typing import Any
 
@@ -23,6 +24,7 @@ from streamvlm_ros.engine.models.registry import load_model
 from streamvlm_ros.engine.serving.inference import VideoStreamingInference
 from streamvlm_ros.engine.serving.warmup import warm_up
 
+LOG = logging.getLogger(__name__)
 BITS = {'int8': 8, 'int4': 4}
 
 
@@ -33,7 +35,7 @@ def load_streams(
     device: str = 'auto',
     dtype: str = 'auto',
     quantization: str = 'none',
-    log: Callable[[str], object] = lambda _: None,
+    log: Callable[[str], object] = LOG.info,
 ) -> list[VideoStreamingInference]:
     """Load a model once, for several streams, and warm it up.
 
@@ -76,7 +78,7 @@ def load_streams(
     return engines
 
 
-def folder_of(name: str, log: Callable[[str], object] = lambda _: None) -> str:
+def folder_of(name: str, log: Callable[[str], object] = LOG.info) -> str:
     """Return the folder of a model; one that is on the hub only is fetched into its cache.
 
     What is on this machine is taken as it is, without a look at the hub.

@@ -10,8 +10,9 @@ import os
 from typing import Any
 
 import torch
-from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+from transformers import Qwen2_5_VLConfig
 
+from streamvlm_ros.engine.compat import quiet_torchao
 from streamvlm_ros.engine.models.base import ModelFamily, SpecialTokens
 from streamvlm_ros.engine.models.decoder import DecoderParts
 from streamvlm_ros.engine.models.folder.checkpoint import check_checkpoint, check_loaded
@@ -38,6 +39,9 @@ from streamvlm_ros.engine.models.weights import LayerWeights
 from streamvlm_ros.engine.ops.operations import Operations, operations_for, TORCH
 from streamvlm_ros.engine.ops.rotary import MRope
 from streamvlm_ros.engine.positions import Grid
+
+with quiet_torchao():
+    from transformers import Qwen2_5_VLForConditionalGeneration
 
 # Positions that Qwen2.5-VL was trained on; its configuration names four times as many.
 TRAINED_POSITIONS = 32768
