@@ -68,7 +68,7 @@ format: setup  ## format the code, sort imports and mend what ruff can
 	@.venv/bin/python -m ruff check --fix $(SOURCES)
 	@.venv/bin/python -m ruff format $(SOURCES)
 
-docs: setup  ## write docs/interfaces.md out of the interfaces' comments and the parameters
+docs: setup  ## write docs/interfaces.md and the picture of the rooms out of the code
 	@$(RUN) python -m scripts.docs
 
 lock: setup  ## pin what the packages in requirements/ need in turn

@@ -1,10 +1,12 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Writes docs/interfaces.md."""
+"""Writes docs/interfaces.md, and the picture in docs/design/rooms.md."""
 
 from __future__ import annotations
 
-from scripts.docs.page import interface_page, PAGE
+from scripts.docs import page, rooms
+from scripts.house import House, ROOT
 
 if __name__ == '__main__':
-    PAGE.write_text(interface_page(), encoding='utf-8')
+    page.PAGE.write_text(page.interface_page(), encoding='utf-8')
+    rooms.PAGE.write_text(rooms.rooms_page(House.read(ROOT)), encoding='utf-8')

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -20,7 +21,7 @@ UPWARD = Call('stream/stream.py', 'serving/session.py', 'StreamSession.due')
 def test_the_trips_keep_their_limits() -> None:
     """In a process of its own, as every function call in it is watched."""
     done = subprocess.run(
-        [sys.executable, '-m', 'scripts.trips', '--check'],
+        [sys.executable, '-m', 'scripts.trips', '--check', '--calls'],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -28,10 +29,22 @@ def test_the_trips_keep_their_limits() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    figures = [line.split() for line in done.stdout.splitlines()]
+    lines = done.stdout.splitlines()
+    figures = [line.split() for line in lines if not line.startswith(' ')]
     assert [words[0] for words in figures] == ['chunk:', 'question:']
     # A trip that met nothing would keep every limit.
     assert all(10 < int(words[1]) <= MOST_FILES for words in figures)
+    # The steps that docs/design/life.md names are passed.
+    text = (ROOT / 'docs' / 'design' / 'life.md').read_text().partition('\n## A question')
+    for story, trip in zip((text[0], text[2]), done.stdout.split('\nquestion: ')):
+        steps = re.findall(r'\| `engine/([\w/]+\.py)` `([\w.]+)` \|', story)
+        assert len(steps) >= 7
+        passed = [line.partition(': ') for line in trip.splitlines()]
+        functions = {file.strip(): set(names.split(', ')) for file, _, names in passed}
+        for file, function in steps:
+            # Python 3.10 knows no qualified names of code.
+            name = function if sys.version_info >= (3, 11) else function.rpartition('.')[2]
+            assert name in functions[file], (file, function)
 
 
 @pytest.mark.parametrize(
