@@ -62,8 +62,9 @@ def smart_resize(height: int, width: int, settings: ImageProcessorConfig) -> tup
     ratio is kept as well as that allows (the rule of Qwen's own vision processing).
     """
     factor = settings.factor
-    new_height = max(factor, round(height / factor) * factor)
-    new_width = max(factor, round(width / factor) * factor)
+    # Sides of less than half a token become 0 here, and the image is enlarged.
+    new_height = round(height / factor) * factor
+    new_width = round(width / factor) * factor
     if new_height * new_width > settings.max_pixels:
         scale = math.sqrt(height * width / settings.max_pixels)
         new_height = max(factor, math.floor(height / scale / factor) * factor)

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 import pathlib
 from typing import Any
@@ -21,6 +20,11 @@ from streamvlm_ros.engine.models.folder.files import (
     read_json,
     read_text,
 )
+from streamvlm_ros.engine.models.folder.pixel_settings import (
+    load_pixel_settings,
+    read_pixel_settings,
+    SETTINGS,
+)
 from streamvlm_ros.engine.models.preprocessing import ImageProcessorConfig
 from streamvlm_ros.engine.models.registry import family_at
 
@@ -33,22 +37,6 @@ TOKENIZER_FILES = (
 )
 # One of them has a tokenizer's words.
 VOCABULARY_FILES = ('tokenizer.json', 'vocab.json')
-# Where a model's pixel bounds stand; transformers 5 saves them in sections of the last one.
-PIXEL_FILES = (
-    'video_preprocessor_config.json',
-    'preprocessor_config.json',
-    'processor_config.json',
-)
-PIXEL_SECTIONS = ('video_processor', 'image_processor')
-PIXEL_BOUNDS = {'min_pixels', 'max_pixels', 'size'}
-# Largest numbers of a preprocessor.  A frame is enlarged to min_pixels, so that is memory.
-LARGEST = {
-    'patch_size': 256,
-    'temporal_patch_size': 16,
-    'merge_size': 16,
-    'min_pixels': 1 << 24,
-    'max_pixels': 1 << 28,
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,8 +62,7 @@ def load_processor(path: str | os.PathLike[str]) -> StreamProcessor:
     check_sizes(path)
     config = family.read_config(path)
     tokenizer = _tokenizer(path, config, family)
-    name, settings = _pixel_settings(path)
-    pixels = _pixels(settings, f'{expand(path)}/{name}', family.pixels)
+    pixels = load_pixel_settings(path, family.pixels)
     _check_patches(path, pixels, config)
     template, where = _chat_template(path, tokenizer)
     return StreamProcessor(tokenizer, template, pixels, where)
@@ -86,23 +73,12 @@ def as_stream_processor(processor: Any, family: ModelFamily) -> StreamProcessor:
     if isinstance(processor, StreamProcessor):
         return processor
     source = getattr(processor, 'video_processor', None) or processor.image_processor
-    names = (
-        'patch_size',
-        'temporal_patch_size',
-        'merge_size',
-        'min_pixels',
-        'max_pixels',
-        'size',
-        'image_mean',
-        'image_std',
-    )
+    settings = {name: getattr(source, name, None) for name in SETTINGS}
     template = processor.chat_template or processor.tokenizer.chat_template
     return StreamProcessor(
         processor.tokenizer,
         template,
-        _pixels(
-            {name: getattr(source, name, None) for name in names}, 'The processor', family.pixels
-        ),
+        read_pixel_settings(settings, 'The processor', family.pixels),
     )
 
 
@@ -140,91 +116,6 @@ def _tokenizer(path: str | os.PathLike[str], config: dict[str, Any], family: Mod
             f'{vocabulary}; they are not of one model.'
         )
     return tokenizer
-
-
-def _pixel_settings(path: str | os.PathLike[str]) -> tuple[str, dict[str, Any]]:
-    """Return the first file or section that has pixel bounds, by its name, and what is in it.
-
-    Raises:
-        ValueError: there is none. The sizes that a model was trained on cannot be guessed.
-
-    """
-    for name in PIXEL_FILES:
-        content = read_json(path, name)
-        for section in PIXEL_SECTIONS:
-            part = content.get(section)
-            if isinstance(part, dict) and PIXEL_BOUNDS & part.keys():
-                return f'{name} ({section})', part
-        if PIXEL_BOUNDS & content.keys():
-            return name, content
-    raise ValueError(
-        f'{path} has no pixel bounds (min_pixels and max_pixels, or size): they stand in '
-        f'{", ".join(PIXEL_FILES[:-1])} or {PIXEL_FILES[-1]}. Copy that file from the model that '
-        'this one was made of.'
-    )
-
-
-def _pixels(
-    settings: dict[str, Any], name: str, default: ImageProcessorConfig
-) -> ImageProcessorConfig:
-    """Read all spellings of the pixel bounds: min_pixels, size.min_pixels, size.shortest_edge.
-
-    Raises:
-        ValueError: a value is of another kind, or out of its bounds.
-
-    """
-    size = settings.get('size') or {}
-    if not hasattr(size, 'get'):
-        raise ValueError(f'{name}: size is {size!r:.80}; it must be an object.')
-
-    def number(key: str, other: str = '') -> int:
-        found = settings.get(key)
-        if found is None and other:
-            found = size.get(key)
-        if found is None and other:
-            found = size.get(other)
-        if found is None:
-            return int(getattr(default, key))
-        if (
-            isinstance(found, bool)
-            or not isinstance(found, int)
-            or not (1 <= found <= LARGEST[key])
-        ):
-            raise ValueError(
-                f'{name}: {key} is {found!r:.80}; it must be an integer from 1 to {LARGEST[key]}.'
-            )
-        return found
-
-    def three(key: str, fallback: tuple[float, ...], least: float) -> tuple[float, ...]:
-        found = settings.get(key)
-        if found is None:
-            return fallback
-        if (
-            not isinstance(found, (list, tuple))
-            or len(found) != 3
-            or not all(isinstance(x, (int, float)) and least < x < math.inf for x in found)
-        ):
-            raise ValueError(
-                f'{name}: {key} is {found!r:.80}; it must be three numbers above {least:g}.'
-            )
-        return tuple(found)
-
-    made = dataclasses.replace(
-        default,
-        patch_size=number('patch_size'),
-        temporal_patch_size=number('temporal_patch_size'),
-        merge_size=number('merge_size'),
-        min_pixels=number('min_pixels', 'shortest_edge'),
-        max_pixels=number('max_pixels', 'longest_edge'),
-        mean=three('image_mean', default.mean, -math.inf),
-        std=three('image_std', default.std, 0.0),
-    )
-    if made.min_pixels > made.max_pixels:
-        raise ValueError(
-            f'{name}: min_pixels is {made.min_pixels} and max_pixels '
-            f'{made.max_pixels}; it must not be larger.'
-        )
-    return made
 
 
 def _check_patches(

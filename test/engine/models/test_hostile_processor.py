@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from support.models.hostile_folder import change, load
 
@@ -99,41 +97,4 @@ def test_what_stands_in_the_place_of_a_file(folder, name, content, sentence):
     """The sentence names the file and says what to do."""
     (folder / name).write_bytes(content)
     with pytest.raises(ValueError, match=rf'model/{name} .*{sentence}'):
-        load_processor(folder)
-
-
-@pytest.mark.parametrize('kind', ['sections', 'size.min_pixels', 'size.shortest_edge'])
-def test_every_spelling_of_the_pixel_bounds(folder, kind):
-    """As releases of transformers save them; the defaults are nobody's training."""
-    file = folder / 'preprocessor_config.json'
-    content = json.loads(file.read_text())
-    low, high = content.pop('min_pixels'), content.pop('max_pixels')
-    edges = {**content, 'size': {'shortest_edge': low, 'longest_edge': high}}
-    if kind == 'sections':
-        file.unlink()
-        (folder / 'processor_config.json').write_text(
-            json.dumps({'image_processor': edges, 'video_processor': edges})
-        )
-    elif kind == 'size.min_pixels':
-        file.write_text(json.dumps({**content, 'size': {'min_pixels': low, 'max_pixels': high}}))
-    else:
-        file.write_text(json.dumps(edges))
-    pixels = load_processor(folder).pixels
-    assert (pixels.min_pixels, pixels.max_pixels) == (low, high)
-
-
-@pytest.mark.parametrize('content', [None, '{}', '{"bos_token": "x"}'])
-def test_no_pixel_bounds(folder, content):
-    """A missing file, or another one in its place, is not taken for the defaults."""
-    (folder / 'preprocessor_config.json').unlink()
-    if content is not None:
-        (folder / 'preprocessor_config.json').write_text(content)
-    with pytest.raises(ValueError, match='has no pixel bounds'):
-        load_processor(folder)
-
-
-def test_a_size_that_is_not_an_object(folder):
-    """It is named."""
-    change(folder, 'preprocessor_config.json', lambda content: content.update(size=7))
-    with pytest.raises(ValueError, match=r'preprocessor_config\.json: size is 7'):
         load_processor(folder)
