@@ -15,7 +15,7 @@ from streamvlm_ros import interrupts
 if __name__ == '__main__':  # before the other imports, which take time
     interrupts.install()
 
-from streamvlm_ros.cli import ask, demo, pull, replay, run, save, watch
+from streamvlm_ros.cli import ask, demo, pull, replay, run, save, verify, watch
 from streamvlm_ros.errors import CommandError
 
 
@@ -44,6 +44,7 @@ class Verb:
 VERBS = {
     'run': Verb.of(run),
     'pull': Verb.of(pull),
+    'verify': Verb.of(verify),
     'ask': Verb(
         'Ask a running node a question, answered in free text.', ask.add_ask_arguments, ask.ask
     ),
