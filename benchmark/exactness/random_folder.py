@@ -16,6 +16,7 @@ import argparse
 import json
 import pathlib
 import shutil
+from typing import Any
 
 from safetensors.torch import save_file
 import torch
@@ -32,27 +33,22 @@ COPIED = (
     'tokenizer_config.json',
     'vocab.json',
 )
-PUBLISHED = {
-    'generation_config.json': {
-        'do_sample': True,
-        'repetition_penalty': 1.05,
-        'temperature': 0.000001,
-    },
-    'preprocessor_config.json': {
-        'min_pixels': 3136,
-        'max_pixels': 12845056,
-        'patch_size': 14,
-        'temporal_patch_size': 2,
-        'merge_size': 2,
-        'image_mean': [0.48145466, 0.4578275, 0.40821073],
-        'image_std': [0.26862954, 0.26130258, 0.27577711],
-        'image_processor_type': 'Qwen2VLImageProcessor',
-        'processor_class': 'Qwen2_5_VLProcessor',
-    },
+# As published with Qwen2.5-VL.
+GENERATION = {'do_sample': True, 'repetition_penalty': 1.05, 'temperature': 0.000001}
+PREPROCESSOR = {
+    'min_pixels': 3136,
+    'max_pixels': 12845056,
+    'patch_size': 14,
+    'temporal_patch_size': 2,
+    'merge_size': 2,
+    'image_mean': [0.48145466, 0.4578275, 0.40821073],
+    'image_std': [0.26862954, 0.26130258, 0.27577711],
+    'image_processor_type': 'Qwen2VLImageProcessor',
+    'processor_class': 'Qwen2_5_VLProcessor',
 }
 
 
-def config_of(name: str) -> dict[str, object]:
+def config_of(name: str) -> dict[str, Any]:
     """Return the config.json, flat, as the checkpoints of transformers 4.4x have it."""
     text, ids = TEXT[name], load_processor(resolve_model('tiny')).tokenizer.convert_tokens_to_ids
     vision = TOY_VISION if name == 'toy' else VISION
@@ -86,7 +82,7 @@ def config_of(name: str) -> dict[str, object]:
     }
 
 
-def shapes_of(config: dict[str, object]) -> dict[str, torch.Size]:
+def shapes_of(config: dict[str, Any]) -> dict[str, torch.Size]:
     """Return the shape of every tensor by its published name."""
     with torch.device('meta'):
         model = Qwen2_5_VLForConditionalGeneration(Qwen2_5_VLConfig.from_dict(dict(config)))
@@ -120,10 +116,14 @@ def main() -> None:
     tiny, config = pathlib.Path(resolve_model('tiny')), config_of(arguments.name)
     for each in COPIED:
         shutil.copy(tiny / each, folder / each)
-    files = {**PUBLISHED, 'config.json': config}
-    files['generation_config.json'] |= {
+    ends = {
         'eos_token_id': [config['eos_token_id'], config['bos_token_id']],
         'pad_token_id': config['bos_token_id'],
+    }
+    files: dict[str, dict[str, Any]] = {
+        'config.json': config,
+        'generation_config.json': {**GENERATION, **ends},
+        'preprocessor_config.json': PREPROCESSOR,
     }
     for each, values in files.items():
         (folder / each).write_text(json.dumps(values, indent=2))
@@ -137,7 +137,7 @@ def main() -> None:
             save_file(shard, folder / f'part{len(shards)}.safetensors', {'format': 'pt'})
             shards.append(list(shard))
             shard = {}
-    index = {}
+    index: dict[str, str] = {}
     for number, names in enumerate(shards, start=1):
         file = f'model-{number:05}-of-{len(shards):05}.safetensors'
         (folder / f'part{number - 1}.safetensors').rename(folder / file)
