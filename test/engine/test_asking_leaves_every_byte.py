@@ -8,7 +8,7 @@ import random
 
 import pytest
 from support.models.random_models import random_clip, SHAPES
-from support.streams import stream
+from support.streams import everything, stream
 from support.whole import sampled
 
 from streamvlm_ros.engine import StreamError
@@ -16,30 +16,6 @@ from streamvlm_ros.engine.errors import StillReadError
 
 CHOICES = ('yes', 'no', 'left of the door')
 SIZES = ((56, 56), (56, 84))
-
-
-def everything(engine) -> tuple:
-    """Return all that a stream consists of, the keys and values of what is cached as bytes."""
-    inner = engine.stream
-    cache, memory = inner.cache, inner.memory
-    entries = [
-        (entry.spans, entry.first, entry.info, entry.positions.tolist()) for entry in cache.entries
-    ]
-    content = [side for layer in range(len(cache.keys)) for side in cache.content(layer)]
-    return (
-        entries,
-        cache.spans,
-        inner.state,
-        inner.place,
-        inner.size,
-        inner.left_out,
-        inner.skipped_ns,
-        [frame.number for frame in inner.pending],
-        inner.frames,
-        (memory.segment, memory.turn, memory.evicted_tokens),
-        inner.still.skipped,
-        [side.numpy().tobytes() for side in content],
-    )
 
 
 def frames_of(seed: int, number: int) -> list:

@@ -21,3 +21,27 @@ def stream(shape: str = 'grouped', **settings) -> VideoStreamingInference:
 def clip(seed: int, frames: int):
     """Return small frames: two of them are a temporal patch of four tokens."""
     return random_clip(seed, frames, 56, 56)
+
+
+def everything(engine) -> tuple:
+    """Return all that a stream consists of, the keys and values of what is cached as bytes."""
+    inner = engine.stream
+    cache, memory = inner.cache, inner.memory
+    entries = [
+        (entry.spans, entry.first, entry.info, entry.positions.tolist()) for entry in cache.entries
+    ]
+    content = [side for layer in range(len(cache.keys)) for side in cache.content(layer)]
+    return (
+        entries,
+        cache.spans,
+        inner.state,
+        inner.place,
+        inner.size,
+        inner.left_out,
+        inner.skipped_ns,
+        [frame.number for frame in inner.pending],
+        inner.frames,
+        (memory.segment, memory.turn, memory.evicted_tokens),
+        inner.still.skipped,
+        [side.numpy().tobytes() for side in content],
+    )

@@ -73,6 +73,7 @@ class StreamCache:
         length: tokens cached.
         oldest_patch: the oldest temporal patch that is cached; None: there is none.
         rebased: how often keys were rotated to new positions.
+        taken: tokens that ever came.
 
     """
 
@@ -91,7 +92,7 @@ class StreamCache:
         self.keys, self.values = self.buffer.keys, self.buffer.values
         self._readers: weakref.WeakSet[Reader] = weakref.WeakSet()
         self._clock = 0
-        self._taken = 0  # tokens that ever came
+        self.taken = 0
         self.rebased = 0
         self.clear()
 
@@ -214,9 +215,9 @@ class StreamCache:
     def advance(self, tokens: int) -> None:
         """Make the tokens that were written an entry."""
         self._clock += 1
-        entry = CacheEntry(self._next, tokens, self._clock, self._taken)
+        entry = CacheEntry(self._next, tokens, self._clock, self.taken)
         self._ring.take(self._next)
-        self._taken += tokens
+        self.taken += tokens
         self._next = ()
         self._set([*self.entries, entry])
 
@@ -304,7 +305,7 @@ class StreamCache:
                     own, entry.tokens, self._clock, entry.first, entry.info, entry.positions
                 )
             )
-            self._taken = entry.first + entry.tokens
+            self.taken = entry.first + entry.tokens
         self._set(copies)
 
     def _set(self, entries: list[CacheEntry]) -> None:

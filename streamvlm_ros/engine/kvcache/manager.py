@@ -1,17 +1,20 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Snapshots of a cache: which entries it had, and the position state."""
+"""Snapshots of a cache: which entries it had, and the position state of a model."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
+from streamvlm_ros.engine.errors import StreamError
 from streamvlm_ros.engine.kvcache.cache import StreamCache
 from streamvlm_ros.engine.kvcache.entries import CacheEntry
 from streamvlm_ros.engine.positions import StreamState
+
+MEND = 'Take snapshots more often, or give the stream more memory.'
 
 
 class StateOwner(Protocol):
@@ -20,11 +23,47 @@ class StateOwner(Protocol):
     stream_state: StreamState
 
 
+@runtime_checkable
+class WholeOwner(Protocol):
+    """What the cache manager needs of a whole stream, such as ``VideoStreamingInference``."""
+
+    def snapshot(self) -> object:
+        """Return the stream as it stands."""
+
+    def restore(self, snapshot: Any) -> None:
+        """Go back to a snapshot; raise StreamError if that is impossible."""
+
+
 @dataclasses.dataclass(frozen=True)
-class _Snapshot:
+class CacheMark:
+    """What was cached at a moment.  No byte is copied.
+
+    Attributes:
+        entries, rebased, taken: of the cache.
+
+    """
+
     entries: tuple[CacheEntry, ...]
     rebased: int
-    state: StreamState
+    taken: int
+
+    @classmethod
+    def of(cls, cache: StreamCache) -> CacheMark:
+        """Remember what is cached now."""
+        return cls(cache.entries, cache.rebased, cache.taken)
+
+    def fault(self, cache: StreamCache) -> str:
+        """Return why the cache cannot go back here; empty: it can."""
+        if not set(self.entries) <= set(cache.entries):
+            return 'part of what it saw has been evicted since, or the stream was reset'
+        if self.rebased != cache.rebased:
+            return 'the stream was moved to other positions since'
+        return ''
+
+    def go_back(self, cache: StreamCache) -> None:
+        """Drop what came since; what follows is cached as if that had never come."""
+        cache.drop(set(cache.entries) - set(self.entries))
+        cache.taken = self.taken
 
 
 class KVCacheManager:
@@ -33,45 +72,57 @@ class KVCacheManager:
     Snapshots are a stack: ``restore`` goes back to the newest one and removes it, and is refused
     when none is left.  It is also refused when something that the snapshot saw was evicted since,
     or moved to other positions; the stream then stays as it is.
+
+    Of a model, a snapshot is what is cached and the model's position state.  Of a
+    ``VideoStreamingInference`` it is all of its state, as its own ``snapshot`` has it.
     """
 
     def __init__(self, cache: StreamCache | None = None) -> None:
-        """Manage a cache; without one, assign what the first ``forward`` returns."""
-        self.cache = cache
-        self._snapshots: list[_Snapshot] = []
+        """Manage a cache; without one, assign what the first ``forward`` returns.
 
-    def snapshot(self, model: StateOwner) -> None:
-        """Remember the stream as it stands.
+        For snapshots of a ``VideoStreamingInference`` none is needed.
+        """
+        self.cache = cache
+        self._snapshots: list[object] = []
+
+    def snapshot(self, owner: StateOwner | WholeOwner) -> None:
+        """Remember the stream of a model, or of a ``VideoStreamingInference``, as it stands.
 
         Raises:
             RuntimeError: there is no cache yet.
 
         """
-        cache = self._existing()
-        self._snapshots.append(_Snapshot(cache.entries, cache.rebased, model.stream_state))
+        if isinstance(owner, WholeOwner):
+            self._snapshots.append(owner.snapshot())
+        else:
+            self._snapshots.append((CacheMark.of(self._existing()), owner.stream_state))
 
-    def restore(self, model: StateOwner) -> None:
+    def restore(self, owner: StateOwner | WholeOwner) -> None:
         """Go back to the newest snapshot, and remove it.
 
         Raises:
-            RuntimeError: there is no snapshot, or entries that it saw were evicted or moved.
+            RuntimeError: there is no snapshot, it is of another stream, or what it saw was
+                evicted or moved.
 
         """
         if not self._snapshots:
             raise RuntimeError('There is no snapshot to restore; call snapshot() first.')
-        cache, snapshot = self._existing(), self._snapshots.pop()
-        if not set(snapshot.entries) <= set(cache.entries):
-            raise RuntimeError(
-                'Part of what the snapshot saw has been evicted since; take '
-                'snapshots more often, or give the stream more memory.'
-            )
-        if snapshot.rebased != cache.rebased:
-            raise RuntimeError(
-                'The stream was moved to other positions since the snapshot; take '
-                'snapshots more often.'
-            )
-        cache.drop(set(cache.entries) - set(snapshot.entries))
-        model.stream_state = snapshot.state
+        snapshot = self._snapshots.pop()
+        if isinstance(owner, WholeOwner):
+            try:
+                owner.restore(snapshot)
+            except StreamError as error:
+                raise RuntimeError(str(error)) from error
+            return
+        if not isinstance(snapshot, tuple):
+            raise RuntimeError('The newest snapshot is of a whole stream; restore it to that.')
+        mark, state = snapshot
+        cache = self._existing()
+        fault = mark.fault(cache)
+        if fault:
+            raise RuntimeError(f'The snapshot cannot be restored: {fault}. {MEND}')
+        mark.go_back(cache)
+        owner.stream_state = state
 
     @staticmethod
     def clone(cache: StreamCache) -> StreamCache:

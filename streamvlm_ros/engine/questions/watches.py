@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+import copy
 import dataclasses
 import time
+from typing import Any
 
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
 from streamvlm_ros.engine.models.prompt import Prompt, tree_tokens
@@ -293,6 +295,17 @@ class Watches:
         for each in self._all.values():
             each.restart()
         self._see()
+
+    def state(self) -> tuple[object, ...]:
+        """Return the watches and what is known of their answers, for ``go_back``."""
+        each = {name: copy.copy(watch) for name, watch in self._all.items()}
+        return each, dict(self._asked), self.tokens, self.seconds, self._scored
+
+    def go_back(self, state: tuple[Any, ...]) -> None:
+        """Go back to what ``state`` has returned."""
+        each, asked, self.tokens, self.seconds, self._scored = state
+        self._all = {name: copy.copy(watch) for name, watch in each.items()}
+        self._asked = dict(asked)
 
     def _see(self) -> None:
         """Score nothing until frames are prefilled that are not in the cache yet."""

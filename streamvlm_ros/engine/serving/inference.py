@@ -20,6 +20,7 @@ from streamvlm_ros.engine.outputs import Answer, CacheInfo, Choice
 from streamvlm_ros.engine.questions.questions import Questions
 from streamvlm_ros.engine.questions.sampler import SamplingParams
 from streamvlm_ros.engine.questions.watches import Watch, Watches, WatchEvent
+from streamvlm_ros.engine.serving.snapshot import Snapshot
 from streamvlm_ros.engine.store.place import Where
 from streamvlm_ros.engine.stream.frames import check_frame_id, check_image, Frame
 from streamvlm_ros.engine.stream.saving.loaded_stream import LoadedStream, read_stream
@@ -89,7 +90,6 @@ class VideoStreamingInference:
         self.standing = Watches(prompt, stream, self.questions, self.settings.max_watch_tokens)
         self.saver = StreamSaver(self.model, prompt, stream, self.settings)
         self._stamps = StampJudge(self.settings, stream.clock)
-        self._late_frames = 0
 
     @property
     def epoch(self) -> int:
@@ -228,7 +228,7 @@ class VideoStreamingInference:
 
     def get_cache_info(self) -> CacheInfo:
         """Return what the stream's memory holds."""
-        return self.stream.info(self._late_frames)
+        return self.stream.info(self._stamps.late_frames)
 
     @torch.inference_mode()
     def save(self, where: Where) -> SavedStream:
@@ -291,6 +291,14 @@ class VideoStreamingInference:
         self.standing.restart()
         self._stamps.start_over()
 
+    def snapshot(self) -> Snapshot:
+        """Return the whole state of the stream, to which ``restore`` goes back."""
+        return Snapshot(self.stream, self._stamps, self.standing)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go back to a snapshot, as if nothing had followed; see ``Snapshot.restore``."""
+        snapshot.restore(self.stream)
+
     def watch(
         self,
         question: str,
@@ -326,7 +334,7 @@ class VideoStreamingInference:
 
     def _follow(self, verdict: Verdict) -> bool:
         """Do what a verdict says before its frame is taken; return whether it is taken."""
-        self._late_frames += verdict is Verdict.LATE
+        self._stamps.late_frames += verdict is Verdict.LATE
         if verdict is Verdict.BACK:
             self.reset()
         return verdict is not Verdict.LATE

@@ -99,17 +99,24 @@ class StampRule:
 
 
 class StampJudge:
-    """Judges the stamps of frames that a program hands in itself, one after the other."""
+    """Judges the stamps of frames that a program hands in itself, one after the other.
+
+    Attributes:
+        doubtful: a stamp that was too far ahead, in nanoseconds; None: the last one was not.
+        late_frames: frames left out because they were late.
+
+    """
 
     def __init__(self, settings: StreamSettings, clock: FrameClock) -> None:
         """Judge by a stream's settings, and by the sample rate of its clock."""
         self._settings, self._clock = settings, clock
         self._uniform = settings.time_source == 'uniform'
+        self.late_frames = 0
         self.start_over()
 
     def start_over(self) -> None:
         """Forget the stamp that was too far ahead."""
-        self._doubtful: int | None = None
+        self.doubtful: int | None = None
 
     def stamp_ns(self, stamp: Stamp) -> int:
         """Return a stamp in nanoseconds; if time is uniform, the nearest that can be told.
@@ -134,13 +141,13 @@ class StampJudge:
         if self._uniform:
             return [Verdict.GOES_ON] * len(stamps)
         rule = StampRule.of(self._settings, self._clock.sample_rate)
-        doubtful = self._doubtful
+        doubtful = self.doubtful
         verdicts = []
         for i, stamp in enumerate(stamps):
             verdict = rule.judge(stamp, newest, doubtful)
             if verdict is Verdict.AHEAD:
                 assert newest is not None
-                self._doubtful = stamp
+                self.doubtful = stamp
                 if not any(
                     rule.judge(following, newest, stamp) is Verdict.CONFIRMS
                     for following in stamps[i + 1 : i + 2]
@@ -150,7 +157,7 @@ class StampJudge:
                 newest = stamp
             doubtful = None
             verdicts.append(verdict)
-        self._doubtful = None
+        self.doubtful = None
         return verdicts
 
 
@@ -190,6 +197,7 @@ class FrameClock:
 
     Attributes:
         sample_rate: in Hz; 0: every frame.
+        since: frames and time at which the rate became what it is.
 
     """
 
@@ -201,7 +209,7 @@ class FrameClock:
 
     def start_over(self) -> None:
         """Count from 0 again; the rate stays."""
-        self._since = (0, 0)  # frames and time at which the rate became what it is
+        self.since = (0, 0)
 
     def set_rate(self, hz: float, frames: int) -> None:
         """Change the rate after ``frames`` frames; time continues without a jump.
@@ -212,12 +220,12 @@ class FrameClock:
         """
         check_sample_rate(hz, self._source)
         if self._source == 'uniform':
-            self._since = (frames, self._uniform(frames))
+            self.since = (frames, self._uniform(frames))
         self.sample_rate = hz
 
     def resume(self, frames: int, time_ns: int) -> None:
         """If time is uniform, give the next frame, after ``frames`` others, this time."""
-        self._since = (frames, time_ns)
+        self.since = (frames, time_ns)
 
     def time_ns(self, stamp_ns: int, frames: int) -> int:
         """Return the time of the frame that comes after ``frames`` others."""
@@ -238,7 +246,7 @@ class FrameClock:
         return self.sample_rate
 
     def _uniform(self, frames: int) -> int:
-        since_frames, since_ns = self._since
+        since_frames, since_ns = self.since
         return since_ns + round((frames - since_frames) * NANOSECONDS / self.sample_rate)
 
 
