@@ -10,7 +10,14 @@ import random
 
 import numpy as np
 import pytest
-from support.models.random_models import PIXELS, processor, random_clip, random_model, SHAPES
+from support.models.random_models import (
+    PIXELS,
+    processor,
+    random_clip,
+    random_model,
+    SHAPES,
+    STRETCHED,
+)
 from support.reference.offline import generate
 from support.whole import sampled
 import torch
@@ -69,7 +76,17 @@ def first_logits(engine: VideoStreamingInference) -> torch.Tensor:
 @pytest.mark.parametrize('seed', sampled(range(45), 18))
 def test_continuous_equals_the_whole_video(seed):
     """Chunks prefilled one by one answer as stock transformers does on the whole clip."""
-    shape, chunk, frames, stamps = random_case(seed)
+    check_continuous(*random_case(seed))
+
+
+@pytest.mark.parametrize('seed, shape', sampled(enumerate([*STRETCHED] * 4, start=210), 4))
+def test_continuous_equals_the_whole_video_with_stretched_positions(seed, shape):
+    """Every way of stretching that is run: its frequencies, and YaRN's scale."""
+    check_continuous(shape, *random_case(seed)[1:])
+
+
+def check_continuous(shape, chunk, frames, stamps):
+    """Hold a stream's answer to stock."""
     engine = stream(shape, chunk, 'continuous')
     for frame, stamp in zip(frames, stamps):
         engine.append_frame(frame, stamp)

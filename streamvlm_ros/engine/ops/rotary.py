@@ -51,20 +51,32 @@ class Rotation:
 class MRope:
     """Frequencies, each of them for one of the axes T, H and W."""
 
-    def __init__(self, inv_freq: torch.Tensor, axes: torch.Tensor) -> None:
-        """Take frequencies [head_dim / 2], and the axis of each: 0 for T, 1 for H, 2 for W."""
+    def __init__(self, inv_freq: torch.Tensor, axes: torch.Tensor, scale: float = 1.0) -> None:
+        """Take frequencies.
+
+        Args:
+            inv_freq: [head_dim / 2].
+            axes: the axis of each: 0 for T, 1 for H, 2 for W.
+            scale: what queries and keys are multiplied by besides; YaRN has one.
+
+        """
         self._inv_freq = inv_freq.float()
         self._axis = axes.to(inv_freq.device)
+        self._scale = scale
 
     def __call__(self, positions: torch.Tensor) -> Rotation:
         """Return the rotation of n tokens at int64 positions [3, n]."""
         angles = self._angles(positions)
-        return Rotation(angles.cos(), angles.sin())
+        cos, sin = angles.cos(), angles.sin()
+        if self._scale != 1:
+            cos, sin = cos * self._scale, sin * self._scale
+        return Rotation(cos, sin)
 
     def rerotate(self, old: torch.Tensor, new: torch.Tensor) -> KeyRotation:
         """Return the rotation of keys from old to new positions, int64 [3, n] each.
 
-        The angle is the difference of the two float32 angles that ``__call__`` computes. So the
+        Keys have been multiplied by the scale already. The angle is the difference of the two
+        float32 angles that ``__call__`` computes. So the
         result equals a key that was rotated to its new position directly. The frequency times the
         distance would not: float32 rounds the angles of large positions.
         """

@@ -23,6 +23,13 @@ def test_answers_equal_the_reference_that_rebases(seed):
     assert answers and reference.rebased
 
 
+@pytest.mark.parametrize('seed', sampled(range(140, 152), 1))
+def test_the_same_with_yarn(seed):
+    """Its scale is in cached keys once, however often they are counted anew."""
+    reference, answers = run_case(seed, (62, 70, 110)[seed % 3], 'yarn')
+    assert answers and reference.rebased
+
+
 def rotated(
     shape: str,
     keys: torch.Tensor,

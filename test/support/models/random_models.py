@@ -81,6 +81,23 @@ SHAPES = {
         tokens_per_second=25,
     ),
 }
+# Kept apart, so that what tests draw from SHAPES stays as it is.
+STRETCHED = {
+    kind: SHAPES['grouped'] | dict(rope={'rope_type': kind, 'factor': 4.0, **more})
+    for kind, more in (
+        ('yarn', {'original_max_position_embeddings': 64}),
+        ('linear', {}),
+        (
+            'llama3',
+            {
+                'original_max_position_embeddings': 64,
+                'low_freq_factor': 1.0,
+                'high_freq_factor': 4.0,
+            },
+        ),
+        ('proportional', {'partial_rotary_factor': 0.5}),
+    )
+}
 
 
 def config(
@@ -93,6 +110,7 @@ def config(
     window: int,
     full: list[int],
     tokens_per_second: int,
+    rope: dict | None = None,
 ) -> Qwen2_5_VLConfig:
     """Return a small stock configuration."""
     half = hidden // heads // 2
@@ -108,7 +126,12 @@ def config(
             max_position_embeddings=32768,
             rope_theta=1e6,
             tie_word_embeddings=False,
-            rope_scaling={'type': 'mrope', 'mrope_section': section, 'rope_type': 'default'},
+            rope_scaling={
+                'type': 'mrope',
+                'mrope_section': section,
+                'rope_type': 'default',
+                **(rope or {}),
+            },
         ),
         vision_config=dict(
             depth=vit_depth,
@@ -131,13 +154,17 @@ def config(
 @functools.cache
 def random_model(shape: str) -> StreamQwenModel:
     """Return a random float32 model whose logits depend strongly on what it saw."""
-    torch.manual_seed(list(SHAPES).index(shape))
-    model = StreamQwenModel(config(**SHAPES[shape])).eval()
+    shapes = SHAPES | STRETCHED
+    torch.manual_seed(list(shapes).index(shape))
+    model = StreamQwenModel(config(**shapes[shape])).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim > 1:
                 # Transformers' own 0.02 makes every small random model say the same thing.
                 parameter.normal_(std=1.2 * parameter[0].numel() ** -0.5)
+        if shape in STRETCHED:
+            # An answer of pads would be another video for the reference.
+            model.lm_head.weight[CONTROL_ID['<|video_pad|>']] = 0.0
     model.generation_config.eos_token_id = CONTROL_ID['<|im_end|>']
     return model
 

@@ -24,7 +24,7 @@ def rotated(shape: str, x: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
         a, b = x[..., band], x[..., band + len(axes)]
         result[..., band] = a * angle.cos() - b * angle.sin()
         result[..., band + len(axes)] = b * angle.cos() + a * angle.sin()
-    return result
+    return result * stock.model.language_model.rotary_emb.attention_scaling
 
 
 def embeddings(stream: ReferenceStream) -> torch.Tensor:

@@ -29,10 +29,10 @@ def answer_of(engine, question: str, tokens: int, keep: bool) -> tuple[list[int]
     return opened.tokens, seen[0][-1]
 
 
-def run_case(seed: int, rebase_position: int = 0) -> tuple[ReferenceStream, int]:
+def run_case(seed: int, rebase_position: int = 0, shape: str = '') -> tuple[ReferenceStream, int]:
     """Play a random stream to the engine and the reference; return it and how many answers."""
     rng = random.Random(seed)
-    shape, mode = list(SHAPES)[seed % 3], ('continuous', 'append')[seed % 2]
+    shape, mode = shape or list(SHAPES)[seed % 3], ('continuous', 'append')[seed % 2]
     chunk = rng.choice((2, 4, 6))
     capacity, kept_turns = rng.choice((110, 140, 200)), rng.choice((1, 2))
     seconds = rng.choice((0, 0, 3.0, 6.0))

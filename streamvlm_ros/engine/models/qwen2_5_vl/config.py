@@ -12,10 +12,13 @@ from typing import Any
 from transformers import Qwen2_5_VLConfig
 
 from streamvlm_ros.engine.models.folder.config import check_config, check_stop, config_file
+from streamvlm_ros.engine.models.folder.rope import check_rope
 
 MODEL_TYPE = 'qwen2_5_vl'
 # What only this family has; see ``folder.config.LARGEST``.
 NUMBERS: dict[str, float] = {'window_size': 1 << 14, 'tokens_per_second': float(1 << 16)}
+# What transformers takes where a configuration names none.
+STOCK_SECTION = [16, 24, 24]
 
 _LAYER = re.compile(r'(?:^|\.)(layers|blocks)\.(\d+)\.mlp\.gate_proj\.weight$')
 
@@ -40,6 +43,7 @@ def load_config(path: str | os.PathLike[str]) -> Qwen2_5_VLConfig:
         config = Qwen2_5_VLConfig.from_dict(values)
         text = config.text_config
         head = getattr(text, 'head_dim', None) or text.hidden_size // text.num_attention_heads
+        text.rope_parameters.setdefault('mrope_section', STOCK_SECTION)
         section = [int(size) for size in text.rope_parameters['mrope_section']]
         known = 0 <= config.video_token_id < text.vocab_size
     except Exception as error:
@@ -52,6 +56,7 @@ def load_config(path: str | os.PathLike[str]) -> Qwen2_5_VLConfig:
             f'{file}: mrope_section is {section}; it must be three whose sum '
             f"is half the heads' width, {head // 2}."
         )
+    check_rope(file, text, head // 2)
     if not known:
         raise ValueError(
             f'{file}: video_token_id is {config.video_token_id}; it must be below '

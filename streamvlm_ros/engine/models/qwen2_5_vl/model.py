@@ -17,6 +17,7 @@ from streamvlm_ros.engine.models.base import ModelFamily, SpecialTokens
 from streamvlm_ros.engine.models.decoder import DecoderParts
 from streamvlm_ros.engine.models.folder.checkpoint import check_checkpoint, check_loaded
 from streamvlm_ros.engine.models.folder.files import expand
+from streamvlm_ros.engine.models.folder.rope import stretched_positions
 from streamvlm_ros.engine.models.folder.weight_files import check_weights, only_safetensors
 from streamvlm_ros.engine.models.position_rule import PositionRule
 from streamvlm_ros.engine.models.preprocessing import ImageProcessorConfig
@@ -141,7 +142,7 @@ class StreamQwenModel(StockForward, Qwen2_5_VLForConditionalGeneration):
     @property
     def trained_positions(self) -> int:
         """See ``StreamingModel``."""
-        return min(TRAINED_POSITIONS, self.config.text_config.max_position_embeddings)
+        return stretched_positions(self.config.text_config, TRAINED_POSITIONS)
 
     @functools.cached_property
     def position_rule(self) -> PositionRule:
@@ -154,9 +155,11 @@ class StreamQwenModel(StockForward, Qwen2_5_VLForConditionalGeneration):
         """See ``StreamingModel``: the axes have one section of frequencies each."""
         # Made at the first prefill: before that the weights may not be loaded yet.
         sections = self.config.text_config.rope_parameters['mrope_section']
+        rotary = self.model.language_model.rotary_emb
         return MRope(
-            self.model.language_model.rotary_emb.inv_freq,
+            rotary.inv_freq,
             torch.repeat_interleave(torch.arange(3), torch.tensor(sections)),
+            rotary.attention_scaling,
         )
 
     @functools.cached_property
