@@ -12,7 +12,7 @@ import copy
 from typing import Any
 
 import torch
-from transformers import DynamicCache
+from transformers import DynamicCache, Qwen2_5_VLForConditionalGeneration
 
 from benchmark.common.timing import quartiles, Timer
 from benchmark.speed.ours import CHUNK, FRAMES, QUESTION_TOKENS, SIDE
@@ -26,8 +26,9 @@ class Stock:
 
     def __init__(self, model: StreamQwenModel, cached: int, timed: Timer) -> None:
         """Fill a cache."""
-        self._text, self._visual = model.model.language_model, model.model.visual
-        self._head, self._timed, self._cached = model.lm_head, timed, cached
+        stock = stock_over(model)
+        self._text, self._visual = stock.model.language_model, stock.model.visual
+        self._head, self._timed, self._cached = stock.lm_head, timed, cached
         self._like: dict[str, Any] = dict(device=model.device, dtype=model.dtype)
         config = model.config.text_config
         self._width = config.hidden_size
@@ -93,3 +94,18 @@ class Stock:
         for i in range(STEPS):
             self._run(1, self._cached + i, self._cache).argmax(-1).item()
         self._cache.crop(-STEPS)
+
+
+def stock_over(model: StreamQwenModel) -> Any:
+    """Return transformers' own class over a model's weights, which are not copied."""
+    with torch.device('meta'):
+        stock: Any = Qwen2_5_VLForConditionalGeneration._from_config(
+            model.config, attn_implementation='sdpa', dtype=model.dtype
+        )
+    stock.load_state_dict(model.state_dict(), assign=True)
+    for theirs, ours in (
+        (stock.model.language_model.rotary_emb, model.model.language_model.rotary_emb),
+        (stock.model.visual.rotary_pos_emb, model.model.visual.rotary_pos_emb),
+    ):
+        theirs.inv_freq = theirs.original_inv_freq = ours.inv_freq
+    return stock.eval()

@@ -11,14 +11,15 @@ import logging
 
 from packaging.specifiers import SpecifierSet
 
-# transformers renames the modules that hold the weights, and rewrites its loading, often.
+# transformers reads configurations and tokenizers here, and changes both between releases. The
+# names of the weights are those of its 5.x, and the tests hold the engine to its classes.
 TESTED = {'torch': SpecifierSet('>=2.11,<2.14'), 'transformers': SpecifierSet('>=5.17,<5.24')}
 OPTIONAL = {'torchao': SpecifierSet('>=0.18,<0.19')}
 
 
 @contextlib.contextmanager
 def quiet_torchao() -> Iterator[None]:
-    """Import torchao inside, or what imports it, without its warnings.
+    """Import torchao inside, without its warnings.
 
     It warns of its extensions for other machines, and PyTorch warns about it.  A user can do
     nothing about either.  The levels of these loggers are afterwards what they were.

@@ -88,13 +88,10 @@ class LanguageModel(torch.nn.Module, abc.ABC):
     """Grouped-query attention and a gated MLP in every layer, whatever the family.
 
     Attributes:
-        device, dtype: of the token embeddings.
         parts: what it is made of; the family sets it when the model is built.
 
     """
 
-    device: torch.device
-    dtype: torch.dtype
     parts: DecoderParts
 
     @property
@@ -112,6 +109,16 @@ class LanguageModel(torch.nn.Module, abc.ABC):
         """Embeddings of all tokens, [vocabulary, hidden_size]."""
         table: torch.Tensor = self.parts.embedding.weight
         return table
+
+    @property
+    def device(self) -> torch.device:
+        """Where the token embeddings are."""
+        return self.token_table.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The number format of the token embeddings."""
+        return self.token_table.dtype
 
     @property
     def layer_devices(self) -> list[torch.device]:

@@ -95,6 +95,7 @@ def quantize(weight: torch.Tensor, bits: int) -> QuantizedWeight:
         StreamError: INVALID_REQUEST for a depth that has no group size in 4 bits.
 
     """
+    # Imported here because it takes half a second, and is not always there.
     with quiet_torchao():
         from torchao import quantization as torchao
 

@@ -56,12 +56,15 @@ def load_streams(
     device = pick_device(device)
     number_format = pick_dtype(dtype, device)
     path = folder_of(name, log)
-    spread = device if device == BALANCED else None
+    spread = device == BALANCED
     where = f'over {torch.cuda.device_count()} GPUs' if spread else f'on {device}'
     log(f'Loading {path} as {str(number_format).removeprefix("torch.")} {where}.')
     began = time.monotonic()
-    model = load_model(path, dtype=number_format, device_map=spread)
     target = None if spread else device
+    # Matrices are rounded one after another on their way to the device, which may have no room
+    # for all of them before.
+    direct = spread or quantization == 'none'
+    model = load_model(path, dtype=number_format, device_map=device if direct else 'cpu')
     parameters = sum(parameter.numel() for parameter in model.parameters())
     if quantization != 'none':
         model.quantize(BITS[quantization], target)

@@ -131,15 +131,6 @@ def test_a_stock_processor_is_accepted():
         own.tokenizer.chat_template = None
 
 
-def test_state_dict_is_stocks_own():
-    """The names are transformers' own class's, one by one."""
-    from transformers import Qwen2_5_VLForConditionalGeneration
-
-    config = random_model('grouped').config
-    stock = Qwen2_5_VLForConditionalGeneration._from_config(config)
-    assert list(stock.state_dict()) == list(random_model('grouped').state_dict())
-
-
 def test_what_is_no_model_is_refused(published, tmp_path):
     """Missing folder, folder without a model, another architecture, missing weights."""
     with pytest.raises(FileNotFoundError, match='does not exist'):

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import copy
 
+from accelerate.utils import infer_auto_device_map
 import pytest
 from support.models.random_models import processor, random_clip, random_model
 from support.models.two_devices import CPU, device_of, Devices, FIRST, place_model, SECOND
 import torch
-from transformers.integrations.accelerate import infer_auto_device_map
 
 from streamvlm_ros.engine import (
     ErrorCode,
@@ -23,6 +23,7 @@ from streamvlm_ros.engine import (
 )
 from streamvlm_ros.engine.kvcache import allocation
 from streamvlm_ros.engine.models.devices import BALANCED, device_bytes, gpus_of, move_model
+from streamvlm_ros.engine.models.qwen2_5_vl.modules import WHOLE
 from streamvlm_ros.engine.ops.operations import TORCH
 from streamvlm_ros.engine.questions.sampler import SamplingParams
 from streamvlm_ros.engine.serving import warmup
@@ -39,7 +40,7 @@ ALL_OVER = ('patch_embed', 'blocks.2.', 'embed_tokens', 'layers.1.', 'language_m
 def automatic(model: StreamQwenModel, share: float) -> dict[str, int]:
     """Return the device map that is made where the first GPU holds this share of the weights."""
     room = int(share * sum(parameter.nbytes for parameter in model.parameters()))
-    return infer_auto_device_map(model, {0: room, 1: 10**9}, model._no_split_modules)
+    return infer_auto_device_map(model, {0: room, 1: 10**9}, list(WHOLE))
 
 
 def fresh(shape: str) -> StreamQwenModel:
@@ -144,6 +145,7 @@ def test_layers_and_blocks_are_left_whole(shape, share):
     assert set(found.values()) == {0, 1}
     parts = [f'model.language_model.layers.{i}.' for i in range(len(model.layers))]
     parts += [f'model.visual.blocks.{i}.' for i in range(len(model.vision.blocks))]
+    parts.append('model.visual.merger.')
     for part in parts:
         assert sum(part.startswith(f'{name}.') for name in found) == 1, (part, found)
 

@@ -111,9 +111,27 @@ def test_damaged_weights(folder, damage):
 def test_weights_of_another_shape(folder):
     """The tensor is named."""
     weights = load_file(folder / 'model.safetensors')
-    weights['model.language_model.norm.weight'] = torch.ones(128)
+    weights['model.norm.weight'] = torch.ones(128)
     save_file(weights, folder / 'model.safetensors', {'format': 'pt'})
     with pytest.raises(ValueError, match=r', model\.language_model\.norm\.weight among them'):
+        load(folder)
+
+
+def test_weights_that_are_there_twice(folder):
+    """Under the names of transformers 4 and of 5: nothing says which are right."""
+    weights = load_file(folder / 'model.safetensors')
+    weights['model.language_model.norm.weight'] = weights['model.norm.weight'] + 1
+    save_file(weights, folder / 'model.safetensors', {'format': 'pt'})
+    with pytest.raises(ValueError, match=r'model\.norm\.weight.* both are the weights model\.la'):
+        load(folder)
+
+
+def test_weights_that_are_no_numbers_of_a_network(folder):
+    """Integers are not made floating-point numbers."""
+    weights = load_file(folder / 'model.safetensors')
+    weights['model.norm.weight'] = weights['model.norm.weight'].to(torch.int8)
+    save_file(weights, folder / 'model.safetensors', {'format': 'pt'})
+    with pytest.raises(ValueError, match=r'model\.norm\.weight holds torch\.int8 numbers'):
         load(folder)
 
 

@@ -74,15 +74,14 @@ def shape_difference(shapes: Shapes) -> str:
 
 
 def load(
-    path: str | os.PathLike[str], dtype: torch.dtype = torch.float32, device_map: None = None
+    path: str | os.PathLike[str], dtype: torch.dtype = torch.float32, device_map: str = 'cpu'
 ) -> LanternModel:
-    """Load the model of a folder; it is not spread over devices."""
-    assert device_map is None
+    """Load the model of a folder to a device; it is not spread over several."""
     read_config(path)
     check_weights(path, shape_difference)
     model = LanternModel(LANTERN)
     model.load_state_dict(load_file(pathlib.Path(path) / 'model.safetensors'))
-    return model.to(dtype).eval()
+    return model.to(device_map, dtype).eval()
 
 
 LANTERN = ModelFamily(

@@ -147,16 +147,6 @@ class LanternModel(StreamingModel):
         )
 
     @property
-    def device(self) -> torch.device:
-        """See ``StreamingModel``."""
-        return self.words.weight.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """See ``StreamingModel``."""
-        return self.words.weight.dtype
-
-    @property
     def family(self) -> ModelFamily:
         """See ``StreamingModel``."""
         return self._family

@@ -4,12 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 import os
 import pathlib
-from typing import Any
-
-import torch
 
 from streamvlm_ros.engine.models.folder.files import expand, is_hub_id
 
@@ -40,27 +36,3 @@ def check_checkpoint(path: str | os.PathLike[str]) -> None:
         )
     if not (folder / 'config.json').is_file():
         raise FileNotFoundError(f'{path} is not a model folder: it has no config.json.')
-
-
-def check_loaded(
-    path: str | os.PathLike[str], model: torch.nn.Module, info: Mapping[str, Any]
-) -> None:
-    """Refuse a model whose weights did not all come from the checkpoint.
-
-    Raises:
-        ValueError: weights are missing, of other shapes, or did not fit the devices.
-
-    """
-    mismatched = [each if isinstance(each, str) else each[0] for each in info['mismatched_keys']]
-    wrong = sorted((*info['missing_keys'], *mismatched))
-    if wrong:
-        raise ValueError(
-            f'The weights in {path} are of another architecture: {len(wrong)} '
-            f'tensors are missing or of another shape, {wrong[0]} among them.'
-        )
-    offloaded = [name for name, p in model.named_parameters() if p.device.type == 'meta']
-    if offloaded:
-        raise ValueError(
-            f'{path} does not fit the devices: {len(offloaded)} tensors were '
-            'offloaded; use more or larger GPUs, or a smaller model.'
-        )

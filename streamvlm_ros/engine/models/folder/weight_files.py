@@ -7,14 +7,12 @@ Only safetensors are loaded: they hold numbers.  A pickle (pytorch_model.bin) is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-import contextlib
+from collections.abc import Callable, Mapping
+import dataclasses
 import os
 import pathlib
 
 from safetensors import safe_open, SafetensorError
-import torch
-from transformers.utils import logging
 
 from streamvlm_ros.engine.models.folder.files import expand, LFS, read_json
 
@@ -25,16 +23,29 @@ PICKLES = ('pytorch_model.bin', 'pytorch_model.bin.index.json')
 Shapes = Mapping[str, tuple[int, ...]]
 
 
-def check_weights(path: str | os.PathLike[str], shape_difference: Callable[[Shapes], str]) -> None:
+@dataclasses.dataclass(frozen=True)
+class StoredTensor:
+    """Where a tensor is: its file, its name there, and its shape."""
+
+    file: pathlib.Path
+    name: str
+    shape: tuple[int, ...]
+
+
+def check_weights(
+    path: str | os.PathLike[str], shape_difference: Callable[[Shapes], str]
+) -> list[StoredTensor]:
     """Refuse a folder whose weights are not whole safetensors of the expected shapes.
 
-    A model of other sizes is refused before memory is taken for it.  Hub ids are left to
-    transformers, which is told to take safetensors only.
+    A model of other sizes is refused before memory is taken for it.
 
     Args:
-        path: hub id or folder.
+        path: hub id or folder, which are on this machine.
         shape_difference: the family's; it takes the shapes that were found and returns a text
             that says how they differ from those of the model's configuration, '' if they do not.
+
+    Returns:
+        The tensors, file by file.
 
     Raises:
         FileNotFoundError: there are no safetensors, or one that the index names is missing.
@@ -42,44 +53,14 @@ def check_weights(path: str | os.PathLike[str], shape_difference: Callable[[Shap
 
     """
     folder = pathlib.Path(expand(path))
-    if not folder.is_dir():
-        return
-    shapes: dict[str, tuple[int, ...]] = {}
-    for file in _files(folder):
-        shapes.update(_shapes(file))
-    difference = shape_difference(shapes)
+    found = [each for file in _files(folder) for each in _stored(file)]
+    difference = shape_difference({each.name: each.shape for each in found})
     if difference:
         raise ValueError(
             f'The weights in {folder} are of another architecture than its config.json says: '
             f'{difference}.'
         )
-
-
-@contextlib.contextmanager
-def only_safetensors(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Load weights inside; an error becomes a sentence with the name of the model.
-
-    No bar is drawn, which would break the lines of a log.
-
-    Raises:
-        ValueError: they could not be loaded.
-
-    """
-    # Otherwise transformers asks a program on the hub to convert files of other formats.
-    os.environ['DISABLE_SAFETENSORS_CONVERSION'] = '1'
-    had_bars = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    except (OSError, ValueError, torch.OutOfMemoryError):
-        raise
-    except Exception as error:
-        raise ValueError(
-            f'The model {path} cannot be loaded: {type(error).__name__}: {error}'
-        ) from error
-    finally:
-        if had_bars:
-            logging.enable_progress_bar()
+    return found
 
 
 def _files(folder: pathlib.Path) -> list[pathlib.Path]:
@@ -136,12 +117,14 @@ def weight_names(folder: pathlib.Path) -> list[str]:
     return files
 
 
-def _shapes(file: pathlib.Path) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of a file's tensors by their names; only its header is read."""
+def _stored(file: pathlib.Path) -> list[StoredTensor]:
+    """Return a file's tensors in the order of their bytes; only its header is read."""
     try:
         with safe_open(file, framework='pt') as opened:
-            names = opened.keys()
-            return {name: tuple(opened.get_slice(name).get_shape()) for name in names}
+            return [
+                StoredTensor(file, name, tuple(opened.get_slice(name).get_shape()))
+                for name in opened.offset_keys()
+            ]
     except SafetensorError as error:
         with open(file, 'rb') as opened:
             start = opened.read(len(LFS))

@@ -10,7 +10,6 @@ import math
 from typing import Any
 
 import torch
-from transformers.utils import ModelOutput
 
 from streamvlm_ros.engine.config import DEFAULT_CAPACITY
 from streamvlm_ros.engine.kvcache.cache import StreamCache
@@ -20,8 +19,8 @@ from streamvlm_ros.stamps import NANOSECONDS
 
 
 @dataclasses.dataclass
-class StreamOutput(ModelOutput):
-    """What ``forward`` returns.
+class StreamOutput:
+    """What ``forward`` returns; ``output[0]`` and ``output['logits']`` are ``output.logits``.
 
     Attributes:
         logits: float32 [1, n, vocabulary].
@@ -30,9 +29,16 @@ class StreamOutput(ModelOutput):
 
     """
 
-    logits: torch.Tensor | None = None
-    past_key_values: StreamCache | None = None
-    rope_deltas: torch.Tensor | None = None
+    logits: torch.Tensor
+    past_key_values: StreamCache | None
+    rope_deltas: torch.Tensor
+
+    def __getitem__(self, key: int | str) -> Any:
+        """Return a value by its name, or by its number among those that are not None."""
+        named = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        if isinstance(key, str):
+            return named[key]
+        return [value for value in named.values() if value is not None][key]
 
 
 class StockForward(StreamingModel):

@@ -1,26 +1,32 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Stock Qwen2.5-VL that keeps its own positions over a stream."""
+"""Qwen2.5-VL that keeps its own positions over a stream."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 import functools
 import os
+import pathlib
 from typing import Any
 
 import torch
-from transformers import Qwen2_5_VLConfig
+from transformers import GenerationConfig, Qwen2_5_VLConfig
 
-from streamvlm_ros.engine.compat import quiet_torchao
 from streamvlm_ros.engine.models.base import ModelFamily, SpecialTokens
 from streamvlm_ros.engine.models.decoder import DecoderParts
-from streamvlm_ros.engine.models.folder.checkpoint import check_checkpoint, check_loaded
-from streamvlm_ros.engine.models.folder.files import expand
+from streamvlm_ros.engine.models.devices import Device, DeviceMap
+from streamvlm_ros.engine.models.folder.checkpoint import check_checkpoint
+from streamvlm_ros.engine.models.folder.files import read_json
 from streamvlm_ros.engine.models.folder.rope import stretched_positions
-from streamvlm_ros.engine.models.folder.weight_files import check_weights, only_safetensors
+from streamvlm_ros.engine.models.folder.weight_files import check_weights
 from streamvlm_ros.engine.models.position_rule import PositionRule
 from streamvlm_ros.engine.models.preprocessing import ImageProcessorConfig
+from streamvlm_ros.engine.models.qwen2_5_vl.checkpoint import (
+    build_empty,
+    load_weights,
+    save_model,
+)
 from streamvlm_ros.engine.models.qwen2_5_vl.config import (
     load_config,
     MODEL_TYPE,
@@ -28,6 +34,7 @@ from streamvlm_ros.engine.models.qwen2_5_vl.config import (
     shape_difference,
 )
 from streamvlm_ros.engine.models.qwen2_5_vl.forward import StockForward
+from streamvlm_ros.engine.models.qwen2_5_vl.modules import initialize, VisionLanguageModel
 from streamvlm_ros.engine.models.qwen2_5_vl.positions import SecondsTime
 from streamvlm_ros.engine.models.qwen2_5_vl.rebase import rebase_plan
 from streamvlm_ros.engine.models.qwen2_5_vl.vision import encode_video
@@ -41,47 +48,41 @@ from streamvlm_ros.engine.ops.operations import Operations, operations_for, TORC
 from streamvlm_ros.engine.ops.rotary import MRope
 from streamvlm_ros.engine.positions import Grid
 
-with quiet_torchao():
-    from transformers import Qwen2_5_VLForConditionalGeneration
-
 # Positions that Qwen2.5-VL was trained on; its configuration names four times as many.
 TRAINED_POSITIONS = 32768
-# Published checkpoints have the names of transformers 4; transformers maps them for its own
-# class by that class's name only.
-PUBLISHED_NAMES = {
-    r'^visual': 'model.visual',
-    r'^model(?!\.(language_model|visual))': 'model.language_model',
-}
-
-# What a folder or a hub id is not asked for, whatever it says itself.
-ONLY_DATA: dict[str, Any] = {
-    'use_safetensors': True,
-    'trust_remote_code': False,
-    'attn_implementation': 'sdpa',
-    'use_kernels': False,
-}
 
 
-class StreamQwenModel(StockForward, Qwen2_5_VLForConditionalGeneration):
-    """Qwen2.5-VL with the stock weights, name by name, and a position state of its own."""
+class StreamQwenModel(StockForward):
+    """Qwen2.5-VL with the stock weights, name by name, and a position state of its own.
+
+    Attributes:
+        generation_config: what the model's folder says about answers, as transformers has it.
+        hf_device_map: where its modules are, if they are spread over devices.
+
+    """
 
     recordable = True
-    # The stock class's, which is not typed here.
+    # The layers of a ModuleList have no types of their own.
     model: Any
     lm_head: Any
-    generation_config: Any
-    get_input_embeddings: Any
-    save_pretrained: Any
 
     def __init__(self, config: Qwen2_5_VLConfig) -> None:
         """Build the model with random weights; ``from_pretrained`` loads real ones."""
-        super().__init__(config)
+        super().__init__()
         text = config.text_config
         if any(kind != 'full_attention' for kind in getattr(text, 'layer_types', None) or ()):
             raise ValueError('Models with sliding-window layers are not supported.')
+        self.config = config
+        self.generation_config: Any = GenerationConfig.from_model_config(config)
+        self.hf_device_map: dict[str, str] = {}
+        self.model = VisionLanguageModel(config)
+        self.lm_head = torch.nn.Linear(text.hidden_size, text.vocab_size, bias=False)
+        initialize(self.lm_head, text)
         decoder = self.model.language_model
+        if config.tie_word_embeddings:
+            self.lm_head.weight = decoder.embed_tokens.weight
         self.parts = DecoderParts(
-            embedding=self.get_input_embeddings(),
+            embedding=decoder.embed_tokens,
             layers=decoder.layers,
             norm=decoder.norm,
             epsilon=decoder.norm.variance_epsilon,
@@ -95,38 +96,59 @@ class StreamQwenModel(StockForward, Qwen2_5_VLForConditionalGeneration):
         self.reset_stream_state()
 
     @classmethod
-    def from_pretrained(cls, path: str | os.PathLike[str], **kwargs: Any) -> StreamQwenModel:
-        """Load weights from a hub id or a local folder.
+    def from_pretrained(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        dtype: torch.dtype | str | None = None,
+        device_map: Device | DeviceMap | None = None,
+    ) -> StreamQwenModel:
+        """Load weights from a hub id or a local folder, one tensor after another.
 
-        Nothing in the folder is run: weights are safetensors, code and kernels are those of this
-        package and of transformers.
+        Nothing in the folder is run: weights are safetensors, and code and kernels are those of
+        this package.
 
         Args:
             path: hub id or folder in the published layout.
-            **kwargs: as transformers takes them, e.g. ``dtype`` and accelerate's ``device_map``,
-                which must leave every decoder layer and ViT block on one device.
+            dtype: of the weights, or its name; None or 'auto': as config.json says, else as the
+                files have it.
+            device_map: where the weights go: a device, one of accelerate's words ('balanced',
+                'auto'), or devices by the names of modules, which must leave every decoder layer
+                and ViT block on one device; None: PyTorch's default device.
 
         Raises:
             FileNotFoundError: the folder does not exist or holds no model.
             ValueError: the configuration or the weights are damaged, of another architecture, ask
                 for program code, or do not fit the devices.
+            StreamError: INVALID_REQUEST for a device that is not there, OUT_OF_MEMORY if the
+                weights do not fit.
 
         """
         check_checkpoint(path)
         config = load_config(path)
-        check_weights(path, functools.partial(shape_difference, config))
-        with only_safetensors(path):
-            model, info = super().from_pretrained(
-                expand(path),
-                config=config,
-                output_loading_info=True,
-                key_mapping=PUBLISHED_NAMES,
-                ignore_mismatched_sizes=True,
-                **ONLY_DATA,
-                **kwargs,
-            )
-        check_loaded(path, model, info)
+        stored = check_weights(path, functools.partial(shape_difference, config))
+        model = build_empty(path, lambda: cls(config))
+        places = load_weights(path, model, stored, dtype, device_map)
+        if len(set(places.values())) > 1:
+            model.hf_device_map = {name: str(device) for name, device in places.items()}
+        generation = read_json(path, 'generation_config.json')
+        if generation:
+            model.generation_config = GenerationConfig.from_dict(generation)
         return model.eval()
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
+        """Write a folder that transformers' own class loads, too.
+
+        Raises:
+            ValueError: weights are quantized, which has no layout that transformers reads.
+
+        """
+        save_model(self, pathlib.Path(folder))
+
+    def get_input_embeddings(self) -> torch.nn.Embedding:
+        """Return the module of the token embeddings."""
+        table: torch.nn.Embedding = self.model.language_model.embed_tokens
+        return table
 
     @property
     def family(self) -> ModelFamily:

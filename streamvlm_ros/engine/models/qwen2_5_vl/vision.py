@@ -16,7 +16,7 @@ import torch
 from torch.nn import functional
 
 from streamvlm_ros.engine.models.qwen2_5_vl.weights import VisionWeights
-from streamvlm_ros.engine.ops.operations import Operations, TORCH
+from streamvlm_ros.engine.ops.operations import Operations, rms_norm, TORCH
 from streamvlm_ros.engine.positions import Grid
 
 # Windows side by side, and the patches in each.
@@ -122,8 +122,7 @@ def encode_video(
         x, normed = operations.add(x, delta, block.mlp_norm, block.epsilon)
         gated = operations.gate(functional.linear(normed, block.gate_up, block.gate_up_bias))
         delta = functional.linear(gated, block.down, block.down_bias)
-    merged = visual.merger((x + delta).to(visual.merger.ln_q.weight.device))
-    merged = merged.view(grid.t, grid.h * grid.w, -1)
+    merged = _merge(visual.merger, x + delta).view(grid.t, grid.h * grid.w, -1)
     return merged[:, plan.place.to(merged.device)].flatten(0, 1)
 
 
@@ -190,6 +189,14 @@ def attend_inside(
         results.append(result.transpose(1, 2).reshape(t, number * size, -1))
         start = end
     return torch.cat(results, dim=1).flatten(0, 1)
+
+
+def _merge(merger: Any, x: torch.Tensor) -> torch.Tensor:
+    """Return embeddings [tokens, out_hidden_size] of [patches, width], a token's together."""
+    scale = merger.ln_q
+    normed = rms_norm(x.to(scale.weight.device), scale.weight, scale.variance_epsilon)
+    merged: torch.Tensor = merger.mlp(normed.view(-1, merger.mlp[0].in_features))
+    return merged
 
 
 def _rotary(visual: Any, plan: WindowPlan, t: int) -> tuple[torch.Tensor, torch.Tensor]:
