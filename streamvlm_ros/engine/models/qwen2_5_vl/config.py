@@ -17,6 +17,7 @@ from streamvlm_ros.engine.models.folder.rope import check_rope
 MODEL_TYPE = 'qwen2_5_vl'
 # What only this family has; see ``folder.config.LARGEST``.
 NUMBERS: dict[str, float] = {'window_size': 1 << 14, 'tokens_per_second': float(1 << 16)}
+ROPE_NAMES = ('rope_scaling', 'rope_parameters', 'rope_theta')
 # What transformers takes where a configuration names none.
 STOCK_SECTION = [16, 24, 24]
 
@@ -39,6 +40,9 @@ def load_config(path: str | os.PathLike[str]) -> Qwen2_5_VLConfig:
     """
     values = read_config(path)
     file = config_file(path)
+    if values.get('text_config') is not None:
+        # Releases 4.52 to 4.57 wrote these twice, and release 5 fails on the outer ones.
+        values = {name: value for name, value in values.items() if name not in ROPE_NAMES}
     try:
         config = Qwen2_5_VLConfig.from_dict(values)
         text = config.text_config
