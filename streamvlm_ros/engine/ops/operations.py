@@ -177,7 +177,7 @@ def operations_for(tensor: torch.Tensor) -> Operations:
 
 def _linear(x: torch.Tensor, weight: Weight, bias: torch.Tensor | None = None) -> torch.Tensor:
     if isinstance(weight, QuantizedWeight):
-        weight = weight.dequantized()
+        weight = weight.dequantized(x.dtype)
     return functional.linear(x, weight, bias)
 
 

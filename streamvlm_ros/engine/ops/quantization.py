@@ -3,8 +3,9 @@
 """Matrices of the decoder in 8 or 4 bits, for cards with less memory and bandwidth.
 
 torchao does the rounding: symmetric, with a scale for every row (8 bits) or for every 128 values
-of a row (4 bits).  Activations are not quantized, nor are the ViT, the norms, the token
-embedding and the output matrix.
+of a row (4 bits).  Weights that were published in 4 bits (``awq.py``) have zero points besides.
+Activations are not quantized, nor are the ViT, the norms, the token embedding and the output
+matrix.
 """
 
 from __future__ import annotations
@@ -31,12 +32,15 @@ class QuantizedWeight:
             half belongs to the row's first half and its upper half to the row's second.
         scale: [columns, groups], each for depth / groups neighbouring values.
         bits: 8 or 4.
+        zero: int8 [columns, groups], in 4 bits only: the number that stands for 0 in a group;
+            None: it is 0 everywhere.
 
     """
 
     numbers: torch.Tensor
     scale: torch.Tensor
     bits: int
+    zero: torch.Tensor | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -49,42 +53,47 @@ class QuantizedWeight:
         """The device that holds it."""
         return self.numbers.device
 
-    def dequantized(self) -> torch.Tensor:
-        """Return the matrix in the scale's dtype: the reference of every kernel."""
+    def dequantized(self, dtype: torch.dtype | None = None) -> torch.Tensor:
+        """Return the matrix: the reference of every kernel.
+
+        Args:
+            dtype: of the result, to which the exact products are rounded; None: the scale's.
+
+        """
         numbers = self.numbers
         if self.bits == 4:
             numbers = torch.cat([numbers << 4 >> 4, numbers >> 4], dim=1)
-        grouped = numbers.unflatten(1, (self.scale.shape[1], -1)).to(self.scale.dtype)
-        return (grouped * self.scale[:, :, None]).flatten(1)
+        grouped = numbers.unflatten(1, (self.scale.shape[1], -1))
+        if self.zero is not None:
+            grouped = grouped - self.zero[:, :, None]
+        # Exact: a scale has at most 11 bits unless it is in float32 itself.
+        wide = grouped.float() * self.scale[:, :, None].float()
+        return wide.flatten(1).to(dtype or self.scale.dtype)
 
 
 class QuantizedLinear(torch.nn.Module):
     """Replaces a ``torch.nn.Linear``; its numbers are buffers."""
 
-    def __init__(self, linear: torch.nn.Linear, bits: int) -> None:
-        """Round a layer's weights on their device.
-
-        Raises:
-            StreamError: INVALID_REQUEST for a depth that has no group size in 4 bits.
-
-        """
+    def __init__(self, weight: QuantizedWeight, bias: torch.nn.Parameter | None) -> None:
+        """Hold a matrix and a bias, which stay on their device."""
         super().__init__()
-        made = quantize(linear.weight.detach(), bits)
-        self.bits = bits
-        self.register_buffer('numbers', made.numbers)
-        self.register_buffer('scale', made.scale)
-        self.bias = linear.bias
+        self.bits = weight.bits
+        self.register_buffer('numbers', weight.numbers)
+        self.register_buffer('scale', weight.scale)
+        self.register_buffer('zero', weight.zero)
+        self.bias = bias
 
     @property
     def weight(self) -> QuantizedWeight:
         """The matrix."""
         numbers: Any = self.numbers
         scale: Any = self.scale
-        return QuantizedWeight(numbers, scale, self.bits)
+        zero: Any = self.zero
+        return QuantizedWeight(numbers, scale, self.bits, zero)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return x [..., depth] times the matrix. The engine itself uses ``Operations``."""
-        return functional.linear(x, self.weight.dequantized(), self.bias)
+        return functional.linear(x, self.weight.dequantized(x.dtype), self.bias)
 
 
 def quantize(weight: torch.Tensor, bits: int) -> QuantizedWeight:
@@ -143,11 +152,12 @@ def quantize_layers(
                 linear = getattr(module, name)
                 if device is not None:
                     linear = linear.to(device)
-                setattr(module, name, QuantizedLinear(linear, bits))
+                made = quantize(linear.weight.detach(), bits)
+                setattr(module, name, QuantizedLinear(made, linear.bias))
 
 
 def stored_weights(model: torch.nn.Module) -> Iterator[torch.Tensor]:
-    """Yield a model's parameters, and the numbers and scales of its quantized matrices."""
+    """Yield a model's parameters, and what its quantized matrices are made of."""
     yield from model.parameters()
     for module in model.modules():
         if isinstance(module, QuantizedLinear):

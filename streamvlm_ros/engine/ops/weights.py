@@ -26,6 +26,7 @@ def join(linears: Sequence[Any]) -> Weight:
         share([each.numbers for each in linears]),
         share([each.scale for each in linears]),
         linears[0].bits,
+        None if linears[0].zero is None else share([each.zero for each in linears]),
     )
 
 

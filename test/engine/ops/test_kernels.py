@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+
 import pytest
 from support.kernels import interpreted  # before anything that imports kernels
 from support.kernels.interpreted import dequantize, operations, pointwise, segments
@@ -64,11 +67,27 @@ def test_products_with_few_bits(rows, bits, depth, columns):
     check_products(rows, depth, columns, lambda weight: quantize(weight, bits))
 
 
-@pytest.mark.parametrize('bits', [8, 4])
-def test_weights_made_wide(bits):
-    """To the last bit, for a width that fills no tile."""
-    weight = quantize(torch.randn(19, 1120), bits)
-    assert torch.equal(dequantize.widen(weight), weight.dequantized())
+def with_zeros(weight):
+    """Return rounded weights that have another zero point in every group."""
+    made = quantize(weight, 4)
+    zero = torch.randint(-8, 8, made.scale.shape, dtype=torch.int8)
+    return dataclasses.replace(made, zero=zero)
+
+
+@pytest.mark.parametrize('rows', [1, 20])
+@pytest.mark.parametrize('depth, columns', [(96, 48), (768, 40)])
+def test_products_with_zero_points(rows, depth, columns):
+    """The same with a number of each group that stands for 0."""
+    check_products(rows, depth, columns, with_zeros)
+
+
+@pytest.mark.parametrize('made', [functools.partial(quantize, bits=8), with_zeros])
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float16])
+def test_weights_made_wide(made, dtype):
+    """To the last bit, for a width that fills no tile. (The interpreter cuts bfloat16 off.)"""
+    weight = made(torch.randn(19, 1120))
+    weight = dataclasses.replace(weight, scale=weight.scale.half())
+    assert torch.equal(dequantize.widen(weight, dtype), weight.dequantized(dtype))
 
 
 def test_pointwise():

@@ -15,9 +15,12 @@ COLUMNS, BLOCK = 8, 512  # numbers that one program converts
 
 
 @triton.jit
-def _store(numbers, scale, out, group, at, mask):
+def _store(numbers, scale, zero, out, group, at, mask, ZEROS: tl.constexpr):
     factor = tl.load(scale + group, mask=mask, other=0.0).to(tl.float32)
-    wide = numbers.to(tl.float32) * factor
+    wide = numbers.to(tl.float32)
+    if ZEROS:
+        wide -= tl.load(zero + group, mask=mask, other=0).to(tl.float32)
+    wide *= factor
     tl.store(out + at, wide.to(out.dtype.element_ty), mask=mask)
 
 
@@ -25,6 +28,7 @@ def _store(numbers, scale, out, group, at, mask):
 def _widen(
     numbers,
     scale,
+    zero,
     out,
     columns,
     stored,
@@ -33,9 +37,10 @@ def _widen(
     BLOCK: tl.constexpr,
     GROUP: tl.constexpr,
     PACKED: tl.constexpr,
+    ZEROS: tl.constexpr,
     PDL: tl.constexpr,
 ):
-    """Write out[columns, depth] = numbers times scales."""
+    """Write out[columns, depth] = numbers, less their groups' zeros, times scales."""
     if PDL:
         tl.extra.cuda.gdc_launch_dependents()
     column = (tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)).to(tl.int64)[:, None]
@@ -47,20 +52,21 @@ def _widen(
         tl.extra.cuda.gdc_wait()
     if PACKED:
         at, group = column * 2 * stored + inner, column * groups + inner // GROUP
-        _store(tile << 4 >> 4, scale, out, group, at, mask)
-        _store(tile >> 4, scale, out, group + groups // 2, at + stored, mask)
+        _store(tile << 4 >> 4, scale, zero, out, group, at, mask, ZEROS)
+        _store(tile >> 4, scale, zero, out, group + groups // 2, at + stored, mask, ZEROS)
     else:
-        _store(tile, scale, out, column, column * stored + inner, mask)
+        _store(tile, scale, zero, out, column, column * stored + inner, mask, False)
 
 
-def widen(weight: QuantizedWeight) -> torch.Tensor:
-    """Return the matrix [columns, depth] in the scale's dtype."""
+def widen(weight: QuantizedWeight, dtype: torch.dtype) -> torch.Tensor:
+    """Return the matrix [columns, depth] in a dtype."""
     columns, depth = weight.shape
     groups, stored = weight.scale.shape[1], weight.numbers.shape[1]
-    out = weight.scale.new_empty(columns, depth)
+    out = weight.scale.new_empty(columns, depth, dtype=dtype)
     _widen[(triton.cdiv(columns, COLUMNS), triton.cdiv(stored, BLOCK))](
         weight.numbers,
         weight.scale,
+        weight.zero,
         out,
         columns,
         stored,
@@ -69,6 +75,7 @@ def widen(weight: QuantizedWeight) -> torch.Tensor:
         BLOCK=BLOCK,
         GROUP=depth // groups,
         PACKED=weight.bits == 4,
+        ZEROS=weight.zero is not None,
         PDL=PDL,
         num_warps=4,
         **launch_options(),

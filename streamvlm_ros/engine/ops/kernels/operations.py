@@ -35,7 +35,7 @@ class KernelOperations:
         normed = rms_norm(x, norm, epsilon)
         if len(x) <= MOST_ROWS:
             return skinny_matmul(normed, weight, bias=bias)
-        return functional.linear(normed, _wide(weight), bias)
+        return functional.linear(normed, _wide(weight, x.dtype), bias)
 
     def norm_gated(
         self, x: torch.Tensor, norm: torch.Tensor, epsilon: float, gate_up: Weight
@@ -72,7 +72,7 @@ class KernelOperations:
         """See ``Operations``."""
         if len(x) <= MOST_ROWS:
             return skinny_matmul(x, weight, residual=hidden)
-        return hidden.addmm_(x, _wide(weight).T)
+        return hidden.addmm_(x, _wide(weight, x.dtype).T)
 
     def add(
         self,
@@ -95,8 +95,8 @@ class KernelOperations:
         return rotate_vision(qkv, cos, sin, heads)
 
 
-def _wide(weight: Weight) -> torch.Tensor:
-    return widen(weight) if isinstance(weight, QuantizedWeight) else weight
+def _wide(weight: Weight, dtype: torch.dtype) -> torch.Tensor:
+    return widen(weight, dtype) if isinstance(weight, QuantizedWeight) else weight
 
 
 KERNELS = KernelOperations()

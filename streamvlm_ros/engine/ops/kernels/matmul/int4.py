@@ -3,7 +3,8 @@
 """Matrix products of few rows with weights in 4 bits; see ``quantized.QuantizedWeight``.
 
 A byte holds a number of the row's first half and one of its second, so that a tile of bytes is two
-tiles of weights as they lie, each GROUP values of which share a scale.
+tiles of weights as they lie, each GROUP values of which share a scale and, with ZEROS, a zero
+point.  What a zero point takes off a product is itself times the sum of x over its group.
 """
 
 from __future__ import annotations
@@ -17,24 +18,44 @@ from streamvlm_ros.engine.ops.kernels.matmul.unpack import lower, upper
 
 @triton.jit
 def _group_scales(scale, column, columns, group, groups):
-    """Load the scales of one group of some rows of weights [COLUMNS, 1]."""
+    """Load the scales, or the zero points, of one group of some rows of weights [COLUMNS, 1]."""
     at = scale + column * groups + group
     return tl.load(at, mask=column < columns, other=0.0).to(tl.float32)[:, None]
 
 
 @triton.jit
+def _fold(result, numbers, scale, zero, column, columns, group, groups, seen, ZEROS: tl.constexpr):
+    """Add to [COLUMNS, ROWS] a group's numbers [COLUMNS, GROUP] times x [ROWS, GROUP]."""
+    product = tl.dot(numbers, tl.trans(seen))
+    if ZEROS:
+        total = tl.sum(seen.to(tl.float32), 1)[None, :]
+        product -= _group_scales(zero, column, columns, group, groups) * total
+    return result + product * _group_scales(scale, column, columns, group, groups)
+
+
+@triton.jit
 def _fold_pair(
-    result, tile, scale, column, columns, group, groups, first, second, EXACT_BITS: tl.constexpr
+    result,
+    tile,
+    scale,
+    zero,
+    column,
+    columns,
+    group,
+    groups,
+    first,
+    second,
+    ZEROS: tl.constexpr,
+    EXACT_BITS: tl.constexpr,
 ):
     """Add to [COLUMNS, ROWS] bytes [COLUMNS, GROUP] times x's halves [ROWS, GROUP].
 
     Numbers that are unpacked in registers are multiplied from there.
     """
     low, high = lower(tile, first.dtype, EXACT_BITS), upper(tile, first.dtype, EXACT_BITS)
-    result += tl.dot(low, tl.trans(first)) * _group_scales(scale, column, columns, group, groups)
+    result = _fold(result, low, scale, zero, column, columns, group, groups, first, ZEROS)
     group += groups // 2
-    result += tl.dot(high, tl.trans(second)) * _group_scales(scale, column, columns, group, groups)
-    return result
+    return _fold(result, high, scale, zero, column, columns, group, groups, second, ZEROS)
 
 
 # As in matmul.py: one for all numbers of rows.
@@ -43,6 +64,7 @@ def several(
     x,
     weight,
     scale,
+    zero,
     bias,
     residual,
     norm,
@@ -58,6 +80,7 @@ def several(
     GATED: tl.constexpr,
     BIAS: tl.constexpr,
     RESIDUAL: tl.constexpr,
+    ZEROS: tl.constexpr,
     EXACT_BITS: tl.constexpr,
     PDL: tl.constexpr,
 ):
@@ -67,6 +90,9 @@ def several(
     inner = tl.arange(0, GROUP)
     half, groups = depth // 2, depth // GROUP
     other, other_scale = weight + columns.to(tl.int64) * half, scale + columns * groups
+    other_zero = zero
+    if ZEROS:
+        other_zero = zero + columns * groups
     tile = load_columns(weight, column, columns, inner, half, True)
     if GATED:
         up = load_columns(other, column, columns, inner, half, True)
@@ -78,10 +104,23 @@ def several(
     gated = tl.zeros([COLUMNS, ROWS], tl.float32)
     first, _ = load_rows(x, norm, squares, row, rows, inner, depth, True, False)
     second, _ = load_rows(x, norm, squares, row, rows, half + inner, depth, True, False)
-    result = _fold_pair(result, tile, scale, column, columns, 0, groups, first, second, EXACT_BITS)
+    result = _fold_pair(
+        result, tile, scale, zero, column, columns, 0, groups, first, second, ZEROS, EXACT_BITS
+    )
     if GATED:
         gated = _fold_pair(
-            gated, up, other_scale, column, columns, 0, groups, first, second, EXACT_BITS
+            gated,
+            up,
+            other_scale,
+            other_zero,
+            column,
+            columns,
+            0,
+            groups,
+            first,
+            second,
+            ZEROS,
+            EXACT_BITS,
         )
     for group in range(1, groups // 2):
         at = group * GROUP + inner
@@ -89,12 +128,34 @@ def several(
         first, _ = load_rows(x, norm, squares, row, rows, at, depth, True, False)
         second, _ = load_rows(x, norm, squares, row, rows, half + at, depth, True, False)
         result = _fold_pair(
-            result, tile, scale, column, columns, group, groups, first, second, EXACT_BITS
+            result,
+            tile,
+            scale,
+            zero,
+            column,
+            columns,
+            group,
+            groups,
+            first,
+            second,
+            ZEROS,
+            EXACT_BITS,
         )
         if GATED:
             up = load_columns(other, column, columns, at, half, True)
             gated = _fold_pair(
-                gated, up, other_scale, column, columns, group, groups, first, second, EXACT_BITS
+                gated,
+                up,
+                other_scale,
+                other_zero,
+                column,
+                columns,
+                group,
+                groups,
+                first,
+                second,
+                ZEROS,
+                EXACT_BITS,
             )
     finish(
         scale,
@@ -127,15 +188,36 @@ def _bytes(weight, column, columns, group, inner, half, GROUP: tl.constexpr):
 
 
 @triton.jit
-def _scaled(tile, scale, column, columns, group, groups, first, second, EXACT_BITS: tl.constexpr):
+def _grouped(numbers, scale, zero, at, mask, seen, ZEROS: tl.constexpr):
+    """Return the products of numbers [COLUMNS, GROUPS, GROUP] with x [GROUPS, GROUP], by group."""
+    product = tl.sum(numbers * seen[None, :, :], 2)
+    if ZEROS:
+        zeros = tl.load(zero + at, mask=mask, other=0).to(tl.float32)
+        product -= zeros * tl.sum(seen, 1)[None, :]
+    return product * tl.load(scale + at, mask=mask, other=0.0).to(tl.float32)
+
+
+@triton.jit
+def _scaled(
+    tile,
+    scale,
+    zero,
+    column,
+    columns,
+    group,
+    groups,
+    first,
+    second,
+    ZEROS: tl.constexpr,
+    EXACT_BITS: tl.constexpr,
+):
     """Return the products of a tile of bytes with one row's halves [GROUPS, GROUP], by group."""
     mask = (column < columns)[:, None] & (group < groups // 2)[None, :]
-    at = scale + column[:, None] * groups + group[None, :]
-    low = lower(tile, tl.float32, EXACT_BITS) * first[None, :, :]
-    high = upper(tile, tl.float32, EXACT_BITS) * second[None, :, :]
-    return tl.sum(low, 2) * tl.load(at, mask=mask, other=0.0).to(tl.float32) + tl.sum(
-        high, 2
-    ) * tl.load(at + groups // 2, mask=mask, other=0.0).to(tl.float32)
+    at = column[:, None] * groups + group[None, :]
+    low, high = lower(tile, tl.float32, EXACT_BITS), upper(tile, tl.float32, EXACT_BITS)
+    return _grouped(low, scale, zero, at, mask, first, ZEROS) + _grouped(
+        high, scale, zero, at + groups // 2, mask, second, ZEROS
+    )
 
 
 @triton.jit
@@ -154,6 +236,7 @@ def single(
     x,
     weight,
     scale,
+    zero,
     bias,
     residual,
     norm,
@@ -170,6 +253,7 @@ def single(
     GATED: tl.constexpr,
     BIAS: tl.constexpr,
     RESIDUAL: tl.constexpr,
+    ZEROS: tl.constexpr,
     EXACT_BITS: tl.constexpr,
     PDL: tl.constexpr,
 ):
@@ -178,6 +262,9 @@ def single(
     row = tl.arange(0, 1)
     half, groups = depth // 2, depth // GROUP
     other, other_scale = weight + columns.to(tl.int64) * half, scale + columns * groups
+    other_zero = zero
+    if ZEROS:
+        other_zero = zero + columns * groups
     group = tl.arange(0, GROUPS)
     inner = group[:, None] * GROUP + tl.arange(0, GROUP)[None, :]
     tile = _bytes(weight, column, columns, group, inner, half, GROUP)
@@ -187,10 +274,24 @@ def single(
     squares = tl.zeros([GROUPS, GROUP], tl.float32)
     first, squares = _half_row(x, norm, squares, inner, group, groups, NORM)
     second, squares = _half_row(x, norm, squares, half + inner, group, groups, NORM)
-    result = _scaled(tile, scale, column, columns, group, groups, first, second, EXACT_BITS)
+    result = _scaled(
+        tile, scale, zero, column, columns, group, groups, first, second, ZEROS, EXACT_BITS
+    )
     gated = tl.zeros([COLUMNS, GROUPS], tl.float32)
     if GATED:
-        gated = _scaled(up, other_scale, column, columns, group, groups, first, second, EXACT_BITS)
+        gated = _scaled(
+            up,
+            other_scale,
+            other_zero,
+            column,
+            columns,
+            group,
+            groups,
+            first,
+            second,
+            ZEROS,
+            EXACT_BITS,
+        )
     for start in range(GROUPS, groups // 2, GROUPS):
         at, of = start * GROUP + inner, start + group
         tile = _bytes(weight, column, columns, of, at, half, GROUP)
@@ -198,10 +299,22 @@ def single(
             up = _bytes(other, column, columns, of, at, half, GROUP)
         first, squares = _half_row(x, norm, squares, at, of, groups, NORM)
         second, squares = _half_row(x, norm, squares, half + at, of, groups, NORM)
-        result += _scaled(tile, scale, column, columns, of, groups, first, second, EXACT_BITS)
+        result += _scaled(
+            tile, scale, zero, column, columns, of, groups, first, second, ZEROS, EXACT_BITS
+        )
         if GATED:
             gated += _scaled(
-                up, other_scale, column, columns, of, groups, first, second, EXACT_BITS
+                up,
+                other_scale,
+                other_zero,
+                column,
+                columns,
+                of,
+                groups,
+                first,
+                second,
+                ZEROS,
+                EXACT_BITS,
             )
     product = tl.sum(result, 1)[None, :]
     gate = product

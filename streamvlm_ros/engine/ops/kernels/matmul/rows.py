@@ -243,10 +243,12 @@ def skinny_matmul(
         WIDE_TILE if wide else (GATED_TILES if gated else TILES)[bits][padded]
     )
     own: dict[str, Any]
-    if bits == 4:
+    factors: tuple[torch.Tensor | None, ...] = (scale,)
+    if isinstance(weight, QuantizedWeight) and bits == 4:
         assert scale is not None
+        factors = scale, weight.zero
         kernel = int4.single if rows == 1 else int4.several
-        own = {'GROUP': depth // scale.shape[1]}
+        own = {'GROUP': depth // scale.shape[1], 'ZEROS': weight.zero is not None}
         if rows == 1:
             own['GROUPS'] = max(1, inner // own['GROUP'])
     else:
@@ -256,7 +258,7 @@ def skinny_matmul(
     kernel[(triton.cdiv(columns, width),)](
         x,
         numbers,
-        scale,
+        *factors,
         bias,
         residual,
         norm,
