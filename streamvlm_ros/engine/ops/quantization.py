@@ -74,22 +74,35 @@ class QuantizedWeight:
 class QuantizedLinear(torch.nn.Module):
     """Replaces a ``torch.nn.Linear``; its numbers are buffers."""
 
+    numbers: torch.Tensor
+    scale: torch.Tensor
+    zero: torch.Tensor | None
+
     def __init__(self, weight: QuantizedWeight, bias: torch.nn.Parameter | None) -> None:
         """Hold a matrix and a bias, which stay on their device."""
         super().__init__()
-        self.bits = weight.bits
-        self.register_buffer('numbers', weight.numbers)
-        self.register_buffer('scale', weight.scale)
-        self.register_buffer('zero', weight.zero)
         self.bias = bias
+        for name in ('numbers', 'scale', 'zero'):
+            self.register_buffer(name, None)
+        self.hold(weight)
+
+    def hold(self, weight: QuantizedWeight) -> None:
+        """Take another matrix in the place of this one."""
+        self.bits = weight.bits
+        self.numbers, self.scale, self.zero = weight.numbers, weight.scale, weight.zero
 
     @property
     def weight(self) -> QuantizedWeight:
         """The matrix."""
-        numbers: Any = self.numbers
-        scale: Any = self.scale
-        zero: Any = self.zero
-        return QuantizedWeight(numbers, scale, self.bits, zero)
+        return QuantizedWeight(self.numbers, self.scale, self.bits, self.zero)
+
+    def _apply(self, *args: Any, **kwargs: Any) -> QuantizedLinear:
+        """Move or convert it; published scales keep their number format, and so their bits."""
+        published = self.scale
+        super()._apply(*args, **kwargs)
+        if self.zero is not None and self.scale.dtype != published.dtype:
+            self.scale = published.to(self.scale.device)
+        return self
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return x [..., depth] times the matrix. The engine itself uses ``Operations``."""
@@ -141,9 +154,15 @@ def quantize_layers(
 
     Raises:
         ImportError: torchao is not installed, or not in the tested range.
-        StreamError: INVALID_REQUEST for a depth that has no group size in 4 bits.
+        StreamError: INVALID_REQUEST for a depth that has no group size in 4 bits, or matrices that
+            are in few bits already.
 
     """
+    if any(is_quantized(layer) for layer in layers):
+        raise StreamError(
+            ErrorCode.INVALID_REQUEST,
+            "The model's weights are in 4 bits already; leave quantization at none.",
+        )
     check_versions(OPTIONAL)
     for layer in layers:
         for part, names in projections.items():
@@ -164,6 +183,11 @@ def stored_weights(model: torch.nn.Module) -> Iterator[torch.Tensor]:
             yield from module.buffers()
 
 
+def is_quantized(model: torch.nn.Module) -> bool:
+    """Tell whether some of a model's matrices are held in few bits."""
+    return any(isinstance(module, QuantizedLinear) for module in model.modules())
+
+
 def weight_bytes(model: torch.nn.Module) -> int:
     """Return the bytes of a model's weights."""
     return sum(weights.nbytes for weights in stored_weights(model))
@@ -180,7 +204,7 @@ def quantized_bytes(
     The weights need not be there: it goes by their shapes.
     """
     total = weight_bytes(model)
-    for layer in layers if bits else ():
+    for layer in layers if bits and not is_quantized(model) else ():
         for part, names in projections.items():
             for name in names:
                 weight = getattr(getattr(layer, part), name).weight

@@ -4,7 +4,19 @@
 
 from __future__ import annotations
 
+import copy
+import json
+import pathlib
+
+from safetensors.torch import load_file, save_file
+from support.models.random_models import random_model
 import torch
+
+from streamvlm_ros.engine import StreamQwenModel
+
+CONFIG = {'quant_method': 'awq', 'bits': 4, 'zero_point': True, 'version': 'gemm'}
+MATRICES = ('q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj')
+WEIGHTS = 'model.safetensors'
 
 ORDER = (0, 2, 4, 6, 1, 3, 5, 7)  # the column in each 4 bits of an integer, lowest first
 
@@ -43,3 +55,30 @@ def _unpacked(packed: torch.Tensor) -> torch.Tensor:
     for place, column in enumerate(ORDER):
         numbers[:, column::8] = packed.long() >> 4 * place & 15
     return numbers
+
+
+def write_awq(folder: pathlib.Path, shape: str, group: int = 32) -> StreamQwenModel:
+    """Write a random model as an AWQ folder; return one of the same values in float32."""
+    random_model(shape).save_pretrained(folder)
+    plain = copy.deepcopy(random_model(shape))
+    state = plain.state_dict()
+    tensors = {}
+    for number, (name, weights) in enumerate(sorted(load_file(folder / WEIGHTS).items())):
+        stem, _, kind = name.rpartition('.')
+        if kind != 'weight' or not stem.endswith(MATRICES) or 'visual' in stem:
+            tensors[name] = weights
+            continue
+        made = random_awq(*weights.shape, group, seed=number)
+        tensors |= {f'{stem}.{end}': each for end, each in made.items()}
+        own = name.replace('model.', 'model.language_model.', 1)
+        state[own].copy_(published_values(made, torch.float32))
+    save_file(tensors, folder / WEIGHTS, {'format': 'pt'})
+    configure(folder, {**CONFIG, 'group_size': group, 'modules_to_not_convert': ['visual']})
+    return plain
+
+
+def configure(folder: pathlib.Path, quantization: object) -> None:
+    """Say in a folder's config.json how its weights are quantized."""
+    file = folder / 'config.json'
+    values = json.loads(file.read_text())
+    file.write_text(json.dumps({**values, 'quantization_config': quantization}))

@@ -8,6 +8,7 @@ import os
 import pathlib
 
 from streamvlm_ros.engine.models.folder.files import expand, is_hub_id
+from streamvlm_ros.engine.models.folder.quantized import INSTEAD
 
 
 def resolve_model(name: str) -> str:
@@ -22,6 +23,7 @@ def check_checkpoint(path: str | os.PathLike[str]) -> None:
 
     Raises:
         FileNotFoundError: it is not on this machine, or holds no model.
+        ValueError: it holds a model as GGUF.
 
     """
     folder = pathlib.Path(expand(path))
@@ -35,4 +37,6 @@ def check_checkpoint(path: str | os.PathLike[str]) -> None:
             'like Qwen/Qwen2.5-VL-3B-Instruct, which streamvlm pull fetches.'
         )
     if not (folder / 'config.json').is_file():
+        if folder.suffix == '.gguf' or any(folder.glob('*.gguf')):
+            raise ValueError(f'{path} holds a model as GGUF, which is not run. {INSTEAD}')
         raise FileNotFoundError(f'{path} is not a model folder: it has no config.json.')

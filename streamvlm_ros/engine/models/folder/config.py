@@ -13,6 +13,7 @@ import os
 from typing import Any
 
 from streamvlm_ros.engine.models.folder.files import expand, find_file, read_json
+from streamvlm_ros.engine.models.folder.quantized import read_quantization
 
 # Which kernels run is for us to say, not for the folder.
 ATTENTION_KEYS = (
@@ -99,13 +100,7 @@ def check_config(
             f'{file} has no vision_config, so it is that of a model without vision, or the file '
             'is damaged. Take the config.json that the model was published with.'
         )
-    if 'quantization_config' in values:
-        method = values['quantization_config']
-        name = method.get('quant_method', '') if isinstance(method, Mapping) else ''
-        raise ValueError(
-            f'{file} says that the weights are quantized already ({name!s:.40}), and those are '
-            "not run. Take the model's full weights and set quantization: int8 or int4."
-        )
+    read_quantization(file, values)
     if values.get('transformers_weights') is not None:
         raise ValueError(
             f'{file} names a file of weights of its own (transformers_weights); '

@@ -92,7 +92,7 @@ def read_tensors(
         )
     # Not inference tensors, even if called in inference mode: they outlive it.
     with torch.inference_mode(False):
-        for name, tensor in _opened({name: stored[name] for name in stored if name in wanted}):
+        for name, tensor in opened({name: stored[name] for name in stored if name in wanted}):
             if not tensor.is_floating_point():
                 raise ValueError(
                     f'{stored[name].file}: {stored[name].name} holds {tensor.dtype} numbers; '
@@ -124,7 +124,7 @@ def choose_dtype(
         wanted = configured
     if wanted is None:
         name = next(iter(stored))
-        wanted = next(_opened({name: stored[name]}))[1].dtype
+        wanted = next(opened({name: stored[name]}))[1].dtype
     found = getattr(torch, wanted, None) if isinstance(wanted, str) else wanted
     if not isinstance(found, torch.dtype) or not found.is_floating_point:
         raise ValueError(f'dtype is {wanted!r}; it must be float32, bfloat16 or float16.')
@@ -170,7 +170,7 @@ def write_tensors(
         (folder / INDEX).write_text(json.dumps(index, indent=2) + '\n', encoding='utf-8')
 
 
-def _opened(stored: Mapping[str, StoredTensor]) -> Iterator[tuple[str, torch.Tensor]]:
+def opened(stored: Mapping[str, StoredTensor]) -> Iterator[tuple[str, torch.Tensor]]:
     """Yield tensors by their parameters' names; they are mapped files."""
     for file, names in itertools.groupby(stored, lambda name: stored[name].file):
         try:

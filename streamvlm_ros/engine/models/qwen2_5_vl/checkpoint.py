@@ -21,6 +21,7 @@ from streamvlm_ros.engine.models.devices import (
     fitting,
     place_modules,
 )
+from streamvlm_ros.engine.models.folder.awq import read_awq
 from streamvlm_ros.engine.models.folder.tensors import (
     by_parameter,
     choose_dtype,
@@ -89,7 +90,9 @@ def load_weights(
     places = place_modules(path, model, device_map, number, WHOLE)
     size = sum(each.numel() for each in model.parameters()) * number.itemsize
     with fitting(size, ' and '.join(sorted(set(map(str, places.values()))))):
-        read_tensors(path, model, found, number, functools.partial(device_in, places))
+        device_of = functools.partial(device_in, places)
+        read_awq(path, model, found, device_of)
+        read_tensors(path, model, found, number, device_of)
         for name, module in model.named_modules():
             if isinstance(module, Rotary):
                 module.reset(device_in(places, name))

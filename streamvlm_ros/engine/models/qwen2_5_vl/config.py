@@ -11,6 +11,7 @@ from typing import Any
 
 from transformers import Qwen2_5_VLConfig
 
+from streamvlm_ros.engine.models.folder.awq import as_whole
 from streamvlm_ros.engine.models.folder.config import check_config, check_stop, config_file
 from streamvlm_ros.engine.models.folder.rope import check_rope
 
@@ -94,6 +95,7 @@ def shape_difference(config: Qwen2_5_VLConfig, shapes: Mapping[str, tuple[int, .
 
     """
     text, vision = config.text_config, config.vision_config
+    shapes = as_whole(shapes)
     expected = {
         'layers': (text.num_hidden_layers, (text.intermediate_size, text.hidden_size)),
         'blocks': (vision.depth, (vision.intermediate_size, vision.hidden_size)),

@@ -16,8 +16,10 @@ from transformers import GenerationConfig, Qwen2_5_VLConfig
 from streamvlm_ros.engine.models.base import ModelFamily, SpecialTokens
 from streamvlm_ros.engine.models.decoder import DecoderParts
 from streamvlm_ros.engine.models.devices import Device, DeviceMap
+from streamvlm_ros.engine.models.folder.awq import hold_awq
 from streamvlm_ros.engine.models.folder.checkpoint import check_checkpoint
 from streamvlm_ros.engine.models.folder.files import read_json
+from streamvlm_ros.engine.models.folder.quantized import read_quantization
 from streamvlm_ros.engine.models.folder.rope import stretched_positions
 from streamvlm_ros.engine.models.folder.weight_files import check_weights
 from streamvlm_ros.engine.models.position_rule import PositionRule
@@ -50,6 +52,7 @@ from streamvlm_ros.engine.positions import Grid
 
 # Positions that Qwen2.5-VL was trained on; its configuration names four times as many.
 TRAINED_POSITIONS = 32768
+PUBLISHED_LAYERS = 'model.layers'  # where a published checkpoint has the decoder's layers
 
 
 class StreamQwenModel(StockForward):
@@ -93,6 +96,9 @@ class StreamQwenModel(StockForward):
             video_token_id=config.video_token_id,
             projections=PROJECTIONS,
         )
+        awq = read_quantization('The configuration', vars(config))
+        if awq is not None:
+            hold_awq(decoder.layers, PROJECTIONS, awq, PUBLISHED_LAYERS)
         self.reset_stream_state()
 
     @classmethod
