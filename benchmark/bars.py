@@ -33,6 +33,7 @@ PROOFS: dict[str, Sequence[str]] = {
     ),
     'whole_tests': ('-m', 'pytest', 'test', '-q', '--whole', '-m', 'whole'),
     'saved_mutations': ('test/saved_mutations.py', '--number', '5000'),
+    'generation': ('-m', 'benchmark.exactness.generation', '--clips', '20'),
     'asking_leaves': ('-m', 'benchmark.exactness.asking_leaves'),
 }
 

@@ -131,7 +131,7 @@ class Trunk:
         if not waits:
             self._cache.reserve(len(ids))
             self._cache.advance(len(ids))
-            self._cache.label(labels, positions)
+            self._cache.label(labels, positions, ids)
             self._memory.segment += bool(opening)
         self._place = Place.USER_TURN if append else Place.VIDEO
         if not self.ids:

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 from transformers import Qwen2_5_VLForConditionalGeneration
+from transformers.generation.logits_process import RepetitionPenaltyLogitsProcessor
 
 from benchmark.common.dimensions import build_model, TEXT, TOY_VISION, VISION
+from streamvlm_ros.answer_settings import AnswerSettings
 from streamvlm_ros.engine import StreamQwenModel, StreamSettings, VideoStreamingInference
 from streamvlm_ros.engine.models.preprocessing import to_patches
 from streamvlm_ros.engine.positions import StreamState, VideoSpan
@@ -76,9 +78,9 @@ class Case:
         self._stock = self._copy(self._ours, dtype)
         self._truth = self._copy(self._ours, torch.float32)
 
-    def show(self, size: tuple[int, int]) -> None:
+    def show(self, size: tuple[int, int], seed: int = 1) -> None:
         """Draw a clip of frames of this height and width; the rest is about it."""
-        rng = np.random.default_rng(1)
+        rng = np.random.default_rng(seed)
         self._clip = rng.integers(0, 256, (FRAMES, *size, 3), np.uint8)
         self._stamps = [1 + i * 250_000_000 for i in range(FRAMES)]
         self._patches, self._grid = to_patches(
@@ -124,32 +126,48 @@ class Case:
             engine.append_frame(image, stamp)
         return engine
 
-    def answers(self) -> dict[str, int]:
+    def answers(self, penalties: Sequence[float] = (1.0,) * len(QUESTIONS)) -> dict[str, int]:
         """Return how many greedy tokens equal those of float32, for one and for several questions.
 
         Each token is judged after our own tokens before it. A different token is within the noise
-        if its float32 logit is so close to the best that stock's error could swap the two.
+        if its float32 score is so close to the best that stock's error could swap the two.
+
+        Args:
+            penalties: the repetition penalty of each question's answer, which stock's own
+                processor applies to its logits.
+
         """
         engine = self._streamed()
-        found = {'tokens': 0, 'equal': 0, 'within_noise': 0, 'wrong': 0, 'stock_equal': 0}
-        for together in ([question] for question in QUESTIONS):
-            self._judge(engine, together, found)
-        self._judge(engine, QUESTIONS, found)
+        names = 'tokens', 'equal', 'within_noise', 'wrong', 'stock_equal', 'as_stock'
+        found = dict.fromkeys(names, 0)
+        asked = list(zip(QUESTIONS, penalties))
+        for each in asked:
+            self._judge(engine, [each], found)
+        self._judge(engine, asked, found)
         return found
 
     def _judge(
-        self, engine: VideoStreamingInference, asked: Sequence[str], found: dict[str, int]
+        self,
+        engine: VideoStreamingInference,
+        asked: Sequence[tuple[str, float]],
+        found: dict[str, int],
     ) -> None:
-        opened = [engine.questions.open(question, TOKENS) for question in asked]
+        opened = [
+            engine.questions.open(
+                question, TOKENS, settings=AnswerSettings('plain', repetition_penalty=penalty)
+            )
+            for question, penalty in asked
+        ]
         while any(not each.ended for each in opened):
             engine.questions.decode(opened)
-        for question, each in zip(asked, opened):
+        for (question, penalty), each in zip(asked, opened):
             assert each.tokens
             tokens = list(each.tokens)
             engine.questions.close(each)
             ids = [*self._ids(question), *tokens[:-1]]
             truth, stock = (
-                self._forward(model, ids)[-len(tokens) :] for model in (self._truth, self._stock)
+                self._penalized(self._forward(model, ids)[-len(tokens) :], ids, penalty)
+                for model in (self._truth, self._stock)
             )
             noise = 2 * (stock - truth).abs().amax(-1)
             drawn = torch.tensor(tokens, device=truth.device)
@@ -160,6 +178,20 @@ class Case:
             found['within_noise'] += int((~equal & (behind <= noise)).sum())
             found['wrong'] += int((~equal & (behind > noise)).sum())
             found['stock_equal'] += int((stock.argmax(-1) == truth.argmax(-1)).sum())
+            found['as_stock'] += int((stock.argmax(-1) == drawn).sum())
+
+    def _penalized(self, logits: torch.Tensor, ids: list[int], penalty: float) -> torch.Tensor:
+        """Apply stock's processor to logits [n, vocabulary] of the last n ids."""
+        if penalty == 1.0:
+            return logits
+        processor = RepetitionPenaltyLogitsProcessor(penalty)
+        first = len(ids) - len(logits) + 1
+        return torch.cat(
+            [
+                processor(self._tensor(ids[: first + index]), logits[index : index + 1])
+                for index in range(len(logits))
+            ]
+        )
 
     def _ids(self, question: str) -> list[int]:
         return [

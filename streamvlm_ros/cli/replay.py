@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable
+import dataclasses
 import json
 import pathlib
 import sys
@@ -214,6 +215,8 @@ def _append_all(engine: VideoStreamingInference, queue: FrameQueue) -> None:
 def _ask(
     engine: VideoStreamingInference, question: str, choices: list[str], values: dict[str, Any]
 ) -> dict[str, Any]:
+    from streamvlm_ros.nodes.parameters.parameters import answer_settings
+
     if choices:
         choice = engine.ask_choice(question, choices)
         return {
@@ -222,7 +225,11 @@ def _ask(
             'choice_index': choice.index,
             'choice_probabilities': [round(p, 6) for p in choice.probabilities],
         }
-    text, metrics = engine.ask(question, max_new_tokens=values['max_new_tokens'])
+    text, metrics = engine.ask(
+        question,
+        max_new_tokens=values['max_new_tokens'],
+        **dataclasses.asdict(answer_settings(values)),
+    )
     return {'question': question, 'answer': text, **metrics}
 
 

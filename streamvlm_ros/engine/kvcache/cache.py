@@ -11,6 +11,7 @@ stream waits.  So every byte of a stream is where it would be if no question had
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+import dataclasses
 from typing import Protocol
 import weakref
 
@@ -131,6 +132,12 @@ class StreamCache:
         """The readers that are open."""
         return frozenset(reader for reader in self._readers if reader.open)
 
+    @property
+    def ids(self) -> frozenset[int]:
+        """The different token ids of all that is cached now."""
+        # Patches have equal sets: there are few different ones, however much is cached.
+        return frozenset().union(*{entry.ids for entry in self.entries})
+
     def get_seq_length(self, layer: int = 0) -> int:
         """Return the tokens cached, under the name that transformers' caches use."""
         return self.length
@@ -221,12 +228,15 @@ class StreamCache:
         self._next = ()
         self._set([*self.entries, entry])
 
-    def label(self, labels: Sequence[tuple[int, EntryInfo]], positions: torch.Tensor) -> None:
+    def label(
+        self, labels: Sequence[tuple[int, EntryInfo]], positions: torch.Tensor, ids: Sequence[int]
+    ) -> None:
         """Cut the newest entry into what its tokens are.
 
         Args:
             labels: one after the other, how many tokens are what; together, the entry.
             positions: int64 [3, tokens].
+            ids: of the tokens.
 
         """
         whole = self.entries[-1]
@@ -242,6 +252,7 @@ class StreamCache:
                     whole.first + start,
                     label,
                     positions[:, start : start + size].clone(),
+                    frozenset(ids[start : start + size]),
                 )
             )
             start += size
@@ -300,11 +311,7 @@ class StreamCache:
         for entry in entries:
             own, spans = cut(spans, entry.tokens)
             self._clock += 1
-            copies.append(
-                CacheEntry(
-                    own, entry.tokens, self._clock, entry.first, entry.info, entry.positions
-                )
-            )
+            copies.append(dataclasses.replace(entry, spans=own, born=self._clock))
             self.taken = entry.first + entry.tokens
         self._set(copies)
 

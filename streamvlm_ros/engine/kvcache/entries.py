@@ -54,6 +54,7 @@ class CacheEntry:
         first: number of the first token, counted from the first one that the cache ever took.
         info: what the tokens are.
         positions: int64 [3, tokens], on the CPU; None: not known yet.
+        ids: the different token ids that it has; empty: not known yet.
 
     """
 
@@ -63,3 +64,4 @@ class CacheEntry:
     first: int
     info: EntryInfo = EntryInfo()
     positions: torch.Tensor | None = None
+    ids: frozenset[int] = frozenset()

@@ -9,7 +9,7 @@ To add one: a folder beside ``qwen2_5_vl`` with a subclass of ``StreamingModel``
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 import dataclasses
 import functools
 import os
@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import torch
 
 from streamvlm_ros.engine.models.decoder import LanguageModel
+from streamvlm_ros.engine.models.generation import GenerationSettings
 from streamvlm_ros.engine.models.position_rule import PositionRule
 from streamvlm_ros.engine.models.preprocessing import ImageProcessorConfig
 from streamvlm_ros.engine.ops.operations import Operations, operations_for, TORCH
@@ -117,8 +118,8 @@ class StreamingModel(LanguageModel):
 
     @property
     @abc.abstractmethod
-    def stop_tokens(self) -> Sequence[int]:
-        """Ids that end an answer, besides the end of a turn."""
+    def generation(self) -> GenerationSettings:
+        """How answers are drawn by the model's own settings, and which ids end them."""
 
     @property
     @abc.abstractmethod

@@ -19,6 +19,7 @@ from streamvlm_ros.engine.models.base import StreamingModel
 from streamvlm_ros.engine.models.position_rule import PositionRule
 from streamvlm_ros.engine.questions.sequence import Sequence
 from streamvlm_ros.engine.runner.model_runner import ModelRunner, PerModel
+from streamvlm_ros.engine.runner.penalties import Penalty
 
 # Tokens for which a tail is given room at once while its answer is decoded.
 ROOM = 64
@@ -118,6 +119,7 @@ class Decoder:
             [sequence.tokens[-1] for sequence in sequences],
             [sequence.state.last_cache_position + 1 for sequence in sequences],
             table,
+            [_penalty(sequence) for sequence in sequences],
         )
         return _Flight.of(tuple(sequences), tokens)
 
@@ -134,6 +136,14 @@ class Decoder:
             if sequence in sequences:
                 sequence.count_last_token()
                 sequence.accept(token)
+
+
+def _penalty(sequence: Sequence) -> Penalty | None:
+    """Return what makes tokens of a greedy answer less probable."""
+    sampler = sequence.sampler
+    if sampler is None:
+        return None
+    return sampler.seen(sequence.tokens), sampler.params.repetition_penalty
 
 
 def _goes_on(sequence: Sequence) -> bool:

@@ -9,13 +9,14 @@ import time
 
 import torch
 
+from streamvlm_ros.answer_settings import AnswerSettings
 from streamvlm_ros.engine.errors import ErrorCode, StillReadError, StreamError
 from streamvlm_ros.engine.models.base import StreamingModel
 from streamvlm_ros.engine.models.prompt import Prompt
 from streamvlm_ros.engine.outputs import Answer
 from streamvlm_ros.engine.questions.branch import Branch, BranchPrompt, finish
 from streamvlm_ros.engine.questions.decoder import Decoder
-from streamvlm_ros.engine.questions.sampler import GREEDY, SamplingParams
+from streamvlm_ros.engine.questions.sampler import Sampler, SamplingParams
 from streamvlm_ros.engine.questions.scoring import ChoicePrompt, score_pieces
 from streamvlm_ros.engine.questions.sequence import Sequence
 from streamvlm_ros.engine.stream.stream import FrameStream
@@ -33,6 +34,8 @@ class Questions:
     def __init__(self, model: StreamingModel, prompt: Prompt, stream: FrameStream) -> None:
         """Ask about ``stream``."""
         self.model, self._decoder = model, Decoder.of(model)
+        self._generation = model.generation
+        self._usual = SamplingParams.of(AnswerSettings(), self._generation)
         self._prompt = prompt
         self._stream = stream
 
@@ -52,11 +55,11 @@ class Questions:
         question: str,
         max_new_tokens: int = 128,
         update_state: bool = False,
-        sampling: SamplingParams = GREEDY,
+        settings: AnswerSettings | None = None,
         began: float | None = None,
     ) -> Sequence:
         """Prefill a question on a branch of its own and draw its first token; see ``begin``."""
-        sequence = self.begin(question, max_new_tokens, update_state, sampling, began)
+        sequence = self.begin(question, max_new_tokens, update_state, settings, began)
         self._finish_prefill(sequence)
         return sequence
 
@@ -72,7 +75,7 @@ class Questions:
         question: str,
         max_new_tokens: int = 128,
         update_state: bool = False,
-        sampling: SamplingParams = GREEDY,
+        settings: AnswerSettings | None = None,
         began: float | None = None,
     ) -> Sequence:
         """Open a question on a branch of its own; ``advance`` prefills it piece by piece.
@@ -86,7 +89,8 @@ class Questions:
             max_new_tokens: longest answer.
             update_state: ``close`` is to keep question and answer in the stream, which must not
                 change until then.
-            sampling: how tokens are drawn.
+            settings: how tokens are chosen; None: as the model's own settings say, the most
+                probable one.
             began: when the question was asked (``time.perf_counter``), if that was earlier.
 
         Raises:
@@ -103,7 +107,7 @@ class Questions:
         room = max_new_tokens + len(self._prompt.turn_end) + 1 if update_state else 0
         sequence = self._begin(question, asked, began, room)
         sequence.update_state = update_state
-        sequence.answer_in_text(max_new_tokens, sampling)
+        sequence.answer_in_text(max_new_tokens, self._sampler(sequence, settings))
         return sequence
 
     @torch.inference_mode()
@@ -212,6 +216,11 @@ class Questions:
             stream.memory.check((len(chunk.ids) if chunk else 0) + len(prompt.ids) + room)
         return Sequence(self.model, stream, self._prompt, question, prompt, began)
 
+    def _sampler(self, sequence: Sequence, settings: AnswerSettings | None) -> Sampler | None:
+        """Return what chooses an answer's tokens; None: the most probable ones are taken."""
+        params = self._usual if settings is None else SamplingParams.of(settings, self._generation)
+        return None if params.plain else Sampler(params, self._stream.cache.ids | {*sequence.ids})
+
     def _finish_prefill(self, sequence: Sequence) -> None:
         try:
             while sequence.prefilling:
@@ -236,12 +245,12 @@ class Questions:
                 ErrorCode.RESET_DURING_ANSWER,
                 'The stream was reset while the answer was given; ask again.',
             )
-        # A token of an answer is placed as text, even if the model has drawn a video token.
-        answer = end[:1] * (sequence.context.tail.length - len(sequence.ids))
+        drawn = sequence.tokens
         keep_turn(
             self._stream,
             self._prompt,
             sequence.prompt.chunk,
-            [*sequence.ids, *answer],
+            sequence.ids,
+            [*(drawn[:-1] if drawn[-1] == end[0] else drawn), *end],
             sequence.context.tail,
         )

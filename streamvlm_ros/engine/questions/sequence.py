@@ -14,7 +14,7 @@ from streamvlm_ros.engine.models.position_rule import PositionRule
 from streamvlm_ros.engine.models.prompt import Prompt
 from streamvlm_ros.engine.outputs import Answer, Choice
 from streamvlm_ros.engine.questions.branch import Branch, BranchPrompt
-from streamvlm_ros.engine.questions.sampler import GREEDY, SamplingParams
+from streamvlm_ros.engine.questions.sampler import Sampler
 from streamvlm_ros.engine.questions.scoring import ChoicePrompt, score_pieces
 from streamvlm_ros.engine.stream.stream import FrameStream
 
@@ -30,6 +30,7 @@ class Sequence(Branch):
         tokens: what was drawn so far, the stop token included; empty before the first token.
         finish_reason: ``stop`` or ``length`` once decoding has ended; empty before.
         update_state: whether question and answer are to be kept in the stream.
+        sampler: chooses the answer's tokens; None: the most probable ones are taken.
         fed: all of it is in the tail, and it reads nothing of the stream any more.
         epoch: of the stream, when it was asked.
 
@@ -68,7 +69,8 @@ class Sequence(Branch):
         self.update_state = self.fed = False
         self._template = template
         self._question = question
-        self._max_new_tokens, self._sampling = 0, GREEDY
+        self._max_new_tokens = 0
+        self.sampler: Sampler | None = None
         self._prompt_tokens = stream.state.length + len(self.ids)
         self._began, self._ttft = began, 0.0
         self._oldest_stamp_ns, self._newest = stream.oldest_stamp_ns, stream.newest
@@ -81,17 +83,17 @@ class Sequence(Branch):
 
     @property
     def greedy(self) -> bool:
-        """Whether the most probable token is always taken."""
-        return self._sampling.temperature <= 0
+        """Whether the most probable token is always taken, if need be after a penalty."""
+        return self.sampler is None or not self.sampler.params.draws
 
     @property
     def tokens_left(self) -> int:
         """How many tokens it may still be given."""
         return self._max_new_tokens - len(self.tokens)
 
-    def answer_in_text(self, max_new_tokens: int, sampling: SamplingParams) -> None:
-        """Set how the answer is drawn, before the prefill."""
-        self._max_new_tokens, self._sampling = max_new_tokens, sampling
+    def answer_in_text(self, max_new_tokens: int, sampler: Sampler | None) -> None:
+        """Set how the answer is chosen, before the prefill."""
+        self._max_new_tokens, self.sampler = max_new_tokens, sampler
 
     def answer_by_choice(
         self, choices: abc.Sequence[str], ids: abc.Sequence[abc.Sequence[int]]
@@ -128,8 +130,12 @@ class Sequence(Branch):
         self.choice = Choice(texts[best], best, tuple(probabilities))
 
     def take(self, logits: torch.Tensor) -> None:
-        """Draw the next token from float32 logits [vocabulary]."""
-        self.accept(int(logits.argmax()) if self.greedy else self._sampling.sample(logits))
+        """Choose the next token from float32 logits [vocabulary]."""
+        self.accept(
+            int(logits.argmax())
+            if self.sampler is None
+            else self.sampler.choose(logits, self.tokens)
+        )
 
     def count_last_token(self) -> None:
         """Count the last token as one whose keys and values are in the tail."""

@@ -19,6 +19,7 @@ from streamvlm_ros.engine.models.base import StreamingModel
 from streamvlm_ros.engine.positions import Grid
 from streamvlm_ros.engine.runner.cuda_graphs import GraphRunner
 from streamvlm_ros.engine.runner.passes import DecodePass, EncoderPass, padded, PrefillPass
+from streamvlm_ros.engine.runner.penalties import Penalty
 
 BATCHES = (1, 2, 4, 8, MAX_BATCH)
 
@@ -38,6 +39,7 @@ class DevicePasses:
         self.graphs = GraphRunner()
         self.batches = BATCHES
         self._begun: torch.cuda.Event | None = None
+        self._decoding: tuple[Hashable, DecodePass] | None = None  # what was loaded last
 
     @torch.inference_mode()
     def encode(self, patches: torch.Tensor, grid: Grid) -> torch.Tensor:
@@ -88,10 +90,28 @@ class DevicePasses:
 
     @torch.inference_mode()
     def decode(
-        self, ids: Sequence[int], positions: Sequence[int], table: BatchMetadata
+        self,
+        ids: Sequence[int],
+        positions: Sequence[int],
+        table: BatchMetadata,
+        penalties: Sequence[Penalty | None] = (),
     ) -> torch.Tensor:
-        """Launch one new token of every branch; see ``decode_next``."""
-        self._decode_pass(len(ids)).load(ids, positions, table)
+        """Launch one new token of every branch; see ``decode_next``.
+
+        Args:
+            ids: each branch's last token.
+            positions: where it stands.
+            table: what they see, and where keys and values go.
+            penalties: each one's repetition penalty; None, or nothing at all: it has none.
+
+        """
+        vocabulary = next((len(each[0]) for each in penalties if each is not None), 0)
+        batch = next(size for size in BATCHES if len(ids) <= size)
+        # Another pass where no branch has a penalty, which then costs nothing.
+        key = 'batch', batch, vocabulary > 0
+        work = self.graphs.work(key, lambda: DecodePass(self._model, batch, vocabulary))
+        work.load(ids, positions, table, penalties)
+        self._decoding = key, work
         return self.decode_next(len(ids))
 
     @torch.inference_mode()
@@ -103,15 +123,13 @@ class DevicePasses:
             over them.
 
         """
-        work = self._decode_pass(branches)
-        self._run(('batch', work.batch))
+        assert self._decoding is not None
+        key, work = self._decoding
+        self.graphs.work(key, lambda: work)
+        self._run(key)
         return work.tokens[:branches]
 
     def _run(self, key: Hashable) -> None:
         # Kernels are launched and recorded on the current GPU, wherever the tensors are.
         with torch.cuda.device_of(self._model.token_table):
             self.graphs.run(key)
-
-    def _decode_pass(self, branches: int) -> DecodePass:
-        batch = next(size for size in BATCHES if branches <= size)
-        return self.graphs.work(('batch', batch), lambda: DecodePass(self._model, batch))

@@ -22,6 +22,7 @@ from streamvlm_ros.engine.ops.kernels.pointwise import rotate_and_store
 from streamvlm_ros.engine.ops.likelihood import log_probabilities
 from streamvlm_ros.engine.ops.rotary import Rotation
 from streamvlm_ros.engine.positions import Grid
+from streamvlm_ros.engine.runner.penalties import Penalties, Penalty
 
 # Programs that share the keys; twice what today's largest cards run at once.
 PROGRAMS = 256
@@ -218,14 +219,23 @@ class DecodePass:
     """One new token of every branch; run again, it continues from its own tokens.
 
     Attributes:
-        tokens: int64 [batch], the most probable next ones.
+        tokens: int64 [batch], the most probable next ones, after the penalties.
         logits: float32 [batch, vocabulary].
 
     """
 
-    def __init__(self, model: StreamingModel, batch: int) -> None:
-        """Make static buffers for ``batch`` branches."""
+    def __init__(self, model: StreamingModel, batch: int, vocabulary: int = 0) -> None:
+        """Make static buffers for ``batch`` branches.
+
+        Args:
+            model: what is run.
+            batch: number of the branches.
+            vocabulary: size of the logits, if some of the branches have a repetition penalty; 0:
+                none has, and nothing is done for it.
+
+        """
         self._model, self.batch = model, batch
+        self._penalties = Penalties(batch, vocabulary, model.device) if vocabulary else None
         self.control = InputBuffer(
             {
                 'ids': batch,
@@ -245,9 +255,17 @@ class DecodePass:
         programs = PROGRAMS if batch <= 2 else PROGRAMS // 2
         self._splits = max(1, programs // model.parts.kv_heads - 1)
 
-    def load(self, ids: Sequence[int], positions: Sequence[int], table: BatchMetadata) -> None:
-        """Set what the next run is about: each branch's token and its position."""
+    def load(
+        self,
+        ids: Sequence[int],
+        positions: Sequence[int],
+        table: BatchMetadata,
+        penalties: Sequence[Penalty | None],
+    ) -> None:
+        """Set what the next run is about: each branch's token, its position and its penalty."""
         control = self.control
+        if self._penalties is not None:
+            self._penalties.load(penalties)
         control.set('ids', ids)
         control.set('position', positions)
         for index, name in enumerate(('target', 'slots')):
@@ -266,7 +284,11 @@ class DecodePass:
         hidden = model.run_decoder(hidden, position.expand(3, -1), self, KERNELS)
         logits = model.final(hidden)
         self.logits = logits if self.logits is None else self.logits.copy_(logits)
-        torch.argmax(logits, dim=-1, out=self.tokens)
+        if self._penalties is None:
+            torch.argmax(logits, dim=-1, out=self.tokens)
+        else:
+            torch.argmax(self._penalties.apply(logits), dim=-1, out=self.tokens)
+            self._penalties.mark(self.tokens)
         ids.copy_(self.tokens)
         position += 1
         slot += slot >= 0

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from streamvlm_ros.answer_settings import AnswerSettings
 from streamvlm_ros.engine.config import LOWEST_RATE, StreamSettings
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
 from streamvlm_ros.engine.models.base import StreamingModel
@@ -18,7 +19,6 @@ from streamvlm_ros.engine.models.processor import as_stream_processor
 from streamvlm_ros.engine.models.prompt import Prompt
 from streamvlm_ros.engine.outputs import Answer, CacheInfo, Choice
 from streamvlm_ros.engine.questions.questions import Questions
-from streamvlm_ros.engine.questions.sampler import SamplingParams
 from streamvlm_ros.engine.questions.watches import Watch, Watches, WatchEvent
 from streamvlm_ros.engine.serving.snapshot import Snapshot
 from streamvlm_ros.engine.store.place import Where
@@ -73,7 +73,7 @@ class VideoStreamingInference:
             own,
             model.family,
             self.settings.system_prompt,
-            model.stop_tokens,
+            model.generation.stop_tokens,
             self.settings.max_question_tokens,
             self.settings.max_system_tokens,
         )
@@ -188,16 +188,26 @@ class VideoStreamingInference:
         max_new_tokens: int = 128,
         update_state: bool = False,
         temperature: float = 0.0,
-        top_p: float = 1.0,
+        top_p: float = 0.0,
+        *,
+        generation: str = '',
+        sample: bool = False,
+        top_k: int = 0,
+        min_p: float = 0.0,
+        repetition_penalty: float = 0.0,
+        seed: int = 0,
     ) -> Answer:
         """Answer a question about everything seen so far.
+
+        The most probable token after the model's repetition penalty is taken, unless ``sample``
+        or ``temperature`` says that tokens are drawn.
 
         Args:
             question: what to ask.
             max_new_tokens: longest answer.
             update_state: keep question and answer in the stream; False leaves it as it was.
-            temperature: 0 is greedy.
-            top_p: nucleus of the sampling.
+            temperature, top_p, generation, sample, top_k, min_p, repetition_penalty, seed: how
+                its tokens are chosen; see ``AnswerSettings``.
 
         Returns:
             The answer; ``text, metrics = engine.ask(...)`` unpacks it.
@@ -206,9 +216,10 @@ class VideoStreamingInference:
             StreamError: INVALID_REQUEST, NO_FRAMES, or OUT_OF_MEMORY.
 
         """
-        sequence = self.questions.open(
-            question, max_new_tokens, update_state, SamplingParams(temperature, top_p)
+        settings = AnswerSettings(
+            generation, sample, temperature, top_p, top_k, min_p, repetition_penalty, seed
         )
+        sequence = self.questions.open(question, max_new_tokens, update_state, settings)
         try:
             while not sequence.ended:
                 self.questions.decode([sequence])

@@ -11,6 +11,7 @@ import dataclasses
 import time
 from typing import Any, Generic, TypeVar
 
+from streamvlm_ros.answer_settings import AnswerSettings
 from streamvlm_ros.engine.errors import as_stream_error
 from streamvlm_ros.engine.outputs import Answer
 from streamvlm_ros.engine.questions.sequence import Sequence
@@ -65,6 +66,7 @@ class Request:
 
     Attributes:
         question, choices, max_new_tokens, update_state: what is asked; no choices: free text.
+        settings: how its tokens are chosen; None: as the model's own settings say.
         is_goal: it is a goal; how many of them are answered at once is limited.
         after_ns: not before a frame with this stamp has been seen.
         timeout: seconds from ``began``; 0: none.
@@ -82,6 +84,7 @@ class Request:
     is_choice: bool = False
     max_new_tokens: int = 128
     update_state: bool = False
+    settings: AnswerSettings | None = None
     is_goal: bool = False
     after_ns: int = 0
     timeout: float = 0.0

@@ -164,7 +164,11 @@ class RequestQueue:
                 request.question, request.choices, began=request.ready
             )
         return self.questions.begin(
-            request.question, request.max_new_tokens, request.update_state, began=request.ready
+            request.question,
+            request.max_new_tokens,
+            request.update_state,
+            request.settings,
+            request.ready,
         )
 
     def _begun(self) -> Request | None:

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from streamvlm_ros.answer_settings import AnswerSettings
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
 from streamvlm_ros.engine.outputs import Answer
 from streamvlm_ros.engine.questions.watches import Watch, WatchEvent
@@ -142,6 +143,7 @@ class StreamWorker:
         *,
         max_new_tokens: int = 128,
         update_state: bool = False,
+        settings: AnswerSettings | None = None,
         after_ns: int = 0,
         timeout: float = 0.0,
         is_goal: bool = False,
@@ -159,13 +161,12 @@ class StreamWorker:
             question: what to ask.
             max_new_tokens: longest answer.
             update_state: keep question and answer in the stream.
+            settings: how its tokens are chosen; None: as the model says.
             after_ns: answer only when a frame with this stamp or a later one was seen.
             timeout: seconds until the request ends with TIMEOUT; 0: never.  It is STALE_STREAM
-                instead if the frame that ``after_ns`` wants has not come because frames have
-                stopped coming.
+                if frames have stopped coming before the one that ``after_ns`` wants.
             is_goal: one of those of which ``set_max_goals`` limits how many are answered at once.
-            on_progress: called from the worker's thread with the answer so far, whose
-                ``finish_reason`` is empty: at its first token, and then at most every 0.1 s.
+            on_progress: called from the worker's thread with the answer so far, every 0.1 s.
 
         Returns:
             A future of the answer; its exception is a StreamError.  Cancelling it ends the
@@ -180,6 +181,7 @@ class StreamWorker:
             question,
             max_new_tokens=max_new_tokens,
             update_state=update_state,
+            settings=settings,
             after_ns=after_ns,
             timeout=timeout,
             is_goal=is_goal,

@@ -22,6 +22,8 @@ from streamvlm_ros.stamps import LAST_STAMP
 KINDS = (EntryKind.TEXT, EntryKind.PREFIX, EntryKind.MARK, EntryKind.PATCH, EntryKind.TURN)
 HIGHEST = (LARGEST, LARGEST, len(KINDS) - 1, LARGEST, LAST_STAMP, LAST_STAMP, LARGEST)
 COLUMNS = len(HIGHEST)
+# Columns of the table of ids: an entry, and an id that it has.
+ID_COLUMNS = 2
 
 
 def cache_entries(cache: StreamCache) -> dict[str, Entry]:
@@ -52,10 +54,19 @@ def cache_entries(cache: StreamCache) -> dict[str, Entry]:
         ],
         dtype=torch.int64,
     ).view(-1, 3)
+    ids = torch.tensor(
+        [
+            [index, token]
+            for index, entry in enumerate(cache.entries)
+            for token in sorted(entry.ids)
+        ],
+        dtype=torch.int64,
+    ).view(-1, ID_COLUMNS)
     positions = [_positions(entry) for entry in cache.entries]
     entries = {
         'units': Entry.of(table),
         'slots': Entry.of(slots),
+        'ids': Entry.of(ids),
         'positions': Entry.of(
             torch.cat([torch.empty(3, 0, dtype=torch.int64), *positions], dim=1)
         ),
@@ -75,8 +86,8 @@ def read_entries(tensors: Mapping[str, torch.Tensor]) -> list[CacheEntry]:
     """Return the entries of a file, with the slots that they had.
 
     Args:
-        tensors: ``units`` int64 [n, COLUMNS], ``slots`` int64 [m, 3] and ``positions`` int64
-            [3, tokens].
+        tensors: ``units`` int64 [n, COLUMNS], ``slots`` int64 [m, 3], ``ids`` int64
+            [k, ID_COLUMNS] and ``positions`` int64 [3, tokens].
 
     Raises:
         UnfitError: no cache has such entries, or they do not fit each other.
@@ -86,9 +97,11 @@ def read_entries(tensors: Mapping[str, torch.Tensor]) -> list[CacheEntry]:
     _check_range('units', table, 0, torch.tensor(HIGHEST))
     _check_range('positions', positions, 0, torch.tensor(LAST_POSITION))
     _check_range('slots', tensors['slots'], 0, torch.tensor(LAST_POSITION))
+    _check_range('ids', tensors['ids'], 0, torch.tensor(LAST_POSITION))
     spans = _read_slots(tensors['slots'], len(table))
+    ids = _read_ids(tensors['ids'], len(table))
     entries, start = [], 0
-    for row, own in zip(table.tolist(), spans):
+    for row, own, different in zip(table.tolist(), spans, ids):
         tokens, first, kind, group, time_ns, stamp_ns, frame = row
         # Copied, so that an entry does not keep the positions of all alive.
         entries.append(
@@ -99,11 +112,14 @@ def read_entries(tensors: Mapping[str, torch.Tensor]) -> list[CacheEntry]:
                 first,
                 EntryInfo(KINDS[kind], group, time_ns, stamp_ns, frame),
                 positions[:, start : start + tokens].clone(),
+                different,
             )
         )
         start += tokens
         if not tokens or count(own) != tokens:
             raise UnfitError(f'{tokens} tokens are in {count(own)} slots')
+        if not 0 < len(different) <= tokens:
+            raise UnfitError(f'{tokens} tokens have {len(different)} different ids')
     if start != positions.shape[1]:
         raise UnfitError(f'{start} tokens have {positions.shape[1]} positions')
     return entries
@@ -129,6 +145,18 @@ def _read_slots(slots: torch.Tensor, entries: int) -> list[tuple[tuple[int, int]
             raise UnfitError('slots are taken twice')
         last = end
     return [tuple(own) for own in spans]
+
+
+def _read_ids(ids: torch.Tensor, entries: int) -> list[frozenset[int]]:
+    """Return the different ids of every entry; they stand in ascending order."""
+    found: list[list[int]] = [[] for _ in range(entries)]
+    before = (0, -1)
+    for entry, token in ids.tolist():
+        if not before < (entry, token) or entry >= entries:
+            raise UnfitError('its ids are not those of its entries, one after the other')
+        found[entry].append(token)
+        before = entry, token
+    return [frozenset(own) for own in found]
 
 
 def _check_range(name: str, tensor: torch.Tensor, low: int, high: torch.Tensor) -> None:

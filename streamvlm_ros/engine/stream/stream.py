@@ -298,7 +298,7 @@ class FrameStream:
             chunk = self._chunks.encode(frames, layout, self.place, video)
             positions, state = self.rule.place(self.state, chunk.ids, chunk.parts)
             self._runner.prefill(chunk.ids, positions, self.cache, chunk.video)
-            self.cache.label(chunk.labels, positions)
+            self.cache.label(chunk.labels, positions, chunk.ids)
             self.memory.segment = chunk.segment
             self.state = state
             self.place = chunk.place

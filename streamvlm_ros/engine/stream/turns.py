@@ -18,7 +18,12 @@ from streamvlm_ros.engine.stream.stream import FrameStream
 
 
 def keep_turn(
-    stream: FrameStream, prompt: Prompt, chunk: EncodedChunk | None, ids: Sequence[int], tail: Tail
+    stream: FrameStream,
+    prompt: Prompt,
+    chunk: EncodedChunk | None,
+    asked: Sequence[int],
+    answer: Sequence[int],
+    tail: Tail,
 ) -> None:
     """Make an answered branch part of its stream; turns above ``kept_turns`` are evicted.
 
@@ -26,7 +31,8 @@ def keep_turn(
         stream: what the branch was opened on, unchanged since.
         prompt: the stream's.
         chunk: the waiting frames that the branch began with; None: there were none.
-        ids: all tokens of the branch.
+        asked: the branch's tokens up to where its answer begins.
+        answer: those after that, up to the end of the turn.
         tail: their keys and values.
 
     Raises:
@@ -35,6 +41,8 @@ def keep_turn(
 
     """
     cache, memory = stream.cache, stream.memory
+    # A token of an answer is placed as text, even if the model has drawn a video token.
+    ids = [*asked, *prompt.turn_end[:1] * len(answer)]
     place, segment = stream.place, memory.segment
     with stream.undone_by_a_fault():
         stream.make_room(
@@ -57,7 +65,7 @@ def keep_turn(
         for layer in range(len(cache.keys)):
             cache.store(layer, *tail.view(layer, 0, len(ids)))
         cache.advance(len(ids))
-        cache.label(labels, positions)
+        cache.label(labels, positions, [*asked, *answer])
         memory.segment, memory.turn = segment, memory.turn + 1
         memory.drop_turns()
         stream.state = dataclasses.replace(state, length=cache.length)

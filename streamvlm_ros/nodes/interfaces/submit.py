@@ -6,9 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
+import dataclasses
 import math
 from typing import Any
 
+from streamvlm_ros.answer_settings import AnswerSettings
 from streamvlm_ros.engine import Answer, ErrorCode, StreamError, StreamWorker
 from streamvlm_ros.stamps import to_nanoseconds
 
@@ -30,13 +32,14 @@ def submit_question(
         options: further arguments of `StreamWorker.ask`.
 
     Raises:
-        StreamError: INVALID_REQUEST for an impossible timeout.
+        StreamError: INVALID_REQUEST for an impossible timeout, or settings that are out of range.
 
     """
     return worker.ask(
         request.question,
         max_new_tokens=request.max_new_tokens or parameter('max_new_tokens'),
         update_state=request.update_state,
+        settings=_fields(lambda name: getattr(request, name)).over(_fields(parameter)),
         after_ns=to_nanoseconds(request.after),
         timeout=_timeout(request.timeout, parameter),
         **options,
@@ -53,6 +56,13 @@ def submit_choice(
         after_ns=to_nanoseconds(request.after),
         timeout=_timeout(request.timeout, parameter),
         **options,
+    )
+
+
+def _fields(value: ParameterValue) -> AnswerSettings:
+    """Return the settings that a request's fields, or the node's parameters, have."""
+    return AnswerSettings(
+        **{field.name: value(field.name) for field in dataclasses.fields(AnswerSettings)}
     )
 
 

@@ -13,6 +13,7 @@ import dataclasses
 import difflib
 from typing import Any
 
+from streamvlm_ros.answer_settings import AnswerSettings
 from streamvlm_ros.engine import StreamError, StreamSettings
 from streamvlm_ros.engine.config import check_sample_rate
 from streamvlm_ros.nodes.parameters.camera_names import parse_names
@@ -35,6 +36,7 @@ def check_values(values: Mapping[str, Any]) -> dict[str, Value]:
     checked = {name: known[name].check(values.get(name, known[name].default)) for name in known}
     _check_pixels(checked)
     _check_sample_rate(checked)
+    answer_settings(checked)
     parse_watches(str(checked['watches']))
     parse_names(str(checked['cameras']))
     return checked
@@ -91,6 +93,19 @@ def _check_sample_rate(values: Mapping[str, Any]) -> None:
         check_sample_rate(values['sample_rate'], values['time_source'])
     except StreamError as error:
         raise ParameterError(f"The parameter 'sample_rate' cannot be that: {error}") from error
+
+
+def answer_settings(values: Mapping[str, Any]) -> AnswerSettings:
+    """Return how answers are drawn out of parameters.
+
+    Raises:
+        ParameterError: a value that its range allows is too small.
+    """
+    names = [field.name for field in dataclasses.fields(AnswerSettings)]
+    try:
+        return AnswerSettings(**{name: values[name] for name in names})
+    except StreamError as error:
+        raise ParameterError(f'A parameter cannot be that: {error}') from error
 
 
 def stream_settings(values: Mapping[str, Any]) -> StreamSettings:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from streamvlm_ros.answer_settings import BOUNDS, LARGEST_INTEGER, SOURCES
 from streamvlm_ros.nodes.parameters.parameter import Parameter, Settable
 from streamvlm_ros.nodes.parameters.stream_table import STREAM_PARAMETERS
 
@@ -190,4 +191,75 @@ _NODE = (
         shared=True,
     ),
 )
-PARAMETERS = (*_MODEL_AND_IMAGES, *STREAM_PARAMETERS, *_NODE)
+# The names are those of `AnswerSettings`.
+_ANSWERS = (
+    Parameter(
+        'generation',
+        'model',
+        "Where the settings of answers come from that are 0 below: 'model' (what the model's "
+        "generation_config.json says) or 'plain' (no penalty, nothing left out).",
+        choices=SOURCES,
+        settable=Settable.ALWAYS,
+    ),
+    Parameter(
+        'sample',
+        False,
+        'Draw the tokens of answers at random, by these settings. False: the most probable token '
+        'after the repetition penalty, so that the same question is answered the same.',
+        settable=Settable.ALWAYS,
+    ),
+    Parameter(
+        'temperature',
+        0.0,
+        'Of the softmax that tokens are drawn from, at least 1e-6; above 0 tokens are drawn. '
+        '0: see generation.',
+        minimum=0.0,
+        maximum=BOUNDS['temperature'][1],
+        settable=Settable.ALWAYS,
+    ),
+    Parameter(
+        'top_p',
+        0.0,
+        'Draw from the most probable tokens that together have this share; 0: see generation.',
+        minimum=0.0,
+        maximum=1.0,
+        settable=Settable.ALWAYS,
+    ),
+    Parameter(
+        'top_k',
+        0,
+        'Draw from so many of the most probable tokens; 0: see generation.',
+        minimum=0,
+        maximum=LARGEST_INTEGER,
+        settable=Settable.ALWAYS,
+    ),
+    Parameter(
+        'min_p',
+        0.0,
+        'Draw from tokens at least this share as probable as the most probable one; 0: see '
+        'generation.',
+        minimum=0.0,
+        maximum=1.0,
+        settable=Settable.ALWAYS,
+    ),
+    Parameter(
+        'repetition_penalty',
+        0.0,
+        'Scores of tokens that prompt or answer have already are divided by this where positive, '
+        'multiplied where negative; at least 0.01, 1 changes nothing. 0: see generation. Choices '
+        'and watches have raw probabilities, whatever this is.',
+        minimum=0.0,
+        maximum=BOUNDS['repetition_penalty'][1],
+        settable=Settable.ALWAYS,
+    ),
+    Parameter(
+        'seed',
+        0,
+        'Of the random numbers of drawn answers: the same stream, question, settings and seed '
+        'give the same answer.',
+        minimum=0,
+        maximum=LARGEST_INTEGER,
+        settable=Settable.ALWAYS,
+    ),
+)
+PARAMETERS = (*_MODEL_AND_IMAGES, *STREAM_PARAMETERS, *_NODE, *_ANSWERS)

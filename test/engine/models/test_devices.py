@@ -12,6 +12,7 @@ from support.models.random_models import processor, random_clip, random_model
 from support.models.two_devices import CPU, device_of, Devices, FIRST, place_model, SECOND
 import torch
 
+from streamvlm_ros.answer_settings import AnswerSettings
 from streamvlm_ros.engine import (
     ErrorCode,
     KVCacheManager,
@@ -25,7 +26,6 @@ from streamvlm_ros.engine.kvcache import allocation
 from streamvlm_ros.engine.models.devices import BALANCED, device_bytes, gpus_of, move_model
 from streamvlm_ros.engine.models.qwen2_5_vl.modules import WHOLE
 from streamvlm_ros.engine.ops.operations import TORCH
-from streamvlm_ros.engine.questions.sampler import SamplingParams
 from streamvlm_ros.engine.serving import warmup
 
 SETTINGS = [
@@ -84,8 +84,11 @@ def play(model: StreamQwenModel, tmp_path, **settings) -> list:
             engine.save(tmp_path / 'stream.safetensors')
             engine.load(tmp_path / 'stream.safetensors')
         if index == 23:
-            torch.manual_seed(1)
-            opened = [engine.questions.open('What?', 4, sampling=SamplingParams(0.8, 0.9))]
+            opened = [
+                engine.questions.open(
+                    'What?', 4, settings=AnswerSettings(temperature=0.8, top_p=0.9)
+                )
+            ]
             while not opened[0].ended:
                 engine.questions.decode(opened)
             said.append(engine.questions.close(opened[0]).text)

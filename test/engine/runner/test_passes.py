@@ -16,12 +16,12 @@ from support.models.random_models import BRIEF_TEMPLATE, processor, random_clip,
 from support.whole import sampled
 import torch
 
+from streamvlm_ros.answer_settings import AnswerSettings
 from streamvlm_ros.engine import StreamSettings, VideoStreamingInference
 from streamvlm_ros.engine.positions import Grid
 from streamvlm_ros.engine.questions import branch as branches
 from streamvlm_ros.engine.questions.branch import Branch, BranchPrompt, finish
 from streamvlm_ros.engine.questions.decoder import Decoder
-from streamvlm_ros.engine.questions.sampler import SamplingParams
 from streamvlm_ros.engine.questions.scoring import ChoicePrompt, score_pieces
 from streamvlm_ros.engine.runner.cuda_graphs import GraphRunner
 from streamvlm_ros.engine.runner.model_runner import ModelRunner
@@ -195,7 +195,7 @@ def test_a_stream_that_draws_joins_one_that_does_not(kernels):
         for _ in range(2):
             engine.questions.decode([first])
         # Nearly greedy, but drawn on the host: the batch is not one for the device alone.
-        other = engine.questions.open(QUESTIONS[1], 3, sampling=SamplingParams(1e-6))
+        other = engine.questions.open(QUESTIONS[1], 3, settings=AnswerSettings(temperature=1e-6))
         while not first.ended:
             engine.questions.decode([each for each in (first, other) if not each.ended])
         return [first.tokens, other.tokens]
@@ -230,3 +230,34 @@ def test_a_model_that_nobody_holds_is_freed(kernels, monkeypatch):
     del model, engine, opened
     gc.collect()
     assert [each() for each in left] == [None] * 2
+
+
+def test_penalties_of_branches(kernels):
+    """Each branch has its own, or none; tokens that are under way are counted, once."""
+    model = random_model('grouped')
+    asked = [
+        AnswerSettings(repetition_penalty=100.0),
+        None,
+        AnswerSettings(repetition_penalty=0.7),
+        AnswerSettings(repetition_penalty=0.01),
+    ]
+
+    def said() -> list[list[int]]:
+        engine = VideoStreamingInference(model, processor(BRIEF_TEMPLATE))
+        engine.append_video_chunk(random_clip(3, 4, 56, 56), fps=2)
+        # Of different lengths, and opened one after the other: batches change.
+        opened = []
+        for index, settings in enumerate(asked):
+            opened.append(engine.questions.open('?', 6 + index, settings=settings))
+            for _ in range(2):
+                engine.questions.decode([each for each in opened if not each.ended])
+        while not all(each.ended for each in opened):
+            engine.questions.decode([each for each in opened if not each.ended])
+        return [each.tokens for each in opened]
+
+    expected = said()
+    assert len({tuple(tokens[:6]) for tokens in expected}) == len(asked)
+    calls = kernels(model)
+    assert said() == expected
+    keys = {key for key in calls.passes.graphs._works if key[0] == 'batch'}
+    assert {penalized for _, _, penalized in keys} == {True}

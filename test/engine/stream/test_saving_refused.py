@@ -202,7 +202,7 @@ def _newer_version(about: dict, tensors: dict) -> None:
         (_other_length, 'positions is torch.int64'),
         (_pending_missing, 'a waiting frame is not an image'),
         (_unknown_place, 'its place in the prompt is not one that there is'),
-        (_newer_version, 'it has version 3 and not 2; save the stream anew'),
+        (_newer_version, 'it has version 4 and not 3; save the stream anew'),
     ],
 )
 def test_a_whole_file_that_does_not_fit_itself(

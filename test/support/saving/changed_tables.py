@@ -45,6 +45,9 @@ def units_joined(rng: random.Random, file: SavedBytes) -> None:
         table[a, 0] += table[a + 1, 0]
         file.tensors['units'] = np.delete(table, a + 1, 0)
         slots[:, 0] -= slots[:, 0] > a
+        ids = file.tensors['ids']
+        ids[:, 0] -= ids[:, 0] > a
+        file.tensors['ids'] = np.unique(ids, axis=0)
 
 
 def unit_gone(rng: random.Random, file: SavedBytes) -> None:
@@ -56,6 +59,9 @@ def unit_gone(rng: random.Random, file: SavedBytes) -> None:
     file.tensors['units'] = np.delete(table, a, 0)
     file.tensors['slots'] = slots[slots[:, 0] != a]
     file.tensors['slots'][:, 0] -= file.tensors['slots'][:, 0] > a
+    ids = file.tensors['ids']
+    file.tensors['ids'] = ids[ids[:, 0] != a]
+    file.tensors['ids'][:, 0] -= file.tensors['ids'][:, 0] > a
     for name, array in file.tensors.items():
         if name == 'positions' or name.startswith(('keys', 'values')):
             file.tensors[name] = np.delete(array, gone, 1)
@@ -95,6 +101,27 @@ def slots_split(rng: random.Random, file: SavedBytes) -> None:
         file.tensors['slots'] = np.concatenate(
             [slots[:row], np.array(pieces, '<i8'), slots[row + 1 :]]
         )
+
+
+def ids_cell(rng: random.Random, file: SavedBytes) -> None:
+    ids = file.tensors['ids']
+    row, column = rng.randrange(len(ids)), rng.randrange(2)
+    ids[row, column] = rng.choice((*INTEGERS, int(ids[row, column]) + rng.choice((1, -1))))
+
+
+def ids_rows(rng: random.Random, file: SavedBytes) -> None:
+    ids = file.tensors['ids']
+    a, b = rng.randrange(len(ids)), rng.randrange(len(ids))
+    file.tensors['ids'] = rng.choice(
+        (
+            lambda: np.delete(ids, a, 0),
+            lambda: np.insert(ids, a, ids[b], 0),
+            lambda: ids[::-1].copy(),
+            lambda: ids[:0],
+            lambda: np.concatenate([ids, [[int(ids[-1, 0]), 300]]]),
+            lambda: ids + np.array([1, 0]),
+        )
+    )().astype('<i8')
 
 
 def positions_cell(rng: random.Random, file: SavedBytes) -> None:

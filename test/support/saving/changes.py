@@ -24,6 +24,8 @@ from support.saving.changed_description import (
     fingerprint_other,
 )
 from support.saving.changed_tables import (
+    ids_cell,
+    ids_rows,
     positions_cell,
     positions_other,
     positions_unit,
@@ -217,6 +219,8 @@ SINGLE: tuple[Change, ...] = (
     slots_cell,
     slots_rows,
     slots_split,
+    ids_cell,
+    ids_rows,
     positions_cell,
     positions_unit,
     positions_other,

@@ -33,7 +33,8 @@ def feed(engine: VideoStreamingInference, first: int, last: int, seed: int = 1) 
 def told(engine: VideoStreamingInference) -> tuple:
     """Return all that the stream says of itself and of what it has seen."""
     choice = engine.ask_choice('Which?', ['left', 'right', 'none'])
-    answer = engine.ask('What is there?', 8)[0]
+    # The penalty is over the ids of all that is cached, which are part of a saved stream.
+    answer = engine.ask('What is there?', 8, repetition_penalty=1.5)[0]
     return (answer, choice, engine.get_cache_info())
 
 

@@ -10,7 +10,6 @@ two decoder layers besides. Every temporal patch is a vision segment after its t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 import functools
 import math
 from typing import Any
@@ -22,6 +21,7 @@ from torch.nn import functional
 
 from streamvlm_ros.engine.models.base import ModelFamily, StreamingModel
 from streamvlm_ros.engine.models.decoder import DecoderParts
+from streamvlm_ros.engine.models.generation import GenerationSettings
 from streamvlm_ros.engine.models.position_rule import PositionRule
 from streamvlm_ros.engine.models.weights import LayerWeights
 from streamvlm_ros.engine.ops.operations import Operations
@@ -152,9 +152,9 @@ class LanternModel(StreamingModel):
         return self._family
 
     @property
-    def stop_tokens(self) -> Sequence[int]:
+    def generation(self) -> GenerationSettings:
         """See ``StreamingModel``: only the end of a turn ends an answer."""
-        return ()
+        return GenerationSettings()
 
     @property
     def trained_positions(self) -> int:

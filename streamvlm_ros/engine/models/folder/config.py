@@ -158,17 +158,6 @@ def _check_numbers(file: str, section: Mapping[str, Any], largest: Mapping[str, 
             )
 
 
-def check_stop(path: str | os.PathLike[str]) -> None:
-    """Refuse a generation_config.json whose ends of an answer are not token ids."""
-    stop = read_json(path, 'generation_config.json').get('eos_token_id')
-    for token in stop if isinstance(stop, list) else [stop]:
-        if token is not None and (isinstance(token, bool) or not isinstance(token, int)):
-            raise ValueError(
-                f'{expand(path)}/generation_config.json: eos_token_id is '
-                f'{stop!r:.80}; it must be token ids.'
-            )
-
-
 def config_file(path: str | os.PathLike[str]) -> str:
     """Return where config.json lies, for sentences about it."""
     return str(find_file(path, 'config.json') or os.path.join(expand(path), 'config.json'))

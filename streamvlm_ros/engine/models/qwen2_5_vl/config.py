@@ -12,8 +12,9 @@ from typing import Any
 from transformers import Qwen2_5_VLConfig
 
 from streamvlm_ros.engine.models.folder.awq import as_whole
-from streamvlm_ros.engine.models.folder.config import check_config, check_stop, config_file
+from streamvlm_ros.engine.models.folder.config import check_config, config_file
 from streamvlm_ros.engine.models.folder.rope import check_rope
+from streamvlm_ros.engine.models.generation import check_generation
 
 MODEL_TYPE = 'qwen2_5_vl'
 # What only this family has; see ``folder.config.LARGEST``.
@@ -79,7 +80,7 @@ def load_config(path: str | os.PathLike[str]) -> Qwen2_5_VLConfig:
                 f'{file}: hidden_act of {name} is {section.hidden_act!r:.80}; only '
                 'silu is run, which every Qwen2.5-VL has.'
             )
-    check_stop(path)
+    check_generation(path)
     return config
 
 

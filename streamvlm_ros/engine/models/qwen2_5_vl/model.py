@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 import functools
 import os
 import pathlib
@@ -22,6 +21,7 @@ from streamvlm_ros.engine.models.folder.files import read_json
 from streamvlm_ros.engine.models.folder.quantized import read_quantization
 from streamvlm_ros.engine.models.folder.rope import stretched_positions
 from streamvlm_ros.engine.models.folder.weight_files import check_weights
+from streamvlm_ros.engine.models.generation import GenerationSettings
 from streamvlm_ros.engine.models.position_rule import PositionRule
 from streamvlm_ros.engine.models.preprocessing import ImageProcessorConfig
 from streamvlm_ros.engine.models.qwen2_5_vl.checkpoint import (
@@ -162,10 +162,9 @@ class StreamQwenModel(StockForward):
         return QWEN2_5_VL
 
     @property
-    def stop_tokens(self) -> Sequence[int]:
+    def generation(self) -> GenerationSettings:
         """See ``StreamingModel``."""
-        stop = self.generation_config.eos_token_id if self.generation_config else None
-        return [] if stop is None else [stop] if isinstance(stop, int) else list(stop)
+        return GenerationSettings.of(self.generation_config)
 
     @property
     def trained_positions(self) -> int:

@@ -29,7 +29,7 @@ from streamvlm_ros.engine.stream.frames import Frame, MAX_ASPECT
 from streamvlm_ros.engine.stream.saving.bounds import SavedBounds
 from streamvlm_ros.engine.stream.stream import FrameStream
 
-VERSION = 2
+VERSION = 3
 # Frames of which only the stamps matter any more.
 LANDMARKS = ('newest', 'seen', 'paired')
 COUNTERS = ('segment', 'turn', 'evicted_tokens')

@@ -14,7 +14,7 @@ import torch
 from streamvlm_ros.engine.config import StreamSettings
 from streamvlm_ros.engine.models.position_rule import PositionRule
 from streamvlm_ros.engine.models.preprocessing import grid_of, ImageProcessorConfig
-from streamvlm_ros.engine.models.prompt import Prompt
+from streamvlm_ros.engine.models.prompt import Place, Prompt
 from streamvlm_ros.engine.stream.stream import FrameStream
 
 
@@ -30,6 +30,9 @@ class SavedBounds:
         limit: tokens that are kept at most.
         layers, heads, width, dtype: of keys and of values.
         prefix: number of the tokens that a stream begins with and keeps.
+        prefix_ids: the different ids that they have.
+        pad: id of the token that stands for one token of a temporal patch.
+        vocabulary: number of the ids that there are.
         opening: the least and the largest number of tokens that open a vision segment.
         closing: number of the tokens that close one.
         each_patch_opens: every temporal patch is a vision segment of its own.
@@ -46,6 +49,9 @@ class SavedBounds:
     width: int
     dtype: torch.dtype
     prefix: int
+    prefix_ids: frozenset[int]
+    pad: int
+    vocabulary: int
     opening: tuple[int, int]
     closing: int
     each_patch_opens: bool
@@ -68,10 +74,12 @@ class SavedBounds:
         prompt: Prompt,
         settings: StreamSettings,
         rule: PositionRule,
+        vocabulary: int,
         fingerprint: Mapping[str, Any],
     ) -> SavedBounds:
-        """Return the bounds of a stream."""
+        """Return the bounds of a stream; the arguments are their own, or those of a stream."""
         keys = stream.cache.keys
+        prefix = prompt.open_segment(Place.NOTHING)[: prompt.prefix_tokens]
         return cls(
             fingerprint,
             settings,
@@ -82,7 +90,10 @@ class SavedBounds:
             keys[0].shape[0],
             keys[0].shape[2],
             keys[0].dtype,
-            prompt.prefix_tokens,
+            len(prefix),
+            frozenset(prefix),
+            prompt.pad,
+            vocabulary,
             prompt.opening_tokens,
             len(prompt.close_segment()),
             prompt.each_patch_opens,

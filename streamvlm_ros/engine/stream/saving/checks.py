@@ -83,6 +83,13 @@ def _check_order(entries: Sequence[CacheEntry], about: About, bounds: SavedBound
         groups = [entry.info.group for entry in entries if entry.info.kind in kinds]
         if groups != sorted(groups) or counters[name] < max(groups, default=-1):
             raise UnfitError(f'its {name}s are not counted from the oldest to the newest')
+    if first.ids != bounds.prefix_ids or any(
+        entry.ids != {bounds.pad}
+        if entry.info.kind is EntryKind.PATCH
+        else max(entry.ids) >= bounds.vocabulary
+        for entry in entries
+    ):
+        raise UnfitError('the ids of its entries are not those of such entries')
     least, most = bounds.opening
     if any(
         entry.info.kind is EntryKind.MARK

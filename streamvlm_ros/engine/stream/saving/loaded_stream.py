@@ -18,7 +18,7 @@ from streamvlm_ros.engine.errors import ErrorCode, StreamError
 from streamvlm_ros.engine.kvcache.entries import CacheEntry
 from streamvlm_ros.engine.ops.attention import KeysValues
 from streamvlm_ros.engine.store.atomic_file import nothing
-from streamvlm_ros.engine.store.entries import COLUMNS, read_content, read_entries
+from streamvlm_ros.engine.store.entries import COLUMNS, ID_COLUMNS, read_content, read_entries
 from streamvlm_ros.engine.store.fields import integer, printable, UnfitError
 from streamvlm_ros.engine.store.file import open_file, SavedFile
 from streamvlm_ros.engine.store.place import open_place, Where
@@ -178,7 +178,7 @@ def _check_shapes(
     """
     tokens, numbers = about.state.length, torch.int64
     wanted: dict[str, tuple[torch.dtype, tuple[int, ...]]] = {'positions': (numbers, (3, tokens))}
-    for name, columns in (('units', COLUMNS), ('slots', 3)):
+    for name, columns in (('units', COLUMNS), ('slots', 3), ('ids', ID_COLUMNS)):
         # As many as there are, but no more than tokens.
         rows = shapes[name][1][0] if name in shapes and shapes[name][1] else 0
         wanted[name] = (numbers, (min(rows, tokens), columns))

@@ -147,7 +147,10 @@ def write_stream(
             read = read_about(parse_json(json.dumps(about)), copy.bounds)
             check_entries(
                 read_entries(
-                    {name: copy.entries[name].make() for name in ('units', 'slots', 'positions')}
+                    {
+                        name: copy.entries[name].make()
+                        for name in ('units', 'slots', 'ids', 'positions')
+                    }
                 ),
                 read,
                 copy.bounds,

@@ -39,6 +39,7 @@ class StreamSaver:
             self._prompt,
             self._settings,
             self._model.position_rule,
+            len(self._model.token_table),
             fingerprint(self._model, self._prompt, self._stream.pixels, self._settings),
         )
 
