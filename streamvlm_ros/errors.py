@@ -67,6 +67,10 @@ class NotActiveError(StreamError):
     """NOT_ACTIVE: the node, or the engine, is not serving now."""
 
 
+class NodeNotFoundError(NotActiveError):
+    """No node of that name is in the ROS graph; of the client only."""
+
+
 class NoFramesError(StreamError):
     """NO_FRAMES: there is no frame yet to answer from."""
 
@@ -81,6 +85,10 @@ class BusyError(StreamError):
 
 class AnswerTimeoutError(StreamError):
     """TIMEOUT: there was no complete answer in time."""
+
+
+class NoReplyError(AnswerTimeoutError):
+    """The node has ended, or does not answer what it has taken; of the client only."""
 
 
 class ResetDuringAnswerError(StreamError):

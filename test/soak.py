@@ -28,13 +28,13 @@ from typing import Any
 
 from support.nodes.node_process import Camera as NodeClient
 from support.nodes.node_process import NodeProcess, processes_of_session
+from support.nodes.raw_goals import Goals
 from support.soak.calm import check_calm
 from support.soak.ledger import Resources, slowness, StatusLedger
 from support.soak.operations import Operations
 from support.soak.values import MAX_REQUEST_TIMEOUT, REQUEST_TIMEOUT
 
 from streamvlm_ros import environment
-from streamvlm_ros.client.goals import Goals
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent

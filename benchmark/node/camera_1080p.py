@@ -24,9 +24,8 @@ from typing import Any
 
 from benchmark.common import harness
 from streamvlm_ros import environment
-from streamvlm_ros.client.client import Client
+from streamvlm_ros.client import Status, StreamClient, StreamError
 from streamvlm_ros.engine.stream.stamps import StampSampler
-from streamvlm_ros.msg import StreamStatus
 from streamvlm_ros.stamps import NANOSECONDS
 
 START_TIME, END_TIME = 120.0, 20.0  # seconds
@@ -76,36 +75,22 @@ def measure(kind: str, arguments: argparse.Namespace, folder: pathlib.Path) -> d
     with (
         open(folder / 'node.log', 'wb') as log,
         environment.child(node, stdout=log, stderr=log),
-        Client() as client,
+        StreamClient() as robot,
     ):
-        if not client.wait_until(
-            lambda: _state(client) == StreamStatus.WAITING_FOR_IMAGES, START_TIME
-        ):
-            raise RuntimeError((folder / 'node.log').read_text())
+        try:
+            robot.wait_until_ready(timeout=START_TIME)
+        except StreamError as error:
+            raise RuntimeError((folder / 'node.log').read_text()) from error
         with subprocess.Popen(camera, stdout=subprocess.PIPE) as publisher:
-            assert client.wait_until(lambda: _received(client) > 0, START_TIME)
+            robot.wait_for_status(lambda status: status.frames_received > 0, timeout=START_TIME)
             before = json.loads(used.read_text())
-            while publisher.poll() is None:
-                client.wait_until(lambda: False, 0.5)
+            publisher.wait()
             after = json.loads(used.read_text())
             published = json.loads(publisher.communicate()[0])
-        client.wait_until(lambda: _waiting(client) == 0, END_TIME)
-        answer = client.ask('What happened?', max_new_tokens=8)
-        status = client.status
-    assert status is not None and answer.success, answer.error_msg
+        robot.wait_for_status(lambda status: status.frames_waiting == 0, timeout=END_TIME)
+        robot.ask('What happened?', max_new_tokens=8)
+        status = robot.status()
     return _row(kind, arguments, published, status, _shares(before, after))
-
-
-def _state(client: Client) -> int:
-    return client.status.state if client.status else 0
-
-
-def _received(client: Client) -> int:
-    return client.status.frames_received if client.status else 0
-
-
-def _waiting(client: Client) -> int:
-    return client.status.frames_waiting if client.status else -1
 
 
 def _shares(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
@@ -126,7 +111,7 @@ def _row(
     kind: str,
     arguments: argparse.Namespace,
     camera: dict[str, Any],
-    status: StreamStatus,
+    status: Status,
     shares: dict[str, float],
 ) -> dict[str, Any]:
     expected = expected_frames(camera, arguments.rate, arguments.sample_rate)

@@ -5,13 +5,15 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 from streamvlm_ros import interrupts
-from streamvlm_ros.cli.calls import add_question_arguments, load_client_module, print_answer
+from streamvlm_ros.cli.calls import add_question_arguments, connect, parse_stamp, print_answer
 from streamvlm_ros.errors import CommandError
 
-CANCEL_TIME = 5.0  # seconds that a canceled goal may take to end
+if TYPE_CHECKING:
+    from streamvlm_ros.client.client import StreamClient
+    from streamvlm_ros.client.outputs import Answer
 
 
 def add_ask_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,23 +32,18 @@ def ask(arguments: argparse.Namespace) -> int:
     """Ask for free text and print it; needs ROS."""
     if not 0 <= arguments.max_new_tokens < 2**32:
         raise CommandError('--max-new-tokens is a number of tokens, 0 or more.')
-    client = load_client_module()
     asked = {
         'timeout': arguments.timeout,
-        'after': client.parse_stamp(arguments.after),
+        'after': parse_stamp(arguments.after),
         'max_new_tokens': arguments.max_new_tokens,
     }
-    with client.Client(arguments.node) as node:
+    with connect(arguments.node) as robot:
         if arguments.stream:
-            response = _stream(node, arguments.question, asked, quiet=arguments.json)
+            answer = _stream(robot, arguments.question, asked, quiet=arguments.json)
         else:
-            response = node.ask(arguments.question, **asked)
-    return print_answer(
-        response,
-        client.answer_fields,
-        arguments.json,
-        written=response.answer.text if arguments.stream else '',
-    )
+            answer = robot.ask(arguments.question, **asked)
+    is_written = bool(arguments.stream and answer.text)
+    return print_answer(answer, arguments.json, is_written=is_written)
 
 
 def add_choose_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,37 +55,28 @@ def add_choose_arguments(parser: argparse.ArgumentParser) -> None:
 
 def choose(arguments: argparse.Namespace) -> int:
     """Ask which answer fits and print it; needs ROS."""
-    client = load_client_module()
-    with client.Client(arguments.node) as node:
-        response = node.ask_choice(
-            arguments.question,
-            arguments.choices,
-            timeout=arguments.timeout,
-            after=client.parse_stamp(arguments.after),
+    after = parse_stamp(arguments.after)
+    with connect(arguments.node) as robot:
+        answer = robot.ask_choice(
+            arguments.question, arguments.choices, timeout=arguments.timeout, after=after
         )
-    return print_answer(response, client.answer_fields, arguments.json)
+    return print_answer(answer, arguments.json)
 
 
-def _stream(node: Any, question: str, asked: dict[str, Any], *, quiet: bool) -> Any:
-    """Ask by the action, print the text as it arrives, and return the result; Ctrl-C cancels."""
-    from streamvlm_ros.client.goals import Goals
-
+def _stream(robot: StreamClient, question: str, asked: dict[str, Any], *, quiet: bool) -> Answer:
+    """Ask by the action, print the text as it arrives, and return the answer; Ctrl-C cancels."""
     written = ''
-
-    def show(text: str) -> None:
-        nonlocal written
-        if not quiet and text.startswith(written):
-            print(text[len(written) :], end='', flush=True)
-            written = text
-
-    with interrupts.deferred(), Goals(node) as goals:
-        goal = goals.send(lambda feedback: show(feedback.text), question=question, **asked)
+    with interrupts.deferred(), robot.stream_answer(question, **asked) as stream:
         try:
-            result = goals.wait(goal, asked['timeout'])
-        except KeyboardInterrupt:
-            goal.cancel()
-            result = goals.wait(goal, CANCEL_TIME)
-        show(result.answer.text)
-        if written:
-            print()
-    return result
+            while stream.answer is None:
+                try:
+                    for delta in stream:
+                        written += delta
+                        if not quiet:
+                            print(delta, end='', flush=True)
+                except KeyboardInterrupt:
+                    stream.cancel()
+        finally:
+            if written and not quiet:
+                print()
+    return stream.result()

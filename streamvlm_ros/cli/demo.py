@@ -5,28 +5,29 @@
 from __future__ import annotations
 
 import argparse
-import functools
+from collections.abc import Callable
+import contextlib
 import itertools
 import json
 import os
 import pathlib
 import sys
+import time
 from typing import Any, TYPE_CHECKING
 
 from streamvlm_ros import environment, interrupts
-from streamvlm_ros.cli.calls import load_client_module
-from streamvlm_ros.errors import CommandError
-from streamvlm_ros.stamps import to_nanoseconds
+from streamvlm_ros.cli.calls import connect, load_client
+from streamvlm_ros.errors import CommandError, StreamError
 
 if TYPE_CHECKING:
     from streamvlm_ros.cli.demo_plan import Asked, Plan
-    from streamvlm_ros.client.client import Client
+    from streamvlm_ros.client.client import StreamClient
+    from streamvlm_ros.client.outputs import Answer, Status
 
 TOPIC = '/camera/image_raw'
 START_TIME = 120.0  # seconds for the node to load its model
 STATUS_TIME = 0.3  # seconds for the status that follows an answer; the next question is due soon
 LAST_STATUS_TIME = 3.0  # seconds for the status behind the last frame
-QUEUE = 100  # images that may wait for this process
 LONGEST = 32  # tokens of an answer; the generator's have fewer than ten
 SHEET_COLUMNS = 5  # frames of the contact sheet between two moments of asking
 
@@ -53,7 +54,7 @@ def default_folder() -> pathlib.Path:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the demo; exit code 0 says that it ran through, not that the answers are right."""
-    load_client_module()  # a sentence where there is no ROS, before anything is started
+    load_client()  # a sentence where there is no ROS, before anything is started
     with interrupts.deferred():  # a signal must not come between a child and who ends it
         return _run(arguments)
 
@@ -72,25 +73,23 @@ def _run(arguments: argparse.Namespace) -> int:
         environment.child(node_command(arguments.model), stdout=log, stderr=log) as node,
     ):
         plan = _prepare(folder)
-        from streamvlm_ros.client.client import Client
-
-        with Client() as client:
-            ready = client.wait_until(lambda: _is_ready(client, node), START_TIME)
-            if not ready or node.poll() is not None:
+        with connect('/streamvlm') as robot:
+            if not _wait_until_ready(robot, node):
                 raise CommandError(f'The node did not start: {_last_line(folder / "node.log")}')
             _progress(f'The node is ready; playing {plan.scene.seconds:g} s into {TOPIC} ...')
-            stamps = _watch_stamps(client)
             player = [sys.executable, '-m', 'streamvlm_ros.bags.player', str(folder / 'bag')]
-            # It begins when both the node and this process's own subscription are there.
-            with environment.child([*player, TOPIC, '2']) as playing:
-                results = _ask_all(client, plan, stamps, as_json=arguments.json)
-                client.wait_until(lambda: playing.poll() is not None, float('inf'))
+            with environment.child([*player, TOPIC]) as playing:
+                results = _ask_all(robot, plan, as_json=arguments.json)
+                while playing.poll() is None:
+                    interrupts.check()
+                    time.sleep(0.1)
             # The status comes once a second; the last frames are to be in it.
-            client.wait_until(
-                functools.partial(_has_all, client, len(plan.scene.frames)), LAST_STATUS_TIME
+            last = len(plan.scene.frames)
+            status = _status(
+                robot,
+                lambda s: s.frames_received >= last and not s.frames_waiting,
+                LAST_STATUS_TIME,
             )
-            status = client.status
-    assert status is not None
     right = sum(result['correct'] for result in results)
     counted = f'{right} of {len(results)} right'
     sheet = folder / 'contact_sheet.png'
@@ -136,64 +135,52 @@ def _prepare(folder: pathlib.Path) -> Plan:
     return plan
 
 
-def _is_ready(client: Client, node: Any) -> bool:
-    if node.poll() is not None:
-        return True
-    status = client.status
-    return status is not None and status.state == status.WAITING_FOR_IMAGES
+def _wait_until_ready(robot: StreamClient, node: Any) -> bool:
+    """Wait until the node hears its camera; return False if it ends before, or takes too long."""
+    deadline = time.monotonic() + START_TIME
+    while node.poll() is None and time.monotonic() < deadline:
+        with contextlib.suppress(StreamError):
+            robot.wait_until_ready(timeout=1.0)
+            return True
+    return False
 
 
-def _watch_stamps(client: Client) -> list[int]:
-    """Subscribe to the camera too; the returned list grows by the stamps seen."""
-    from rclpy.qos import QoSProfile
-    from sensor_msgs.msg import Image
-
-    stamps: list[int] = []
-    client.node.create_subscription(
-        Image,
-        TOPIC,
-        lambda message: stamps.append(to_nanoseconds(message.header.stamp)),
-        # Reliable: each of the last frames may be the one that a question waits for.
-        QoSProfile(depth=QUEUE),
-    )
-    return stamps
+def _status(robot: StreamClient, condition: Callable[[Status], bool], timeout: float) -> Status:
+    """Return a status that meets a condition, or the newest one after a while."""
+    try:
+        return robot.wait_for_status(condition, timeout=timeout)
+    except StreamError:
+        return robot.status()
 
 
-def _ask_all(
-    client: Client, plan: Plan, stamps: list[int], *, as_json: bool
-) -> list[dict[str, Any]]:
+def _ask_all(robot: StreamClient, plan: Plan, *, as_json: bool) -> list[dict[str, Any]]:
     """Ask each question at its moment of the running stream."""
     results: list[dict[str, Any]] = []
     for asked in plan.questions:
-        due = plan.stamp_ns(asked)
-        if not client.wait_until(functools.partial(_has_come, stamps, due), START_TIME):
-            raise CommandError('The player delivers no images; run the demo again.')
-        result = _ask(client, asked, due)
+        result = _ask(robot, asked, plan.stamp_ns(asked))
         _show(result, results[-1] if results else None, to_stderr=as_json)
         results.append(result)
     return results
 
 
-def _has_come(stamps: list[int], due: int) -> bool:
-    return bool(stamps) and stamps[-1] >= due
-
-
-def _ask(client: Client, asked: Asked, due: int) -> dict[str, Any]:
+def _ask(robot: StreamClient, asked: Asked, due: int) -> dict[str, Any]:
+    """Ask; the node answers when it has the frame with the stamp `due` (nanoseconds)."""
     from streamvlm_ros.cli.demo_plan import AFTER
-    from streamvlm_ros.client.client import parse_stamp
 
     question = asked.question
-    after = parse_stamp(f'{due // 10**9}.{due % 10**9:09d}')
-    if asked.verb == 'ask':
-        response: Any = client.ask(question.text, after=after, max_new_tokens=LONGEST)
-    else:
-        response = client.ask_choice(question.text, list(question.choices), after=after)
-    if not response.success:
-        raise CommandError(f'{question.text!r} was refused: {response.error_msg}')
-    answer = response.answer
-    newest = to_nanoseconds(answer.header.stamp)
-    client.wait_until(lambda: _has_frame(client, newest), STATUS_TIME)
-    late = (newest - due) / 1e9
+    try:
+        if asked.verb == 'ask':
+            answer: Answer = robot.ask(
+                question.text, after=due, timeout=START_TIME, max_new_tokens=LONGEST
+            )
+        else:
+            answer = robot.ask_choice(
+                question.text, question.choices, after=due, timeout=START_TIME
+            )
+    except StreamError as error:
+        raise CommandError(f'{question.text!r} was refused: {error}') from error
+    status = _status(robot, lambda status: status.stamp_ns >= answer.stamp_ns, STATUS_TIME)
+    late = (answer.stamp_ns - due) / 1e9
     if late > AFTER:
         _progress(f'This machine is busy: the next answer saw {late:.1f} s more than was planned.')
     return {
@@ -206,20 +193,8 @@ def _ask(client: Client, asked: Asked, due: int) -> dict[str, Any]:
         'correct': answer.text.strip() == question.answer,
         'ttft_ms': round(answer.time_to_first_token * 1e3, 2),
         'frames': answer.frames,
-        'cache_tokens': client.status.cache_tokens if client.status else 0,
+        'cache_tokens': status.cache_tokens,
     }
-
-
-def _has_frame(client: Client, stamp_ns: int) -> bool:
-    status = client.status
-    if status is None:
-        return False
-    return to_nanoseconds(status.header.stamp) >= stamp_ns
-
-
-def _has_all(client: Client, frames: int) -> bool:
-    status = client.status
-    return status is not None and status.frames_received >= frames and not status.frames_waiting
 
 
 def _show(result: dict[str, Any], previous: dict[str, Any] | None, *, to_stderr: bool) -> None:

@@ -16,7 +16,7 @@ if __name__ == '__main__':  # before the other imports, which take time
     interrupts.install()
 
 from streamvlm_ros.cli import ask, demo, pull, replay, run, save, verify, watch
-from streamvlm_ros.errors import CommandError
+from streamvlm_ros.errors import CommandError, StreamError
 
 
 @dataclasses.dataclass
@@ -84,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         return VERBS[arguments.verb].run(arguments)
-    except CommandError as error:
+    except (CommandError, StreamError) as error:
         print(f'streamvlm: {error}', file=sys.stderr)
         return 1
     except KeyboardInterrupt:

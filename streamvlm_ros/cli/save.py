@@ -5,11 +5,14 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
-from typing import Any
+from typing import TYPE_CHECKING
 
-from streamvlm_ros.cli.calls import add_node_arguments, load_client_module
-from streamvlm_ros.errors import CommandError
+from streamvlm_ros.cli.calls import add_node_arguments, connect
+
+if TYPE_CHECKING:
+    from streamvlm_ros.client.outputs import SavedStream
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,35 +23,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def save(arguments: argparse.Namespace) -> int:
     """Save and print what was saved; needs ROS."""
-    client = load_client_module()
-    with client.Client(arguments.node) as node:
-        response = node.save(arguments.path)
-    return _print_saved(response, 'saved in', arguments.json)
+    with connect(arguments.node) as robot:
+        return _print_saved(robot.save(arguments.path), 'saved in', arguments.json)
 
 
 def load(arguments: argparse.Namespace) -> int:
     """Load and print what was loaded; needs ROS."""
-    client = load_client_module()
-    with client.Client(arguments.node) as node:
-        response = node.load(arguments.path)
-    return _print_saved(response, 'loaded from', arguments.json)
+    with connect(arguments.node) as robot:
+        return _print_saved(robot.load(arguments.path), 'loaded from', arguments.json)
 
 
-def _print_saved(response: Any, verb: str, as_json: bool) -> int:
-    """Print what a response says was saved or loaded.
-
-    Raises:
-        CommandError: it failed.
-
-    """
-    if not response.success:
-        raise CommandError(response.error_msg)
+def _print_saved(saved: SavedStream, verb: str, as_json: bool) -> int:
+    """Print what was saved or loaded."""
     if as_json:
-        names = ('path', 'frames', 'tokens', 'bytes')
-        print(json.dumps({name: getattr(response, name) for name in names}))
+        print(json.dumps(dataclasses.asdict(saved)))
     else:
         print(
-            f'{response.frames:,} frames, {response.tokens:,} tokens, '
-            f'{response.bytes / 1e6:,.1f} MB {verb} {response.path}'
+            f'{saved.frames:,} frames, {saved.tokens:,} tokens, '
+            f'{saved.bytes / 1e6:,.1f} MB {verb} {saved.path}'
         )
     return 0

@@ -6,14 +6,15 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import Any
+from typing import TYPE_CHECKING
 
 from streamvlm_ros import interrupts
-from streamvlm_ros.cli.calls import add_node_arguments, load_client_module
+from streamvlm_ros.cli.calls import add_node_arguments, connect
 from streamvlm_ros.errors import CommandError
-from streamvlm_ros.stamps import to_seconds
+from streamvlm_ros.stamps import NANOSECONDS
 
-REMOVE_TIME = 5.0  # seconds for the node to say which watch it has added
+if TYPE_CHECKING:
+    from streamvlm_ros.client.outputs import WatchEvent
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,70 +37,38 @@ def run(arguments: argparse.Namespace) -> int:
     """Add the watch, print its events, and remove it at the end; needs ROS."""
     if not 1 <= arguments.hold < 2**32:
         raise CommandError('--hold is a number of chunks, 1 or more.')
-    client = load_client_module()
-    with client.Client(arguments.node) as node, interrupts.deferred():
-        events = node.events()
-        added = _add(node, arguments)
-        try:
-            _print_events(node, events, added.name, arguments)
-        finally:
-            if not arguments.keep:
-                node.remove_watch(added.name)
+    with (
+        connect(arguments.node) as robot,
+        interrupts.deferred(),
+        robot.watch(
+            arguments.question,
+            arguments.choices,
+            name=arguments.name,
+            threshold=arguments.threshold,
+            hold=arguments.hold,
+            keep=arguments.keep,
+        ) as watch,
+    ):
+        for printed, event in enumerate(watch, 1):
+            print(_line(event, arguments.json), flush=True)
+            if printed == arguments.count:
+                break
     return 0
 
 
-def _add(node: Any, arguments: argparse.Namespace) -> Any:
-    """Add the watch and return the response; after Ctrl-C, remove it again."""
-    from streamvlm_ros.srv import AddWatch
-
-    request = AddWatch.Request(
-        question=arguments.question,
-        choices=arguments.choices,
-        name=arguments.name,
-        threshold=arguments.threshold,
-        hold=arguments.hold,
-    )
-    asked = node.start_call(AddWatch, 'add_watch', request)
-    try:
-        added = node.finish_call('add_watch', asked)
-    except KeyboardInterrupt:
-        # The node may have added it already.
-        added = node.finish_call('add_watch', asked, REMOVE_TIME)
-        if added.success and not arguments.keep:
-            node.remove_watch(added.name)
-        raise
-    if not added.success:
-        raise CommandError(added.error_msg)
-    return added
-
-
-def _print_events(node: Any, events: list[Any], name: str, arguments: argparse.Namespace) -> None:
-    printed = 0
-    while not arguments.count or printed < arguments.count:
-        # A node that has ended will never send another one.
-        if not node.wait_until(lambda: bool(events), 1.0) and not node.is_served('add_watch'):
-            raise CommandError(f'{arguments.node} has ended; look at its log.')
-        while events:
-            event = events.pop(0)
-            if event.name == name and not (arguments.count and printed >= arguments.count):
-                print(_line(event, arguments.json), flush=True)
-                printed += 1
-
-
-def _line(event: Any, as_json: bool) -> str:
-    since = to_seconds(event.since)
-    probability = float(event.probabilities[event.choice_index])
+def _line(event: WatchEvent, as_json: bool) -> str:
+    since = event.since_ns / NANOSECONDS
     if as_json:
         return json.dumps(
             {
                 'name': event.name,
                 'choice': event.choice,
                 'previous': event.previous,
-                'probability': round(probability, 6),
+                'probability': round(event.probability, 6),
                 'since': since,
-                'stamp': to_seconds(event.header.stamp),
+                'stamp': event.stamp_ns / NANOSECONDS,
                 'epoch': event.epoch,
             }
         )
     before = f' (before: {event.previous})' if event.previous else ''
-    return f'{since:.3f} {event.name}: {event.choice} {probability:.0%}{before}'
+    return f'{since:.3f} {event.name}: {event.choice} {event.probability:.0%}{before}'

@@ -1,71 +1,72 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""A client of the node's services and status."""
+"""The blocking client of a node."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from decimal import Decimal, InvalidOperation
-import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
+import weakref
 
 from builtin_interfaces.msg import Time
-import rclpy
-from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile
-from rclpy.signals import SignalHandlerOptions
 
-from streamvlm_ros import interrupts
-from streamvlm_ros.errors import CommandError
-from streamvlm_ros.msg import Answer, StreamStatus, WatchEvent
-from streamvlm_ros.srv import AddWatch, Ask, AskChoice, LoadStream, RemoveWatch, SaveStream
-from streamvlm_ros.stamps import NANOSECONDS, to_seconds
+from streamvlm_ros.client.core import Core, LOAD_TIME
+from streamvlm_ros.client.outputs import Answer, SavedStream, Status, WatchEvent, WatchInfo
+from streamvlm_ros.client.streams import AnswerStream, Inbox, Relay, result, Watch
 
-DISCOVERY_TIME = 5.0  # seconds to discover a running node
-OPEN_CALLS = 64  # requests or replies under way at once
-REPLY_MARGIN = 5.0  # seconds that a reply may take beyond the request's own timeout
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from streamvlm_ros.client.requests import GenerationOptions
+
+T = TypeVar('T')
 
 
-class Client:
-    """Talks to one streamvlm node; use it in a `with` block.
+class StreamClient:
+    """Asks a running node; use it in a `with` block.
+
+    Any thread may use it, and several at once. Every method raises a StreamError, of the class of
+    its code, where the node says no; NodeNotFoundError where there is no such node; NoReplyError
+    where it ends or falls silent; InvalidRequestError for an argument that is not possible.
+
+    Stamps are those of the images' headers: `after` takes whole nanoseconds, or a message's
+    `header.stamp`. The client reads no clock for them, so use_sim_time makes no difference here.
 
     Attributes:
         target: full name of the node.
-        status: its newest status; None: not received yet.
-        between: called between two callbacks while waiting; may raise.
 
     """
 
-    def __init__(self, node: str = '/streamvlm', domain_id: int | None = None) -> None:
-        """Join the graph.
+    def __init__(
+        self,
+        name: str = '/streamvlm',
+        *,
+        node: Node | None = None,
+        domain_id: int | None = None,
+    ) -> None:
+        """Join the ROS graph; nothing is asked yet.
 
         Args:
-            node: the fully qualified name of the node to talk to.
-            domain_id: ROS domain; None: as the environment says.
+            name: of the node to ask; a relative one begins at the namespace of `node`.
+            node: your own node, if you have one: its ROS context is used, so that there is no
+                second participant, and callbacks of watches run in its executor. Calls may be made
+                from its callbacks: replies come through a thread of the client.
+            domain_id: ROS domain; None: as the environment says, or that of `node`.
 
         """
-        self.target = node.rstrip('/')
-        self.status: StreamStatus | None = None
-        self.context = Context()
-        rclpy.init(
-            context=self.context,
-            domain_id=domain_id,
-            signal_handler_options=SignalHandlerOptions.NO,
-        )
-        self.node: Node = rclpy.create_node('streamvlm_client', context=self.context)
-        self.between: Callable[[], object] = interrupts.check
-        self._executor = SingleThreadedExecutor(context=self.context)
-        self._executor.add_node(self.node)
-        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        self.node.create_subscription(
-            StreamStatus, f'{self.target}/status', self._take_status, latched
-        )
-        self._clients: dict[str, Any] = {}
+        self._node = node
+        self._core = Core(name, node, domain_id)
+        self._finalizer = weakref.finalize(self, self._core.participant.let_go)
+        self.target = self._core.target
 
-    def __enter__(self) -> Client:
+    def close(self) -> None:
+        """End answers and watches that are open, and leave the graph. May be called again."""
+        self._core.participant.close()
+
+    def __enter__(self) -> StreamClient:
         """Return the client itself."""
         return self
 
@@ -75,133 +76,168 @@ class Client:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Leave the graph."""
-        self._executor.shutdown()
-        self.node.destroy_node()
-        rclpy.try_shutdown(context=self.context)
+        """Close it."""
+        self.close()
 
     def ask(
-        self, question: str, *, timeout: float = 0.0, after: Time | None = None, **fields: Any
-    ) -> Ask.Response:
-        """Call `~/ask`; `fields` are those of the request.
+        self,
+        question: str,
+        *,
+        after: int | Time = 0,
+        timeout: float = 0.0,
+        max_new_tokens: int = 0,
+        update_state: bool = False,
+        **options: Unpack[GenerationOptions],
+    ) -> Answer:
+        """Ask for an answer in free text.
 
-        Raises:
-            CommandError: no node serves it, or no reply came.
+        Args:
+            question: about what the camera has seen.
+            after: wait for a frame with this stamp or a newer one; 0: answer from what is there.
+            timeout: seconds for the complete answer; 0: the node's request_timeout.
+            max_new_tokens: most tokens to write; 0: as the node has it.
+            update_state: keep question and answer in the stream, for later questions.
+            options: how the answer is drawn: sample, temperature, seed and others.
 
         """
-        request = Ask.Request(question=question, timeout=timeout, after=after or Time(), **fields)
-        return self.call(Ask, 'ask', request, timeout)
+        return self._result(
+            self._core.ask(
+                question,
+                after=after,
+                timeout=timeout,
+                max_new_tokens=max_new_tokens,
+                update_state=update_state,
+                options=options,
+            )
+        )
 
     def ask_choice(
-        self, question: str, choices: list[str], *, timeout: float = 0.0, after: Time | None = None
-    ) -> AskChoice.Response:
-        """Call `~/ask_choice`; raises as `ask`."""
-        request = AskChoice.Request(
-            question=question, choices=choices, timeout=timeout, after=after or Time()
+        self,
+        question: str,
+        choices: Sequence[str],
+        *,
+        after: int | Time = 0,
+        timeout: float = 0.0,
+    ) -> Answer:
+        """Ask which of 2 to 26 answers fits; the arguments are those of `ask`."""
+        return self._result(self._core.ask_choice(question, choices, after=after, timeout=timeout))
+
+    def stream_answer(
+        self,
+        question: str,
+        choices: Sequence[str] = (),
+        *,
+        after: int | Time = 0,
+        timeout: float = 0.0,
+        max_new_tokens: int = 0,
+        update_state: bool = False,
+        **options: Unpack[GenerationOptions],
+    ) -> AnswerStream:
+        """Ask, and iterate over the text while it is written; the arguments are those of `ask`.
+
+        What is closed early is canceled in the node.
+        """
+        inbox = Inbox(self._core.participant)
+        goal = self._core.stream_answer(
+            inbox.put,
+            question,
+            choices,
+            after=after,
+            timeout=timeout,
+            max_new_tokens=max_new_tokens,
+            update_state=update_state,
+            options=options,
         )
-        return self.call(AskChoice, 'ask_choice', request, timeout)
+        return AnswerStream(self, goal, inbox)
 
-    def save(self, path: str) -> SaveStream.Response:
-        """Call `~/save`; raises as `ask`."""
-        return self.call(SaveStream, 'save', SaveStream.Request(path=path))
+    def watch(
+        self,
+        question: str,
+        choices: Sequence[str],
+        *,
+        name: str = '',
+        threshold: float = 0.7,
+        hold: int = 2,
+        keep: bool = False,
+        on_event: Callable[[WatchEvent], object] | None = None,
+        timeout: float = 0.0,
+    ) -> Watch:
+        """Add a standing question; iterate over its changes, and remove it at the end.
 
-    def load(self, path: str) -> LoadStream.Response:
-        """Call `~/load`; raises as `ask`."""
-        return self.call(LoadStream, 'load', LoadStream.Request(path=path))
+        Args:
+            question: is asked after every chunk of frames.
+            choices: 2 to 26 answers.
+            name: of its events; empty: the node makes one up.
+            threshold: a new answer needs this probability,
+            hold: for this many chunks in a row.
+            keep: leave it in the node at the end.
+            on_event: is called for each event, instead of iterating: in the executor of your node
+                where the client has one, otherwise in the client's thread, which must not wait
+                for the client.
+            timeout: seconds for the node to add it; 0: as long as it lives.
 
-    def add_watch(self, question: str, choices: list[str], **fields: Any) -> AddWatch.Response:
-        """Call `~/add_watch`; `fields` are those of the request; raises as `ask`."""
-        request = AddWatch.Request(question=question, choices=choices, **fields)
-        return self.call(AddWatch, 'add_watch', request)
-
-    def remove_watch(self, name: str) -> RemoveWatch.Response:
-        """Call `~/remove_watch`; raises as `ask`."""
-        return self.call(RemoveWatch, 'remove_watch', RemoveWatch.Request(name=name))
-
-    def events(self) -> list[WatchEvent]:
-        """Subscribe to `~/events` and return a list that grows with every event."""
-        events: list[WatchEvent] = []
-        self.node.create_subscription(
-            WatchEvent, f'{self.target}/events', events.append, QoSProfile(depth=OPEN_CALLS)
+        """
+        participant = self._core.participant
+        inbox = Inbox(participant)
+        relay = None if on_event is None else Relay(participant, self._node, on_event, inbox)
+        watching = self._core.watch(
+            inbox.put if relay is None else relay.put,
+            question,
+            choices,
+            name=name,
+            threshold=threshold,
+            hold=hold,
+            keep=keep,
+            timeout=timeout,
         )
-        return events
+        watch = Watch(self, participant, watching, inbox)
+        if relay is not None:
+            relay.is_added = True
+        return watch
 
-    def is_served(self, name: str) -> bool:
-        """Tell whether a service that was called before is still there."""
-        return bool(self._clients[name].service_is_ready())
+    def watches(self, *, timeout: float = 0.0) -> tuple[WatchInfo, ...]:
+        """Return the standing questions of the node, and the answers that hold."""
+        return self._result(self._core.watches(timeout))
 
-    def call(self, kind: Any, name: str, request: Any, timeout: float = 0.0) -> Any:
-        """Call any service of the node and return the response; raises as `ask`."""
-        return self.finish_call(name, self.start_call(kind, name, request), timeout)
+    def save(self, path: str, *, timeout: float = 0.0) -> SavedStream:
+        """Write the stream's memory to a file: a name in the node's save_folder."""
+        return self._result(self._core.save(path, timeout))
 
-    def finish_call(self, name: str, future: Any, timeout: float = 0.0) -> Any:
-        """Wait for the response to what `start_call` has sent; raises as `ask`."""
-        # A request without a timeout gets the node's, which is not known here.
-        limit = timeout + REPLY_MARGIN if timeout else float('inf')
-        alive = self._clients[name].service_is_ready
-        self.wait_until(lambda: future.done() or not alive(), limit)
-        if not future.done():
-            why = 'did not reply in time' if alive() else 'has ended'
-            raise CommandError(f'{self.target} {why}; look at its log.')
-        return future.result()
+    def load(self, path: str, *, timeout: float = 0.0) -> SavedStream:
+        """Let the node go on from a saved stream; its present one is forgotten."""
+        return self._result(self._core.load(path, timeout))
 
-    def start_call(self, kind: Any, name: str, request: Any) -> Any:
-        """Send a request and return its future; raises CommandError if no node serves it."""
-        if name not in self._clients:
-            self._clients[name] = self.node.create_client(
-                kind, f'{self.target}/{name}', qos_profile=QoSProfile(depth=OPEN_CALLS)
-            )
-        if not self.wait_until(self._clients[name].service_is_ready, DISCOVERY_TIME):
-            raise CommandError(
-                f'No node serves {self.target}/{name}; start one with `streamvlm run`, or check '
-                'ROS_DOMAIN_ID and --node.'
-            )
-        return self._clients[name].call_async(request)
+    def reset(self, *, timeout: float = 0.0) -> None:
+        """Empty the stream; a new epoch begins."""
+        self._result(self._core.reset(timeout))
 
-    def wait_until(self, condition: Callable[[], bool], timeout: float) -> bool:
-        """Serve callbacks until the condition holds; return whether it did in time (seconds)."""
-        deadline = time.monotonic() + timeout
-        while not condition():
-            self.between()
-            left = deadline - time.monotonic()
-            if left <= 0.0:
-                return False
-            self._executor.spin_once(timeout_sec=min(left, 0.1))
-        return True
+    def pause(self, *, timeout: float = 0.0) -> None:
+        """Let the node ignore images from now on; questions are answered still."""
+        self._result(self._core.set_paused(True, timeout))
 
-    def _take_status(self, message: StreamStatus) -> None:
-        self.status = message
+    def resume(self, *, timeout: float = 0.0) -> None:
+        """Let the node take images again."""
+        self._result(self._core.set_paused(False, timeout))
 
+    def status(self, *, timeout: float = 0.0) -> Status:
+        """Return the newest status, of which one comes a second; wait for the first one."""
+        return self._result(self._core.status(timeout))
 
-def parse_stamp(text: str) -> Time:
-    """Return a header stamp given in seconds, exactly.
+    def wait_for_status(
+        self, condition: Callable[[Status], bool], *, timeout: float = 20.0
+    ) -> Status:
+        """Return the first status that meets a condition; the newest one counts too.
 
-    Raises:
-        CommandError: it is not such a number.
+        Args:
+            condition: is called in the client's thread.
+            timeout: seconds to wait for it.
 
-    """
-    try:
-        seconds, rest = divmod(int(Decimal(text) * NANOSECONDS), NANOSECONDS)
-        return Time(sec=seconds, nanosec=rest)
-    except (InvalidOperation, ValueError, OverflowError, AssertionError):
-        raise CommandError(f'{text!r} is not a time stamp in seconds.') from None
+        """
+        return self._result(self._core.wait_for_status(condition, timeout))
 
+    def wait_until_ready(self, *, timeout: float = LOAD_TIME) -> Status:
+        """Wait until the node is there, has loaded its model, and listens to its camera."""
+        return self._result(self._core.wait_until_ready(timeout))
 
-def answer_fields(answer: Answer) -> dict[str, Any]:
-    """Return an answer as plain values, stamps in seconds."""
-    reasons = {Answer.STOP: 'stop', Answer.LENGTH: 'length', Answer.CANCELED: 'canceled'}
-    return {
-        'question': answer.question,
-        'answer': answer.text,
-        'choice_index': answer.choice_index,
-        'choice_probabilities': [round(float(p), 6) for p in answer.choice_probabilities],
-        'finish_reason': reasons.get(answer.finish_reason, ''),
-        'frames': answer.frames,
-        'epoch': answer.epoch,
-        'stamp': to_seconds(answer.header.stamp),
-        'frame_id': answer.header.frame_id,
-        'prompt_tokens': answer.prompt_tokens,
-        'completion_tokens': answer.completion_tokens,
-        'ttft_ms': round(answer.time_to_first_token * 1e3, 3),
-        'total_ms': round(answer.total_time * 1e3, 3),
-    }
+    def _result(self, future: Future[T]) -> T:
+        return result(self._core.participant, future)

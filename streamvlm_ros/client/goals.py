@@ -1,143 +1,154 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Goals of the node's action `~/answer`."""
+"""Goals of the node's action `~/answer`: an answer while it is written."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any
 
 from rclpy.action import ActionClient
 from rclpy.qos import QoSProfile
 
 from streamvlm_ros.action import AnswerQuestion
-from streamvlm_ros.client.client import Client, DISCOVERY_TIME, OPEN_CALLS, REPLY_MARGIN
-from streamvlm_ros.errors import CommandError
+from streamvlm_ros.client.calls import Calls, OPEN_CALLS, Waiting
+from streamvlm_ros.client.outputs import Answer, answer_of
+from streamvlm_ros.client.requests import checked
+from streamvlm_ros.errors import BusyError, ErrorCode
+
+CANCEL_TIME = 5.0  # seconds that a canceled goal may take to end
+# Text that was written; the answer, when it is complete; or why there is none.
+Piece = str | Answer | Exception
 
 
 class Goals:
-    """Sends goals to the node of a client; use it in a `with` block inside the client's."""
+    """The action of one node."""
 
-    def __init__(self, client: Client) -> None:
-        """Take the client's node."""
-        depth = QoSProfile(depth=OPEN_CALLS)
-        self._client = client
-        self._target = f'{client.target}/answer'
-        self._action: ActionClient[Any, Any, Any] = ActionClient(
-            client.node,
-            AnswerQuestion,
-            self._target,
-            goal_service_qos_profile=depth,
-            result_service_qos_profile=depth,
-            cancel_service_qos_profile=depth,
-            feedback_sub_qos_profile=depth,
-        )
+    def __init__(self, calls: Calls) -> None:
+        """Send nothing yet."""
+        self.calls = calls
+        self._action: Any = None
 
-    def __enter__(self) -> Goals:
-        """Return the goals themselves."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Leave the action."""
-        self._action.destroy()
-
-    def send(self, on_feedback: Callable[[Any], None] | None = None, **fields: Any) -> Goal:
-        """Send a goal with these fields.
-
-        Raises:
-            CommandError: no node serves the action.
-
-        """
-        if not self._client.wait_until(self._action.server_is_ready, DISCOVERY_TIME):
-            raise CommandError(
-                f'No node serves {self._target}; start one with `streamvlm run`, or check '
-                'ROS_DOMAIN_ID and --node.'
-            )
-        goal = Goal(on_feedback)
-        sent = self._action.send_goal_async(
-            AnswerQuestion.Goal(**fields), feedback_callback=goal.take_feedback
-        )
-        sent.add_done_callback(goal.take_response)
+    def start(
+        self, request: AnswerQuestion.Goal, limit: float, put: Callable[[Piece], object]
+    ) -> Goal:
+        """Send a goal; `put` takes the pieces of its answer, in the participant's thread."""
+        goal = Goal(self, request, limit, put)
+        self.calls.participant.start(goal)
         return goal
 
-    def wait(self, goal: Goal, timeout: float = 0.0) -> Any:
-        """Wait for a goal's result and return it.
-
-        Args:
-            goal: what `send` has returned.
-            timeout: the goal's, in seconds; 0: the node's, which is not known here.
-
-        Raises:
-            CommandError: the goal was refused, or no result came.
-
-        """
-        limit = timeout + REPLY_MARGIN if timeout else float('inf')
-        alive = self._action.server_is_ready
-        self._client.wait_until(lambda: goal.is_over or not alive(), limit)
-        if goal.accepted is False:
-            raise CommandError(
-                f'{self._target} refused the goal: the node is not active, or has too many open; '
-                'its log says which.'
+    def action(self) -> Any:
+        """Return rclpy's client of the action; in the participant's thread."""
+        if self._action is None:
+            depth = QoSProfile(depth=OPEN_CALLS)
+            self._action = ActionClient(
+                self.calls.participant.node,
+                AnswerQuestion,
+                f'{self.calls.target}/answer',
+                goal_service_qos_profile=depth,
+                result_service_qos_profile=depth,
+                cancel_service_qos_profile=depth,
+                feedback_sub_qos_profile=depth,
             )
-        if goal.result is None:
-            why = 'did not reply in time' if alive() else 'has ended'
-            raise CommandError(f'{self._target} {why}; look at its log.')
-        return goal.result
+        return self._action
 
 
 class Goal:
-    """One goal, from sending it to its result; the client's executor fills it in.
+    """One goal, from sending it to its result."""
 
-    Attributes:
-        accepted: whether the node took it; None: not known yet.
-        feedback: the messages that have come.
-        status: of action_msgs/GoalStatus, once there is a result; 0 before.
-        result: the result; None: not received yet.
-
-    """
-
-    def __init__(self, on_feedback: Callable[[Any], None] | None) -> None:
-        """Begin without an answer of the node."""
-        self.accepted: bool | None = None
-        self.feedback: list[Any] = []
-        self.status = 0
-        self.result: Any = None
-        self._unwanted = False
-        self._on_feedback = on_feedback
+    def __init__(
+        self,
+        goals: Goals,
+        request: AnswerQuestion.Goal,
+        limit: float,
+        put: Callable[[Piece], object],
+    ) -> None:
+        """Prepare it; `limit`: seconds for its result, 0: as long as the node lives."""
+        self._goals, self._request, self._put = goals, request, put
+        self._waiting = Waiting(goals.calls, 'answer', limit)
+        self._written = ''
         self._handle: Any = None
-
-    @property
-    def is_over(self) -> bool:
-        """Whether it was refused, or has its result."""
-        return self.accepted is False or self.result is not None
+        self._canceled_at: float | None = None
+        self._is_unwanted = self._is_over = False
 
     def cancel(self) -> None:
-        """Ask the node to end it, as soon as it has accepted it."""
-        self._unwanted = True
-        if self.accepted:
+        """End the answer in the node, as soon as it has accepted the goal; any thread."""
+        self._goals.calls.participant.post(self._cancel)
+
+    def cancel_from_destructor(self) -> None:
+        """Do the same within a second, without taking a lock."""
+        self._goals.calls.participant.post_from_destructor(self._cancel)
+
+    def step(self, now: float) -> bool:
+        """Send it once the node is found; end it when there will be no result."""
+        if self._is_over:
+            return True
+        action = self._goals.action()
+        is_served = action.server_is_ready()
+        if is_served and self._waiting.sent is None:
+            self._waiting.sent = now
+            sent = action.send_goal_async(self._request, feedback_callback=self._take_feedback)
+            sent.add_done_callback(self._take_response)
+        if self._is_unwanted:
+            self._canceled_at = now if self._canceled_at is None else self._canceled_at
+            if self._waiting.sent is None or now - self._canceled_at > CANCEL_TIME:
+                self._end(self._goals.calls.no_reply('has not told how a canceled answer ended'))
+        fault = self._waiting.fault(now, is_served)
+        if fault is not None:
+            self._end(fault)
+        return self._is_over
+
+    def abandon(self) -> None:
+        """Cancel it; its result is waited for as long as the client waits to close."""
+        self._cancel()
+
+    def drop(self, error: Exception) -> None:
+        """End it at once."""
+        self._end(error)
+
+    def _cancel(self) -> None:
+        if self._is_over or self._is_unwanted:
+            return
+        self._is_unwanted = True
+        if self._handle is not None:
             self._handle.cancel_goal_async()
 
-    def take_response(self, future: Any) -> None:
-        """Take the node's answer to the goal; ask for the result if it is accepted."""
-        self._handle = future.result()
-        self.accepted = self._handle.accepted
-        if self.accepted:
-            self._handle.get_result_async().add_done_callback(self._take_result)
-            if self._unwanted:
-                self.cancel()
+    def _take_response(self, future: Any) -> None:
+        handle = future.result()
+        if not handle.accepted:
+            self._end(
+                BusyError(
+                    ErrorCode.BUSY,
+                    f'{self._goals.calls.target}/answer refused the goal: the node is not active, '
+                    'or has too many open; its log says which.',
+                )
+            )
+            return
+        self._handle = handle
+        handle.get_result_async().add_done_callback(self._take_result)
+        if self._is_unwanted:
+            handle.cancel_goal_async()
 
-    def take_feedback(self, message: Any) -> None:
-        """Store a message."""
-        self.feedback.append(message.feedback)
-        if self._on_feedback is not None:
-            self._on_feedback(message.feedback)
+    def _take_feedback(self, message: Any) -> None:
+        self._write(message.feedback.text)
+
+    def _write(self, text: str) -> None:
+        """Put what is new: every message has the whole text, so that a lost one loses nothing."""
+        if not self._is_over and text.startswith(self._written) and text != self._written:
+            self._put(text[len(self._written) :])
+            self._written = text
 
     def _take_result(self, future: Any) -> None:
-        response = future.result()
-        self.status, self.result = response.status, response.result
+        result = future.result().result
+        try:
+            answer = answer_of(checked(result).answer, self._request.choices)
+        except Exception as error:
+            self._end(error)
+            return
+        self._write(answer.text)
+        self._end(answer)
+
+    def _end(self, piece: Piece) -> None:
+        if not self._is_over:
+            self._is_over = True
+            self._put(piece)

@@ -16,36 +16,19 @@ from streamvlm_ros import interrupts
 if __name__ == '__main__':  # before the other imports, which take time
     interrupts.install()
 
-from streamvlm_ros.client.client import Client
-from streamvlm_ros.errors import CommandError
-from streamvlm_ros.msg import StreamStatus
-
-LOAD_TIME = 900.0  # seconds; a large model from a slow disk
-READY = (StreamStatus.WAITING_FOR_IMAGES, StreamStatus.STREAMING, StreamStatus.ANSWERING)
+from streamvlm_ros.client.client import StreamClient
+from streamvlm_ros.errors import StreamError
 
 
 def main() -> int:
     """Wait; return the exit code."""
-    name = sys.argv[1]
     try:
-        with Client(name) as client:
-            wait(client)
-    except CommandError as error:
+        with StreamClient(sys.argv[1]) as client:
+            client.wait_until_ready()
+    except StreamError as error:
         print(f'ready: {error}', file=sys.stderr)
         return 1
     return 0
-
-
-def wait(client: Client) -> None:
-    """Wait until the node's status says that it is ready.
-
-    Raises:
-        CommandError: it is not ready in time.
-    """
-    if not client.wait_until(
-        lambda: client.status is not None and client.status.state in READY, LOAD_TIME
-    ):
-        raise CommandError(f'{client.target} is not ready after {LOAD_TIME:g} s; see its log.')
 
 
 if __name__ == '__main__':

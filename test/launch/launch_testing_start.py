@@ -15,8 +15,7 @@ import launch_testing
 from launch_testing.actions import ReadyToTest
 import launch_testing.asserts
 
-from streamvlm_ros.client.client import Client
-from streamvlm_ros.client.ready import wait
+from streamvlm_ros.client import StreamClient
 
 FILE = pathlib.Path(__file__).parents[2] / 'launch' / 'cpu.launch.py'
 
@@ -33,9 +32,8 @@ class WhileItRuns(unittest.TestCase):
     """The node has been brought up by the launch file."""
 
     def test_is_ready(self, proc_output: Any) -> None:
-        with Client('/tested/streamvlm') as client:
-            wait(client)
-            self.assertEqual(client.status.state, client.status.WAITING_FOR_IMAGES)
+        with StreamClient('/tested/streamvlm') as robot:
+            self.assertEqual(robot.wait_until_ready().state, 'waiting_for_images')
         proc_output.assertWaitFor('Ready: images from /tested/image', timeout=10.0)
 
 

@@ -13,7 +13,8 @@ import pytest
 pytest.importorskip('rclpy', reason='rclpy is not installed: run make test')
 pytest.importorskip('streamvlm_ros.msg', reason='the interfaces are not built: run make test')
 
-from streamvlm_ros.client.client import Client
+from support.nodes.raw_client import Client
+
 from streamvlm_ros.launching.values import discovery_environment
 
 TIME = 60.0

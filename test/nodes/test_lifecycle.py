@@ -21,9 +21,9 @@ from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter as RosParameter
 from std_srvs.srv import SetBool, Trigger
 from support.nodes.node_process import Camera, make_image, NodeProcess, SECOND
+from support.nodes.raw_goals import Goals
 
 from streamvlm_ros.action import AnswerQuestion
-from streamvlm_ros.client.goals import Goals
 from streamvlm_ros.msg import StreamStatus
 from streamvlm_ros.srv import AddWatch, Ask, SaveStream
 

@@ -20,9 +20,9 @@ from rcl_interfaces.srv import DescribeParameters, GetParameters, SetParameters
 from rclpy.parameter import Parameter as RosParameter
 from std_srvs.srv import Trigger
 from support.nodes.node_process import Camera, make_image, NodeProcess, SECOND
+from support.nodes.raw_goals import Goals
 
 from streamvlm_ros.action import AnswerQuestion
-from streamvlm_ros.client.goals import Goals
 from streamvlm_ros.msg import Answer, StreamStatus
 from streamvlm_ros.nodes.parameters.table import PARAMETERS
 from streamvlm_ros.srv import Ask

@@ -29,9 +29,9 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage
 from std_srvs.srv import SetBool, Trigger
 from support.nodes.node_process import Camera, make_image, NodeProcess, SECOND, wait_diagnostic
+from support.nodes.raw_goals import Goals
 
 from streamvlm_ros.action import AnswerQuestion
-from streamvlm_ros.client.goals import Goals
 from streamvlm_ros.msg import StreamStatus
 from streamvlm_ros.srv import Ask
 

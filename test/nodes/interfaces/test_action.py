@@ -23,9 +23,9 @@ from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter as RosParameter
 from std_srvs.srv import Trigger
 from support.nodes.node_process import Camera, make_image, NodeProcess, SECOND
+from support.nodes.raw_goals import Goal, Goals
 
 from streamvlm_ros.action import AnswerQuestion
-from streamvlm_ros.client.goals import Goal, Goals
 from streamvlm_ros.msg import Answer
 from streamvlm_ros.srv import Ask
 
@@ -295,8 +295,8 @@ def test_client_that_dies(camera: Camera, goals: Goals) -> None:
     goal = f'{{question: x, max_new_tokens: {LONG}, timeout: 1.5}}'
     code = (
         'import sys, yaml\n'
-        'from streamvlm_ros.client.client import Client\n'
-        'from streamvlm_ros.client.goals import Goals\n'
+        'from support.nodes.raw_client import Client\n'
+        'from support.nodes.raw_goals import Goals\n'
         'with Client() as client, Goals(client) as goals:\n'
         f'    goal = goals.send(**yaml.safe_load({goal!r}))\n'
         '    client.wait_until(lambda: bool(goal.feedback and goal._handle), 30.0)\n'

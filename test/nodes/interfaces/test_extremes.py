@@ -29,10 +29,10 @@ from rclpy.parameter import parameter_value_to_python
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 from support.nodes.node_process import Camera, make_image, NodeProcess, SECOND
+from support.nodes.raw_goals import Goal, Goals
 
 from streamvlm_ros import srv
 from streamvlm_ros.action import AnswerQuestion
-from streamvlm_ros.client.goals import Goal, Goals
 from streamvlm_ros.nodes.parameters.parameter import Value
 from streamvlm_ros.nodes.parameters.table import PARAMETERS
 from streamvlm_ros.nodes.texts import MOST_FRAME_ID, MOST_SENTENCE

@@ -17,8 +17,8 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 import numpy as np
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
+from support.nodes.raw_client import Client
 
-from streamvlm_ros.client.client import Client
 from streamvlm_ros.msg import StreamStatus
 
 START_TIME = 90.0  # seconds: importing torch on a busy machine
@@ -189,8 +189,14 @@ def wait_diagnostic(
 def make_image(stamp_ns: int, seed: int = 0, *, width: int = 84, height: int = 56) -> Image:
     """Return a random rgb8 image."""
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    return image_of(pixels, stamp_ns)
+
+
+def image_of(frame: np.ndarray, stamp_ns: int) -> Image:
+    """Return an RGB frame, uint8 [height, width, 3], as a message."""
+    height, width, _ = frame.shape
     image = Image(height=height, width=width, encoding='rgb8', step=3 * width)
     image.header.stamp.sec, image.header.stamp.nanosec = divmod(stamp_ns, SECOND)
     image.header.frame_id = 'camera'
-    image.data.frombytes(pixels.tobytes())
+    image.data.frombytes(np.ascontiguousarray(frame).tobytes())
     return image

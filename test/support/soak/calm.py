@@ -13,9 +13,9 @@ from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 from std_srvs.srv import SetBool, Trigger
+from support.nodes.raw_client import Client
 
 from streamvlm_ros.cli.demo_plan import make_plan
-from streamvlm_ros.client.client import Client
 from streamvlm_ros.srv import ListWatches, RemoveWatch
 
 SECOND = 1_000_000_000

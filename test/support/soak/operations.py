@@ -17,6 +17,8 @@ from builtin_interfaces.msg import Time
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool, Trigger
+from support.nodes.raw_client import Client
+from support.nodes.raw_goals import Goals
 from support.soak.files import GOOD, HOSTILE_NAMES, put_hostile, STRANGE_NAMES
 from support.soak.values import (
     CHOICES,
@@ -31,8 +33,6 @@ from support.soak.values import (
     TIMES,
 )
 
-from streamvlm_ros.client.client import Client
-from streamvlm_ros.client.goals import Goals
 from streamvlm_ros.srv import (
     AddWatch,
     Ask,
