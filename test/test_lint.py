@@ -20,7 +20,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 SOURCES = ('.action', '.cmake', '.msg', '.py', '.rviz', '.sh', '.srv', '.txt', '.xml', '.yaml', '')
 NOT_OURS = {'build', 'install', 'log', 'models', '__pycache__', 'shared'}
 NO_SOURCES = {'LICENSE'}
-SHIPPED = ('streamvlm_ros', 'launch', 'setup.py')
+SHIPPED = ('streamvlm_ros', 'examples', 'launch', 'setup.py')
 
 
 def source_files() -> list[pathlib.Path]:

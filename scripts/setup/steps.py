@@ -143,5 +143,5 @@ def _build_inputs() -> list[pathlib.Path]:
 
 def _linked_names() -> list[str]:
     """Return the names of files that install/ holds as links, so that content is no input."""
-    folders = ('config', 'launch')
+    folders = ('config', 'examples', 'launch')
     return sorted(str(file) for folder in folders for file in (ROOT / folder).glob('*.*'))

@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 
@@ -23,14 +22,14 @@ from builtin_interfaces.msg import Time
 import rclpy
 from rclpy.context import Context
 from rclpy.executors import MultiThreadedExecutor, SingleThreadedExecutor
-from support.nodes.node_process import Camera, make_image, NodeProcess, SECOND
+from support.nodes.node_process import Camera, NodeProcess, SECOND
+from support.nodes.scene import Scene, threads, TIME, wait_until
 
 from streamvlm_ros.client import (
     AnswerTimeoutError,
     AsyncStreamClient,
     BusyError,
     InvalidRequestError,
-    NodeNotFoundError,
     NoReplyError,
     NotActiveError,
     StreamClient,
@@ -38,24 +37,9 @@ from streamvlm_ros.client import (
     WatchEvent,
 )
 
-TIME = 60.0
 LONG = 8000  # tokens; far more than any test waits for
 QUESTION, CHOICES = 'What is there?', ['left', 'right']
 EAGER = {'threshold': 1e-6, 'hold': 1}  # an answer holds after every chunk
-
-
-class Scene:
-    """A node that has seen four frames, and its camera."""
-
-    def __init__(self, node: NodeProcess, camera: Camera) -> None:
-        self.node, self.camera = node, camera
-
-    def show(self, count: int) -> None:
-        """Show some more frames, and wait until the node has taken them."""
-        for _ in range(count):
-            i = self.camera.published
-            self.camera.publish(make_image((1000 + i) * SECOND, i))
-        self.camera.wait_status(lambda status: status.frames_ingested == self.camera.published)
 
 
 @pytest.fixture(scope='module')
@@ -81,19 +65,6 @@ def robot(scene: Scene) -> Iterator[StreamClient]:
     assert not threads()
 
 
-def threads() -> list[threading.Thread]:
-    """Return the clients' threads that are alive."""
-    return [each for each in threading.enumerate() if each.name == 'streamvlm_client']
-
-
-def wait_until(condition) -> None:
-    """Wait for what another thread does."""
-    deadline = time.monotonic() + TIME
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def test_ask(robot: StreamClient, scene: Scene) -> None:
     newest = 999 + scene.camera.published
     answer = robot.ask(QUESTION, after=newest * SECOND, max_new_tokens=3, timeout=TIME)
@@ -112,37 +83,6 @@ def test_ask_choice(robot: StreamClient) -> None:
     assert list(answer.probabilities) == CHOICES
     assert sum(answer.choice_probabilities) == pytest.approx(1.0, abs=1e-5)
     assert answer.probabilities[answer.choice] == max(answer.choice_probabilities)
-
-
-IMPOSSIBLE = [
-    (lambda robot: robot.ask(5), 'question is a text, not 5.'),
-    (lambda robot: robot.ask('\ud800'), 'question has characters that are no Unicode text'),
-    (lambda robot: robot.ask('What?', after=12.5), 'whole nanoseconds from 0 to .*not 12.5'),
-    (lambda robot: robot.ask('What?', after=-1), 'after is a header stamp'),
-    (lambda robot: robot.ask('What?', after=2**62), 'after is a header stamp'),
-    (lambda robot: robot.ask('What?', timeout=float('nan')), 'timeout is a number of seconds'),
-    (lambda robot: robot.ask('What?', timeout=-1.0), 'timeout is a number of seconds'),
-    (lambda robot: robot.ask('What?', max_new_tokens=-1), 'from 0 to 4294967295, not -1'),
-    (lambda robot: robot.ask('What?', sample=1), 'sample is True or False, not 1.'),
-    (lambda robot: robot.ask('What?', seed=-1), 'seed is a whole number from 0'),
-    (lambda robot: robot.ask('What?', top_p=float('nan')), 'top_p is a number, not nan.'),
-    (lambda robot: robot.ask('What?', max_new_tokens=2.0), 'a whole number'),
-    (lambda robot: robot.ask_choice('Which?', 'left right'), 'choices is a list of texts'),
-    (lambda robot: robot.ask_choice('Which?', ['left', 2]), 'each of choices is a text'),
-    (lambda robot: robot.watch('Which?', CHOICES, hold=0), 'hold is a whole number from 1'),
-    (lambda robot: robot.watch('Which?', CHOICES, threshold=float('nan')), 'threshold is a'),
-    (lambda robot: robot.save(None), 'path is a text, not None.'),
-    (lambda robot: StreamClient('/a b'), "'/a b' is not the name of a node"),
-    (lambda robot: StreamClient(''), "'' is not the name of a node"),
-]
-
-
-def test_an_impossible_argument_is_told_at_once(robot: StreamClient) -> None:
-    for wrong, sentence in IMPOSSIBLE:
-        with pytest.raises(InvalidRequestError, match=sentence):
-            wrong(robot)
-    with pytest.raises(TypeError, match="no argument 'temprature'; there are: generation, sample"):
-        robot.ask('What?', temprature=1.0)
 
 
 def test_the_nodes_refusals_have_their_classes(robot: StreamClient) -> None:
@@ -354,27 +294,6 @@ def test_the_users_shutdown_ends_what_waits(scene: Scene) -> None:
         robot.ask(QUESTION, after=Time(sec=2_000_000_000), timeout=10.0)
     robot.close()
     assert not threads()
-
-
-def test_a_relative_name_begins_at_the_nodes_namespace(domain: int) -> None:
-    context = Context()
-    rclpy.init(context=context)
-    node = rclpy.create_node('driver', context=context, namespace='/front')
-    with StreamClient('streamvlm', node=node) as robot:
-        assert robot.target == '/front/streamvlm'
-    rclpy.shutdown(context=context)
-
-
-def test_no_node(domain: int) -> None:
-    with (
-        StreamClient('/nobody') as robot,
-        pytest.raises(NodeNotFoundError, match='No node serves /nobody/ask; start one with'),
-    ):
-        robot.ask(QUESTION)
-    with pytest.raises(NotActiveError, match='The client is closed'):
-        robot.ask(QUESTION)
-    with pytest.raises(NotActiveError, match='The client is closed'):
-        robot.watch('Which?', CHOICES)
 
 
 PROGRAM = """

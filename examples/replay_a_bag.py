@@ -1,0 +1,34 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Read a bag into the model without a ROS graph: `python3 replay_a_bag.py BAG [TOPIC]`."""
+
+import pathlib
+import sys
+
+from streamvlm_ros.bags.bags import is_compressed, read_images
+from streamvlm_ros.engine import (
+    load_processor,
+    resolve_model,
+    StreamQwenModel,
+    VideoStreamingInference,
+)
+from streamvlm_ros.nodes.images.compressed import decode_compressed
+from streamvlm_ros.nodes.images.images import decode_image
+from streamvlm_ros.stamps import to_nanoseconds
+
+
+def main() -> None:
+    """Show the bag to the model, and ask."""
+    bag, topic = pathlib.Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else ''
+    path = resolve_model('tiny')  # or a folder, or what `streamvlm pull` has fetched
+    model = StreamQwenModel.from_pretrained(path, dtype='float32')
+    engine = VideoStreamingInference(model, load_processor(path), 'cpu')
+    for message in read_images(bag, topic):
+        decode = decode_compressed if is_compressed(message) else decode_image
+        engine.append_frame(decode(message), to_nanoseconds(message.header.stamp))
+    answer = engine.ask('Which object left last?')
+    print(answer.text)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,82 @@
+# Copyright 2026 The streamvlm_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the client refuses or finds out without a node."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+pytest.importorskip('rclpy', reason='rclpy is not installed: run make test')
+pytest.importorskip('streamvlm_ros.msg', reason='the interfaces are not built: run make test')
+
+import rclpy
+from rclpy.context import Context
+
+from streamvlm_ros.client import (
+    InvalidRequestError,
+    NodeNotFoundError,
+    NotActiveError,
+    StreamClient,
+)
+
+QUESTION, CHOICES = 'What is there?', ['left', 'right']
+
+
+@pytest.fixture
+def robot(domain: int) -> Iterator[StreamClient]:
+    with StreamClient('/streamvlm') as robot:
+        yield robot
+
+
+IMPOSSIBLE = [
+    (lambda robot: robot.ask(5), 'question is a text, not 5.'),
+    (lambda robot: robot.ask('\ud800'), 'question has characters that are no Unicode text'),
+    (lambda robot: robot.ask('What?', after=12.5), 'whole nanoseconds from 0 to .*not 12.5'),
+    (lambda robot: robot.ask('What?', after=-1), 'after is a header stamp'),
+    (lambda robot: robot.ask('What?', after=2**62), 'after is a header stamp'),
+    (lambda robot: robot.ask('What?', timeout=float('nan')), 'timeout is a number of seconds'),
+    (lambda robot: robot.ask('What?', timeout=-1.0), 'timeout is a number of seconds'),
+    (lambda robot: robot.ask('What?', max_new_tokens=-1), 'from 0 to 4294967295, not -1'),
+    (lambda robot: robot.ask('What?', sample=1), 'sample is True or False, not 1.'),
+    (lambda robot: robot.ask('What?', seed=-1), 'seed is a whole number from 0'),
+    (lambda robot: robot.ask('What?', top_p=float('nan')), 'top_p is a number, not nan.'),
+    (lambda robot: robot.ask('What?', max_new_tokens=2.0), 'a whole number'),
+    (lambda robot: robot.ask_choice('Which?', 'left right'), 'choices is a list of texts'),
+    (lambda robot: robot.ask_choice('Which?', ['left', 2]), 'each of choices is a text'),
+    (lambda robot: robot.watch('Which?', CHOICES, hold=0), 'hold is a whole number from 1'),
+    (lambda robot: robot.watch('Which?', CHOICES, threshold=float('nan')), 'threshold is a'),
+    (lambda robot: robot.save(None), 'path is a text, not None.'),
+    (lambda robot: StreamClient('/a b'), "'/a b' is not the name of a node"),
+    (lambda robot: StreamClient(''), "'' is not the name of a node"),
+]
+
+
+def test_an_impossible_argument_is_told_at_once(robot: StreamClient) -> None:
+    for wrong, sentence in IMPOSSIBLE:
+        with pytest.raises(InvalidRequestError, match=sentence):
+            wrong(robot)
+    with pytest.raises(TypeError, match="no argument 'temprature'; there are: generation, sample"):
+        robot.ask('What?', temprature=1.0)
+
+
+def test_a_relative_name_begins_at_the_nodes_namespace(domain: int) -> None:
+    context = Context()
+    rclpy.init(context=context)
+    node = rclpy.create_node('driver', context=context, namespace='/front')
+    with StreamClient('streamvlm', node=node) as robot:
+        assert robot.target == '/front/streamvlm'
+    rclpy.shutdown(context=context)
+
+
+def test_no_node(domain: int) -> None:
+    with (
+        StreamClient('/nobody') as robot,
+        pytest.raises(NodeNotFoundError, match='No node serves /nobody/ask; start one with'),
+    ):
+        robot.ask(QUESTION)
+    with pytest.raises(NotActiveError, match='The client is closed'):
+        robot.ask(QUESTION)
+    with pytest.raises(NotActiveError, match='The client is closed'):
+        robot.watch('Which?', CHOICES)
