@@ -69,7 +69,8 @@ def set_biases(
         attention = model.model.language_model.layers[index].self_attn
         kv_heads = model.parts.kv_heads
         keys = torch.zeros(kv_heads, attention.head_dim)
-        queries = torch.zeros(kv_heads, attention.num_key_value_groups, attention.head_dim)
+        groups = model.parts.heads // kv_heads
+        queries = torch.zeros(kv_heads, groups, attention.head_dim)
         for head in range(kv_heads):
             pairs = attention.head_dim // 2
             channels = pairs - 1 - torch.randperm(slowest, generator=generator)[:CHANNELS]

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import json
 import logging
 import pathlib
@@ -220,14 +221,29 @@ def test_a_number_format_that_is_none(folder, wanted) -> None:
         StreamQwenModel.from_pretrained(folder, dtype=wanted)
 
 
-def test_the_files_can_go_once_they_are_read(folder) -> None:
-    """Weights are copies, not the mapped file, also where nothing is converted."""
-    model = StreamQwenModel.from_pretrained(folder)
-    before = {name: each.clone() for name, each in model.state_dict().items()}
+def is_mapped(file: pathlib.Path) -> bool:
+    """Tell whether this process has a file mapped into its memory."""
+    gc.collect()
+    return str(file) in pathlib.Path('/proc/self/maps').read_text()
+
+
+def test_no_second_copy_on_the_host(folder) -> None:
+    """What is not converted is the mapped file, and what is converted holds no file."""
     file = folder / 'model.safetensors'
-    with file.open('r+b') as opened:
-        opened.write(bytes(file.stat().st_size))
-    assert equal(model.state_dict(), before)
+    converted = StreamQwenModel.from_pretrained(folder, dtype='bfloat16')
+    assert converted.dtype == torch.bfloat16 and not is_mapped(file)
+    data = file.read_bytes()
+    model = StreamQwenModel.from_pretrained(folder)
+    assert is_mapped(file)
+    with torch.no_grad():
+        model.lm_head.weight.add_(1)
+    assert file.read_bytes() == data
+    expected = {name: each.clone() for name, each in model.state_dict().items()}
+    model.save_pretrained(folder)  # to where it was read from, and still is
+    assert equal(model.state_dict(), expected)
+    del model
+    assert not is_mapped(file)
+    assert equal(StreamQwenModel.from_pretrained(folder).state_dict(), expected)
 
 
 def test_shards(folder) -> None:

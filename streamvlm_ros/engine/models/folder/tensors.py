@@ -58,7 +58,9 @@ def read_tensors(
 ) -> None:
     """Replace the parameters of a model by those in files, one after another.
 
-    Beside them the host holds one file mapped, and no second copy.
+    Beside them the host holds one file mapped, and no second copy.  On the host, in the files' own
+    dtype, they are the mapped file itself: a model that is larger than the host's memory can be
+    quantized on its way to a device.
 
     Args:
         path: of the model, for sentences.
@@ -99,9 +101,8 @@ def read_tensors(
                     'weights are floating-point numbers.'
                 )
             owner, _, leaf = name.rpartition('.')
-            # A copy, also where nothing is converted: else it would be the mapped file.
-            own = tensor.to(device_of(name), dtype, copy=True)
-            setattr(model.get_submodule(owner), leaf, torch.nn.Parameter(own))
+            placed = tensor.to(device_of(name), dtype)
+            setattr(model.get_submodule(owner), leaf, torch.nn.Parameter(placed))
 
 
 def choose_dtype(
