@@ -4,7 +4,7 @@
 # For machines without ROS: each target sets up what it needs. `make help` lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test ros soak bars lint format docs lock train clean
+.PHONY: help setup demo check test ros soak bars coverage lint format docs lock train clean
 
 export PYTHON ROS_DISTRO
 
@@ -24,11 +24,11 @@ QUICK := test/test_docker.py test/test_package.py test/launch/test_values.py \
     test/engine/models/test_hostile_model.py \
     test/engine/models/test_hostile_config.py test/nodes/images/test_images.py \
     test/nodes/images/test_compressed.py test/nodes/parameters/test_parameters.py \
-    test/nodes/parameters/test_save_paths.py test/scripts
+    test/nodes/parameters/test_save_paths.py test/scripts test/docs
 
 # What talks to rclpy. The rest is the same code on every distribution.
 NEED_ROS := $(sort $(wildcard test/nodes/test_*.py)) test/nodes/interfaces test/nodes/images \
-    test/client test/examples test/launch test/bags/test_bags.py test/cli/test_cli.py test/cli/test_interrupts.py
+    test/client test/launch test/bags/test_bags.py test/cli/test_cli.py test/cli/test_interrupts.py
 OTHER := $(if $(filter kilted,$(shell scripts/distribution)),jazzy,kilted)
 
 help:  ## list the targets
@@ -57,10 +57,17 @@ soak: setup  ## a node under abuse, decided by a seed; MINUTES=10 SEED=1
 bars: setup  ## the heavy proofs as a whole, about an hour; results in benchmark/results
 	@$(RUN) python -m benchmark.bars
 
-lint: setup  ## ruff, mypy, the order of imports, and the limits of files and folders
+coverage: setup  ## which lines and branches of the engine its tests run, kernels aside; half an hour
+	@rm -f .coverage*
+	@$(RUN) python -m coverage run -m pytest -q test/engine
+	@$(RUN) python -m coverage combine -q
+	@$(RUN) python -m coverage report
+
+lint: setup  ## ruff, mypy, spelling, the order of imports, and the limits of files and folders
 	@.venv/bin/python -m ruff check $(SOURCES)
 	@.venv/bin/python -m ruff format --check -q $(SOURCES)
 	@$(RUN) python -m mypy
+	@.venv/bin/codespell
 	@$(RUN) lint-imports --no-cache
 	@$(RUN) python -m scripts.house --check
 

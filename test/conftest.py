@@ -35,17 +35,28 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Name the mark that support/whole.py sets."""
-    config.addinivalue_line('markers', 'whole: runs with --whole only')
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark what asks for a ROS graph of its own as `ros`."""
+    if 'domain' in getattr(item, 'fixturenames', ()):
+        item.add_marker(pytest.mark.ros)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what runs with `--whole` only."""
-    if not config.getoption('whole'):
-        left_out = [item for item in items if item.get_closest_marker('whole')]
+    """Leave out what runs with `--whole` only, and what needs a GPU that is not there."""
+    marks = [] if config.getoption('whole') else ['whole']
+    if any(item.get_closest_marker('gpu') for item in items) and not _has_gpu():
+        marks.append('gpu')
+    left_out = [item for item in items if any(map(item.get_closest_marker, marks))]
+    if left_out:
         config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if not item.get_closest_marker('whole')]
+        items[:] = [item for item in items if not any(map(item.get_closest_marker, marks))]
+
+
+def _has_gpu() -> bool:
+    """Return whether PyTorch sees a GPU; asked only where a test needs one."""
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def pytest_sessionfinish() -> None:

@@ -34,6 +34,7 @@ GOOD = {
 }
 
 
+@pytest.mark.slow
 def test_a_minute(tmp_path: pathlib.Path) -> None:
     """Nothing ends the stream, and afterwards it answers rightly."""
     command = [

@@ -92,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def command() -> int:
-    """Run `main` as a program of its own; setup.py's entry point."""
+    """Run `main` as a program of its own; the entry point of `pip install`."""
     interrupts.install()
     return main()
 

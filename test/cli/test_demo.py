@@ -24,6 +24,8 @@ from streamvlm_ros.engine import StreamSettings, VideoStreamingInference
 from streamvlm_ros.scenes.questions import FAMILIES, questions_for
 from streamvlm_ros.scenes.scene import Scene
 
+pytestmark = pytest.mark.slow
+
 MOST_BYTES = 8_000_000
 ASKED = 12
 # What is asked about 'now' has been so for this long: the newest frame may be that old.

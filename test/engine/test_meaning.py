@@ -12,6 +12,8 @@ from streamvlm_ros.engine.models.qwen2_5_vl import positions
 from streamvlm_ros.scenes.questions import questions_for
 from streamvlm_ros.scenes.scene import HELD_OUT_SEED, make_scene
 
+pytestmark = pytest.mark.slow
+
 SEEDS = range(HELD_OUT_SEED + 500, HELD_OUT_SEED + 506)
 SECONDS = 12.0
 # Asked on the way, too: a question that is not taken back spoils those behind it.

@@ -108,6 +108,7 @@ def lint(root: pathlib.Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_imports_upward_break_their_contract(tmp_path: pathlib.Path) -> None:
     """In a tree with all our modules, empty; each import stands where it could be overlooked."""
     pytest.importorskip('importlinter', reason='import-linter is not installed')

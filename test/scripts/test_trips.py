@@ -18,6 +18,7 @@ FILES = tuple(f'stream/file_{i}.py' for i in range(MOST_FILES))
 UPWARD = Call('stream/stream.py', 'serving/session.py', 'StreamSession.due')
 
 
+@pytest.mark.slow
 def test_the_trips_keep_their_limits() -> None:
     """In a process of its own, as every function call in it is watched."""
     done = subprocess.run(

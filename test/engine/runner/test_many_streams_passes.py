@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import pytest
 from support.kernels import interpreted  # noqa: F401  before the engine
 from support.kernels.switch import kernels, QUESTIONS
 from support.models.random_models import PIXELS, processor, random_clip, random_model
@@ -15,6 +16,8 @@ from streamvlm_ros.engine.positions import Grid
 from streamvlm_ros.engine.serving import warmup
 from streamvlm_ros.engine.stream.encoder_cache import encode_batch
 from streamvlm_ros.engine.stream.frames import Frame
+
+pytestmark = pytest.mark.slow
 
 __all__ = ['kernels']
 SECOND = 10**9

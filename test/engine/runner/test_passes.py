@@ -27,6 +27,8 @@ from streamvlm_ros.engine.runner.cuda_graphs import GraphRunner
 from streamvlm_ros.engine.runner.model_runner import ModelRunner
 from streamvlm_ros.engine.stream.frames import Frame
 
+pytestmark = pytest.mark.slow
+
 __all__ = ['kernels']  # a fixture
 
 
