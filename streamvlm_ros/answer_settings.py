@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
+from typing import Any, Literal
 
+from streamvlm_ros import checks
 from streamvlm_ros.errors import ErrorCode, StreamError
 
+Generation = Literal['', 'model', 'plain']
 SOURCES = ('model', 'plain')
 # The least and the largest value of each; 0 leaves it to what comes next. Below these temperatures
 # and penalties, scores of real models leave the range of float32.
@@ -59,18 +61,18 @@ class AnswerSettings:
 
     def __post_init__(self) -> None:
         """Refuse values that no answer can be drawn with."""
+        for field in dataclasses.fields(self):
+            value = checks.OF_TYPE[type(field.default)](field.name, getattr(self, field.name))
+            object.__setattr__(self, field.name, value)
         if self.generation not in ('', *SOURCES):
             _refuse('generation', self.generation, f"'{SOURCES[0]}', '{SOURCES[1]}' or nothing")
-        sample: object = self.sample
-        if not isinstance(sample, bool):
-            _refuse('sample', sample, 'True or False')
         for name, (least, most) in BOUNDS.items():
             value = getattr(self, name)
-            if not is_number(value) or (value != 0 and not least <= value <= most):
+            if value != 0 and not least <= value <= most:
                 _refuse(name, value, f'{least:g} to {most:g}, or 0 to leave it open')
         for name in ('top_k', 'seed'):
             value = getattr(self, name)
-            if type(value) is not int or not 0 <= value <= LARGEST_INTEGER:
+            if not 0 <= value <= LARGEST_INTEGER:
                 _refuse(name, value, f'a whole number from 0 to {LARGEST_INTEGER}')
 
     def over(self, others: AnswerSettings) -> AnswerSettings:

@@ -4,6 +4,8 @@
 
 # First: a version that would break what follows ends in a sentence.
 from streamvlm_ros.engine import compat  # noqa: F401, I001
+from streamvlm_ros.engine.api.answer_stream import AnswerStream
+from streamvlm_ros.engine.api.streaming_vlm import StreamingVLM
 from streamvlm_ros.engine.kvcache.cache import StreamCache
 from streamvlm_ros.engine.kvcache.manager import KVCacheManager
 from streamvlm_ros.engine.models.folder.checkpoint import resolve_model
@@ -29,8 +31,8 @@ from streamvlm_ros.engine.serving.inference import VideoStreamingInference
 from streamvlm_ros.engine.models.qwen2_5_vl.model import StreamQwenModel
 from streamvlm_ros.engine.models.processor import load_processor
 from streamvlm_ros.engine.models.registry import load_model
-from streamvlm_ros.engine.outputs import Answer
-from streamvlm_ros.engine.outputs import Choice
+from streamvlm_ros.engine.outputs import Answer, CacheInfo, Choice, Metrics
+from streamvlm_ros.engine.serving.snapshot import Snapshot
 from streamvlm_ros.engine.stream.saving.saved_stream import SavedStream
 from streamvlm_ros.engine.config import StreamSettings
 from streamvlm_ros.engine.serving.loading import load_streams, open_streams, pick_device
@@ -42,9 +44,11 @@ from streamvlm_ros.engine.serving.metrics import WorkerStatus
 
 __all__ = [
     'Answer',
+    'AnswerStream',
     'AnswerTimeoutError',
     'BALANCED',
     'BusyError',
+    'CacheInfo',
     'check_placement',
     'Choice',
     'device_bytes',
@@ -57,6 +61,7 @@ __all__ = [
     'load_model',
     'load_processor',
     'load_streams',
+    'Metrics',
     'NoFramesError',
     'NotActiveError',
     'open_streams',
@@ -65,9 +70,11 @@ __all__ = [
     'ResetDuringAnswerError',
     'resolve_model',
     'SavedStream',
+    'Snapshot',
     'StaleStreamError',
     'StreamCache',
     'StreamError',
+    'StreamingVLM',
     'StreamQwenModel',
     'StreamSettings',
     'StreamWorker',

@@ -6,12 +6,22 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import get_args, Literal
 
+from streamvlm_ros import checks
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
 
+PositionMode = Literal['continuous', 'append']
+TimeSource = Literal['stamp', 'uniform']
+Device = Literal['auto', 'cpu', 'cuda', 'balanced']  # besides 'cuda:N'
+Dtype = Literal['auto', 'float32', 'bfloat16', 'float16']
+Quantization = Literal['none', 'int8', 'int4']
+
 CHUNK_FRAMES = (2, 4, 6, 8)
-POSITION_MODES = ('continuous', 'append')
-TIME_SOURCES = ('stamp', 'uniform')
+POSITION_MODES: tuple[PositionMode, ...] = get_args(PositionMode)
+TIME_SOURCES: tuple[TimeSource, ...] = get_args(TimeSource)
+DTYPES: tuple[Dtype, ...] = get_args(Dtype)
+QUANTIZATIONS: tuple[Quantization, ...] = get_args(Quantization)
 DEFAULT_CAPACITY = 16384  # tokens
 MAX_BATCH = 16  # answers in one pass, of all streams; GPUs have no graphs of larger batches
 LOWEST_RATE = 0.001  # Hz, of sample_rate unless it is 0: a frame in 17 minutes
@@ -59,13 +69,13 @@ class StreamSettings:
             every patch.
 
     Raises:
-        StreamError: INVALID_REQUEST when a value is out of range.
+        StreamError: INVALID_REQUEST when a value is out of range, or of another type.
 
     """
 
     chunk_frames: int = 4
-    position_mode: str = 'continuous'
-    time_source: str = 'stamp'
+    position_mode: PositionMode = 'continuous'
+    time_source: TimeSource = 'stamp'
     sample_rate: float = 2.0
     min_pixels: int = 0
     max_pixels: int = 0
@@ -89,6 +99,9 @@ class StreamSettings:
 
     def __post_init__(self) -> None:
         """Refuse values that the stream cannot work with."""
+        for field in dataclasses.fields(self):
+            value = checks.OF_TYPE[type(field.default)](field.name, getattr(self, field.name))
+            object.__setattr__(self, field.name, value)
         self._one_of('chunk_frames', CHUNK_FRAMES)
         self._one_of('position_mode', POSITION_MODES)
         self._one_of('time_source', TIME_SOURCES)
@@ -109,7 +122,7 @@ class StreamSettings:
             'memory_bytes',
             'rebase_position',
         ):
-            if not getattr(self, name) >= 0:
+            if not 0 <= getattr(self, name) < math.inf:
                 self._refuse(f'{name} is {getattr(self, name)}; give 0 or more.')
         if self.capacity < 1:
             self._refuse(f'capacity is {self.capacity} tokens; give at least 1.')
@@ -139,6 +152,7 @@ def check_sample_rate(rate: float, time_source: str) -> None:
         StreamError: INVALID_REQUEST.
 
     """
+    rate = checks.number('sample_rate', rate)
     if not (rate == 0 or LOWEST_RATE <= rate < float('inf')):
         raise StreamError(
             ErrorCode.INVALID_REQUEST,

@@ -7,7 +7,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -35,7 +35,7 @@ class Shown:
     """
 
     clip: int
-    mode: str
+    mode: Literal['continuous', 'append']
     chunk: int
 
     def videos(self, frames: int) -> list[range]:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import enum
 from typing import Any
 
+from streamvlm_ros import checks
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
 from streamvlm_ros.engine.models.base import ModelFamily
 from streamvlm_ros.engine.models.chat_template import render
@@ -213,6 +214,7 @@ class Prompt:
                 control tokens.
 
         """
+        question = checks.text('question', question)
         self._check_length('question', len(question), self._max_tokens)
         text = question.strip()
         if not text:
@@ -236,12 +238,14 @@ class Prompt:
                 question and choices together are too long.
 
         """
+        question, choices = checks.text('question', question), checks.several('choices', choices)
         wrong, texts = '', []
         if len(choices) < 2:
             wrong = f'{len(choices)} choices were given; give at least two.'
         elif len(choices) > MAX_CHOICES:
             wrong = f'{len(choices)} choices were given; give at most {MAX_CHOICES}.'
         else:
+            choices = [checks.text('choice', choice) for choice in choices]
             self._check_length(
                 'question with its choices',
                 len(question) + sum(map(len, choices)),
@@ -270,13 +274,6 @@ class Prompt:
         return self._tokenizer.decode(list(tokens), skip_special_tokens=True).strip()
 
     def _ids(self, text: str) -> list[int]:
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise StreamError(
-                ErrorCode.INVALID_REQUEST,
-                'The text has half of a surrogate pair, which is not text; leave it out.',
-            ) from error
         return self._tokenizer.encode(text, add_special_tokens=False)
 
     @staticmethod

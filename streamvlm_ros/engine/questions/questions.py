@@ -9,6 +9,7 @@ import time
 
 import torch
 
+from streamvlm_ros import checks
 from streamvlm_ros.answer_settings import AnswerSettings
 from streamvlm_ros.engine.errors import ErrorCode, StillReadError, StreamError
 from streamvlm_ros.engine.models.base import StreamingModel
@@ -97,6 +98,8 @@ class Questions:
             StreamError: INVALID_REQUEST, NO_FRAMES, or OUT_OF_MEMORY.
 
         """
+        max_new_tokens = checks.integer('max_new_tokens', max_new_tokens)
+        update_state = checks.flag('update_state', update_state)
         if not 1 <= max_new_tokens <= self._stream.cache.capacity:
             raise StreamError(
                 ErrorCode.INVALID_REQUEST,
@@ -117,7 +120,7 @@ class Questions:
         """Open a choice question; otherwise as ``begin``.  ``close`` gives the answer."""
         asked, scored = self._prompt.choice_question(question, choices)
         sequence = self._begin(question, asked, began)
-        sequence.answer_by_choice(choices, scored)
+        sequence.answer_by_choice(tuple(map(str, choices)), scored)
         return sequence
 
     @torch.inference_mode()

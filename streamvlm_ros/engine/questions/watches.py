@@ -10,6 +10,7 @@ import dataclasses
 import time
 from typing import Any
 
+from streamvlm_ros import checks
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
 from streamvlm_ros.engine.models.prompt import Prompt, tree_tokens
 from streamvlm_ros.engine.questions.questions import Questions
@@ -51,6 +52,12 @@ class Watch:
 
     def __post_init__(self) -> None:
         """Refuse a long name, and a threshold or a hold that no answer could meet."""
+        for what, check in (
+            ('name', checks.text),
+            ('threshold', checks.number),
+            ('hold', checks.integer),
+        ):
+            object.__setattr__(self, what, check(what, getattr(self, what)))
         if len(self.name) > MAX_NAME:
             raise StreamError(
                 ErrorCode.INVALID_REQUEST,
@@ -213,7 +220,9 @@ class Watches:
 
         """
         asked = self._prompt.choice_question(question, choices)
-        watch = Watch(name, question, tuple(choices), threshold, hold, tokens=tree_tokens(*asked))
+        watch = Watch(
+            name, question, tuple(map(str, choices)), threshold, hold, tokens=tree_tokens(*asked)
+        )
         if self.tokens + watch.tokens > self._most_tokens:
             raise StreamError(
                 ErrorCode.INVALID_REQUEST,

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from streamvlm_ros import checks
 from streamvlm_ros.answer_settings import AnswerSettings
 from streamvlm_ros.engine.config import LOWEST_RATE, StreamSettings
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
@@ -28,7 +29,6 @@ from streamvlm_ros.engine.stream.saving.saved_stream import SavedStream, write_s
 from streamvlm_ros.engine.stream.saving.saver import StreamSaver
 from streamvlm_ros.engine.stream.stamps import Stamp, StampJudge, Verdict
 from streamvlm_ros.engine.stream.stream import FrameStream
-from streamvlm_ros.stamps import NANOSECONDS
 
 
 class VideoStreamingInference:
@@ -102,10 +102,7 @@ class VideoStreamingInference:
         return self.stream.newest.stamp_ns if self.stream.newest else None
 
     def append_frame(
-        self,
-        frame: np.ndarray,
-        stamp: Stamp | None = None,
-        frame_id: str = '',
+        self, frame: np.ndarray, stamp: Stamp | None = None, frame_id: str = ''
     ) -> None:
         """Append one frame; it is prefilled when its chunk is full.
 
@@ -128,12 +125,19 @@ class VideoStreamingInference:
         """
         image = check_image(frame, self.settings.max_image_pixels)
         check_frame_id(frame_id, self.settings.max_frame_id)
-        stamp_ns = self._stamps.stamp_ns(self._next_stamp() if stamp is None else stamp)
-        if stamp is not None:
-            [verdict] = self._stamps.judge([stamp_ns], self.newest_stamp_ns)
+        newest, doubtful = self.newest_stamp_ns, self._stamps.doubtful
+        if stamp is None:
+            [stamp_ns] = self._stamps.following(newest)
+        else:
+            stamp_ns = self._stamps.stamp_ns(stamp)
+            [verdict] = self._stamps.judge([stamp_ns], newest)
             if not self._follow(verdict):
                 return
-        self.stream.append(Frame(image, stamp_ns, frame_id=frame_id))
+        try:
+            self.stream.append(Frame(image, stamp_ns, frame_id=frame_id))
+        except BaseException:
+            self._stamps.doubtful = doubtful
+            raise
 
     def append_video_chunk(
         self,
@@ -155,23 +159,16 @@ class VideoStreamingInference:
                 refused, no frame is taken.
 
         """
-        if not len(frames) or (fps is not None and not LOWEST_RATE <= fps < float('inf')):
-            raise StreamError(
-                ErrorCode.INVALID_REQUEST,
-                f'A chunk needs at least one frame and an fps above 0: {LOWEST_RATE} or more.',
-            )
+        fps = None if fps is None else checks.number('fps', fps)
+        if not len(frames) or not LOWEST_RATE <= (1.0 if fps is None else fps) < float('inf'):
+            wrong = f'A chunk needs at least one frame and an fps above 0: {LOWEST_RATE} or more.'
+            raise StreamError(ErrorCode.INVALID_REQUEST, wrong)
         if stamps is not None and len(stamps) != len(frames):
-            raise StreamError(
-                ErrorCode.INVALID_REQUEST, f'{len(frames)} frames came with {len(stamps)} stamps.'
-            )
+            wrong = f'{len(frames)} frames came with {len(stamps)} stamps.'
+            raise StreamError(ErrorCode.INVALID_REQUEST, wrong)
         images = [check_image(frame, self.settings.max_image_pixels) for frame in frames]
         if stamps is None:
-            first = self._next_stamp(fps)
-            rate = fps or self.stream.clock.rate()
-            times = [
-                self._stamps.stamp_ns(first + round(i * NANOSECONDS / rate))
-                for i in range(len(images))
-            ]
+            times = self._stamps.following(self.newest_stamp_ns, len(images), fps)
             verdicts = [Verdict.GOES_ON] * len(times)
         else:
             times = [self._stamps.stamp_ns(stamp) for stamp in stamps]
@@ -349,9 +346,3 @@ class VideoStreamingInference:
         if verdict is Verdict.BACK:
             self.reset()
         return verdict is not Verdict.LATE
-
-    def _next_stamp(self, fps: float | None = None) -> int:
-        newest = self.stream.newest
-        if newest is None:
-            return 0
-        return newest.stamp_ns + round(NANOSECONDS / (fps or self.stream.clock.rate()))

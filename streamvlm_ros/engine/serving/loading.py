@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from streamvlm_ros.engine.config import StreamSettings
+from streamvlm_ros.engine.config import DTYPES, QUANTIZATIONS, StreamSettings
+from streamvlm_ros.engine.errors import ErrorCode, StreamError
 from streamvlm_ros.engine.kvcache.capacity import check_all_fit
 from streamvlm_ros.engine.models.base import StreamingModel
 from streamvlm_ros.engine.models.devices import BALANCED, check_placement, move_model
@@ -48,11 +49,13 @@ def load_streams(
         log: is called with sentences that say what is done.
 
     Raises:
-        StreamError: the device is not there, or a setting does not suit the model.
+        StreamError: INVALID_REQUEST; the device is not there, there is no such dtype or
+            quantization, or a setting does not suit the model.  OUT_OF_MEMORY.
         OSError: the model is not there, or the folder is not a model folder.
         ValueError: the model is of another architecture.
 
     """
+    _one_of('quantization', quantization, QUANTIZATIONS)
     device = pick_device(device)
     number_format = pick_dtype(dtype, device)
     path = folder_of(name, log)
@@ -118,6 +121,7 @@ def pick_device(wanted: str) -> str:
 
 def pick_dtype(wanted: str, device: str) -> torch.dtype:
     """Return the number format; for 'auto', the one that the device is fast in."""
+    _one_of('dtype', wanted, DTYPES)
     if wanted == 'auto':
         return torch.float32 if device.startswith('cpu') else torch.bfloat16
     return {
@@ -151,6 +155,14 @@ def open_streams(
         check_all_fit(settings, model.layer_bytes, model.layer_devices)
     own = as_stream_processor(processor, model.family)
     return [VideoStreamingInference(model, own, settings=each) for each in settings]
+
+
+def _one_of(what: str, value: object, allowed: Sequence[str]) -> None:
+    if not isinstance(value, str) or value not in allowed:
+        raise StreamError(
+            ErrorCode.INVALID_REQUEST,
+            f'{what} is {value!r:.60}; choose one of {", ".join(allowed)}.',
+        )
 
 
 def _caches(tokens: Sequence[int]) -> str:

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from streamvlm_ros import checks
 from streamvlm_ros.answer_settings import AnswerSettings
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
 from streamvlm_ros.engine.outputs import Answer
@@ -203,7 +204,7 @@ class StreamWorker:
         _check_timeout(timeout)
         request = Request(
             question,
-            choices=tuple(choices),
+            choices=tuple(checks.several('choices', choices)),
             is_choice=True,
             after_ns=after_ns,
             timeout=timeout,
@@ -343,8 +344,6 @@ class StreamWorker:
 
 
 def _check_timeout(seconds: float) -> None:
-    if not 0 <= seconds < math.inf:
-        raise StreamError(
-            ErrorCode.INVALID_REQUEST,
-            f'The timeout is {seconds} s; give 0 (none) or a number of seconds above it.',
-        )
+    if not 0 <= checks.number('timeout', seconds) < math.inf:
+        wrong = f'The timeout is {seconds} s; give 0 (none) or a number of seconds above it.'
+        raise StreamError(ErrorCode.INVALID_REQUEST, wrong)

@@ -17,6 +17,8 @@ import os
 import pathlib
 import stat
 
+from streamvlm_ros.engine.errors import ErrorCode, StreamError
+
 
 @dataclasses.dataclass(frozen=True)
 class FilePlace:
@@ -72,12 +74,18 @@ def open_place(where: Where) -> Iterator[FilePlace]:
 
     Raises:
         OSError: it cannot be opened; EINVAL for an impossible file name.
+        StreamError: INVALID_REQUEST; it is no path.
 
     """
     if callable(where):
         with where() as place:
             yield place
         return
+    if not isinstance(where, (str, os.PathLike)) or isinstance(os.fspath(where), bytes):
+        raise StreamError(
+            ErrorCode.INVALID_REQUEST,
+            f'The path of a file must be a text or a pathlib.Path, not {type(where).__name__}.',
+        )
     path = pathlib.Path(os.path.abspath(where))
     try:
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -14,6 +14,7 @@ import math
 
 import numpy as np
 
+from streamvlm_ros import checks
 from streamvlm_ros.engine.config import check_sample_rate, StreamSettings
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
 from streamvlm_ros.stamps import LAST_STAMP, NANOSECONDS
@@ -127,6 +128,27 @@ class StampJudge:
         """
         return to_nanoseconds(stamp, clip=self._uniform)
 
+    def following(
+        self, newest: int | None, frames: int = 1, fps: float | None = None
+    ) -> list[int]:
+        """Return the times of frames that come without stamps, in nanoseconds.
+
+        Args:
+            newest: stamp of the stream's newest frame; None: they begin at 0.
+            frames: how many they are.
+            fps: their rate; None: the stream's.
+
+        Raises:
+            StreamError: INVALID_REQUEST; the stream has no rate.
+
+        """
+
+        def after(periods: int) -> int:
+            return round(periods * NANOSECONDS / (fps or self._clock.rate())) if periods else 0
+
+        first = 0 if newest is None else newest + after(1)
+        return [self.stamp_ns(first + after(i)) for i in range(frames)]
+
     def judge(self, stamps: Sequence[int], newest: int | None) -> list[Verdict]:
         """Return what stamps say that come one after the other.
 
@@ -219,6 +241,7 @@ class FrameClock:
 
         """
         check_sample_rate(hz, self._source)
+        hz = float(hz)
         if self._source == 'uniform':
             self.since = (frames, self._uniform(frames))
         self.sample_rate = hz
@@ -248,6 +271,34 @@ class FrameClock:
     def _uniform(self, frames: int) -> int:
         since_frames, since_ns = self.since
         return since_ns + round((frames - since_frames) * NANOSECONDS / self.sample_rate)
+
+
+def stamp_of(stamp_ns: int | None, stamp: float | None) -> Stamp | None:
+    """Return the one of two ways to give a time that was given, as ``to_nanoseconds`` tells them.
+
+    Args:
+        stamp_ns: integer nanoseconds.
+        stamp: seconds, also whole ones.
+
+    Raises:
+        StreamError: INVALID_REQUEST for both, and for nanoseconds that are no integers.
+
+    """
+    if stamp is None and stamp_ns is None:
+        return None
+    if stamp is not None and stamp_ns is not None:
+        raise StreamError(
+            ErrorCode.INVALID_REQUEST,
+            'Both stamp and stamp_ns were given; give one: seconds, or integer nanoseconds.',
+        )
+    if stamp is not None:
+        return checks.number('stamp', stamp)
+    if isinstance(stamp_ns, (float, np.floating)):
+        raise StreamError(
+            ErrorCode.INVALID_REQUEST,
+            f'stamp_ns is {stamp_ns!r}; give integer nanoseconds, or seconds as stamp.',
+        )
+    return checks.integer('stamp_ns', stamp_ns)
 
 
 def to_nanoseconds(stamp: Stamp, *, clip: bool = False) -> int:
