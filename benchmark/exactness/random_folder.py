@@ -7,7 +7,8 @@ Write a model folder with random weights of published dimensions, in the publish
     streamvlm verify /tmp/random7b --json
 
 Sharded safetensors in bfloat16 with the published names, and the tokenizer of `tiny`, whose ids
-are the first of the vocabulary.
+are the first of the vocabulary. With --awq the decoder's matrices are in 4 bits, as AWQ publishes
+them, and all else in float16.
 """
 
 from __future__ import annotations
@@ -35,6 +36,15 @@ COPIED = (
 )
 # As published with Qwen2.5-VL.
 GENERATION = {'do_sample': True, 'repetition_penalty': 1.05, 'temperature': 0.000001}
+GROUP = 128  # values of a row that share a scale and a zero point
+AWQ = {
+    'quant_method': 'awq',
+    'bits': 4,
+    'group_size': GROUP,
+    'modules_to_not_convert': ['visual'],
+    'version': 'gemm',
+    'zero_point': True,
+}
 PREPROCESSOR = {
     'min_pixels': 3136,
     'max_pixels': 12845056,
@@ -104,11 +114,28 @@ def random_weights(name: str, shape: torch.Size, device: str) -> torch.Tensor:
     return made.to('cpu', torch.bfloat16)
 
 
+def random_awq(shape: torch.Size, device: str) -> dict[str, torch.Tensor]:
+    """Return a matrix [columns, depth] in 4 bits; what goes through it keeps its size."""
+    columns, depth = shape
+    groups = depth // GROUP
+
+    def integers(rows: int) -> torch.Tensor:
+        return torch.randint(
+            -(1 << 31), 1 << 31, (rows, columns // 8), dtype=torch.int32, device=device
+        )
+
+    # The difference of two of sixteen numbers deviates by 6.5.
+    scales = (0.8 + 0.4 * torch.rand(groups, columns, device=device)) * (depth**-0.5 / 6.5)
+    made = {'qweight': integers(depth), 'qzeros': integers(groups), 'scales': scales.half()}
+    return {kind: each.cpu() for kind, each in made.items()}
+
+
 def main() -> None:
     """Write the folder that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('name', choices=sorted(TEXT))
     parser.add_argument('folder', type=pathlib.Path)
+    parser.add_argument('--awq', action='store_true', help='matrices in 4 bits')
     parser.add_argument('--device', default='cpu', help='where random numbers are drawn')
     arguments = parser.parse_args()
     folder: pathlib.Path = arguments.folder
@@ -120,6 +147,8 @@ def main() -> None:
         'eos_token_id': [config['eos_token_id'], config['bos_token_id']],
         'pad_token_id': config['bos_token_id'],
     }
+    if arguments.awq:
+        config |= {'torch_dtype': 'float16', 'quantization_config': AWQ}
     files: dict[str, dict[str, Any]] = {
         'config.json': config,
         'generation_config.json': {**GENERATION, **ends},
@@ -130,10 +159,17 @@ def main() -> None:
     torch.manual_seed(0)
     shard: dict[str, torch.Tensor] = {}
     shards: list[list[str]] = []
-    shapes = shapes_of(config)
+    shapes, total = shapes_of(config_of(arguments.name)), 0
     for number, (name, shape) in enumerate(shapes.items(), start=1):
-        shard[name] = random_weights(name, shape, arguments.device)
+        stem, _, kind = name.rpartition('.')
+        if arguments.awq and kind == 'weight' and stem.endswith('proj') and 'visual' not in name:
+            made = random_awq(shape, arguments.device)
+            shard |= {f'{stem}.{end}': each for end, each in made.items()}
+        else:
+            made_whole = random_weights(name, shape, arguments.device)
+            shard[name] = made_whole.half() if arguments.awq else made_whole
         if number == len(shapes) or sum(each.nbytes for each in shard.values()) > SHARD:
+            total += sum(each.nbytes for each in shard.values())
             save_file(shard, folder / f'part{len(shards)}.safetensors', {'format': 'pt'})
             shards.append(list(shard))
             shard = {}
@@ -142,7 +178,6 @@ def main() -> None:
         file = f'model-{number:05}-of-{len(shards):05}.safetensors'
         (folder / f'part{number - 1}.safetensors').rename(folder / file)
         index |= dict.fromkeys(names, file)
-    total = sum(2 * shape.numel() for shape in shapes.values())
     (folder / 'model.safetensors.index.json').write_text(
         json.dumps({'metadata': {'total_size': total}, 'weight_map': index})
     )

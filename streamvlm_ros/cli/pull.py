@@ -79,7 +79,7 @@ def _print_fit(download: Download, wanted: str) -> bool:
 
     from streamvlm_ros.engine import load_processor, pick_device, StreamSettings
     from streamvlm_ros.engine.kvcache.allocation import available_bytes
-    from streamvlm_ros.engine.models.hub.size import build_empty, fit, QUANTIZATIONS, seconds_of
+    from streamvlm_ros.engine.models.hub.size import build_empty, fit, quantizations_of, seconds_of
     from streamvlm_ros.engine.serving.loading import pick_dtype
 
     name = pick_device(wanted)
@@ -88,7 +88,7 @@ def _print_fit(download: Download, wanted: str) -> bool:
     model = build_empty(download.folder, dtype)
     available = available_bytes(device)
     room = '' if available is None else f', where {_size(available)} are free'
-    each = [fit(model, settings, device, quantization) for quantization in QUANTIZATIONS]
+    each = [fit(model, settings, device, quantization) for quantization in quantizations_of(model)]
     slots = each[0].slots
     print(f'On {name}{room}, with a cache of {slots:,} tokens ({_size(each[0].cache)}):')
     for found in each:

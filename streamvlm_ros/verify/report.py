@@ -23,6 +23,7 @@ class Report:
         processor: 'stock' or 'written out'.
         why: why it is not stock's.
         penalty: the folder's repetition penalty, which both sides apply.
+        not_applied: the folder's other rules for answers, which no side applies.
         noise: how far stock is from itself.
         pixels: of each clip.
         cases: each clip in each chunking and mode.
@@ -38,6 +39,7 @@ class Report:
     processor: str
     why: str
     penalty: float
+    not_applied: Sequence[str]
     noise: Noise
     pixels: Sequence[Pixels]
     cases: Sequence[Judged]
@@ -112,6 +114,10 @@ class Report:
             f'Preprocessing that is compared with: {said}'
             + (f', because {self.why}.' if self.why else '.'),
             f'Repetition penalty of the folder, applied on both sides: {self.penalty:g}.',
+            *(
+                f'Its generation_config.json has {each} too, which neither side applies.'
+                for each in self.not_applied
+            ),
             self._noise_line(),
             '',
             *_table(

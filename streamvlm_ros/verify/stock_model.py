@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+import contextlib
 import dataclasses
 import math
+import pathlib
 import resource
 import time
 from typing import Any
@@ -14,10 +16,13 @@ from typing import Any
 import torch
 from transformers import (
     DynamicCache,
+    GenerationConfig,
+    Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
     RepetitionPenaltyLogitsProcessor,
 )
 
+from streamvlm_ros.verify.awq import dequantized
 from streamvlm_ros.verify.exchange import Asked
 from streamvlm_ros.verify.positions import written_positions
 from streamvlm_ros.verify.stock_inputs import Inputs, MERGE
@@ -27,17 +32,28 @@ BEST = 64  # most probable tokens that are told of each step
 
 def load(asked: Asked) -> Qwen2_5_VLForConditionalGeneration:
     """Load the stock model; with a quantization its weights are rounded as the engine rounds."""
-    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(
-        asked.folder,
-        dtype=getattr(torch, asked.dtype),
-        device_map=None if asked.device == 'cpu' else asked.device,
-        attn_implementation='sdpa',
-        use_safetensors=True,
-        trust_remote_code=False,
-    ).eval()
+    how: dict[str, Any] = {
+        'dtype': getattr(torch, asked.dtype),
+        'device_map': None if asked.device == 'cpu' else asked.device,
+        'attn_implementation': 'sdpa',
+    }
+    config = Qwen2_5_VLConfig.from_pretrained(asked.folder)
+    if getattr(config, 'quantization_config', None) is None:
+        model = Qwen2_5_VLForConditionalGeneration.from_pretrained(
+            asked.folder, use_safetensors=True, trust_remote_code=False, **how
+        )
+    else:
+        # Stock cannot run them; it gets the values that they stand for.
+        del config.quantization_config
+        values = dequantized(pathlib.Path(asked.folder), how['dtype'])
+        model = Qwen2_5_VLForConditionalGeneration.from_pretrained(
+            None, config=config, state_dict=values, **how
+        )
+        with contextlib.suppress(OSError):
+            model.generation_config = GenerationConfig.from_pretrained(asked.folder)
     if asked.quantization != 'none':
         _round(model, int(asked.quantization.removeprefix('int')))
-    return model
+    return model.eval()
 
 
 @torch.no_grad()

@@ -9,8 +9,9 @@ import dataclasses
 
 from streamvlm_ros.engine import load_processor, pick_device, resolve_model
 from streamvlm_ros.engine.config import POSITION_MODES
-from streamvlm_ros.engine.models.folder.files import expand
+from streamvlm_ros.engine.models.folder.files import expand, read_json
 from streamvlm_ros.engine.models.folder.weight_files import is_whole
+from streamvlm_ros.engine.models.generation import GenerationSettings
 from streamvlm_ros.engine.models.prompt import choice_text
 from streamvlm_ros.engine.models.registry import family_at
 from streamvlm_ros.engine.serving.loading import pick_dtype
@@ -73,7 +74,11 @@ def plan(
     """
     device = pick_device(device)
     folder = expand(resolve_model(model))
-    family_at(folder).read_config(folder)
+    awq = family_at(folder).read_config(folder).get('quantization_config')
+    if awq and quantization != 'none':
+        raise ValueError(
+            f'The weights of {model} are in 4 bits already; leave quantization at none.'
+        )
     pixels = load_processor(folder).pixels
     if not is_whole(folder):
         raise FileNotFoundError(
@@ -120,15 +125,17 @@ def reported(
     replies = dict(zip(asked.shown, stock.replies))
     noise = stock_noise(stock.replies)
     names = [name for name, _ in asked.clips]
+    awq = family_at(asked.folder).read_config(asked.folder).get('quantization_config')
     return Report(
         model,
         asked.device,
         asked.dtype,
-        asked.quantization,
+        'AWQ' if awq else asked.quantization,
         stock.versions,
         stock.processor,
         stock.why,
         stock.penalty,
+        GenerationSettings.of(read_json(asked.folder, 'generation_config.json')).not_applied,
         noise,
         [
             compare_pixels(name, theirs, mine, asked.std)

@@ -11,9 +11,12 @@ import random
 import cv2
 import numpy as np
 import pytest
+from support.models.awq import published_values, random_awq
 from support.reference.offline import reference_positions
+import torch
 
 from streamvlm_ros.errors import CommandError
+from streamvlm_ros.verify.awq import matrix
 from streamvlm_ros.verify.clips import generated
 from streamvlm_ros.verify.compare import compare_pixels, judge, stock_noise
 from streamvlm_ros.verify.exchange import Asked, Cost, Reply, Shown, StockReply, StockSaid
@@ -60,12 +63,18 @@ def report(stock: StockReply, ours: Reply, off: float = 0.0) -> Report:
         'written out',
         'torchvision is not installed',
         1.05,
+        ['num_beams 4'],
         noise,
         [compare_pixels('a clip', patches, patches + off / (255 * STD[0]), STD)],
         [judge(CASE, 'a clip', stock, ours, noise.allowed)],
         COST,
         COST,
     )
+
+
+def test_values_of_awq_are_the_published_formulas():
+    tensors = random_awq(24, 256, 128)
+    assert torch.equal(matrix(**tensors), published_values(tensors, torch.float32))
 
 
 def test_positions_are_those_of_the_tests_reference():
@@ -91,6 +100,7 @@ def test_equal_replies_are_lossless():
     assert found.lossless and not found.differences
     assert 'some/model streams losslessly: all 1 answers' in found.sentence
     assert found.lines()[-1] == found.sentence
+    assert any('num_beams 4 too, which neither' in line for line in found.lines())
     assert any('torchvision is not installed' in line for line in found.lines())
     assert found.as_json()['lossless'] is True
 

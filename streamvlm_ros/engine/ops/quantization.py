@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 import dataclasses
+import math
 from typing import Any
 
 import torch
@@ -186,6 +187,15 @@ def stored_weights(model: torch.nn.Module) -> Iterator[torch.Tensor]:
 def is_quantized(model: torch.nn.Module) -> bool:
     """Tell whether some of a model's matrices are held in few bits."""
     return any(isinstance(module, QuantizedLinear) for module in model.modules())
+
+
+def count_weights(model: torch.nn.Module) -> int:
+    """Return the number of a model's weights, those in few bits included."""
+    return sum(each.numel() for each in model.parameters()) + sum(
+        math.prod(module.weight.shape)
+        for module in model.modules()
+        if isinstance(module, QuantizedLinear)
+    )
 
 
 def weight_bytes(model: torch.nn.Module) -> int:

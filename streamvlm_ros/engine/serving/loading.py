@@ -22,6 +22,7 @@ from streamvlm_ros.engine.models.folder.weight_files import is_whole
 from streamvlm_ros.engine.models.hub.fetch import Download
 from streamvlm_ros.engine.models.processor import as_stream_processor, load_processor
 from streamvlm_ros.engine.models.registry import load_model
+from streamvlm_ros.engine.ops.quantization import count_weights
 from streamvlm_ros.engine.serving.inference import VideoStreamingInference
 from streamvlm_ros.engine.serving.warmup import warm_up
 
@@ -68,7 +69,7 @@ def load_streams(
     # for all of them before.
     direct = spread or quantization == 'none'
     model = load_model(path, dtype=number_format, device_map=device if direct else 'cpu')
-    parameters = sum(parameter.numel() for parameter in model.parameters())
+    parameters = count_weights(model)
     if quantization != 'none':
         model.quantize(BITS[quantization], target)
         log(f'The decoder is in {quantization} after {time.monotonic() - began:.1f} s.')

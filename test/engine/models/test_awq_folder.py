@@ -19,8 +19,8 @@ from streamvlm_ros.engine import (
     StreamSettings,
     VideoStreamingInference,
 )
-from streamvlm_ros.engine.models.hub.size import build_empty, fit
-from streamvlm_ros.engine.ops.quantization import QuantizedWeight, weight_bytes
+from streamvlm_ros.engine.models.hub.size import build_empty, fit, quantizations_of
+from streamvlm_ros.engine.ops.quantization import count_weights, QuantizedWeight, weight_bytes
 
 SETTINGS = StreamSettings(sample_rate=2.0, capacity=600, chunk_frames=2)
 QUESTION = 'What is there?'
@@ -58,10 +58,12 @@ def test_a_stream_is_that_of_the_published_values(shape, tmp_path):
 
 
 def test_what_it_takes_is_known_before_it_is_loaded(tmp_path):
-    write_awq(tmp_path, 'grouped')
+    plain = write_awq(tmp_path, 'grouped')
     told = fit(build_empty(tmp_path, torch.float32), SETTINGS, torch.device('cpu'), 'none')
     model = StreamQwenModel.from_pretrained(tmp_path, dtype=torch.float32)
     assert told.weights == weight_bytes(model)
+    assert list(quantizations_of(model)) == ['none']
+    assert count_weights(model) == count_weights(plain)
     with pytest.raises(StreamError, match='in 4 bits already; leave quantization') as caught:
         model.quantize(8)
     assert caught.value.code == ErrorCode.INVALID_REQUEST

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 import dataclasses
 import math
 import os
@@ -16,7 +17,7 @@ from streamvlm_ros.engine.kvcache.capacity import tokens_kept, wanted_slots
 from streamvlm_ros.engine.models.base import StreamingModel
 from streamvlm_ros.engine.models.preprocessing import grid_of, ImageProcessorConfig
 from streamvlm_ros.engine.models.registry import family_at
-from streamvlm_ros.engine.ops.quantization import quantized_bytes
+from streamvlm_ros.engine.ops.quantization import is_quantized, quantized_bytes
 
 CAMERA = (480, 640)  # height and width of the images that the window is told for
 QUANTIZATIONS = ('none', 'int8', 'int4')
@@ -53,6 +54,11 @@ def build_empty(path: str | os.PathLike[str], dtype: torch.dtype) -> StreamingMo
     """
     with torch.device('meta'):
         return family_at(path).build(path).to(dtype)
+
+
+def quantizations_of(model: StreamingModel) -> Sequence[str]:
+    """Return the quantizations that a model can be run with."""
+    return QUANTIZATIONS[:1] if is_quantized(model) else QUANTIZATIONS
 
 
 def fit(
