@@ -128,6 +128,16 @@ def test_the_end_of_an_answer(folder):
         load(folder)
 
 
+@pytest.mark.parametrize(
+    'values', [{'watermarking_config': 5}, {'cache_implementation': 'evil'}, {'self': 1}]
+)
+def test_rules_that_transformers_cannot_read(folder, values):
+    """The sentence names the file."""
+    change(folder, 'generation_config.json', lambda content: content.update(values))
+    with pytest.raises(ValueError, match=r'model/generation_config\.json cannot be read: '):
+        load(folder)
+
+
 def test_home_is_found(folder, monkeypatch):
     """``~`` stands for the home folder in all that loads."""
     monkeypatch.setenv('HOME', os.fspath(folder.parent))

@@ -215,6 +215,17 @@ def test_number_formats(folder, stored, configured, wanted, found) -> None:
     assert model.config.dtype == found
 
 
+@pytest.mark.parametrize(
+    ('key', 'value', 'width'), [('num_attention_heads', 6, 126), ('head_dim', 32, 256)]
+)
+def test_heads_that_do_not_fill_the_width(key, value, width) -> None:
+    """The rotation would not fit them, at the first frame."""
+    wrong = CONFIGS['as 3B']()
+    setattr(wrong.text_config, key, value)
+    with pytest.raises(ValueError, match=f'hidden_size is 128 .* would be {width} wide'):
+        StreamQwenModel(wrong)
+
+
 @pytest.mark.parametrize('wanted', ['int8', 'float33', torch.int8])
 def test_a_number_format_that_is_none(folder, wanted) -> None:
     with pytest.raises(ValueError, match='it must be float32, bfloat16 or float16'):

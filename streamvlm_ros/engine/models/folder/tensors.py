@@ -114,7 +114,7 @@ def choose_dtype(
 
     Args:
         wanted: by the caller, or its name; None or 'auto': ``configured``.
-        configured: by the model; None: that of the first tensor in its files.
+        configured: by the model; None: the first that its files have.
         stored: its tensors.
 
     Raises:
@@ -124,8 +124,8 @@ def choose_dtype(
     if wanted is None or wanted == 'auto':
         wanted = configured
     if wanted is None:
-        name = next(iter(stored))
-        wanted = next(opened({name: stored[name]}))[1].dtype
+        dtypes = (each.dtype for _, each in opened(stored) if each.is_floating_point())
+        wanted = next(dtypes, None)
     found = getattr(torch, wanted, None) if isinstance(wanted, str) else wanted
     if not isinstance(found, torch.dtype) or not found.is_floating_point:
         raise ValueError(f'dtype is {wanted!r}; it must be float32, bfloat16 or float16.')

@@ -13,6 +13,7 @@ import pathlib
 from typing import Any, TypeVar
 
 import torch
+from transformers import GenerationConfig
 
 from streamvlm_ros.engine.models.devices import (
     Device,
@@ -22,6 +23,7 @@ from streamvlm_ros.engine.models.devices import (
     place_modules,
 )
 from streamvlm_ros.engine.models.folder.awq import read_awq
+from streamvlm_ros.engine.models.folder.files import expand, read_json
 from streamvlm_ros.engine.models.folder.tensors import (
     by_parameter,
     choose_dtype,
@@ -29,7 +31,9 @@ from streamvlm_ros.engine.models.folder.tensors import (
     write_tensors,
 )
 from streamvlm_ros.engine.models.folder.weight_files import StoredTensor
+from streamvlm_ros.engine.models.generation import FILE as GENERATION
 from streamvlm_ros.engine.models.qwen2_5_vl.modules import Rotary, WHOLE
+from streamvlm_ros.engine.ops.quantization import stored_weights
 
 # Published checkpoints have the names of transformers 4.
 PUBLISHED_NAMES = (('visual.', 'model.visual.'), ('model.', 'model.language_model.'))
@@ -88,7 +92,10 @@ def load_weights(
     number = choose_dtype(dtype, config.dtype, found)
     _untie_if_stored(model, found)
     places = place_modules(path, model, device_map, number, WHOLE)
-    size = sum(each.numel() for each in model.parameters()) * number.itemsize
+    size = sum(
+        each.numel() * number.itemsize if each.is_floating_point() else each.nbytes
+        for each in stored_weights(model)
+    )
     with fitting(size, ' and '.join(sorted(set(map(str, places.values()))))):
         device_of = functools.partial(device_in, places)
         read_awq(path, model, found, device_of)
@@ -100,6 +107,23 @@ def load_weights(
     for section in (config, config.text_config, config.vision_config):
         section.dtype = number
     return places
+
+
+def load_generation(path: str | os.PathLike[str]) -> GenerationConfig | None:
+    """Return what a folder's generation_config.json says; None where it has none.
+
+    Raises:
+        ValueError: transformers cannot read it.
+
+    """
+    said = read_json(path, GENERATION)
+    try:
+        return GenerationConfig.from_dict(said) if said else None
+    except Exception as error:
+        # Whatever a value of another kind brings about inside transformers.
+        raise ValueError(
+            f'{expand(path)}/{GENERATION} cannot be read: {type(error).__name__}: {error!s:.300}'
+        ) from error
 
 
 def save_model(model: Any, folder: pathlib.Path) -> None:

@@ -17,7 +17,6 @@ from streamvlm_ros.engine.models.decoder import DecoderParts
 from streamvlm_ros.engine.models.devices import Device, DeviceMap
 from streamvlm_ros.engine.models.folder.awq import hold_awq
 from streamvlm_ros.engine.models.folder.checkpoint import check_checkpoint
-from streamvlm_ros.engine.models.folder.files import read_json
 from streamvlm_ros.engine.models.folder.quantized import read_quantization
 from streamvlm_ros.engine.models.folder.rope import stretched_positions
 from streamvlm_ros.engine.models.folder.weight_files import check_weights
@@ -26,6 +25,7 @@ from streamvlm_ros.engine.models.position_rule import PositionRule
 from streamvlm_ros.engine.models.preprocessing import ImageProcessorConfig
 from streamvlm_ros.engine.models.qwen2_5_vl.checkpoint import (
     build_empty,
+    load_generation,
     load_weights,
     save_model,
 )
@@ -137,9 +137,7 @@ class StreamQwenModel(StockForward):
         places = load_weights(path, model, stored, dtype, device_map)
         if len(set(places.values())) > 1:
             model.hf_device_map = {name: str(device) for name, device in places.items()}
-        generation = read_json(path, 'generation_config.json')
-        if generation:
-            model.generation_config = GenerationConfig.from_dict(generation)
+        model.generation_config = load_generation(path) or model.generation_config
         return model.eval()
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:

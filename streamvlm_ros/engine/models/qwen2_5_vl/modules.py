@@ -47,9 +47,12 @@ class Attention(nn.Module):
         """Make its matrices, of a text configuration."""
         super().__init__()
         width, heads = config.hidden_size, config.num_attention_heads
-        if width % heads:
-            raise ValueError(f'hidden_size {width} must be a multiple of the {heads} heads.')
-        self.head_dim = width // heads
+        self.head_dim = getattr(config, 'head_dim', None) or width // heads
+        if width != heads * self.head_dim:
+            raise ValueError(
+                f'hidden_size is {width} and num_attention_heads {heads}; heads of '
+                f'{self.head_dim} channels would be {heads * self.head_dim} wide together.'
+            )
         keys = config.num_key_value_heads * self.head_dim
         self.q_proj = nn.Linear(width, width)
         self.k_proj = nn.Linear(width, keys)
@@ -126,8 +129,7 @@ class TextModel(nn.Module):
         self.embed_tokens = Embedding(config.vocab_size, width)
         self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.num_hidden_layers))
         self.norm = RMSNorm(width, config.rms_norm_eps)
-        head = getattr(config, 'head_dim', None) or width // config.num_attention_heads
-        self.rotary_emb = Rotary(config, head)
+        self.rotary_emb = Rotary(config, width // config.num_attention_heads)
         initialize(self, config)
         padding = config.pad_token_id
         if padding is not None and not self.embed_tokens.weight.is_meta:
