@@ -8,12 +8,14 @@ only the node can know (bounds of its parameters, names in use) is left to the n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+import dataclasses
 import math
 from typing import Any, TypedDict
 
 from builtin_interfaces.msg import Time
 
+from streamvlm_ros.answer_settings import AnswerSettings
 from streamvlm_ros.errors import ErrorCode, StreamError
 from streamvlm_ros.stamps import LAST_STAMP, NANOSECONDS
 
@@ -45,18 +47,6 @@ class GenerationOptions(TypedDict, total=False):
     seed: int
 
 
-_GENERATION: dict[str, Callable[[str, Any], Any]] = {
-    'generation': lambda name, value: text(name, value),
-    'sample': lambda name, value: flag(name, value),
-    'temperature': lambda name, value: number(name, value),
-    'top_p': lambda name, value: number(name, value),
-    'top_k': lambda name, value: whole(name, value),
-    'min_p': lambda name, value: number(name, value),
-    'repetition_penalty': lambda name, value: number(name, value),
-    'seed': lambda name, value: whole(name, value),
-}
-
-
 def question_fields(question: str, *, after: int | Time, timeout: float) -> dict[str, Any]:
     """Return the fields that all questions have.
 
@@ -81,15 +71,10 @@ def text_fields(
         TypeError: there is no such option.
 
     """
-    unknown = sorted(options.keys() - _GENERATION.keys())
-    if unknown:
-        raise TypeError(
-            f'There is no argument {unknown[0]!r}; there are: {", ".join(_GENERATION)}.'
-        )
     return {
         'max_new_tokens': whole('max_new_tokens', max_new_tokens),
         'update_state': flag('update_state', update_state),
-        **{name: _GENERATION[name](name, value) for name, value in options.items()},
+        **dataclasses.asdict(AnswerSettings(**options)),
     }
 
 
