@@ -55,5 +55,5 @@ def test_blocks_run(
     for place, text in runnable(page):
         exec(compile(text, place, 'exec'), names)
     if page.name == 'README.md':
-        assert names['answer'] == 'white ring'
-        assert names['choice'].text == 'red'
+        assert names['answer'].text == 'white ring'
+        assert names['light'].text == 'red'
