@@ -9,6 +9,7 @@ from typing import Any, TYPE_CHECKING
 
 from streamvlm_ros import interrupts
 from streamvlm_ros.cli.calls import add_question_arguments, connect, parse_stamp, print_answer
+from streamvlm_ros.cli.generation import add_generation_arguments, generation_fields
 from streamvlm_ros.errors import CommandError
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def add_ask_arguments(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='print the answer while it is written; Ctrl-C ends the answer',
     )
+    add_generation_arguments(parser)
 
 
 def ask(arguments: argparse.Namespace) -> int:
@@ -36,6 +38,7 @@ def ask(arguments: argparse.Namespace) -> int:
         'timeout': arguments.timeout,
         'after': parse_stamp(arguments.after),
         'max_new_tokens': arguments.max_new_tokens,
+        **generation_fields(arguments),
     }
     with connect(arguments.node) as robot:
         if arguments.stream:

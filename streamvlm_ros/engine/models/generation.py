@@ -101,6 +101,23 @@ class GenerationSettings:
     repetition_penalty: float = 1.0
     not_applied: tuple[str, ...] = ()
 
+    @property
+    def sentences(self) -> list[str]:
+        """What a user should know of them; empty if answers are plain greedy."""
+        told = []
+        if self.repetition_penalty != 1.0:
+            told.append(
+                f"The model's {FILE} has a repetition penalty of {self.repetition_penalty:g}: "
+                'answers take the most probable token after it.'
+            )
+        if self.not_applied:
+            told.append(
+                f"The model's {FILE} has rules that are not applied here: "
+                f'{", ".join(self.not_applied)}. Its answers may differ from those that '
+                'transformers gives.'
+            )
+        return told
+
     @classmethod
     def of(cls, said: Any, file: str = FILE) -> GenerationSettings:
         """Read what a file, or transformers' ``GenerationConfig``, says.

@@ -73,6 +73,8 @@ def load_streams(
     if quantization != 'none':
         model.quantize(BITS[quantization], target)
         log(f'The decoder is in {quantization} after {time.monotonic() - began:.1f} s.')
+    for sentence in model.generation.sentences:
+        log(sentence)
     engines = open_streams(model, load_processor(path), settings, target)
     warm_up(engines, log)
     caches = [engine.get_cache_info() for engine in engines]

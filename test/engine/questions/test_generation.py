@@ -216,7 +216,13 @@ def test_what_a_folder_says():
     assert GenerationSettings.of(GenerationConfig(**published)) == GenerationSettings.of(published)
     assert GenerationSettings.of(None) == GenerationSettings(top_k=50)
     odd = {'num_beams': 4, 'no_repeat_ngram_size': 3, 'num_beam_groups': 1, 'typical_p': 1.0}
-    assert GenerationSettings.of(odd).not_applied == ('num_beams 4', 'no_repeat_ngram_size 3')
+    settings = GenerationSettings.of(odd)
+    assert settings.not_applied == ('num_beams 4', 'no_repeat_ngram_size 3')
+    [told] = settings.sentences
+    assert 'not applied here: num_beams 4, no_repeat_ngram_size 3.' in told
+    [told] = GenerationSettings.of(published).sentences
+    assert 'a repetition penalty of 1.05: answers take the most probable token' in told
+    assert not GenerationSettings().sentences
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,38 @@ def test_bad_timeout(camera: Camera, timeout: float) -> None:
     assert 'is not possible' in response.error_msg
 
 
+@pytest.mark.parametrize(
+    ('field', 'value', 'sentence'),
+    [
+        ('temperature', float('nan'), 'temperature is nan; give 1e-06 to 100'),
+        ('top_p', 1.5, 'top_p is 1.5; give 0 to 1'),
+        ('min_p', -0.5, 'min_p is -0.5; give 0 to 1'),
+        ('repetition_penalty', float('inf'), 'repetition_penalty is inf; give 0.01 to 100'),
+        ('generation', 'greedy', "generation is 'greedy'; give 'model', 'plain' or nothing"),
+    ],
+)
+def test_bad_settings_of_an_answer(
+    camera: Camera, field: str, value: object, sentence: str
+) -> None:
+    response = camera.call(Ask, 'ask', Ask.Request(question='What?', **{field: value}))
+    assert response.error_code == Ask.Response.INVALID_REQUEST
+    assert sentence in response.error_msg
+
+
+def test_settings_of_an_answer(camera: Camera) -> None:
+    """The request's go before the node's; a drawn answer is the same with the same seed."""
+    feed_four(camera)
+
+    def said(**fields: object) -> str:
+        request = Ask.Request(question='What?', max_new_tokens=24, **fields)
+        return str(camera.call(Ask, 'ask', request, 30.0).answer.text)
+
+    usual = said()
+    drawn = [said(sample=True, temperature=3.0, seed=seed) for seed in (1, 1, 2)]
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert said(repetition_penalty=100.0) != usual == said(generation='plain') == said()
+
+
 def test_after_that_never_comes_ends_with_timeout(camera: Camera) -> None:
     feed_four(camera)
     response = camera.ask('What?', timeout=0.3, after=Time(sec=2_000_000_000))
