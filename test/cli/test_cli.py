@@ -36,6 +36,14 @@ def test_ask_and_choose(
         printed = capsys.readouterr()
         assert printed.out.strip() in ('left', 'right')
         assert printed.err.startswith('(4 frames seen')
+        said = []
+        for seed in ('3', '3', '4'):
+            drawn = ['ask', 'What?', '--temperature', '3', '--top-k', '50', '--seed', seed]
+            assert main.main(drawn) == 0
+            said.append(capsys.readouterr().out)
+        assert said[0] == said[1] != said[2]
+        assert main.main(['ask', 'What?', '--top-p', '1.5']) == 1
+        assert 'top_p is 1.5; give 0 to 1' in capsys.readouterr().err
         assert main.main(['choose', 'Which?', 'left']) == 1
         assert main.main(['ask', 'What?', '--after', 'soon']) == 1
         assert "'soon' is not a time stamp in seconds." in capsys.readouterr().err

@@ -36,7 +36,8 @@ class Questions:
         """Ask about ``stream``."""
         self.model, self._decoder = model, Decoder.of(model)
         self._generation = model.generation
-        self._usual = SamplingParams.of(AnswerSettings(), self._generation)
+        usual = SamplingParams.of(AnswerSettings(), self._generation)
+        self._usual = None if usual.plain else usual
         self._prompt = prompt
         self._stream = stream
 
@@ -222,7 +223,11 @@ class Questions:
     def _sampler(self, sequence: Sequence, settings: AnswerSettings | None) -> Sampler | None:
         """Return what chooses an answer's tokens; None: the most probable ones are taken."""
         params = self._usual if settings is None else SamplingParams.of(settings, self._generation)
-        return None if params.plain else Sampler(params, self._stream.cache.ids | {*sequence.ids})
+        return (
+            None
+            if params is None or params.plain
+            else Sampler(params, self._stream.cache.ids | {*sequence.ids})
+        )
 
     def _finish_prefill(self, sequence: Sequence) -> None:
         try:
