@@ -9,11 +9,14 @@ import pathlib
 from types import SimpleNamespace
 
 import pytest
+import torch
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from streamvlm_ros.engine import resolve_model
 from streamvlm_ros.engine.models.folder.rope import FIXED, stretched_positions
+from streamvlm_ros.engine.models.hub.size import build_empty
 from streamvlm_ros.engine.models.qwen2_5_vl.config import load_config
+from streamvlm_ros.engine.models.qwen2_5_vl.model import QWEN2_5_VL
 
 YARN = {'rope_type': 'yarn', 'factor': 4.0, 'original_max_position_embeddings': 320}
 FACTORS = {'short_factor': [1.0] * 32, 'long_factor': [2.0] * 32}
@@ -66,6 +69,21 @@ def test_what_is_refused(rope, sentence, tmp_path):
     with pytest.raises(ValueError, match=sentence) as caught:
         load_config(with_rope(tmp_path, **rope))
     assert 'config.json' in str(caught.value)
+
+
+@pytest.mark.parametrize('kind', FIXED)
+def test_a_model_is_built_without_memory(kind, tmp_path):
+    """On the meta device, as before weights are loaded and for what ``pull`` says."""
+    more = {'low_freq_factor': 1.0, 'high_freq_factor': 4.0} if kind == 'llama3' else {}
+    stretched = {**YARN, 'rope_type': kind, **more} if kind != 'default' else {}
+    folder = with_rope(tmp_path, **stretched)
+    model = build_empty(folder, torch.bfloat16)
+    rotary = model.model.language_model.rotary_emb
+    with torch.device('cpu'):
+        expected = QWEN2_5_VL.build(folder).model.language_model.rotary_emb
+    assert model.token_table.is_meta
+    assert rotary.attention_scaling == expected.attention_scaling
+    assert (rotary.attention_scaling > 1) == (kind == 'yarn')
 
 
 @pytest.mark.parametrize(

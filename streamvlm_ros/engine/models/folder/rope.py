@@ -55,7 +55,9 @@ def check_rope(file: str, text: Any, half: int) -> None:
     if kind == 'default':
         return
     try:
-        table, scale = ROPE_INIT_FUNCTIONS[kind](text, torch.device('cpu'))
+        # Also where a model is built on the meta device.
+        with torch.device('cpu'):
+            table, scale = ROPE_INIT_FUNCTIONS[kind](text)
         good = table.shape == (half,) and bool((table.isfinite() & (table >= 0)).all())
         good = good and 0 < float(scale) < math.inf
         problem = 'not all frequencies are numbers'

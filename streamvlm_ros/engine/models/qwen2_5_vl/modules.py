@@ -106,7 +106,9 @@ class Rotary(nn.Module):
             base = parameters.get('rope_theta', VISION_BASE)
             found, self.attention_scaling = 1.0 / (base ** (exponent / self._width)), 1.0
         else:
-            found, self.attention_scaling = ROPE_INIT_FUNCTIONS[kind](self._config, host)
+            # Some of what transformers makes takes the default device, which may be meta.
+            with host:
+                found, self.attention_scaling = ROPE_INIT_FUNCTIONS[kind](self._config, host)
         self.inv_freq = found.to(device)
 
 
