@@ -5,13 +5,8 @@
 import pathlib
 import sys
 
+from streamvlm_ros import StreamingVLM
 from streamvlm_ros.bags.bags import is_compressed, read_images
-from streamvlm_ros.engine import (
-    load_processor,
-    resolve_model,
-    StreamQwenModel,
-    VideoStreamingInference,
-)
 from streamvlm_ros.nodes.images.compressed import decode_compressed
 from streamvlm_ros.nodes.images.images import decode_image
 from streamvlm_ros.stamps import to_nanoseconds
@@ -20,14 +15,11 @@ from streamvlm_ros.stamps import to_nanoseconds
 def main() -> None:
     """Show the bag to the model, and ask."""
     bag, topic = pathlib.Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else ''
-    path = resolve_model('tiny')  # or a folder, or what `streamvlm pull` has fetched
-    model = StreamQwenModel.from_pretrained(path, dtype='float32')
-    engine = VideoStreamingInference(model, load_processor(path), 'cpu')
-    for message in read_images(bag, topic):
-        decode = decode_compressed if is_compressed(message) else decode_image
-        engine.append_frame(decode(message), to_nanoseconds(message.header.stamp))
-    answer = engine.ask('Which object left last?')
-    print(answer.text)
+    with StreamingVLM.from_pretrained('tiny') as vlm:  # or Qwen/Qwen2.5-VL-3B-Instruct
+        for message in read_images(bag, topic):
+            decode = decode_compressed if is_compressed(message) else decode_image
+            vlm.append(decode(message), stamp_ns=to_nanoseconds(message.header.stamp))
+        print(vlm.ask('Which object left last?').text)
 
 
 if __name__ == '__main__':

@@ -6,28 +6,21 @@ import sys
 
 import cv2
 
-from streamvlm_ros.engine import (
-    load_processor,
-    resolve_model,
-    StreamQwenModel,
-    VideoStreamingInference,
-)
+from streamvlm_ros import StreamingVLM
 
 
 def main() -> None:
     """Show the video to the model, and ask."""
-    path = resolve_model('tiny')  # or a folder, or what `streamvlm pull` has fetched
-    model = StreamQwenModel.from_pretrained(path, dtype='float32')
-    engine = VideoStreamingInference(model, load_processor(path), 'cpu')
     video = cv2.VideoCapture(sys.argv[1])
-    while True:
-        is_read, frame = video.read()
-        if not is_read:
-            break
-        seconds = video.get(cv2.CAP_PROP_POS_MSEC) / 1000
-        engine.append_frame(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), seconds)
-    print(engine.ask('Which object left last?').text)
-    print(engine.ask_choice('What colour is the light now?', ['red', 'green', 'blue']).text)
+    with StreamingVLM.from_pretrained('tiny') as vlm:  # or Qwen/Qwen2.5-VL-3B-Instruct
+        while True:
+            is_read, frame = video.read()
+            if not is_read:
+                break
+            seconds = video.get(cv2.CAP_PROP_POS_MSEC) / 1000
+            vlm.append(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), stamp=seconds)
+        print(vlm.ask('Which object left last?').text)
+        print(vlm.ask_choice('What colour is the light now?', ['red', 'green', 'blue']).text)
 
 
 if __name__ == '__main__':
