@@ -119,6 +119,7 @@ class Report:
                 for each in self.not_applied
             ),
             self._noise_line(),
+            *self._exact_lines(),
             '',
             *_table(
                 ('clip', 'mode', 'chunk', 'tokens', 'logits apart', 'choices', 'prob. apart'),
@@ -160,6 +161,12 @@ class Report:
         return (
             f"Stock's own first logits are at most {noise.pieces:.2g} apart from those of its "
             f'prompt prefilled in pieces{exact}; up to {noise.allowed:.2g} counts as rounding.'
+        )
+
+    def _exact_lines(self) -> list[str]:
+        own = [case.exact_distance for case in self.cases if case.exact_distance is not None]
+        return (
+            [f"The streamed ones are at most {max(own):.2g} apart from float32's."] if own else []
         )
 
     def _ratios(self) -> dict[str, float | None]:

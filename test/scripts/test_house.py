@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -119,7 +120,9 @@ def test_imports_upward_break_their_contract(tmp_path: pathlib.Path) -> None:
             copy.touch()
             if tree != 'test':
                 (copy.parent / '__init__.py').touch()
-    shutil.copy(ROOT / 'pyproject.toml', tmp_path / 'setup.toml')
+    # What the contracts leave out is not there, which import-linter takes for a mistake.
+    contracts = re.sub(r'(?m)^ignore_imports = .*$', '', (ROOT / 'pyproject.toml').read_text())
+    (tmp_path / 'setup.toml').write_text(contracts)
     done = lint(tmp_path)
     assert done.returncode == 0 and ' 0 broken' in done.stdout, done.stdout + done.stderr
     for i, (name, line, _) in enumerate(UPWARD):

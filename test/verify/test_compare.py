@@ -141,6 +141,9 @@ def test_choices_as_near_as_rounding_may_change_places():
 
 
 def test_float32_is_part_of_the_noise():
+    assert not any('float32' in line for line in report(stock_reply(), own_reply()).lines())
+    lines = report(stock_reply(exact=LOGITS + 0.05), own_reply()).lines()
+    assert "The streamed ones are at most 0.05 apart from float32's." in lines
     plain, wide = stock_noise([stock_reply()]), stock_noise([stock_reply(exact=LOGITS + 0.05)])
     assert plain.exact is None and plain.allowed == pytest.approx(0.006, rel=1e-3)
     assert wide.exact == pytest.approx(0.05, rel=1e-3)
