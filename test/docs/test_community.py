@@ -95,3 +95,10 @@ def test_issue_forms_are_forms(path: pathlib.Path) -> None:
         ids = [field['id'] for field in form['body']]
         assert len(set(ids)) == len(ids)
         assert all(field['attributes']['label'] for field in form['body'])
+
+
+def test_the_changelog_sorts_what_is_not_released() -> None:
+    """Added, Changed and Fixed; catkin's tools read the file, so headings are lines in bold."""
+    text = (ROOT / 'CHANGELOG.rst').read_text().partition('Forthcoming\n---')[2]
+    headings = re.findall(r'^\*\*(\w+)\*\*$', text.partition('\n0.1.0 (')[0], re.MULTILINE)
+    assert headings == ['Added', 'Changed', 'Fixed']
