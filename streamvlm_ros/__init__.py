@@ -12,6 +12,7 @@ from streamvlm_ros.moved import serve_old_names
 if TYPE_CHECKING:
     from streamvlm_ros.engine import (
         Answer,
+        AnswerSettings,
         AnswerStream,
         AnswerTimeoutError,
         BusyError,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         StreamError,
         StreamingVLM,
         StreamSettings,
+        VideoStreamingInference,
         Watch,
         WatchEvent,
     )
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 # Imported when one of them is first asked for: a program that needs no model waits for no torch.
 __all__ = [
     'Answer',
+    'AnswerSettings',
     'AnswerStream',
     'AnswerTimeoutError',
     'BusyError',
@@ -59,6 +62,7 @@ __all__ = [
     'StreamError',
     'StreamingVLM',
     'StreamSettings',
+    'VideoStreamingInference',
     'Watch',
     'WatchEvent',
 ]

@@ -29,7 +29,10 @@ from streamvlm_ros.errors import (
 )
 from streamvlm_ros.engine.serving.inference import VideoStreamingInference
 from streamvlm_ros.engine.models.qwen2_5_vl.model import StreamQwenModel
-from streamvlm_ros.engine.models.processor import load_processor
+from streamvlm_ros.engine.models.processor import load_processor, StreamProcessor
+from streamvlm_ros.engine.models.base import StreamingModel
+from streamvlm_ros.engine.stream.saving.loaded_stream import LoadedStream
+from streamvlm_ros.answer_settings import AnswerSettings
 from streamvlm_ros.engine.models.registry import load_model
 from streamvlm_ros.engine.outputs import Answer, CacheInfo, Choice, Metrics
 from streamvlm_ros.engine.serving.snapshot import Snapshot
@@ -44,6 +47,7 @@ from streamvlm_ros.engine.serving.metrics import WorkerStatus
 
 __all__ = [
     'Answer',
+    'AnswerSettings',
     'AnswerStream',
     'AnswerTimeoutError',
     'BALANCED',
@@ -61,6 +65,7 @@ __all__ = [
     'load_model',
     'load_processor',
     'load_streams',
+    'LoadedStream',
     'Metrics',
     'NoFramesError',
     'NotActiveError',
@@ -74,7 +79,9 @@ __all__ = [
     'StaleStreamError',
     'StreamCache',
     'StreamError',
+    'StreamingModel',
     'StreamingVLM',
+    'StreamProcessor',
     'StreamQwenModel',
     'StreamSettings',
     'StreamWorker',
