@@ -47,8 +47,10 @@ def load(asked: Asked) -> Qwen2_5_VLForConditionalGeneration:
         del config.quantization_config
         values = dequantized(pathlib.Path(asked.folder), how['dtype'])
         model = Qwen2_5_VLForConditionalGeneration.from_pretrained(
-            None, config=config, state_dict=values, **how
+            None, config=config, state_dict=values, **{**how, 'device_map': None}
         )
+        if asked.device != 'balanced':
+            model = model.to(asked.device)
         with contextlib.suppress(OSError):
             model.generation_config = GenerationConfig.from_pretrained(asked.folder)
     if asked.quantization != 'none':
