@@ -175,7 +175,7 @@ def test_a_kept_answer_is_penalized_by_its_own_ids():
         ({'repetition_penalty': 'high'}, "repetition_penalty is 'high'"),
         ({'seed': -1}, 'seed is -1'),
         ({'seed': True}, 'seed is True'),
-        ({'sample': 1}, 'sample is 1; give True or False'),
+        ({'sample': 1}, r'sample is 1 \(int\); give True or False'),
         ({'generation': 'greedy'}, "generation is 'greedy'; give 'model', 'plain' or nothing"),
     ],
 )
