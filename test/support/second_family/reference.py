@@ -77,10 +77,9 @@ class Reference:
         """Return the piece of a temporal patch that shows two images."""
         pixels = torch.stack([torch.from_numpy(image).permute(2, 0, 1) for image in images])
         sides = [min(max(side // 16 * 16, 16), 64) for side in pixels.shape[2:]]
+        if sides != list(pixels.shape[2:]):
+            pixels = functional.interpolate(pixels, sides, mode='bicubic', antialias=True)
         levels = pixels.float()
-        if sides != list(levels.shape[2:]):
-            levels = functional.interpolate(levels, sides, mode='bicubic', antialias=True)
-            levels = levels.round().clamp(0, 255)
         mean, std = torch.tensor([0.5, 0.4, 0.3]), torch.tensor([0.2, 0.25, 0.3])
         levels = (levels / 255 - mean[:, None, None]) / std[:, None, None]
         rows, columns = sides[0] // 16, sides[1] // 16

@@ -84,6 +84,8 @@ def stretched_positions(text: Any, trained: int) -> int:
 
     """
     rope, most = text.rope_parameters, int(text.max_position_embeddings)
+    if rope['rope_type'] == 'default':
+        return min(most, trained)  # whatever else stands beside it
     original = rope.get('original_max_position_embeddings') or most
     factor = rope.get('factor') or (most / original if rope['rope_type'] == 'yarn' else 1)
     return min(most, int(min(trained, original) * max(1, factor)))

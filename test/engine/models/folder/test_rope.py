@@ -91,6 +91,11 @@ def test_a_model_is_built_without_memory(kind, tmp_path):
     [
         ({'rope_type': 'default'}, 128000, 32768),
         ({'rope_type': 'default'}, 320, 320),
+        (
+            {'rope_type': 'default', 'factor': 4.0, 'original_max_position_embeddings': 1},
+            128000,
+            32768,
+        ),
         # As Qwen's own instructions have it.
         (
             {'rope_type': 'yarn', 'factor': 4.0, 'original_max_position_embeddings': 32768},
