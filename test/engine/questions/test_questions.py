@@ -261,9 +261,8 @@ def test_a_question_before_any_frame():
 
 
 def test_sampling_draws_by_its_settings():
-    """Temperature draws different answers; a nucleus of almost nothing is greedy again."""
+    """Temperature draws other answers by other seeds; a tiny nucleus is greedy again."""
     engine = stream()
-    torch.manual_seed(0)
     greedy = engine.ask('What?', 8)[0]
-    assert len({engine.ask('What?', 8, temperature=2.0)[0] for _ in range(5)}) > 1
+    assert len({engine.ask('What?', 8, temperature=2.0, seed=seed)[0] for seed in range(5)}) > 1
     assert engine.ask('What?', 8, temperature=2.0, top_p=1e-6)[0] == greedy
