@@ -10,7 +10,7 @@ from typing import Any, TYPE_CHECKING
 from streamvlm_ros import interrupts
 from streamvlm_ros.cli.calls import add_question_arguments, connect, parse_stamp, print_answer
 from streamvlm_ros.cli.generation import add_generation_arguments, generation_fields
-from streamvlm_ros.errors import CommandError
+from streamvlm_ros.errors import CommandError, StreamError
 
 if TYPE_CHECKING:
     from streamvlm_ros.client.client import StreamClient
@@ -68,7 +68,7 @@ def choose(arguments: argparse.Namespace) -> int:
 
 def _stream(robot: StreamClient, question: str, asked: dict[str, Any], *, quiet: bool) -> Answer:
     """Ask by the action, print the text as it arrives, and return the answer; Ctrl-C cancels."""
-    written = ''
+    written, is_canceled = '', False
     with interrupts.deferred(), robot.stream_answer(question, **asked) as stream:
         try:
             while stream.answer is None:
@@ -79,6 +79,11 @@ def _stream(robot: StreamClient, question: str, asked: dict[str, Any], *, quiet:
                             print(delta, end='', flush=True)
                 except KeyboardInterrupt:
                     stream.cancel()
+                    is_canceled = True
+        except StreamError:
+            if is_canceled:  # before the node had the question, or it has ended
+                raise KeyboardInterrupt from None
+            raise
         finally:
             if written and not quiet:
                 print()
