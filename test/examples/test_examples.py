@@ -93,9 +93,15 @@ def test_watch_and_act(shown: dict[str, Shown], tmp_path: pathlib.Path) -> None:
         ) as program,
     ):
         try:
+            # What is published before both sides know each other is lost.
+            node = front.camera.node
+            assert front.camera.wait_until(lambda: node.count_publishers('/front/drive'), TIME)
             assert front.camera.wait_until(lambda: watches(front.camera), TIME)
             front.show(BEFORE_BLUE)
-            assert front.camera.wait_until(lambda: told == [False, True], TIME), told
+            assert front.camera.wait_until(lambda: told == [False, True], TIME), (
+                told,
+                log.read_text(),
+            )
             front.show(BLUE)
             for _ in range(8):  # two chunks: the watch's hold
                 front.stand_still()

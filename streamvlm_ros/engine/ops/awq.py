@@ -15,7 +15,7 @@ import torch
 from streamvlm_ros.engine.ops.quantization import GROUPS, QuantizedWeight
 
 # Where the bits of an integer's columns 0 to 7 begin.
-SHIFTS = (0, 16, 4, 20, 8, 24, 12, 28)
+SHIFTS = tuple(4 * place for place in (0, 4, 1, 5, 2, 6, 3, 7))
 PACKED = len(SHIFTS)  # columns of an integer
 MIDDLE = 8  # is subtracted from numbers and zeros, so that 4 bits hold them with their sign
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 import time
 
@@ -45,9 +46,9 @@ def test_times_count_from_when_the_wanted_frame_was_seen(worker, monkeypatch):
     seen = {}
     original = Questions.begin
 
-    def spy(self, *args, began):
-        seen['began'] = began
-        return original(self, *args, began=began)
+    def spy(*args, **kwargs):
+        seen.update(inspect.signature(original).bind(*args, **kwargs).arguments)
+        return original(*args, **kwargs)
 
     monkeypatch.setattr(Questions, 'begin', spy)
     waiting = worker.ask('What?', max_new_tokens=1, after_ns=2 * SECOND)

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import pathlib
 
@@ -60,7 +59,9 @@ def _unpacked(packed: torch.Tensor) -> torch.Tensor:
 def write_awq(folder: pathlib.Path, shape: str, group: int = 32) -> StreamQwenModel:
     """Write a random model as an AWQ folder; return one of the same values in float32."""
     random_model(shape).save_pretrained(folder)
-    plain = copy.deepcopy(random_model(shape))
+    # Not a copy: of a model that has run, the joined matrices would be copied beside its weights.
+    plain = StreamQwenModel(random_model(shape).config).eval()
+    plain.load_state_dict(random_model(shape).state_dict())
     state = plain.state_dict()
     tensors = {}
     for number, (name, weights) in enumerate(sorted(load_file(folder / WEIGHTS).items())):

@@ -9,6 +9,7 @@ is spread can be held to the same model on one device.
 from __future__ import annotations
 
 from collections.abc import Callable
+from unittest import mock
 
 import torch
 from torch.overrides import TorchFunctionMode
@@ -38,6 +39,17 @@ def device_of(tensor: torch.Tensor) -> torch.device:
 
 class Devices(TorchFunctionMode):
     """Keeps the books on where tensors are, while it is entered."""
+
+    def __enter__(self) -> Devices:
+        """Make generators of random numbers on the CPU, for whatever device."""
+        on_cpu = torch.Generator
+        self._patch = mock.patch.object(torch, 'Generator', lambda device='cpu': on_cpu())
+        self._patch.start()
+        return super().__enter__()
+
+    def __exit__(self, *error: object) -> None:
+        self._patch.stop()
+        super().__exit__(*error)
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = dict(kwargs or {})
