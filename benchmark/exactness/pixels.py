@@ -10,8 +10,8 @@ in random ones.  `differ` counts the values that are not equal.  `ms` is the tim
 its resizing, `float ms` that of the same with PyTorch's resizing of floats, which was the way
 before, and `resize ms` that of the kernels alone.
 
-The command fails, after results are written, if a value differs, or if an upload takes longer than
-with floats.
+The command fails, after results are written, if a value differs, or if the uploads of all cameras
+together take longer than with floats. A single one wanders by a tenth with the host.
 """
 
 from __future__ import annotations
@@ -54,8 +54,6 @@ RANDOM = 200  # pairs of sizes
 AS_IT_IS = dataclasses.replace(
     QWEN2_5_VL.pixels, patch_size=1, merge_size=1, min_pixels=1, max_pixels=1 << 30
 )
-# Of the time of floats that an upload may take.
-SLOWER = 1.02
 
 
 def in_floats(image: np.ndarray, size: Size, device: torch.device) -> torch.Tensor:
@@ -131,9 +129,11 @@ def main(argv: list[str] | None = None) -> None:
     )
     if differ or any(row['differ'] for row in rows):
         sys.exit(f'Values differ: {differ} in random sizes; see the table for the others.')
-    slower = [row for row in rows if row['ms'] > SLOWER * row['float ms']]
-    if slower:
-        sys.exit(f'An upload is slower than with floats: {slower[0]}')
+    ours, floats = (sum(row[name] for row in rows) for name in ('ms', 'float ms'))
+    if ours > floats:
+        sys.exit(
+            f'Uploads are slower than with floats: {ours:.2f} ms against {floats:.2f} together.'
+        )
 
 
 if __name__ == '__main__':
