@@ -127,9 +127,8 @@ def test_a_stream_that_is_closed_early_is_canceled(robot: StreamClient, scene: S
 
 def test_too_many_goals_are_busy(robot: StreamClient) -> None:
     # On a busy machine the first tokens of 32 answers take longer than the node's own time-out.
-    streams = [
-        robot.stream_answer(QUESTION, max_new_tokens=LONG, timeout=1000.0) for _ in range(33)
-    ]
+    asked = dict(max_new_tokens=LONG, timeout=1000.0)
+    streams = [robot.stream_answer(QUESTION, **asked) for _ in range(33)]
     with pytest.raises(BusyError, match=r'refused the goal|taken the place'):
         for stream in streams:
             next(stream)
