@@ -311,12 +311,13 @@ print(robot.ask('What?', max_new_tokens=2).question, flush=True)
     'then, code',
     [
         ('pass', 0),  # left open
-        ('with robot: robot.ask("What?", after=2 * 10**18, timeout=1000.0)', -signal.SIGINT),
+        ('with robot: robot.ask("What?", after={next}, timeout=1000.0)', -signal.SIGINT),
         ('stream = robot.stream_answer("What?", max_new_tokens=8000); next(stream)', 0),
     ],
     ids=['left open', 'interrupted', 'with an open answer'],
 )
 def test_a_program_ends(scene: Scene, then: str, code: int) -> None:
+    then = then.format(next=(1000 + scene.camera.published) * SECOND)
     with subprocess.Popen(
         [sys.executable, '-c', PROGRAM.format(then=then)],
         stdout=subprocess.PIPE,
@@ -330,6 +331,7 @@ def test_a_program_ends(scene: Scene, then: str, code: int) -> None:
         told = program.communicate(timeout=TIME)[1]
     assert program.returncode == code, told
     assert ('KeyboardInterrupt' in told) == bool(code) and 'terminate' not in told
+    scene.show(4)  # ends the request to the service, which a client cannot cancel
     scene.camera.wait_status(lambda status: not status.pending_requests)
 
 
