@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         CacheInfo,
         Choice,
         ErrorCode,
+        Evidence,
         FileError,
         InternalError,
         InvalidRequestError,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
         StreamingVLM,
         StreamSettings,
         VideoStreamingInference,
+        View,
         Watch,
         WatchEvent,
     )
@@ -48,6 +50,7 @@ __all__ = [
     'CacheInfo',
     'Choice',
     'ErrorCode',
+    'Evidence',
     'FileError',
     'InternalError',
     'InvalidRequestError',
@@ -63,6 +66,7 @@ __all__ = [
     'StreamingVLM',
     'StreamSettings',
     'VideoStreamingInference',
+    'View',
     'Watch',
     'WatchEvent',
 ]

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import dataclasses
 from typing import Any, TypedDict
 
+import numpy as np
+
 
 class Metrics(TypedDict):
     """How an answer came about; times in seconds from the call."""
@@ -33,6 +35,32 @@ class Choice:
     text: str
     index: int
     probabilities: tuple[float, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Evidence:
+    """The frames that an answer rests on; stamps in nanoseconds as they came with the frames.
+
+    Attributes:
+        view: what the question looked at, as ``View.name`` has it.
+        exact: the answer is that of the offline model on these frames.  Of fresh frames it always
+            is; of what is cached until the first eviction of the epoch, because what is kept then
+            still carries what it attended to.
+        first_stamp_ns, last_stamp_ns: of the oldest and the newest frame.
+        frames: how many there are.
+        stamps_ns: of every frame that was read for this question alone; empty for ``memory``.
+        height, width: in pixels, as the model saw these; for ``memory`` those of the stream.
+
+    """
+
+    view: str
+    exact: bool
+    first_stamp_ns: int
+    last_stamp_ns: int
+    frames: int
+    stamps_ns: tuple[int, ...]
+    height: int
+    width: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +90,9 @@ class CacheInfo:
 class Answer:
     """An answer and what it was given on; times in seconds, stamps in nanoseconds.
 
+    ``images`` are RGB uint8 [h, w, 3]: the fresh frames as the model saw them, in the order of
+    ``evidence.stamps_ns``; empty unless the question had ``return_frames``.
+
     It unpacks as ``text, metrics = answer``.
     """
 
@@ -79,6 +110,8 @@ class Answer:
     oldest_stamp_ns: int
     frames: int
     epoch: int
+    evidence: Evidence
+    images: tuple[np.ndarray, ...] = dataclasses.field(default=(), compare=False, repr=False)
 
     @property
     def metrics(self) -> Metrics:

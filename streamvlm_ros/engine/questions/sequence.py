@@ -12,7 +12,7 @@ import torch
 from streamvlm_ros.engine.models.base import StreamingModel
 from streamvlm_ros.engine.models.position_rule import PositionRule
 from streamvlm_ros.engine.models.prompt import Prompt
-from streamvlm_ros.engine.outputs import Answer, Choice
+from streamvlm_ros.engine.outputs import Answer, Choice, Evidence
 from streamvlm_ros.engine.questions.branch import Branch, BranchPrompt
 from streamvlm_ros.engine.questions.sampler import Sampler
 from streamvlm_ros.engine.questions.scoring import ChoicePrompt, score_pieces
@@ -57,7 +57,9 @@ class Sequence(Branch):
 
         """
         super().__init__(model, stream.cache, stream.state)
-        assert stream.newest is not None
+        size = stream.pending[-1].size if stream.pending else stream.size
+        assert stream.newest is not None and size is not None
+        height, width = stream.pixels.resized(*size)
         self.prompt = prompt
         self.ids = [*(prompt.chunk.ids if prompt.chunk else ()), *prompt.ids]
         self.prefilling = True
@@ -73,8 +75,17 @@ class Sequence(Branch):
         self.sampler: Sampler | None = None
         self._prompt_tokens = stream.state.length + len(self.ids)
         self._began, self._ttft = began, 0.0
-        self._oldest_stamp_ns, self._newest = stream.oldest_stamp_ns, stream.newest
-        self._frames, self.epoch = stream.frames_held, stream.epoch
+        self._newest, self.epoch = stream.newest, stream.epoch
+        self._evidence = Evidence(
+            view='memory',
+            exact=not stream.memory.evicted_tokens,
+            first_stamp_ns=stream.oldest_stamp_ns,
+            last_stamp_ns=stream.newest.stamp_ns,
+            frames=stream.frames_held,
+            stamps_ns=(),
+            height=height,
+            width=width,
+        )
 
     @property
     def ended(self) -> bool:
@@ -174,7 +185,8 @@ class Sequence(Branch):
             total_time=time.perf_counter() - self._began,
             stamp_ns=self._newest.stamp_ns,
             frame_id=self._newest.frame_id,
-            oldest_stamp_ns=self._oldest_stamp_ns,
-            frames=self._frames,
+            oldest_stamp_ns=self._evidence.first_stamp_ns,
+            frames=self._evidence.frames,
             epoch=self.epoch,
+            evidence=self._evidence,
         )
