@@ -8,7 +8,7 @@
 
 export PYTHON ROS_DISTRO
 
-SOURCES := streamvlm_ros examples launch scripts test training $(wildcard benchmark) setup.py
+SOURCES := streamvlm_ros examples launch scripts test training $(wildcard benchmark)
 RUN := scripts/with_ros
 JSON ?=
 MINUTES ?= 10

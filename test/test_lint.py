@@ -23,7 +23,7 @@ SOURCES = ('.action', '.cmake', '.msg', '.py', '.rviz', '.sh', '.srv', '.txt', '
 # Outputs of benchmarks are as they were printed.
 NOT_OURS = {'build', 'install', 'log', 'models', 'results', '__pycache__', 'shared'}
 NO_SOURCES = {'LICENSE'}
-SHIPPED = ('streamvlm_ros', 'examples', 'launch', 'setup.py')
+SHIPPED = ('streamvlm_ros', 'examples', 'launch')
 
 
 def source_files() -> list[pathlib.Path]:

@@ -22,7 +22,8 @@ from streamvlm_ros.engine.questions.watches import Watch, WatchEvent
 from streamvlm_ros.engine.serving.inference import VideoStreamingInference
 from streamvlm_ros.engine.serving.loading import load_streams
 from streamvlm_ros.engine.serving.snapshot import Snapshot
-from streamvlm_ros.engine.stream.saving.saved_stream import SavedStream
+from streamvlm_ros.engine.stream.saving.loaded_stream import read_stream
+from streamvlm_ros.engine.stream.saving.saved_stream import SavedStream, write_stream
 from streamvlm_ros.engine.stream.stamps import stamp_of
 
 LOG = logging.getLogger(__name__)
@@ -273,22 +274,28 @@ class StreamingVLM:
     def save(self, path: str | os.PathLike[str]) -> SavedStream:
         """Write the stream to a file, which is replaced as a whole or not at all.
 
-        Watches are not part of it.
+        Watches are not part of it.  The stream is copied in the host's memory first; while the
+        copy is written, calls of other threads go on.
 
         Raises:
-            StreamError: NO_FRAMES, or FILE_ERROR.
+            StreamError: NO_FRAMES, FILE_ERROR, or OUT_OF_MEMORY; the copy does not fit.
 
         """
-        return self._turns.run(lambda engine: engine.save(path))
+        copy = self._turns.run(lambda engine: engine.saver.copy())
+        return write_stream(path, copy)
 
     def load(self, path: str | os.PathLike[str]) -> SavedStream:
         """Replace the stream by a saved one and go on with that; open answers end.
+
+        While the file is read and checked, calls of other threads go on.
 
         Raises:
             StreamError: FILE_ERROR or OUT_OF_MEMORY; the stream is then as it was.
 
         """
-        return self._turns.run(lambda engine: engine.load(path), changes=True)
+        bounds = self._turns.run(lambda engine: engine.saver.bounds)
+        loaded = read_stream(path, bounds)
+        return self._turns.run(lambda engine: engine.go_on_with(loaded), changes=True)
 
     def reset(self) -> None:
         """Forget what was seen and begin a new epoch; watches stay, open answers end."""

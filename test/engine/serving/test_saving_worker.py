@@ -5,13 +5,13 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
-import os
 import pathlib
 import threading
 from typing import Any
 
 import pytest
 from support.models.random_models import processor, random_clip, random_model
+from support.saving.held_os import HeldOs, PATIENCE
 
 from streamvlm_ros.engine import (
     ErrorCode,
@@ -21,28 +21,6 @@ from streamvlm_ros.engine import (
     VideoStreamingInference,
 )
 from streamvlm_ros.engine.store import atomic_file, file
-
-PATIENCE = 60.0
-
-
-class HeldOs:
-    """The module ``os`` of the file's writer, whose writing waits until it may go on."""
-
-    def __init__(self, wanted: str) -> None:
-        self.reached, self.go_on = threading.Event(), threading.Event()
-        self._wanted = wanted
-
-    def __getattr__(self, name: str) -> Any:
-        real = getattr(os, name)
-        if name != self._wanted:
-            return real
-
-        def held(*arguments: Any, **options: Any) -> Any:
-            self.reached.set()
-            assert self.go_on.wait(PATIENCE)
-            return real(*arguments, **options)
-
-        return held
 
 
 def engine_with(frames: int, seed: int = 1) -> VideoStreamingInference:
