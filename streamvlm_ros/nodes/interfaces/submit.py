@@ -35,6 +35,7 @@ def submit_question(
         StreamError: INVALID_REQUEST for an impossible timeout, or settings that are out of range.
 
     """
+    _refuse_view(request)
     return worker.ask(
         request.question,
         max_new_tokens=request.max_new_tokens or parameter('max_new_tokens'),
@@ -50,6 +51,7 @@ def submit_choice(
     worker: StreamWorker, request: Any, parameter: ParameterValue, **options: Any
 ) -> Future[Answer]:
     """Hand a question with choices to the worker; otherwise as `submit_question`."""
+    _refuse_view(request)
     return worker.ask_choice(
         request.question,
         request.choices,
@@ -57,6 +59,15 @@ def submit_choice(
         timeout=_timeout(request.timeout, parameter),
         **options,
     )
+
+
+def _refuse_view(request: Any) -> None:
+    """Refuse what cannot be looked at yet."""
+    if request.view not in ('', 'memory') or request.return_frames:
+        raise StreamError(
+            ErrorCode.INVALID_REQUEST,
+            f'The view {request.view!r:.80} cannot be shown; leave it empty, or choose memory.',
+        )
 
 
 def _fields(value: ParameterValue) -> AnswerSettings:

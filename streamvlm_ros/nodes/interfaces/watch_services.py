@@ -11,7 +11,7 @@ from typing import Any
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 
-from streamvlm_ros.engine import StreamError, StreamWorker
+from streamvlm_ros.engine import ErrorCode, StreamError, StreamWorker
 from streamvlm_ros.msg import WatchEvent as WatchEventMsg
 from streamvlm_ros.nodes.faults import Faults
 from streamvlm_ros.nodes.interfaces import messages
@@ -62,6 +62,12 @@ class WatchServices:
         self, request: AddWatch.Request, response: AddWatch.Response
     ) -> AddWatch.Response:
         def submit(worker: StreamWorker) -> Future[Any]:
+            if request.view not in ('', 'memory'):
+                raise StreamError(
+                    ErrorCode.INVALID_REQUEST,
+                    f'The view {request.view!r:.80} cannot be shown; leave it empty, or choose '
+                    'memory.',
+                )
             return worker.watch(
                 request.question,
                 request.choices,
