@@ -16,6 +16,10 @@ class CommandError(Exception):
     """A command cannot do its work; `str(error)` is one sentence for the user."""
 
 
+class SourceError(CommandError):
+    """A source of frames cannot be opened or read; `str(error)` is one sentence for the user."""
+
+
 class ErrorCode(enum.IntEnum):
     """Why a request failed; the same numbers as the constants of the ROS services."""
 

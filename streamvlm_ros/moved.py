@@ -109,7 +109,7 @@ MODULES = {
     'engine.template_process': 'engine.models.template_process',
     'engine.turn_clock': 'engine.serving.scheduler',
     'engine.units': 'engine.kvcache.entries',
-    'engine.versions': 'engine.compat',
+    'engine.versions': 'versions',
     'engine.vision': 'engine.models.qwen2_5_vl.vision',
     'engine.vision_pass': 'engine.runner.passes',
     'engine.warming': 'engine.serving.warmup',

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every place that states a version or a range of versions states the same.
 
-The ranges of PyTorch, transformers and torchao are decided in engine/compat.py, which
-refuses others when the engine is imported. The package's own version is decided in package.xml.
+The ranges of PyTorch, transformers, torchao and PyAV are decided in streamvlm_ros/versions.py;
+others are refused when the engine, or what reads videos, is imported. The package's own version
+is decided in package.xml.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from packaging.version import Version
 from support.pages.blocks import name_of, PAGES, ROOT
 import yaml
 
-from streamvlm_ros.engine.compat import OPTIONAL, TESTED
+from streamvlm_ros.versions import OPTIONAL, TESTED, VIDEO
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -50,7 +51,7 @@ def test_the_package_has_one_version() -> None:
 def test_tested_ranges_are_the_same_everywhere() -> None:
     given = project()
     declared = [*given['dependencies'], *given['optional-dependencies']['quantization']]
-    for name, versions in {**TESTED, **OPTIONAL}.items():
+    for name, versions in {**TESTED, **OPTIONAL, **VIDEO}.items():
         (own,) = [Requirement(each) for each in declared if Requirement(each).name == name]
         (distribution,) = [r for r in requirements('distribution.txt') if r.name == name]
         assert own.specifier == distribution.specifier == versions, name
@@ -97,5 +98,6 @@ def test_what_is_needed_of_pypi_is_needed_of_rosdep_too() -> None:
     pip = {'torch': 'pytorch', 'rosbags': 'rosbags', 'transformers': 'transformers'}
     assert {f'python3-{name}-pip' for name in pip.values()} <= keys
     names = {requirement.name for requirement in requirements('distribution.txt')}
-    assert pip.keys() <= names
+    assert pip.keys() | {'av'} <= names
+    assert 'python3-av' in keys  # too old in Ubuntu: docs/install.md skips it
     assert {'python3-numpy', 'python3-opencv'} <= keys

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from streamvlm_ros.engine import compat
+from streamvlm_ros.versions import check_versions, OPTIONAL, VIDEO
 
 
 def test_a_version_out_of_range_is_refused(monkeypatch):
@@ -19,7 +19,7 @@ def test_a_version_out_of_range_is_refused(monkeypatch):
         lambda package: '4.57.0' if package == 'transformers' else '2.13.0+cpu',
     )
     with pytest.raises(ImportError, match=r'transformers 4\.57\.0 is installed.*pip install'):
-        compat.check_versions()
+        check_versions()
 
 
 def test_an_optional_package_that_is_not_there(monkeypatch):
@@ -30,7 +30,9 @@ def test_an_optional_package_that_is_not_there(monkeypatch):
 
     monkeypatch.setattr(importlib.metadata, 'version', missing)
     with pytest.raises(ImportError, match='torchao is not installed: pip install "torchao'):
-        compat.check_versions(compat.OPTIONAL)
+        check_versions(OPTIONAL)
+    with pytest.raises(ImportError, match='av is not installed: pip install "av<'):
+        check_versions(VIDEO)
 
 
 IMPORTS = """

@@ -18,8 +18,9 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from streamvlm_ros.engine.compat import check_versions, OPTIONAL, quiet_torchao
+from streamvlm_ros.engine.compat import quiet_torchao
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
+from streamvlm_ros.versions import check_versions, OPTIONAL
 
 GROUPS = (128, 64, 32, 16)  # values that share a scale in 4 bits: the first that fits
 
