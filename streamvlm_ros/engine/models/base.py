@@ -9,7 +9,7 @@ To add one: a folder beside ``qwen2_5_vl`` with a subclass of ``StreamingModel``
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 import dataclasses
 import functools
 import os
@@ -55,13 +55,13 @@ class PatchText:
     A family that has it makes every temporal patch a vision segment of its own.
 
     Attributes:
-        of: returns the text before a patch whose time is so many nanoseconds after that of the
-            stream's first patch.
+        of: returns the text before a patch whose frames are so many nanoseconds after the
+            stream's first frame.
         most_tokens: the largest number of tokens of such a text.
 
     """
 
-    of: Callable[[int], str]
+    of: Callable[[Sequence[int]], str]
     most_tokens: int
 
 

@@ -39,6 +39,10 @@ class ImageProcessorConfig:
         """Tokens of the largest temporal patch."""
         return self.max_pixels // self.factor**2
 
+    def of_frames(self) -> ImageProcessorConfig:
+        """Return it with a frame's bounds; files of a family may bound whole videos instead."""
+        return self
+
     def bounded(self, least: int, most: int) -> ImageProcessorConfig:
         """Return it with other bounds of height x width; 0 leaves the model's own.
 

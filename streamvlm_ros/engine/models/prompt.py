@@ -170,13 +170,13 @@ class Prompt:
             return 0
         return self.opening_tokens[1] + len(self._vision_end)
 
-    def open_segment(self, place: Place, elapsed_ns: int = 0) -> list[int]:
+    def open_segment(self, place: Place, elapsed_ns: Sequence[int] = (0,)) -> list[int]:
         """Return what is prefilled before a new vision segment's first video token.
 
         Args:
             place: what the last cached token belongs to.
-            elapsed_ns: from the time of the stream's first temporal patch to that of the
-                segment's, for a family that writes it.
+            elapsed_ns: from the time of the stream's first frame to that of each frame of the
+                segment's first temporal patch, for a family that writes times.
 
         """
         text: list[int] = []

@@ -11,6 +11,7 @@ from streamvlm_ros.engine.models.base import ModelFamily, StreamingModel
 from streamvlm_ros.engine.models.folder.checkpoint import check_checkpoint
 from streamvlm_ros.engine.models.folder.config import config_file, read_model_type
 from streamvlm_ros.engine.models.qwen2_5_vl.model import QWEN2_5_VL
+from streamvlm_ros.engine.models.qwen3_vl.model import QWEN3_VL
 
 FAMILIES: dict[str, ModelFamily] = {}
 
@@ -21,6 +22,7 @@ def register(family: ModelFamily) -> None:
 
 
 register(QWEN2_5_VL)
+register(QWEN3_VL)
 
 
 def family_at(path: str | os.PathLike[str]) -> ModelFamily:

@@ -128,13 +128,14 @@ class ChunkEncoder:
         grid = grid_of(size, len(frames), self._pixels)
         if not self._prompt.each_patch_opens:
             return self._one_part(size, grid, place, cached)
-        times = self.times(frames)
+        times = [frame.time_ns for frame in frames]
         entries = self._memory.cache.entries
         began = entries[0].info.time_ns if entries else times[0]
         patch, after = Grid(1, grid.h, grid.w), self._prompt.close_segment()
-        parts = []
-        for time_ns in times:
-            before = self._prompt.open_segment(place, time_ns - began)
+        parts, temporal = [], self._pixels.temporal_patch_size
+        for start in range(0, len(frames), temporal):
+            elapsed = [time_ns - began for time_ns in times[start : start + temporal]]
+            before = self._prompt.open_segment(place, elapsed)
             parts.append(PartLayout(before, patch, after))
             place = Place.USER_TURN
         return ChunkLayout(parts, place)

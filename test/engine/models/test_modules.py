@@ -18,8 +18,8 @@ from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
 from streamvlm_ros.engine import ErrorCode, StreamError, StreamQwenModel
 from streamvlm_ros.engine.models.folder.tensors import write_tensors
-from streamvlm_ros.engine.models.qwen2_5_vl import checkpoint
-from streamvlm_ros.engine.models.qwen2_5_vl.checkpoint import EMBEDDING, HEAD
+from streamvlm_ros.engine.models.qwen import checkpoint
+from streamvlm_ros.engine.models.qwen.checkpoint import EMBEDDING, HEAD
 from streamvlm_ros.engine.models.qwen2_5_vl.vision import encode_video
 from streamvlm_ros.engine.models.qwen2_5_vl.weights import VisionWeights
 from streamvlm_ros.engine.positions import Grid

@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Only a family's own folder and the registry know the family."""
+"""Only the families' own folders and the registry know a family."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ import pytest
 from streamvlm_ros.engine.models.registry import FAMILIES, family_at
 
 ENGINE = pathlib.Path(__file__).parents[3] / 'streamvlm_ros' / 'engine'
-FAMILY = ENGINE / 'models' / 'qwen2_5_vl'
+# Two families, and what they have in common.
+OWN = {ENGINE / 'models' / name for name in ('qwen', 'qwen2_5_vl', 'qwen3_vl')}
 # Modules that name a family on purpose: the registry, and the package's public names.
 NAME_IT = {ENGINE / 'models' / 'registry.py', ENGINE / '__init__.py'}
-# What only Qwen2.5-VL has, as it is written in code.
+# What only they have, as it is written in code.
 SPECIFIC = re.compile(
     r'qwen|video_steps|windows|window_size|fullatt|tokens_per_second'
-    r'|mrope_section|<\|video_pad|<\|vision_|<\|im_|language_model|_proj\b|get_rope_index',
+    r'|mrope_|deepstack|num_position|seconds>|<\|video_pad|<\|vision_|<\|im_|language_model'
+    r'|_proj\b|get_rope_index',
     re.IGNORECASE,
 )
 SIZES = {'14', '28', '56', '112'}  # of its patches, tokens and windows, in pixels
@@ -46,10 +48,12 @@ def specifics(file: pathlib.Path) -> list[str]:
     return found
 
 
-def test_nothing_else_knows_the_family():
-    """No module outside names what only it has."""
+def test_nothing_else_knows_a_family():
+    """No module outside names what only they have."""
     others = [
-        file for file in ENGINE.rglob('*.py') if FAMILY not in file.parents and file not in NAME_IT
+        file
+        for file in ENGINE.rglob('*.py')
+        if not OWN & set(file.parents) and file not in NAME_IT
     ]
     assert len(others) > 80
     assert {
@@ -57,16 +61,18 @@ def test_nothing_else_knows_the_family():
     } == {}
 
 
-def test_the_search_finds_what_the_family_names():
+def test_the_search_finds_what_the_families_name():
     """Else the test above could not fail."""
-    found = {name for file in FAMILY.glob('*.py') for name in specifics(file)}
+    found = {name for folder in OWN for file in folder.glob('*.py') for name in specifics(file)}
     assert found > {
         '14',
         '28',
         'window_size',
         'windows',
         'tokens_per_second',
-        'mrope_section',
+        'mrope_',
+        'deepstack',
+        'seconds>',
         '<|im_',
         '_proj',
     }

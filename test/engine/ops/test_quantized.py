@@ -13,7 +13,7 @@ from torchao.quantization import IntxWeightOnlyConfig, PerAxis, PerGroup, quanti
 from torchao.quantization.quantize_.workflows import IntxChooseQParamsAlgorithm
 
 from streamvlm_ros.engine import ErrorCode, StreamError, StreamSettings, VideoStreamingInference
-from streamvlm_ros.engine.models.qwen2_5_vl.weights import PROJECTIONS
+from streamvlm_ros.engine.models.qwen.weights import PROJECTIONS
 from streamvlm_ros.engine.ops.quantization import quantize, QuantizedLinear, weight_bytes
 from streamvlm_ros.engine.stream.saving.fingerprint import weights_hash
 

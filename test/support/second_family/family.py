@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 import dataclasses
 import json
 import os
@@ -55,9 +56,9 @@ class WholeTokens(ImageProcessorConfig):
         return height, width
 
 
-def patch_text(elapsed_ns: int) -> str:
-    """Return what is written before a temporal patch; ``PatchText.of``."""
-    return f'<{elapsed_ns / 1e9:.1f} s>'
+def patch_text(elapsed_ns: Sequence[int]) -> str:
+    """Return what is written before a temporal patch, of its first frame; ``PatchText.of``."""
+    return f'<{elapsed_ns[0] / 1e9:.1f} s>'
 
 
 def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -107,7 +107,7 @@ def read_pixel_settings(
             raise ValueError(
                 f'{name}: {key} is {found!r:.80}; images are prepared with {wanted!r} only.'
             )
-    return made
+    return made.of_frames()
 
 
 def _number(settings: dict[str, Any], key: str, name: str, fallback: int) -> int:

@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The stock modules' weights, joined: what is multiplied by the same thing is one matrix."""
+"""The ViT's weights, joined: what is multiplied by the same thing is one matrix."""
 
 from __future__ import annotations
 
@@ -11,32 +11,8 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from streamvlm_ros.engine.models.weights import LayerWeights
-from streamvlm_ros.engine.ops.weights import join, share
-
-# The decoder layers' matrices that may be held in few bits.
-PROJECTIONS = {
-    'self_attn': ('q_proj', 'k_proj', 'v_proj', 'o_proj'),
-    'mlp': ('gate_proj', 'up_proj', 'down_proj'),
-}
 # bf16 rows of other lengths are not read at full speed: they begin at odd addresses.
 PADDING = 64
-
-
-def layer_weights(layer: Any) -> LayerWeights:
-    """Join a stock ``Qwen2_5_VLDecoderLayer``'s weights and make its parameters views."""
-    attention, mlp = layer.self_attn, layer.mlp
-    projections = [attention.q_proj, attention.k_proj, attention.v_proj]
-    return LayerWeights(
-        layer.input_layernorm.weight,
-        layer.input_layernorm.variance_epsilon,
-        join(projections),
-        share([each.bias for each in projections]),
-        attention.o_proj.weight,
-        layer.post_attention_layernorm.weight,
-        join([mlp.gate_proj, mlp.up_proj]),
-        mlp.down_proj.weight,
-    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,11 +1,12 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""A Qwen2.5-VL's folder: its weights under published names, read into the model and written."""
+"""A Qwen model's folder: its weights under published names, read into the model and written."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 import copy
+import dataclasses
 import functools
 import logging
 import os
@@ -32,17 +33,50 @@ from streamvlm_ros.engine.models.folder.tensors import (
 )
 from streamvlm_ros.engine.models.folder.weight_files import StoredTensor
 from streamvlm_ros.engine.models.generation import FILE as GENERATION
-from streamvlm_ros.engine.models.qwen2_5_vl.modules import Rotary, WHOLE
+from streamvlm_ros.engine.models.qwen.modules import Rotary
 from streamvlm_ros.engine.ops.quantization import stored_weights
 
-# Published checkpoints have the names of transformers 4.
-PUBLISHED_NAMES = (('visual.', 'model.visual.'), ('model.', 'model.language_model.'))
 EMBEDDING, HEAD = 'model.language_model.embed_tokens.weight', 'lm_head.weight'
-# As stock transformers calls what this is.
-ARCHITECTURE = 'Qwen2_5_VLForConditionalGeneration'
 
 _log = logging.getLogger(__name__)
 Model = TypeVar('Model')
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """What a family's folders are like.
+
+    Attributes:
+        architecture: as stock transformers calls what this is.
+        names: beginnings of tensors' names, as published and in the model, where they differ.
+        whole: classes of modules that are joined and run as one, so on one device.
+
+    """
+
+    architecture: str
+    names: tuple[tuple[str, str], ...]
+    whole: tuple[str, ...]
+
+    @property
+    def layers(self) -> str:
+        """The published name of the list of the decoder's layers."""
+        return self.published_name('model.language_model.layers')
+
+    def own_name(self, name: str) -> str:
+        """Return a tensor's name in the model, for one that is published or the model's."""
+        if name.startswith(tuple(own for _, own in self.names)):
+            return name
+        for published, own in self.names:
+            if name.startswith(published):
+                return own + name.removeprefix(published)
+        return name
+
+    def published_name(self, name: str) -> str:
+        """Return the opposite of ``own_name``."""
+        for published, own in self.names:
+            if name.startswith(own):
+                return published + name.removeprefix(own)
+        return name
 
 
 def build_empty(path: str | os.PathLike[str], build: Callable[[], Model]) -> Model:
@@ -71,27 +105,27 @@ def load_weights(
     dtype: torch.dtype | str | None,
     device_map: Device | DeviceMap | None,
 ) -> dict[str, torch.device]:
-    """Give an empty ``StreamQwenModel`` its weights.
+    """Give an empty model its weights.
 
     Args:
         path: of the model, for sentences.
         model: on the meta device.
         stored: the tensors of its folder.
-        dtype: see ``StreamQwenModel.from_pretrained``.
+        dtype: see ``QwenModel.from_pretrained``.
         device_map: likewise.
 
     Returns:
         Where its modules are, by their names; '' is the whole model.
 
     Raises:
-        ValueError, StreamError: see ``StreamQwenModel.from_pretrained``.
+        ValueError, StreamError: see ``QwenModel.from_pretrained``.
 
     """
     config = model.config
-    found = by_parameter(stored, own_name)
+    found = by_parameter(stored, model.layout.own_name)
     number = choose_dtype(dtype, config.dtype, found)
     _untie_if_stored(model, found)
-    places = place_modules(path, model, device_map, number, WHOLE)
+    places = place_modules(path, model, device_map, number, model.layout.whole)
     size = sum(
         each.numel() * number.itemsize if each.is_floating_point() else each.nbytes
         for each in stored_weights(model)
@@ -127,7 +161,7 @@ def load_generation(path: str | os.PathLike[str]) -> GenerationConfig | None:
 
 
 def save_model(model: Any, folder: pathlib.Path) -> None:
-    """Write a ``StreamQwenModel`` as a folder that transformers' own class loads, too.
+    """Write a model as a folder that transformers' own class loads, too.
 
     Raises:
         ValueError: weights are quantized, which has no layout that transformers reads.
@@ -137,29 +171,12 @@ def save_model(model: Any, folder: pathlib.Path) -> None:
         raise ValueError('A model that was quantized cannot be saved; save it before that.')
     folder.mkdir(parents=True, exist_ok=True)
     config = copy.deepcopy(model.config)
-    config.architectures = [ARCHITECTURE]
+    config.architectures = [model.layout.architecture]
     config.dtype = model.dtype
     config.save_pretrained(folder)
     model.generation_config.save_pretrained(folder)
-    write_tensors(folder, {published_name(name): each for name, each in model.named_parameters()})
-
-
-def own_name(name: str) -> str:
-    """Return a tensor's name in the model, for one of transformers 4 or 5."""
-    if name.startswith(tuple(own for _, own in PUBLISHED_NAMES)):
-        return name
-    for published, own in PUBLISHED_NAMES:
-        if name.startswith(published):
-            return own + name.removeprefix(published)
-    return name
-
-
-def published_name(name: str) -> str:
-    """Return the opposite of ``own_name``."""
-    for published, own in PUBLISHED_NAMES:
-        if name.startswith(own):
-            return published + name.removeprefix(own)
-    return name
+    name_of = model.layout.published_name
+    write_tensors(folder, {name_of(name): each for name, each in model.named_parameters()})
 
 
 def _untie_if_stored(model: Any, stored: dict[str, StoredTensor]) -> None:
