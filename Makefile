@@ -4,7 +4,7 @@
 # For machines without ROS: each target sets up what it needs. `make help` lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test ros soak bars coverage lint format docs lock train clean
+.PHONY: help setup demo check test suite ros soak bars coverage lint format docs lock train clean
 
 export PYTHON ROS_DISTRO
 
@@ -13,7 +13,8 @@ RUN := scripts/with_ros
 JSON ?=
 MINUTES ?= 10
 SEED ?= 1
-WORKERS ?= 2
+# One more than two cores, because about half of the tests wait for processes.
+WORKERS ?= 3
 # Whole files, in their order, so that a module's tests share its fixtures.
 TOGETHER := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # A few of each kind, for the time between two edits; `make test` has them all.
@@ -29,7 +30,8 @@ QUICK := test/test_docker.py test/test_package.py test/launch/test_values.py \
 # What talks to rclpy. The rest is the same code on every distribution.
 NEED_ROS := $(sort $(wildcard test/nodes/test_*.py)) test/nodes/interfaces test/nodes/images \
     test/client test/examples test/launch test/bags/test_bags.py test/cli/test_cli.py test/cli/test_interrupts.py
-OTHER := $(if $(filter kilted,$(shell scripts/distribution)),jazzy,kilted)
+CHOSEN = $(shell scripts/distribution)
+OTHER = $(if $(filter kilted,$(CHOSEN)),jazzy,kilted)
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
@@ -44,9 +46,11 @@ demo: setup  ## play a bag, ask questions while it plays; JSON=1: one JSON objec
 check: lint  ## ruff, mypy and a few tests of each kind: under three minutes
 	@$(RUN) python -m pytest -q -x $(QUICK)
 
-test: lint  ## set-up, lint and every test in WORKERS=2 processes; ROS tests on both distributions
+test: lint  ## set-up, lint and every test in WORKERS=3 processes; ROS tests on both distributions
+	@.venv/bin/python -m scripts.run_tests $(CHOSEN):suite $(OTHER):ros
+
+suite: setup  ## every test, on one distribution
 	@$(RUN) python -m pytest $(TOGETHER) test
-	@ROS_DISTRO=$(OTHER) $(MAKE) --no-print-directory ros
 
 ros: setup  ## the tests that need ROS: ROS_DISTRO=kilted make ros
 	@$(RUN) python -m pytest $(TOGETHER) $(NEED_ROS)

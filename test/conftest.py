@@ -4,13 +4,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 import contextlib
 import os
 import pathlib
 import time
+import uuid
 
 import pytest
+from support.left_processes import end_left_processes, MARK
+from support.segments import remove_left_segments
 
 HERE = pathlib.Path(__file__).parent
 BEGAN = time.time()
@@ -59,11 +62,31 @@ def _has_gpu() -> bool:
     return torch.cuda.is_available()
 
 
-def pytest_sessionfinish() -> None:
-    """Remove the shared memory of nodes that tests have killed, 64 MiB each."""
-    from support.segments import remove_left_segments
+def pytest_configure(config: pytest.Config) -> None:
+    """Mark the processes of this run, unless this is one of its workers."""
+    if not hasattr(config, 'workerinput'):
+        os.environ[MARK] = uuid.uuid4().hex
 
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, object]:
+    """Remove what tests have left: processes, which is a failure, and then their shared memory.
+
+    Nodes that were killed leave 64 MiB each. The workers have ended before: xdist waits for them,
+    and kills them if they are too slow after Ctrl-C, so that nothing ends what they had started.
+    """
+    result = yield
+    if hasattr(session.config, 'workerinput'):
+        return result
+    left = end_left_processes(os.environ[MARK])
     remove_left_segments(BEGAN)
+    reporter = session.config.pluginmanager.get_plugin('terminalreporter')
+    for command in left:
+        if reporter is not None:
+            reporter.write_line(f'A process was left behind, and killed: {command}', red=True)
+    if left and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    return result
 
 
 @pytest.fixture(scope='session')
