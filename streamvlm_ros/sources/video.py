@@ -37,12 +37,14 @@ class Video:
     """A video that is open. One thread at a time may use it.
 
     Attributes:
+        name: of the video, for sentences.
         height, width: in pixels, as stored; a rotated picture has them exchanged.
         rate: pictures a second, on average; 0: unknown.
         duration: in seconds; None: unknown, as of a camera.
         broken: pictures and packets read so far that could not be decoded.
         jumps: how often the video's own clock went back; the times here go on.
-        fault: what was wrong with the last of those, or why the video ended early.
+        fault: what was wrong with the last of those; '': all is well.
+        ended_early: why the video could not be read to its end; '': it could.
 
     """
 
@@ -58,7 +60,7 @@ class Video:
             SourceError: there is no video in it, or its pictures are too large.
 
         """
-        self._container, self._name, self._most = container, name, max_pixels
+        self._container, self.name, self._most = container, name, max_pixels
         streams = [
             stream
             for stream in container.streams.video
@@ -76,7 +78,7 @@ class Video:
         length = container.duration
         self.duration = None if not length or length < 0 else length / av.time_base
         self.broken = self.jumps = 0
-        self.fault = ''
+        self.fault = self.ended_early = ''
 
     def frames(
         self, wanted: Callable[[int], bool] = lambda time_ns: True
@@ -92,7 +94,7 @@ class Video:
             RGB uint8 [height, width, 3].
 
         Raises:
-            SourceError: the connection was cut, or a picture is too large.
+            SourceError: a picture is too large.
 
         """
         times = _Times(self.rate or USUAL_RATE)
@@ -118,9 +120,12 @@ class Video:
         while True:
             try:
                 packet = next(packets, None)
-            except av.error.InvalidDataError as error:
-                self.fault = f'{self._name} cannot be read to its end: {reason(error)}.'
-                packet = None
+            except (av.error.ExitError, TimeoutError):
+                self.ended_early = f'{self.name} has sent nothing in time.'
+                return
+            except (av.error.FFmpegError, OSError, ValueError) as error:
+                self.ended_early = f'{self.name} cannot be read to its end: {reason(error)}.'
+                return
             if packet is None:
                 return
             try:
@@ -138,12 +143,12 @@ class Video:
 
     def _count_broken(self, why: Exception | str) -> None:
         self.broken += 1
-        self.fault = f'A picture of {self._name} is damaged: {reason(why)}.'
+        self.fault = f'A picture of {self.name} is damaged: {reason(why)}.'
 
     def _check_size(self, height: int, width: int) -> None:
         if height * width > self._most:
             raise SourceError(
-                f'The pictures of {self._name} have {width}x{height} pixels; at most '
+                f'The pictures of {self.name} have {width}x{height} pixels; at most '
                 f'{self._most} in all are taken (max_pixels).'
             )
 
