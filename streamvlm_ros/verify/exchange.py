@@ -52,6 +52,10 @@ class Asked:
         folder: of the model.
         device, dtype: where and in which number format.
         quantization: 'none', 'int8' or 'int4'.
+        model_type: as config.json has it.
+        timed: the family writes the time before every temporal patch, each of which is a vision
+            segment of its own.
+        patch: side of a patch in pixels.
         min_pixels, max_pixels, mean, std: the model's preprocessing as the engine reads it, for
             where stock's own cannot be imported.
         clips: names and stamps.
@@ -67,6 +71,9 @@ class Asked:
     device: str
     dtype: str
     quantization: str
+    model_type: str
+    timed: bool
+    patch: int
     min_pixels: int
     max_pixels: int
     mean: list[float]

@@ -22,8 +22,7 @@ from streamvlm_ros import interrupts
 if TYPE_CHECKING:
     from streamvlm_ros.verify.clips import Clip
     from streamvlm_ros.verify.exchange import Asked, Shown
-    from streamvlm_ros.verify.stock_inputs import Inputter
-    from streamvlm_ros.verify.stock_model import Placed
+    from streamvlm_ros.verify.stock_inputs import Inputs, Inputter
 
 TEMPORAL = 2  # frames of a temporal patch
 MOST_TOLD = 1 << 26  # bytes of a clip's patches that are told; but one temporal patch at least
@@ -55,7 +54,7 @@ def _run(asked: Asked, clips: list[Clip], folder: pathlib.Path) -> None:
     import transformers
 
     from streamvlm_ros.verify.exchange import Cost, StockReply, StockSaid
-    from streamvlm_ros.verify.stock_inputs import inputter
+    from streamvlm_ros.verify.stock_inputs import inputter, Video
     from streamvlm_ros.verify.stock_model import load, StockModel
 
     make = inputter(asked)
@@ -65,17 +64,17 @@ def _run(asked: Asked, clips: list[Clip], folder: pathlib.Path) -> None:
     choices = [
         [*make.tokenizer.encode(each, add_special_tokens=False), ends] for each in asked.choices
     ]
-    replies, placed, grids, patches = [], [], [], []
+    replies, asked_of, grids, patches = [], [], [], []
     for number, shown in enumerate(asked.shown, start=1):
         clip = clips[shown.clip]
         _say(f'prompt {number} of {len(asked.shown)}: {clip.name}, {shown.mode}')
-        free = _placed(make, clip, shown, asked.question)
+        free = _inputs(make, clip, shown, asked.question)
         logits, tokens, best = model.answer(free, asked.tokens)
-        chosen = model.choose(_placed(make, clip, shown, asked.choice_text), choices)
+        chosen = model.choose(_inputs(make, clip, shown, asked.choice_text), choices)
         pieces = model.logits_in_pieces(free, max(1, shown.chunk // TEMPORAL))
         replies.append(
             StockReply(
-                len(free.inputs.ids),
+                len(free.ids),
                 tokens,
                 logits.cpu().numpy(),
                 chosen,
@@ -84,23 +83,23 @@ def _run(asked: Asked, clips: list[Clip], folder: pathlib.Path) -> None:
                 None,
             )
         )
-        placed.append(free)
+        asked_of.append(free)
     for clip in clips:
-        whole = make.make([clip.frames], asked.question)
+        whole = make.make([Video(clip.frames, clip.stamps_ns)], asked.question)
         grid = whole.grids[0]
         grids.append(grid)
         rows = grid[1] * grid[2]
         most = max(1, MOST_TOLD // whole.patches[0][:rows].nbytes)
-        patches.append(whole.patches[0][: most * rows].numpy())
+        patches.append(torch.cat(whole.patches)[: most * rows].numpy())
     _say('timing')
     chunk = max(1, asked.shown[0].chunk // TEMPORAL)
-    times = [model.times(placed[0], chunk, STEPS) for _ in range(REPEATS)][-1]
+    times = [model.times(asked_of[0], chunk, STEPS) for _ in range(REPEATS)][-1]
     cost = Cost(model.weight_bytes, model.cache_bytes, model.peak(), *times)
     if asked.dtype != 'float32' and model.widen():
         _say('the same in float32, to see how stock itself is rounded')
         replies = [
             dataclasses.replace(reply, exact=model.first_logits(each).cpu().numpy())
-            for reply, each in zip(replies, placed)
+            for reply, each in zip(replies, asked_of)
         ]
     versions = f'transformers {transformers.__version__}, PyTorch {torch.__version__}'
     StockSaid(make.name, make.why, versions, model.penalty, replies, patches, grids, cost).write(
@@ -108,13 +107,14 @@ def _run(asked: Asked, clips: list[Clip], folder: pathlib.Path) -> None:
     )
 
 
-def _placed(make: Inputter, clip: Clip, shown: Shown, text: str) -> Placed:
-    from streamvlm_ros.verify.stock_model import Placed
+def _inputs(make: Inputter, clip: Clip, shown: Shown, text: str) -> Inputs:
+    from streamvlm_ros.verify.stock_inputs import Video
 
-    videos = shown.videos(len(clip.frames))
-    inputs = make.make([[clip.frames[i] for i in video] for video in videos], text)
-    times = [[clip.stamps_ns[i] for i in video[::TEMPORAL]] for video in videos]
-    return Placed(inputs, times)
+    videos = [
+        Video([clip.frames[i] for i in video], [clip.stamps_ns[i] for i in video])
+        for video in shown.videos(len(clip.frames))
+    ]
+    return make.make(videos, text)
 
 
 def _say(text: str) -> None:

@@ -20,9 +20,8 @@ from transformers import AutoProcessor, AutoTokenizer
 
 from streamvlm_ros.verify.exchange import Asked
 
-PAD = '<|video_pad|>'
-PATCH, MERGE, TEMPORAL = 14, 2, 2
-FACTOR = PATCH * MERGE
+PAD, START, END = '<|video_pad|>', '<|vision_start|>', '<|vision_end|>'
+MERGE, TEMPORAL = 2, 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,12 +32,29 @@ class Inputs:
         ids: of the prompt, PAD once for every merged patch.
         patches: of each video, float32 [t h w, values].
         grids: of each video, (t, h, w) patches.
+        times_ns: of each video's temporal patches.
+
+    In the prompt of a family that writes times, every temporal patch is a video.
 
     """
 
     ids: list[int]
     patches: list[torch.Tensor]
     grids: list[tuple[int, int, int]]
+    times_ns: list[list[int]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Video:
+    """RGB uint8 frames [h, w, 3] of one size, and the times of each in nanoseconds."""
+
+    frames: Sequence[np.ndarray]
+    times_ns: Sequence[int]
+
+    @property
+    def patch_times_ns(self) -> list[int]:
+        """The time of every temporal patch: its first frame's."""
+        return list(self.times_ns[::TEMPORAL])
 
 
 class Inputter(Protocol):
@@ -55,14 +71,16 @@ class Inputter(Protocol):
     why: str
     tokenizer: Any
 
-    def make(self, videos: Sequence[Sequence[np.ndarray]], text: str) -> Inputs:
-        """Return the inputs of one user turn: videos of RGB uint8 frames, then a text."""
+    def make(self, videos: Sequence[Video], text: str) -> Inputs:
+        """Return the inputs of one user turn: videos, then a text."""
 
 
 def inputter(asked: Asked) -> Inputter:
     """Return stock's processor where its video processor can be imported."""
     why = _why_not()
-    return _WrittenOut(asked, why) if why else _Stock(asked.folder)
+    if why:
+        return _WrittenOut(asked, why)
+    return _TimedStock(asked.folder) if asked.timed else _Stock(asked.folder)
 
 
 def _why_not() -> str:
@@ -89,17 +107,45 @@ class _Stock:
         self._processor = AutoProcessor.from_pretrained(folder, trust_remote_code=False)
         self.tokenizer = self._processor.tokenizer
 
-    def make(self, videos: Sequence[Sequence[np.ndarray]], text: str) -> Inputs:
+    def make(self, videos: Sequence[Video], text: str) -> Inputs:
         """See ``Inputter``."""
         rendered = self._processor.apply_chat_template(
             _turn(len(videos), text), tokenize=False, add_generation_prompt=True
         )
         made = self._processor(
-            text=[rendered], videos=[np.stack(each) for each in videos], return_tensors='pt'
+            text=[rendered],
+            videos=[np.stack(each.frames) for each in videos],
+            return_tensors='pt',
         )
         grids = [tuple(each) for each in made['video_grid_thw'].tolist()]
         patches = made['pixel_values_videos'].split([math.prod(grid) for grid in grids])
-        return Inputs(made['input_ids'][0].tolist(), list(patches), grids)
+        times = [each.patch_times_ns for each in videos]
+        return Inputs(made['input_ids'][0].tolist(), list(patches), grids, times)
+
+
+class _TimedStock(_Stock):
+    """`AutoProcessor` of a family that writes times.
+
+    Its video processor makes the patches.  The prompt is written out: processors of transformers
+    5.17 to 5.23 leave the template's marks around the whole video, beside those of each patch,
+    which the release that the models came with takes away.
+    """
+
+    def make(self, videos: Sequence[Video], text: str) -> Inputs:
+        """See ``Inputter``."""
+        rendered = self._processor.apply_chat_template(
+            _turn(len(videos), text), tokenize=False, add_generation_prompt=True
+        )
+        made = []
+        for video in videos:
+            out = self._processor.video_processor(
+                [torch.from_numpy(np.stack(video.frames)).permute(0, 3, 1, 2)],
+                do_sample_frames=False,
+                cap_pixels_per_frame=True,
+                return_tensors='pt',
+            )
+            made.append((out['pixel_values_videos'], tuple(out['video_grid_thw'][0].tolist())))
+        return timed_inputs(self.tokenizer, rendered, videos, made)
 
 
 class _WrittenOut:
@@ -109,24 +155,57 @@ class _WrittenOut:
 
     def __init__(self, asked: Asked, why: str) -> None:
         self.why = why
-        self._settings = asked.min_pixels, asked.max_pixels, asked.mean, asked.std
+        self._asked = asked
         self.tokenizer = AutoTokenizer.from_pretrained(asked.folder, trust_remote_code=False)
         self._template = _template(pathlib.Path(asked.folder))
 
-    def make(self, videos: Sequence[Sequence[np.ndarray]], text: str) -> Inputs:
+    def make(self, videos: Sequence[Video], text: str) -> Inputs:
         """See ``Inputter``."""
-        made = [patches_of(each, *self._settings) for each in videos]
+        made = [patches_of(each.frames, self._asked) for each in videos]
         rendered = self.tokenizer.apply_chat_template(
             _turn(len(videos), text),
             chat_template=self._template,
             tokenize=False,
             add_generation_prompt=True,
         )
+        if self._asked.timed:
+            return timed_inputs(self.tokenizer, rendered, videos, made)
         first, *rest = rendered.split(PAD)
         for (_, grid), after in zip(made, rest):
             first += PAD * (math.prod(grid) // MERGE**2) + after
         ids = self.tokenizer.encode(first, add_special_tokens=False)
-        return Inputs(ids, [patches for patches, _ in made], [grid for _, grid in made])
+        times = [each.patch_times_ns for each in videos]
+        return Inputs(ids, [patches for patches, _ in made], [grid for _, grid in made], times)
+
+
+def timed_inputs(
+    tokenizer: Any,
+    rendered: str,
+    videos: Sequence[Video],
+    made: Sequence[tuple[torch.Tensor, tuple[int, int, int]]],
+) -> Inputs:
+    """Return the inputs of a prompt in which every temporal patch stands after its time.
+
+    Args:
+        tokenizer: of the model.
+        rendered: the prompt, with marks and one pad for each video.
+        videos: in their order.
+        made: patches and grid of each.
+
+    """
+    prompt, *rest = rendered.split(f'{START}{PAD}{END}')
+    patches, grids, times = [], [], []
+    for video, (cut, (t, h, w)), after in zip(videos, made, rest):
+        seconds = [(each - videos[0].times_ns[0]) / 10**9 for each in video.times_ns]
+        for first in range(0, len(seconds), TEMPORAL):
+            pair = seconds[first : first + TEMPORAL]
+            marked = f'{START}{PAD * (h * w // MERGE**2)}{END}'
+            prompt += f'<{(pair[0] + pair[-1]) / 2:.1f} seconds>{marked}'
+        prompt += after
+        patches += cut.split(h * w)
+        grids += [(1, h, w)] * t
+        times += [[each] for each in video.patch_times_ns]
+    return Inputs(tokenizer.encode(prompt, add_special_tokens=False), patches, grids, times)
 
 
 def _template(folder: pathlib.Path) -> str | None:
@@ -140,11 +219,7 @@ def _template(folder: pathlib.Path) -> str | None:
 
 
 def patches_of(
-    frames: Sequence[np.ndarray],
-    min_pixels: int,
-    max_pixels: int,
-    mean: Sequence[float],
-    std: Sequence[float],
+    frames: Sequence[np.ndarray], asked: Asked
 ) -> tuple[torch.Tensor, tuple[int, int, int]]:
     """Resize and cut RGB uint8 frames [h, w, 3] as the stock video processor does.
 
@@ -152,32 +227,39 @@ def patches_of(
     directions in fixed point.
 
     Returns:
-        Patches float32 [t h w, 3 * 2 * 14 * 14], and (t, h, w).
+        Patches float32 [t h w, 3 * 2 * patch^2], and (t, h, w).
 
     """
     rows, columns = frames[0].shape[:2]
-    height, width = _sides(rows, columns, min_pixels, max_pixels)
+    patch = asked.patch
+    height, width = _sides(rows, columns, asked)
     pixels = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).contiguous()
     if pixels.shape[2:] != (height, width):
         pixels = functional.interpolate(pixels, (height, width), mode='bicubic', antialias=True)
     if len(pixels) % TEMPORAL:
         pixels = torch.cat([pixels, pixels[-1:]])
-    centre, spread = (torch.tensor(list(each)).view(3, 1, 1) * 255 for each in (mean, std))
+    centre, spread = (
+        torch.tensor(list(each)).view(3, 1, 1) * 255 for each in (asked.mean, asked.std)
+    )
     scaled = (pixels.float() - centre) / spread
-    grid = len(scaled) // TEMPORAL, height // PATCH, width // PATCH
+    grid = len(scaled) // TEMPORAL, height // patch, width // patch
     rows, columns = grid[1] // MERGE, grid[2] // MERGE
-    cut = scaled.view(grid[0], TEMPORAL, 3, rows, MERGE, PATCH, columns, MERGE, PATCH)
+    cut = scaled.view(grid[0], TEMPORAL, 3, rows, MERGE, patch, columns, MERGE, patch)
     cut = cut.permute(0, 3, 6, 4, 7, 2, 1, 5, 8)
     return cut.reshape(math.prod(grid), -1), grid
 
 
-def _sides(height: int, width: int, least: int, most: int) -> tuple[int, int]:
-    """Return sides that are multiples of `FACTOR` with an area within the bounds."""
-    sides = [max(FACTOR, round(side / FACTOR) * FACTOR) for side in (height, width)]
+def _sides(height: int, width: int, asked: Asked) -> tuple[int, int]:
+    """Return sides that are multiples of a token's, with an area within the bounds."""
+    token, least, most = asked.patch * MERGE, asked.min_pixels, asked.max_pixels
+    if asked.timed and min(height, width) < token:
+        scale = token / min(height, width)
+        height, width = int(height * scale), int(width * scale)
+    sides = [max(token, round(side / token) * token) for side in (height, width)]
     if math.prod(sides) > most:
         by = math.sqrt(height * width / most)
-        sides = [max(FACTOR, math.floor(s / by / FACTOR) * FACTOR) for s in (height, width)]
+        sides = [max(token, math.floor(s / by / token) * token) for s in (height, width)]
     elif math.prod(sides) < least:
         by = math.sqrt(least / (height * width))
-        sides = [math.ceil(side * by / FACTOR) * FACTOR for side in (height, width)]
+        sides = [math.ceil(side * by / token) * token for side in (height, width)]
     return sides[0], sides[1]

@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Stock transformers' Qwen2.5-VL: one prompt run at once, in pieces, and decoded."""
+"""Stock transformers' model: one prompt run at once, in pieces, and decoded."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from transformers import (
     GenerationConfig,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
+    Qwen3VLConfig,
+    Qwen3VLForConditionalGeneration,
     RepetitionPenaltyLogitsProcessor,
 )
 
@@ -27,26 +29,32 @@ from streamvlm_ros.verify.exchange import Asked
 from streamvlm_ros.verify.positions import written_positions
 from streamvlm_ros.verify.stock_inputs import Inputs, MERGE
 
+# Stock's classes of each model_type.
+CLASSES: dict[str, tuple[Any, Any]] = {
+    'qwen2_5_vl': (Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration),
+    'qwen3_vl': (Qwen3VLConfig, Qwen3VLForConditionalGeneration),
+}
 BEST = 64  # most probable tokens that are told of each step
 
 
-def load(asked: Asked) -> Qwen2_5_VLForConditionalGeneration:
+def load(asked: Asked) -> Any:
     """Load the stock model; with a quantization its weights are rounded as the engine rounds."""
     how: dict[str, Any] = {
         'dtype': getattr(torch, asked.dtype),
         'device_map': None if asked.device == 'cpu' else asked.device,
         'attn_implementation': 'sdpa',
     }
-    config = Qwen2_5_VLConfig.from_pretrained(asked.folder)
+    config_class, model_class = CLASSES[asked.model_type]
+    config = config_class.from_pretrained(asked.folder)
     if getattr(config, 'quantization_config', None) is None:
-        model = Qwen2_5_VLForConditionalGeneration.from_pretrained(
+        model = model_class.from_pretrained(
             asked.folder, use_safetensors=True, trust_remote_code=False, **how
         )
     else:
         # Stock cannot run them; it gets the values that they stand for.
         del config.quantization_config
         values = dequantized(pathlib.Path(asked.folder), how['dtype'])
-        model = Qwen2_5_VLForConditionalGeneration.from_pretrained(
+        model = model_class.from_pretrained(
             None, config=config, state_dict=values, **{**how, 'device_map': None}
         )
         if asked.device != 'balanced':
@@ -69,21 +77,13 @@ def _round(model: Any, bits: int) -> None:
 
 
 @dataclasses.dataclass(frozen=True)
-class Placed:
-    """A prompt's inputs with the times of its videos' patches, in nanoseconds."""
-
-    inputs: Inputs
-    times_ns: list[list[int]]
-
-
-@dataclasses.dataclass(frozen=True)
 class _Piece:
     """Some tokens of a prompt, and the patches of the video tokens among them."""
 
     start: int
     end: int
     patches: torch.Tensor | None = None
-    grid: tuple[int, int, int] | None = None
+    grids: Sequence[tuple[int, int, int]] = ()
 
 
 class StockModel:
@@ -107,22 +107,22 @@ class StockModel:
         return next(iter(self._model.parameters())).device
 
     @torch.inference_mode()
-    def first_logits(self, placed: Placed) -> torch.Tensor:
+    def first_logits(self, inputs: Inputs) -> torch.Tensor:
         """Return the float32 logits of the answer's first token; the whole prompt is one pass."""
-        return self._whole(placed)[0]
+        return self._whole(inputs)[0]
 
     @torch.inference_mode()
-    def logits_in_pieces(self, placed: Placed, patches: int) -> torch.Tensor:
+    def logits_in_pieces(self, inputs: Inputs, patches: int) -> torch.Tensor:
         """Return the same; prefilled by so many temporal patches of each video."""
         cache, logits = self._empty(), None
-        for piece in self._pieces(placed, patches):
-            logits = self._feed(placed, piece, cache)
+        for piece in self._pieces(inputs, patches):
+            logits = self._feed(inputs, piece, cache)
         assert logits is not None
         return logits
 
     @torch.inference_mode()
     def answer(
-        self, placed: Placed, most: int
+        self, inputs: Inputs, most: int
     ) -> tuple[torch.Tensor, list[int], list[tuple[list[int], list[float]]]]:
         """Answer greedily, with the folder's repetition penalty.
 
@@ -131,8 +131,8 @@ class StockModel:
             of the `BEST` most probable ones.
 
         """
-        first, cache, last = self._whole(placed)
-        ids, tokens, best = list(placed.inputs.ids), [], []
+        first, cache, last = self._whole(inputs)
+        ids, tokens, best = list(inputs.ids), [], []
         penalty = RepetitionPenaltyLogitsProcessor(self.penalty) if self.penalty != 1.0 else None
         logits = first
         while True:
@@ -150,9 +150,9 @@ class StockModel:
             logits = self._step(token, last, cache)
 
     @torch.inference_mode()
-    def choose(self, placed: Placed, choices: Sequence[Sequence[int]]) -> list[float]:
+    def choose(self, inputs: Inputs, choices: Sequence[Sequence[int]]) -> list[float]:
         """Return the probability of each choice, all together 1: of its ids after the prompt."""
-        first, cache, last = self._whole(placed)
+        first, cache, last = self._whole(inputs)
         length = cache.get_seq_length()
         totals = []
         for choice in choices:
@@ -166,7 +166,7 @@ class StockModel:
         return torch.tensor(totals, dtype=torch.float64).softmax(-1).tolist()
 
     @torch.inference_mode()
-    def times(self, placed: Placed, patches: int, steps: int) -> tuple[float, float, float]:
+    def times(self, inputs: Inputs, patches: int, steps: int) -> tuple[float, float, float]:
         """Stream a prompt into a cache by so many patches, and decode so many steps.
 
         Returns:
@@ -176,16 +176,16 @@ class StockModel:
         """
         cache, chunks, steps_ms = self._empty(), [], []
         question = 0.0
-        for piece in self._pieces(placed, patches):
+        for piece in self._pieces(inputs, patches):
             began = self._clock()
-            logits = self._feed(placed, piece, cache)
+            logits = self._feed(inputs, piece, cache)
             token = int(logits.argmax())
             spent = self._clock() - began
-            if piece.grid is not None:
+            if piece.grids:
                 chunks.append(spent)
             else:
                 question = spent
-        last = max(map(max, self._positions(placed)))
+        last = max(map(max, self._positions(inputs)))
         for number in range(1, steps + 1):
             began = self._clock()
             token = int(self._step(token, last + number, cache).argmax())
@@ -223,17 +223,18 @@ class StockModel:
     def _empty(self) -> Any:
         return DynamicCache(config=self._model.config.get_text_config())
 
-    def _positions(self, placed: Placed) -> list[list[int]]:
+    def _positions(self, inputs: Inputs) -> list[list[int]]:
         videos = [
             ((t, h // MERGE, w // MERGE), times)
-            for (t, h, w), times in zip(placed.inputs.grids, placed.times_ns)
+            for (t, h, w), times in zip(inputs.grids, inputs.times_ns)
         ]
-        rate = self._model.config.vision_config.tokens_per_second
-        return written_positions(placed.inputs.ids, videos, self._pad, rate)
+        # A family that writes times has none: T stands still inside a temporal patch.
+        rate = getattr(self._model.config.vision_config, 'tokens_per_second', 0.0)
+        return written_positions(inputs.ids, videos, self._pad, rate)
 
-    def _whole(self, placed: Placed) -> tuple[torch.Tensor, Any, int]:
+    def _whole(self, inputs: Inputs) -> tuple[torch.Tensor, Any, int]:
         """Prefill a prompt; return the last token's logits, the cache, and the last position."""
-        inputs, positions, cache = placed.inputs, self._positions(placed), self._empty()
+        positions, cache = self._positions(inputs), self._empty()
         logits = self._run(
             inputs.ids, positions, cache, torch.cat(inputs.patches), list(inputs.grids)
         )
@@ -241,27 +242,33 @@ class StockModel:
         self.cache_bytes = max(self.cache_bytes, held)
         return logits, cache, max(map(max, positions))
 
-    def _pieces(self, placed: Placed, patches: int) -> Iterator[_Piece]:
+    def _pieces(self, inputs: Inputs, patches: int) -> Iterator[_Piece]:
         """Cut a prompt after so many temporal patches of each video; text goes with what follows.
 
-        The text before a chunk is a part of its piece, and that after the last one a piece.
+        The text before a chunk is a part of its piece, and that after the last one a piece.  Where
+        every temporal patch is a video, so many of them are a piece.
         """
-        ids, start, at = placed.inputs.ids, 0, 0
-        for whole, (t, h, w) in zip(placed.inputs.patches, placed.inputs.grids):
+        ids, start, at = inputs.ids, 0, 0
+        cuts: list[torch.Tensor] = []
+        grids: list[tuple[int, int, int]] = []
+        single = all(t == 1 for t, _, _ in inputs.grids)
+        for number, (whole, (t, h, w)) in enumerate(zip(inputs.patches, inputs.grids), start=1):
             at = ids.index(self._pad, at)
             for first in range(0, t, patches):
                 count = min(patches, t - first)
                 at += count * h * w // MERGE**2
-                cut = whole[first * h * w : (first + count) * h * w]
-                yield _Piece(start, at, cut, (count, h, w))
-                start = at
+                cuts.append(whole[first * h * w : (first + count) * h * w])
+                grids.append((count, h, w))
+                if single and len(grids) < patches and number < len(inputs.grids):
+                    continue
+                yield _Piece(start, at, torch.cat(cuts), grids)
+                start, cuts, grids = at, [], []
         yield _Piece(start, len(ids))
 
-    def _feed(self, placed: Placed, piece: _Piece, cache: Any) -> torch.Tensor:
-        positions = [axis[piece.start : piece.end] for axis in self._positions(placed)]
-        ids = placed.inputs.ids[piece.start : piece.end]
-        grids = [] if piece.grid is None else [piece.grid]
-        return self._run(ids, positions, cache, piece.patches, grids)
+    def _feed(self, inputs: Inputs, piece: _Piece, cache: Any) -> torch.Tensor:
+        positions = [axis[piece.start : piece.end] for axis in self._positions(inputs)]
+        ids = inputs.ids[piece.start : piece.end]
+        return self._run(ids, positions, cache, piece.patches, piece.grids)
 
     def _step(self, token: int, position: int, cache: Any) -> torch.Tensor:
         return self._run([token], [[position]] * 3, cache, None, [])

@@ -74,7 +74,8 @@ def plan(
     """
     device = pick_device(device)
     folder = expand(resolve_model(model))
-    awq = family_at(folder).read_config(folder).get('quantization_config')
+    family = family_at(folder)
+    awq = family.read_config(folder).get('quantization_config')
     if awq and quantization != 'none':
         raise ValueError(
             f'The weights of {model} are in 4 bits already; leave quantization at none.'
@@ -84,7 +85,7 @@ def plan(
         raise FileNotFoundError(
             f'{folder} lacks files of weights; streamvlm pull {model} fetches them.'
         )
-    chunks = QUICK_CHUNKS if quick else CHUNKS
+    chunks, timed = QUICK_CHUNKS if quick else CHUNKS, family.patch_text is not None
     cases = [
         Shown(clip, mode, chunk)
         for mode in POSITION_MODES
@@ -96,12 +97,15 @@ def plan(
         device,
         str(pick_dtype(dtype, device)).removeprefix('torch.'),
         quantization,
+        family.model_type,
+        timed,
+        pixels.patch_size,
         pixels.min_pixels,
         pixels.max_pixels,
         list(pixels.mean),
         list(pixels.std),
         [(clip.name, clip.stamps_ns) for clip in clips],
-        list(dict.fromkeys(map(stock_prompt, cases))),
+        list(dict.fromkeys(stock_prompt(case, timed) for case in cases)),
         QUESTION,
         choice_text(CHOICE_QUESTION, CHOICES),
         list(CHOICES),
@@ -110,12 +114,16 @@ def plan(
     return asked, cases
 
 
-def stock_prompt(case: Shown) -> Shown:
+def stock_prompt(case: Shown, timed: bool) -> Shown:
     """Return the offline prompt that a case has to equal.
 
-    In 'continuous' mode that is the same one for every chunking: the whole clip as one video.
+    In 'continuous' mode that is the same one for every chunking: the whole clip as one video.  It
+    is that in both modes for a family that writes times (``Asked.timed``), as each of its
+    temporal patches is a vision segment of its own anyway.
     """
-    return case if case.mode == 'append' else dataclasses.replace(case, chunk=CHUNKS[0])
+    if case.mode == 'append' and not timed:
+        return case
+    return dataclasses.replace(case, mode='continuous', chunk=CHUNKS[0])
 
 
 def reported(
@@ -145,7 +153,7 @@ def reported(
             judge(
                 case,
                 names[case.clip],
-                replies[stock_prompt(case)],
+                replies[stock_prompt(case, asked.timed)],
                 ours.replies[case],
                 noise.allowed,
             )

@@ -164,8 +164,8 @@ def test_the_processes_exchange_what_they_say(tmp_path):
     clips = generated(quick=True)
     names = [(clip.name, clip.stamps_ns) for clip in clips]
     asked = Asked(
-        'folder', 'cpu', 'float32', 'none', 1, 2, [0.5], [0.25], names, [CASE], 'Q?', 'C?',
-        ['a', 'b'], 3,
+        'folder', 'cpu', 'float32', 'none', 'kind', True, 16, 1, 2, [0.5], [0.25], names, [CASE],
+        'Q?', 'C?', ['a', 'b'], 3,
     )  # fmt: skip
     asked.write(tmp_path, clips)
     again, frames = Asked.read(tmp_path)

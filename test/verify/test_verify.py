@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -11,9 +12,11 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import pytest
 from support.models.random_models import PIXELS
+from support.models.random_qwen3 import write_folder
 import torch
 
 from streamvlm_ros.cli import main
@@ -32,7 +35,9 @@ from streamvlm_ros.verify.clips import generated
 from streamvlm_ros.verify.exchange import Asked
 from streamvlm_ros.verify.process import ask_stock
 ask_stock(
-    Asked('/no/model', 'cpu', 'float32', 'none', 1, 1, [], [], [], [], '', '', [], 1),
+    Asked(
+        '/no/model', 'cpu', 'float32', 'none', '', False, 1, 1, 1, [], [], [], [], '', '', [], 1
+    ),
     [],
 )
 """
@@ -74,13 +79,20 @@ def test_tiny_streams_losslessly_and_a_changed_weight_is_noticed(capsys, monkeyp
     assert 'pixels' not in found['sentence']
 
 
+def test_a_family_that_writes_times(tmp_path):
+    """A random Qwen3-VL: stock gets the whole clip with its times, in both modes."""
+    report = verify.verify(str(write_folder(tmp_path)), quick=True, device='cpu')
+    assert report.differences == []
+    assert len(report.cases) == 8 and all(case.prompt for case in report.cases)
+    assert max(case.distance for case in report.cases) < 1e-4
+
+
 def test_the_written_out_pixels_are_the_engines():
     """Where torchvision is missing they stand for stock's, which test_frames.py holds too."""
     for clip in generated(quick=True):
         frames = clip.frames[: len(clip.frames) // 2 * 2]
-        patches, grid = patches_of(
-            frames, PIXELS.min_pixels, PIXELS.max_pixels, PIXELS.mean, PIXELS.std
-        )
+        asked = types.SimpleNamespace(**dataclasses.asdict(PIXELS), timed=False, patch=14)
+        patches, grid = patches_of(frames, asked)
         ours, merged = to_patches(frames, PIXELS, torch.device('cpu'))
         assert (merged.t, 2 * merged.h, 2 * merged.w) == grid
         assert torch.allclose(patches, ours, atol=1e-6)
