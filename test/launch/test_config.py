@@ -23,4 +23,11 @@ def test_values_are_accepted(file: pathlib.Path) -> None:
 
 
 def test_there_is_one_per_target() -> None:
-    assert {file.stem for file in CONFIG.glob('*.yaml')} == {'workstation', 'jetson', 'cpu', 'bag'}
+    assert {file.stem for file in CONFIG.glob('*.yaml')} == {
+        'workstation',
+        'workstation_qwen3',
+        'jetson',
+        'jetson_qwen3',
+        'cpu',
+        'bag',
+    }
