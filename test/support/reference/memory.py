@@ -130,7 +130,7 @@ class ReferenceStream:
         while len(tokens) < new_tokens and end[0] not in tokens:
             trial = copy.deepcopy(branch)
             trial.run([*pieces, (Item('turn', self.turn + 1, []), asked + tokens, None)])
-            logits = forward(trial)
+            logits = trial.logits()
             first = logits if first is None else first
             tokens.append(int(logits.argmax()))
         assert first is not None
@@ -193,10 +193,17 @@ class ReferenceStream:
         self.place, self.size = 'user' if self.append else 'video', size
         return pieces
 
+    def rate(self) -> float:
+        """Return by how much T goes on in a second of video."""
+        return stock_model(self.shape).config.vision_config.tokens_per_second
+
+    def logits(self) -> torch.Tensor:
+        """Return the last token's logits, of one forward over the whole history."""
+        return forward(self)
+
     def run(self, pieces: list, seen: list[int] | None = None) -> None:
         """Place tokens, and note what they see."""
-        rate = stock_model(self.shape).config.vision_config.tokens_per_second
-        begin = len(self.ids)
+        rate, begin = self.rate(), len(self.ids)
         seen = self.kept() if seen is None else seen
         for item, ids, grid in pieces:
             item = copy.copy(item)

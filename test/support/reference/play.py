@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+import dataclasses
 import random
 
 from support.models.random_models import random_clip, SHAPES
@@ -11,7 +13,32 @@ from support.reference.memory import ReferenceStream
 from support.streams import stream
 import torch
 
-SIZES = ((56, 56), (84, 56), (56, 112))
+from streamvlm_ros.engine import VideoStreamingInference
+
+
+@dataclasses.dataclass(frozen=True)
+class Family:
+    """What is played to.
+
+    Attributes:
+        stream: makes an engine, of a shape and settings.
+        reference: makes what it is held to; its arguments are ``ReferenceStream``'s.
+        shapes: names of random models.
+        sizes: heights and widths of frames.
+        capacities: tokens that the caches have.
+
+    """
+
+    stream: Callable[..., VideoStreamingInference]
+    reference: Callable[..., ReferenceStream]
+    shapes: Sequence[str]
+    sizes: Sequence[tuple[int, int]]
+    capacities: Sequence[int]
+
+
+FIRST = Family(
+    stream, ReferenceStream, list(SHAPES), ((56, 56), (84, 56), (56, 112)), (110, 140, 200)
+)
 
 
 def answer_of(engine, question: str, tokens: int, keep: bool) -> tuple[list[int], torch.Tensor]:
@@ -29,14 +56,16 @@ def answer_of(engine, question: str, tokens: int, keep: bool) -> tuple[list[int]
     return opened.tokens, seen[0][-1]
 
 
-def run_case(seed: int, rebase_position: int = 0, shape: str = '') -> tuple[ReferenceStream, int]:
+def run_case(
+    seed: int, rebase_position: int = 0, shape: str = '', family: Family = FIRST
+) -> tuple[ReferenceStream, int]:
     """Play a random stream to the engine and the reference; return it and how many answers."""
     rng = random.Random(seed)
-    shape, mode = shape or list(SHAPES)[seed % 3], ('continuous', 'append')[seed % 2]
+    shape, mode = shape or family.shapes[seed % 3], ('continuous', 'append')[seed % 2]
     chunk = rng.choice((2, 4, 6))
-    capacity, kept_turns = rng.choice((110, 140, 200)), rng.choice((1, 2))
+    capacity, kept_turns = rng.choice(family.capacities), rng.choice((1, 2))
     seconds = rng.choice((0, 0, 3.0, 6.0))
-    engine = stream(
+    engine = family.stream(
         shape,
         position_mode=mode,
         chunk_frames=chunk,
@@ -45,7 +74,7 @@ def run_case(seed: int, rebase_position: int = 0, shape: str = '') -> tuple[Refe
         kept_turns=kept_turns,
         rebase_position=rebase_position,
     )
-    reference = ReferenceStream(
+    reference = family.reference(
         shape,
         chunk,
         mode == 'append',
@@ -54,10 +83,10 @@ def run_case(seed: int, rebase_position: int = 0, shape: str = '') -> tuple[Refe
         kept_turns,
         rebase_position or 10**9,
     )
-    size, second, number, answers = rng.choice(SIZES), 0.0, 0, 0
+    size, second, number, answers = rng.choice(family.sizes), 0.0, 0, 0
     for round_ in range(8):
         if rng.random() < 0.2:
-            size = rng.choice(SIZES)
+            size = rng.choice(family.sizes)
         for image in random_clip(1000 * seed + round_, rng.randint(1, 9), *size):
             second = round(second + rng.choice((0.125, 0.5, 0.5, 1.0)), 3)
             engine.append_frame(image, second)

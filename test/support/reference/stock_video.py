@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The stock video processor of Qwen2-VL and Qwen2.5-VL, where torchvision is not installed too.
+"""The stock video processors, where torchvision is not installed too.
 
 transformers' own code runs: bounds, resizing's sizes, the fused rescaling and normalisation, the
 order of patches.  The three functions that it takes from torchvision are then stood in for by what
@@ -22,7 +22,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-MODULE = 'transformers.models.qwen2_vl.video_processing_qwen2_vl'
+# Of Qwen2-VL and Qwen2.5-VL, and of Qwen3-VL.
+QWEN2_VL = 'qwen2_vl', 'Qwen2VLVideoProcessor'
+QWEN3_VL = 'qwen3_vl', 'Qwen3VLVideoProcessor'
 
 
 class InterpolationMode(enum.Enum):
@@ -51,10 +53,14 @@ def normalize(
     return (image.sub_(mean) if inplace else image.sub(mean)).div_(std)
 
 
-def video_processor(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> Any:
-    """Return a stock video processor with such settings."""
+def video_processor(
+    monkeypatch: pytest.MonkeyPatch, kind: tuple[str, str] = QWEN2_VL, **settings: Any
+) -> Any:
+    """Return a stock video processor of a kind with such settings."""
+    family, name = kind
+    module_name = f'transformers.models.{family}.video_processing_{family}'
     if importlib.util.find_spec('torchvision') is not None:
-        return importlib.import_module(MODULE).Qwen2VLVideoProcessor(**settings)
+        return getattr(importlib.import_module(module_name), name)(**settings)
     names = [
         'torchvision',
         'torchvision.transforms',
@@ -72,15 +78,15 @@ def video_processor(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> Any:
         for module in modules:
             imports.setitem(sys.modules, module.__name__, module)
         # Anew, so that it takes this stand-in.
-        imports.delitem(sys.modules, MODULE, raising=False)
-        made = importlib.import_module(MODULE)
-    for name in ('video_processing_utils', 'image_processing_backends'):
-        module = importlib.import_module(f'transformers.{name}')
+        imports.delitem(sys.modules, module_name, raising=False)
+        made = importlib.import_module(module_name)
+    for backend in ('video_processing_utils', 'image_processing_backends'):
+        module = importlib.import_module(f'transformers.{backend}')
         monkeypatch.setattr(module, 'tvF', stand_in, raising=False)
     # 3 is bicubic in files.
     modes = {3: InterpolationMode.BICUBIC}
     monkeypatch.setattr(module, 'pil_torch_interpolation_mapping', modes, raising=False)
-    return made.Qwen2VLVideoProcessor(**settings)
+    return getattr(made, name)(**settings)
 
 
 def stock_video(
