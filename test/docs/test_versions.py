@@ -95,7 +95,12 @@ def test_what_is_needed_of_pypi_is_needed_of_rosdep_too() -> None:
     """Those with `-pip` come from distribution.txt, as docs/install.md says."""
     root = ElementTree.parse(ROOT / 'package.xml').getroot()
     keys = {element.text for element in root.findall('exec_depend')}
-    pip = {'torch': 'pytorch', 'rosbags': 'rosbags', 'transformers': 'transformers'}
+    pip = {
+        'mcap': 'mcap',
+        'torch': 'pytorch',
+        'rosbags': 'rosbags',
+        'transformers': 'transformers',
+    }
     assert {f'python3-{name}-pip' for name in pip.values()} <= keys
     names = {requirement.name for requirement in requirements('distribution.txt')}
     assert pip.keys() | {'av'} <= names
