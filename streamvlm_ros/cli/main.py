@@ -16,6 +16,7 @@ if __name__ == '__main__':  # before the other imports, which take time
     interrupts.install()
 
 from streamvlm_ros.cli import ask, demo, pull, replay, run, save, verify, watch
+from streamvlm_ros.cli.offline import evaluate
 from streamvlm_ros.errors import CommandError, StreamError
 
 
@@ -45,6 +46,7 @@ VERBS = {
     'run': Verb.of(run),
     'pull': Verb.of(pull),
     'verify': Verb.of(verify),
+    'evaluate': Verb.of(evaluate),
     'ask': Verb(
         'Ask a running node a question, answered in free text.', ask.add_ask_arguments, ask.ask
     ),
