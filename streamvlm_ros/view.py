@@ -78,5 +78,8 @@ class View:
         return self.name != 'memory'
 
 
+MEMORY = View()
+
+
 def _refuse(sentence: str) -> None:
     raise StreamError(ErrorCode.INVALID_REQUEST, sentence)

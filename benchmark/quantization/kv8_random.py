@@ -17,7 +17,7 @@ from benchmark.exactness.random_models import QUESTIONS
 from benchmark.quantization import biased_model
 from benchmark.quantization.rounded_cache import Largest, Rounding, stored, WAYS
 from streamvlm_ros.engine import StreamQwenModel, StreamSettings, VideoStreamingInference
-from streamvlm_ros.engine.kvcache.contexts import BranchContext
+from streamvlm_ros.engine.kvcache.contexts import BranchContext, pieces_of
 from streamvlm_ros.engine.models.processor import StreamProcessor
 from streamvlm_ros.engine.ops.rotary import Rotation
 from streamvlm_ros.engine.questions.branch import Branch
@@ -134,7 +134,9 @@ def keys_seen() -> Iterator[list[torch.Tensor]]:
         if layer in biased_model.BIASED and context.tree is None:
             query, fresh, _ = rotation.split(qkv, context.tail.kv_heads)
             own, _ = context.tail.view(layer, 0, context.tail.length + fresh.shape[1])
-            keys = torch.cat([*(piece[0] for piece in context.seen(layer)), own], dim=1)
+            keys = torch.cat(
+                [*(piece[0] for piece in pieces_of(context.prefixes, layer)), own], dim=1
+            )
             rows = query[:, -1].view(len(keys), -1, query.shape[-1])
             weights = (rows @ keys.mT * query.shape[-1] ** -0.5).softmax(-1)
             noted.append(torch.special.entr(weights).sum(-1).exp().flatten())

@@ -88,7 +88,10 @@ def _print_fit(download: Download, wanted: str) -> bool:
     model = build_empty(download.folder, dtype)
     available = available_bytes(device)
     room = '' if available is None else f', where {_size(available)} are free'
-    each = [fit(model, settings, device, quantization) for quantization in quantizations_of(model)]
+    each = [
+        fit(model, settings, device, quantization, pixels)
+        for quantization in quantizations_of(model)
+    ]
     slots = each[0].slots
     print(f'On {name}{room}, with a cache of {slots:,} tokens ({_size(each[0].cache)}):')
     for found in each:

@@ -41,8 +41,8 @@ from streamvlm_ros.engine.stream.saving.saved_stream import SavedStream
 from streamvlm_ros.engine.config import StreamSettings
 from streamvlm_ros.engine.serving.loading import load_streams, open_streams, pick_device
 from streamvlm_ros.engine.serving.warmup import warm_up
-from streamvlm_ros.engine.questions.watches import Watch
-from streamvlm_ros.engine.questions.watches import WatchEvent
+from streamvlm_ros.engine.questions.watch import Watch
+from streamvlm_ros.engine.questions.watch import WatchEvent
 from streamvlm_ros.engine.serving.worker import StreamWorker
 from streamvlm_ros.engine.serving.metrics import WorkerStatus
 

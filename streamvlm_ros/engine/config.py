@@ -24,6 +24,7 @@ DTYPES: tuple[Dtype, ...] = get_args(Dtype)
 QUANTIZATIONS: tuple[Quantization, ...] = get_args(Quantization)
 DEFAULT_CAPACITY = 16384  # tokens
 MAX_BATCH = 16  # answers in one pass, of all streams; GPUs have no graphs of larger batches
+LARGEST_NOW = 1280 * 720  # pixels of a view's frames, where no setting says it
 LOWEST_RATE = 0.001  # Hz, of sample_rate unless it is 0: a frame in 17 minutes
 
 
@@ -67,6 +68,13 @@ class StreamSettings:
         skip_static: temporal patches that differ from the last kept one by no more than this are
             not taken into the cache; as ``static_filter.difference`` measures it.  0 keeps
             every patch.
+        now_frames: newest frames that a view of now has.
+        now_max_pixels: upper bound of height x width of these; 0: as large as they came, at most
+            1280 x 720 or what the model or ``max_pixels`` allow.
+        view_frames: most frames of a span, an even number: pairs of neighbours.
+        view_tokens: tokens that a view's frames have room for; 0: what these settings need.
+        open_views: views that are open at once, for which room is allocated; 0: there are none.
+        view_ring_bytes: newest frames that are kept as they came, for views; 0: none.
 
     Raises:
         StreamError: INVALID_REQUEST when a value is out of range, or of another type.
@@ -96,6 +104,12 @@ class StreamSettings:
     max_frame_id: int = 255
     max_image_pixels: int = 1 << 26
     skip_static: float = 0.0
+    now_frames: int = 4
+    now_max_pixels: int = 0
+    view_frames: int = 16
+    view_tokens: int = 0
+    open_views: int = 2
+    view_ring_bytes: int = 1 << 27
 
     def __post_init__(self) -> None:
         """Refuse values that the stream cannot work with."""
@@ -121,6 +135,10 @@ class StreamSettings:
             'memory_tokens',
             'memory_bytes',
             'rebase_position',
+            'now_max_pixels',
+            'view_tokens',
+            'open_views',
+            'view_ring_bytes',
         ):
             if not 0 <= getattr(self, name) < math.inf:
                 self._refuse(f'{name} is {getattr(self, name)}; give 0 or more.')
@@ -133,8 +151,14 @@ class StreamSettings:
             self._refuse(f'slack is {self.slack}; give at least 2, one slot in two.')
         if self.kept_turns < 1:
             self._refuse(f'kept_turns is {self.kept_turns}; give at least 1.')
-        if self.max_pixels and self.min_pixels > self.max_pixels:
-            self._refuse(f'min_pixels {self.min_pixels} is above max_pixels {self.max_pixels}.')
+        for name in ('max_pixels', 'now_max_pixels'):
+            if 0 < getattr(self, name) < self.min_pixels:
+                largest = getattr(self, name)
+                self._refuse(f'min_pixels {self.min_pixels} is above {name} {largest}.')
+        if self.now_frames < 1:
+            self._refuse(f'now_frames is {self.now_frames}; give at least 1.')
+        if self.view_frames < 2 or self.view_frames % 2:
+            self._refuse(f'view_frames is {self.view_frames}; give an even number, 2 or more.')
 
     def _one_of(self, name: str, allowed: tuple) -> None:
         if getattr(self, name) not in allowed:

@@ -22,22 +22,6 @@ class Metrics(TypedDict):
 
 
 @dataclasses.dataclass(frozen=True)
-class Choice:
-    """The most probable choice.
-
-    Attributes:
-        text: the choice as the caller wrote it.
-        index: its place in the caller's list.
-        probabilities: of every choice, in the caller's order; they sum to 1.
-
-    """
-
-    text: str
-    index: int
-    probabilities: tuple[float, ...]
-
-
-@dataclasses.dataclass(frozen=True)
 class Evidence:
     """The frames that an answer rests on; stamps in nanoseconds as they came with the frames.
 
@@ -61,6 +45,37 @@ class Evidence:
     stamps_ns: tuple[int, ...]
     height: int
     width: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """The most probable choice.
+
+    Attributes:
+        text: the choice as the caller wrote it.
+        index: its place in the caller's list.
+        probabilities: of every choice, in the caller's order; they sum to 1.
+        evidence: the frames that it rests on.
+        images: as ``Answer`` has them.
+
+    """
+
+    text: str
+    index: int
+    probabilities: tuple[float, ...]
+    evidence: Evidence
+    images: tuple[np.ndarray, ...] = dataclasses.field(default=(), compare=False, repr=False)
+
+    @classmethod
+    def of(cls, answer: Answer) -> Choice:
+        """Return what an answer to a choice question has chosen."""
+        return cls(
+            answer.text,
+            answer.choice_index,
+            answer.choice_probabilities,
+            answer.evidence,
+            answer.images,
+        )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,13 +18,14 @@ from streamvlm_ros.engine.config import Device, Dtype, Quantization, StreamSetti
 from streamvlm_ros.engine.errors import StreamError
 from streamvlm_ros.engine.models.devices import free_device_memory
 from streamvlm_ros.engine.outputs import Answer, CacheInfo, Choice
-from streamvlm_ros.engine.questions.watches import Watch, WatchEvent
+from streamvlm_ros.engine.questions.watch import Watch, WatchEvent
 from streamvlm_ros.engine.serving.inference import VideoStreamingInference
 from streamvlm_ros.engine.serving.loading import load_streams
 from streamvlm_ros.engine.serving.snapshot import Snapshot
 from streamvlm_ros.engine.stream.saving.loaded_stream import read_stream
 from streamvlm_ros.engine.stream.saving.saved_stream import SavedStream, write_stream
 from streamvlm_ros.engine.stream.stamps import stamp_of
+from streamvlm_ros.view import View, ViewName
 
 LOG = logging.getLogger(__name__)
 
@@ -37,19 +38,15 @@ class StreamingVLM:
     Any thread may call any method.  Calls take turns at the model, in the order in which they
     come, and what a call returns is done: after ``append`` the frame is in the stream.  While one
     thread asks, others append between two tokens of the answer, which does not see their frames.
-    There is no thread behind it, no queue, and no frame is dropped: a program that is faster than
-    the model waits.  (``StreamWorker``, which the ROS node uses, never waits: it drops and samples
-    frames instead, and decodes the open answers of many streams as one batch.)
+    No frame is dropped: a program that is faster than the model waits.  (``StreamWorker``, which
+    the ROS node uses, never waits: it drops and samples frames instead.)
 
     All errors are ``StreamError``s, with a class for each code; a call that raises one has changed
     nothing.
     """
 
     def __init__(self, engine: VideoStreamingInference) -> None:
-        """Take a stream over, for example one of several that ``open_streams`` has returned.
-
-        ``from_pretrained`` makes one from a model's name.
-        """
+        """Take a stream over, for example one of several that ``open_streams`` has returned."""
         self._turns = OpenAnswers(engine)
         self._settings = engine.settings
 
@@ -73,10 +70,9 @@ class StreamingVLM:
             settings: the stream's; None takes the defaults.
 
         Raises:
-            StreamError: INVALID_REQUEST; the device is not there, or a value does not suit the
-                model.  OUT_OF_MEMORY; model or cache do not fit the device.
-            OSError: the model is not there, or the folder is not a model folder.
-            ValueError: the model is damaged, or of an architecture that is not run.
+            StreamError: INVALID_REQUEST; a value does not suit the model, or the device is not
+                there.  OUT_OF_MEMORY; model or cache do not fit the device.
+            OSError, ValueError: there is no such model; it is damaged, or not one that is run.
 
         """
         [engine] = load_streams(
@@ -104,14 +100,12 @@ class StreamingVLM:
         """Append one frame.
 
         It is prefilled with its chunk (``settings.chunk_frames``); then the watches are scored.
-        Until then it waits, and questions see it all the same.  A frame whose stamp is a little
-        older than the newest is left out and counted (``info().late_frames``); an even older one
-        begins a new epoch; see ``late_tolerance`` of ``StreamSettings``.
+        A frame whose stamp is a little older than the newest is left out and counted
+        (``info().late_frames``); an even older one begins a new epoch (``late_tolerance``).
 
         Args:
             frame: RGB uint8 [height, width, 3].
-            stamp_ns: its time in integer nanoseconds.
-            stamp: its time in seconds, instead of ``stamp_ns``.  Neither: it comes
+            stamp_ns, stamp: its time in nanoseconds, or in seconds.  Neither: it comes
                 1 / ``settings.sample_rate`` after the last one.
             frame_id: passed through to the answers.
 
@@ -119,10 +113,9 @@ class StreamingVLM:
             The watches whose answer has changed, as events in their order.
 
         Raises:
-            StreamError: INVALID_REQUEST for what is not an image, a time or a frame_id; for a
-                stamp that is ahead of the newest by more than ``max_gap``, unless it is confirmed
-                by being given again.  OUT_OF_MEMORY; the cache is full.  BUSY; an ``AnswerStream``
-                is in the way.
+            StreamError: INVALID_REQUEST for what is not an image, a time or a frame_id, or a
+                stamp too far ahead (``max_gap``).  OUT_OF_MEMORY; the cache is full.  BUSY; an
+                ``AnswerStream`` is in the way.
 
         """
         time = stamp_of(stamp_ns, stamp)
@@ -144,6 +137,8 @@ class StreamingVLM:
         *,
         max_new_tokens: int = 128,
         update_state: bool = False,
+        view: View | ViewName = 'memory',
+        return_frames: bool = False,
         generation: Generation = '',
         sample: bool = False,
         temperature: float = 0.0,
@@ -153,13 +148,15 @@ class StreamingVLM:
         repetition_penalty: float = 0.0,
         seed: int = 0,
     ) -> Answer:
-        """Answer a question about everything seen so far.
+        """Answer a question about what its view shows, which is everything seen so far.
 
         Args:
             question: what to ask.
             max_new_tokens: longest answer.
             update_state: keep question and answer in the stream; False leaves it as it was.  The
                 stream does not change until then: frames of other threads wait.
+            view: what it looks at: 'memory', 'now', 'memory_and_now', or a ``View``.
+            return_frames: give the frames that were read for it (``Answer.images``).
             sample: draw tokens at random; False takes the most probable ones.
             generation, temperature, top_p, top_k, min_p, repetition_penalty, seed: how tokens are
                 chosen; see ``AnswerSettings``.  Where they are 0, the model's folder says it.
@@ -168,14 +165,17 @@ class StreamingVLM:
             The answer; ``text, metrics = vlm.ask(...)`` unpacks it.
 
         Raises:
-            StreamError: INVALID_REQUEST, NO_FRAMES, or OUT_OF_MEMORY.  RESET_DURING_ANSWER or
-                NOT_ACTIVE; another thread has reset or closed the stream.
+            StreamError: INVALID_REQUEST, NO_FRAMES, OUT_OF_MEMORY, or BUSY (``open_views``);
+                RESET_DURING_ANSWER or NOT_ACTIVE if another thread ends the stream.
 
         """
         settings = AnswerSettings(
             generation, sample, temperature, top_p, top_k, min_p, repetition_penalty, seed
         )
-        with self._begin(question, max_new_tokens, update_state, settings, True) as answer:
+        opened = self._begin(
+            question, max_new_tokens, update_state, settings, view, return_frames, True
+        )
+        with opened as answer:
             return answer.finish()
 
     def stream_answer(
@@ -184,6 +184,8 @@ class StreamingVLM:
         *,
         max_new_tokens: int = 128,
         update_state: bool = False,
+        view: View | ViewName = 'memory',
+        return_frames: bool = False,
         generation: Generation = '',
         sample: bool = False,
         temperature: float = 0.0,
@@ -195,28 +197,36 @@ class StreamingVLM:
     ) -> AnswerStream:
         """Answer a question as ``ask`` does, piece by piece: an iterator of text.
 
-        The question is about what was seen when this is called; frames may be appended between
-        two pieces, except with ``update_state``.  Closing the iterator early cancels the answer
-        and leaves the stream as it was.
-
-        Raises:
-            StreamError: as ``ask``, and while it is read BUSY or OUT_OF_MEMORY for other calls
-                that would have to change what it reads.
+        Frames may be appended between two pieces, except with ``update_state``.  Closing the
+        iterator early cancels the answer.  While it is read, calls that would have to change what
+        it reads raise BUSY or OUT_OF_MEMORY.
 
         """
         settings = AnswerSettings(
             generation, sample, temperature, top_p, top_k, min_p, repetition_penalty, seed
         )
-        return self._begin(question, max_new_tokens, update_state, settings, False)
+        return self._begin(
+            question, max_new_tokens, update_state, settings, view, return_frames, False
+        )
 
-    def ask_choice(self, question: str, choices: Sequence[str]) -> Choice:
+    def ask_choice(
+        self,
+        question: str,
+        choices: Sequence[str],
+        *,
+        view: View | ViewName = 'memory',
+        return_frames: bool = False,
+    ) -> Choice:
         """Choose the most probable of 2 to 26 choices; nothing is decoded.
 
-        Raises:
-            StreamError: INVALID_REQUEST, NO_FRAMES, or OUT_OF_MEMORY.
-
+        ``view`` and ``return_frames`` are those of ``ask``, and so are the errors.
         """
-        return self._turns.run(lambda engine: engine.ask_choice(question, choices), asks=True)
+        return self._turns.run(
+            lambda engine: engine.ask_choice(
+                question, choices, view=view, return_frames=return_frames
+            ),
+            asks=True,
+        )
 
     def watch(
         self,
@@ -226,6 +236,7 @@ class StreamingVLM:
         threshold: float = 0.7,
         hold: int = 2,
         name: str = '',
+        view: View | ViewName = 'memory',
     ) -> Watch:
         """Ask a question from now on after every chunk; ``append`` returns what has changed.
 
@@ -234,18 +245,16 @@ class StreamingVLM:
             choices: 2 to 26 different texts.
             threshold: probability that a new answer needs, above 0 and at most 1.
             hold: chunks in a row for which it needs it.
-            name: what its events are called; empty: ``watch_1``, ``watch_2``, ...
+            name: what its events are called; empty: ``watch_1``, ...
+            view: what it looks at; frames that are read afresh cost their tokens at every chunk.
 
         Returns:
-            The watch, with its name.
-
-        Raises:
-            StreamError: INVALID_REQUEST; nothing was added.
+            The watch, with its name.  If it raises a StreamError, nothing was added.
 
         """
         return self._turns.run(
             lambda engine: engine.watch(
-                question, choices, threshold=threshold, hold=hold, name=name
+                question, choices, threshold=threshold, hold=hold, name=name, view=view
             )
         )
 
@@ -265,8 +274,7 @@ class StreamingVLM:
         """Go back to a snapshot; what follows is as if nothing had been done since.
 
         Raises:
-            StreamError: INVALID_REQUEST; part of what was cached then has been evicted or moved,
-                the stream was reset, or it is another stream's snapshot.
+            StreamError: INVALID_REQUEST; it is not possible, for the reason it says.
 
         """
         self._turns.run(lambda engine: engine.restore(snapshot), changes=True)
@@ -306,10 +314,7 @@ class StreamingVLM:
         return self._turns.run(lambda engine: engine.get_cache_info())
 
     def close(self) -> None:
-        """Free the cache, and the model if no one else has it.  May be called again.
-
-        Open answers end; every later call raises StreamError NOT_ACTIVE.
-        """
+        """Free the cache, and the model if no one else has it; every later call is refused."""
         if self._turns.close() is not None:
             free_device_memory()
 
@@ -330,10 +335,14 @@ class StreamingVLM:
         max_new_tokens: int,
         update_state: bool,
         settings: AnswerSettings,
+        view: View | ViewName,
+        return_frames: bool,
         in_call: bool,
     ) -> AnswerStream:
         return self._turns.ask(
-            lambda engine: engine.questions.open(question, max_new_tokens, update_state, settings),
+            lambda engine: engine.questions.open(
+                question, max_new_tokens, update_state, settings, None, view, return_frames
+            ),
             update_state,
             in_call,
         )

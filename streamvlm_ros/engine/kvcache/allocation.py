@@ -74,6 +74,7 @@ def check_fits(
     layer_bytes: int,
     devices: Sequence[torch.device],
     token_rate: float = 0.0,
+    views: int = 0,
 ) -> None:
     """Refuse caches that do not fit together.
 
@@ -82,12 +83,13 @@ def check_fits(
         layer_bytes: bytes of one token's keys and values in one layer.
         devices: one for each layer.
         token_rate: tokens per second of the stream at its largest frame size; 0: not known.
+        views: tokens that the views of all of them have room for.
 
     Raises:
         StreamError: OUT_OF_MEMORY, saying how many tokens and seconds would fit.
 
     """
-    slots = sum(caches)
+    slots = sum(caches) + views
     fit, tightest = room_for(layer_bytes, devices)
     if fit is not None and fit < slots:
         layers_on = collections.Counter(devices)
@@ -95,18 +97,22 @@ def check_fits(
         if len(layers_on) > 1:
             where = f'{tightest}, where {layers_on[tightest]} of {len(devices)} layers are'
         gigabytes = slots * layer_bytes * len(devices) / 1e9
+        beside = f', with room for views of {views} tokens' if views else ''
         what = (
-            f'A KV cache of {slots} tokens takes {gigabytes:.2f} GB and does not fit {where}'
+            f'A KV cache of {sum(caches)} tokens{beside}{"," * bool(views)} takes '
+            f'{gigabytes:.2f} GB and does not fit {where}'
             if len(caches) == 1
-            else f'The KV caches of {len(caches)} streams, {slots} tokens together, take '
-            f'{gigabytes:.2f} GB and do not fit {where}'
+            else f'The KV caches of {len(caches)} streams, {sum(caches)} tokens together{beside}, '
+            f'take {gigabytes:.2f} GB and do not fit {where}'
         )
+        fit = max(0, fit - views)
         seconds = (
             f', which is {fit / token_rate:.0f} s of the largest frames' if token_rate else ''
         )
         raise StreamError(
             ErrorCode.OUT_OF_MEMORY,
-            f'{what}; {fit} tokens would fit{seconds}. Lower the capacity or the memory budget.',
+            f'{what}; {fit} tokens would fit{seconds}. Lower the capacity or the memory budget'
+            f'{", or open_views" * bool(views)}.',
         )
 
 

@@ -28,6 +28,7 @@ def cache_slots(
     layer_bytes: int,
     devices: Sequence[torch.device],
     token_rate: float,
+    view_slots: int = 0,
 ) -> int:
     """Return how many slots the settings ask for.
 
@@ -36,6 +37,7 @@ def cache_slots(
         layer_bytes: bytes of one token's keys and values in one layer.
         devices: one for each layer.
         token_rate: tokens per second of the stream at its largest frame size.
+        view_slots: further ones, for the frames of views.
 
     Raises:
         StreamError: OUT_OF_MEMORY when they do not fit the devices; INVALID_REQUEST when the
@@ -43,21 +45,30 @@ def cache_slots(
 
     """
     slots = wanted_slots(settings, layer_bytes * len(devices))
-    check_fits([slots], layer_bytes, devices, token_rate)
+    check_fits([slots], layer_bytes, devices, token_rate, view_slots)
     return slots
 
 
 def check_all_fit(
-    settings: Sequence[StreamSettings], layer_bytes: int, devices: Sequence[torch.device]
+    settings: Sequence[StreamSettings],
+    layer_bytes: int,
+    devices: Sequence[torch.device],
+    view_slots: int = 0,
 ) -> None:
     """Refuse streams whose caches together do not fit the devices.
+
+    Args:
+        settings: the streams'.
+        layer_bytes: bytes of one token's keys and values in one layer.
+        devices: one for each layer.
+        view_slots: further ones, for the frames of views.
 
     Raises:
         StreamError: as ``cache_slots``.
 
     """
     slots = [wanted_slots(each, layer_bytes * len(devices)) for each in settings]
-    check_fits(slots, layer_bytes, devices)
+    check_fits(slots, layer_bytes, devices, views=view_slots)
 
 
 def wanted_slots(settings: StreamSettings, token_bytes: int) -> int:

@@ -67,12 +67,20 @@ class BatchMetadata:
 
     @classmethod
     def of(
-        cls, groups: Sequence[tuple[Seen, Sequence[int]]], tails: Sequence[tuple[KVBuffer, int]]
+        cls,
+        groups: Sequence[tuple[Sequence[Seen], Sequence[int]]],
+        tails: Sequence[tuple[KVBuffer, int]],
     ) -> BatchMetadata | None:
-        """Make it; None if kernels cannot use it."""
+        """Make it; None if kernels cannot use it.
+
+        Args:
+            groups: what some branches see besides their tails, and which branches these are.
+            tails: of all branches, and how many tokens are in each.
+
+        """
         if any(buffer.whole is None for buffer, _ in tails):
             return None
-        pieces = [_segments([seen]) for seen, _ in groups]
+        pieces = [_segments(seen) for seen, _ in groups]
         if any(len(each) > SEGMENTS for each in pieces):
             return None
         first = 0

@@ -9,6 +9,7 @@ import functools
 
 import torch
 
+from streamvlm_ros.engine.kvcache.allocator import Spans
 from streamvlm_ros.engine.kvcache.buffer import KVBuffer
 from streamvlm_ros.engine.ops.attention import KeysValues
 
@@ -47,6 +48,10 @@ class Tail:
     def memory_bytes(self) -> int:
         """Bytes that the buffers take."""
         return self.buffer.nbytes
+
+    def following(self, tokens: int) -> Spans:
+        """Return the slots of the next tokens."""
+        return ((self.length, self.length + tokens),)
 
     def reserve(self, tokens: int) -> None:
         """Make room for more tokens.

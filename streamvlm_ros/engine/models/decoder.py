@@ -15,6 +15,7 @@ from torch.nn import functional
 from streamvlm_ros.engine.config import DEFAULT_CAPACITY
 from streamvlm_ros.engine.kvcache.cache import KVContext, StreamCache
 from streamvlm_ros.engine.kvcache.tail import Tail
+from streamvlm_ros.engine.kvcache.view_room import ViewRoom
 from streamvlm_ros.engine.models.weights import LayerWeights
 from streamvlm_ros.engine.ops.operations import Operations, operations_for, rms_norm
 from streamvlm_ros.engine.ops.rotary import MRope, Rotation
@@ -135,6 +136,13 @@ class LanguageModel(torch.nn.Module, abc.ABC):
         parts = self.parts
         return StreamCache(
             parts.kv_heads, parts.head_size, capacity, self.dtype, self.layer_devices
+        )
+
+    def new_view_room(self, places: int, tokens: int) -> ViewRoom:
+        """Allocate places for views of ``tokens`` tokens each, on the layers' devices."""
+        parts = self.parts
+        return ViewRoom(
+            parts.kv_heads, parts.head_size, places, tokens, self.dtype, self.layer_devices
         )
 
     def new_tail(self) -> Tail:

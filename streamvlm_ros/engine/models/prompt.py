@@ -17,6 +17,7 @@ from streamvlm_ros.engine.errors import ErrorCode, StreamError
 from streamvlm_ros.engine.models.base import ModelFamily
 from streamvlm_ros.engine.models.chat_template import render
 from streamvlm_ros.engine.models.processor import StreamProcessor
+from streamvlm_ros.stamps import LAST_STAMP, NANOSECONDS
 
 MAX_CHOICES = 26
 # A text with more characters for each token that it may have is refused before it is tokenised.
@@ -170,17 +171,22 @@ class Prompt:
             return 0
         return self.opening_tokens[1] + len(self._vision_end)
 
-    def open_segment(self, place: Place, elapsed_ns: Sequence[int] = (0,)) -> list[int]:
+    def open_segment(
+        self, place: Place, elapsed_ns: Sequence[int] = (0,), timed: bool = False
+    ) -> list[int]:
         """Return what is prefilled before a new vision segment's first video token.
 
         Args:
             place: what the last cached token belongs to.
             elapsed_ns: from the time of the stream's first frame to that of each frame of the
                 segment's first temporal patch, for a family that writes times.
+            timed: write the first of these for a family that does not.
 
         """
         text: list[int] = []
-        if self._patch_text is not None:
+        if self._patch_text is None and timed:
+            text = self._ids(seconds_text(elapsed_ns[0]))
+        elif self._patch_text is not None:
             text = self._ids(self._patch_text.of(elapsed_ns))
             if len(text) > self._patch_text.most_tokens:
                 raise ValueError(
@@ -188,6 +194,14 @@ class Prompt:
                     f'that it has at most {self._patch_text.most_tokens}.'
                 )
         return [*self._into_user_turn[place], *text, *self._vision_start]
+
+    @property
+    def most_around_timed_patch(self) -> int:
+        """The largest number of tokens that a temporal patch with its time before it takes."""
+        longest = len(self._ids(seconds_text(LAST_STAMP)))
+        return max(
+            self.most_around_patch, longest + self.opening_tokens[0] + len(self._vision_end)
+        )
 
     def close_segment(self) -> list[int]:
         """Return what is prefilled after a vision segment's last video token."""
@@ -311,6 +325,11 @@ def choice_text(question: str, choices: Sequence[str]) -> str:
     are worse until it is trained anew.
     """
     return f'{question}\nAnswer with one of: {", ".join(sorted(choices))}.'
+
+
+def seconds_text(elapsed_ns: int) -> str:
+    """Return a time as it is written before a short video: in seconds, with one decimal."""
+    return f'<{elapsed_ns / NANOSECONDS:.1f} seconds>'
 
 
 def tree_tokens(asked: Sequence[int], scored: Sequence[Sequence[int]]) -> int:

@@ -16,6 +16,7 @@ import torch
 
 from streamvlm_ros.engine.kvcache.cache import StreamCache
 from streamvlm_ros.engine.kvcache.contexts import BranchContext
+from streamvlm_ros.engine.kvcache.view_room import FreshPrefix
 from streamvlm_ros.engine.models.base import StreamingModel
 from streamvlm_ros.engine.models.position_rule import PositionRule
 from streamvlm_ros.engine.positions import StreamState
@@ -122,7 +123,7 @@ class Run:
 
 
 class Branch:
-    """Tokens over the stream as it stood when the branch was opened.
+    """Tokens over the stream as it stood when the branch was opened, or over fresh frames.
 
     Attributes:
         state: position state at the end of the tail.
@@ -132,11 +133,25 @@ class Branch:
 
     """
 
-    def __init__(self, model: StreamingModel, stream: StreamCache, state: StreamState) -> None:
-        """Open a branch; ``close`` must follow."""
+    def __init__(
+        self,
+        model: StreamingModel,
+        stream: StreamCache | None,
+        state: StreamState,
+        fresh: FreshPrefix | None = None,
+    ) -> None:
+        """Open a branch; ``close`` must follow.
+
+        Args:
+            model: what runs it.
+            stream: what it sees of a stream; None: nothing.
+            state: position state after that.
+            fresh: where the frames of its view go, which come before anything else.
+
+        """
         self.runner, self.rule = ModelRunner.of(model), model.position_rule
         self.state = state
-        self.context = BranchContext(stream, model.new_tail())
+        self.context = BranchContext(stream, model.new_tail(), fresh)
 
     def close(self) -> None:
         """Free the tail, and release what it saw of the stream.  May be called again."""

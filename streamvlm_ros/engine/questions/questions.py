@@ -15,13 +15,16 @@ from streamvlm_ros.engine.errors import ErrorCode, StillReadError, StreamError
 from streamvlm_ros.engine.models.base import StreamingModel
 from streamvlm_ros.engine.models.prompt import Prompt
 from streamvlm_ros.engine.outputs import Answer
+from streamvlm_ros.engine.positions import StreamState
 from streamvlm_ros.engine.questions.branch import Branch, BranchPrompt, finish
 from streamvlm_ros.engine.questions.decoder import Decoder
 from streamvlm_ros.engine.questions.sampler import Sampler, SamplingParams
 from streamvlm_ros.engine.questions.scoring import ChoicePrompt, score_pieces
-from streamvlm_ros.engine.questions.sequence import Sequence
+from streamvlm_ros.engine.questions.sequence import memory_evidence, Sequence
+from streamvlm_ros.engine.questions.views import Views
 from streamvlm_ros.engine.stream.stream import FrameStream
 from streamvlm_ros.engine.stream.turns import keep_turn
+from streamvlm_ros.view import MEMORY, View, ViewName
 
 
 class Questions:
@@ -29,11 +32,15 @@ class Questions:
 
     Attributes:
         model: answers with the same one can be decoded together, whatever stream they are about.
+        views: what questions can look at.
 
     """
 
-    def __init__(self, model: StreamingModel, prompt: Prompt, stream: FrameStream) -> None:
+    def __init__(
+        self, model: StreamingModel, prompt: Prompt, stream: FrameStream, views: Views
+    ) -> None:
         """Ask about ``stream``."""
+        self.views = views
         self.model, self._decoder = model, Decoder.of(model)
         self._generation = model.generation
         usual = SamplingParams.of(AnswerSettings(), self._generation)
@@ -43,7 +50,7 @@ class Questions:
 
     @property
     def must_wait(self) -> bool:
-        """Whether no question should be opened until an open one has ended.
+        """Whether no question about the memory should be opened until an open one has ended.
 
         Either positions have to be counted anew, which waits until no branch is open; or a chunk
         or a turn waits for slots that a new branch would hold too, so it would never get them.
@@ -59,15 +66,25 @@ class Questions:
         update_state: bool = False,
         settings: AnswerSettings | None = None,
         began: float | None = None,
+        view: View | ViewName = 'memory',
+        return_frames: bool = False,
     ) -> Sequence:
         """Prefill a question on a branch of its own and draw its first token; see ``begin``."""
-        sequence = self.begin(question, max_new_tokens, update_state, settings, began)
+        sequence = self.begin(
+            question, max_new_tokens, update_state, settings, began, view, return_frames
+        )
         self._finish_prefill(sequence)
         return sequence
 
-    def choose(self, question: str, choices: abc.Sequence[str]) -> Answer:
+    def choose(
+        self,
+        question: str,
+        choices: abc.Sequence[str],
+        view: View | ViewName = 'memory',
+        return_frames: bool = False,
+    ) -> Answer:
         """Answer a choice question; see ``VideoStreamingInference.ask_choice``."""
-        sequence = self.begin_choice(question, choices)
+        sequence = self.begin_choice(question, choices, None, view, return_frames)
         self._finish_prefill(sequence)
         return self.close(sequence)
 
@@ -79,12 +96,14 @@ class Questions:
         update_state: bool = False,
         settings: AnswerSettings | None = None,
         began: float | None = None,
+        view: View | ViewName = 'memory',
+        return_frames: bool = False,
     ) -> Sequence:
         """Open a question on a branch of its own; ``advance`` prefills it piece by piece.
 
         The stream stays as it is, to the byte: frames that wait for their chunk to fill go into
         the branch.  ``close`` or ``abandon`` must follow; until then what the branch sees is not
-        evicted.
+        evicted.  A view without memory sees, and holds, nothing of the stream.
 
         Args:
             question: what to ask.
@@ -94,11 +113,15 @@ class Questions:
             settings: how tokens are chosen; None: as the model's own settings say, the most
                 probable one.
             began: when the question was asked (``time.perf_counter``), if that was earlier.
+            view: what it looks at.
+            return_frames: give the view's frames with the answer.
 
         Raises:
-            StreamError: INVALID_REQUEST, NO_FRAMES, or OUT_OF_MEMORY.
+            StreamError: INVALID_REQUEST, NO_FRAMES, or OUT_OF_MEMORY.  A StillReadError: as many
+                views are open as there is room for.
 
         """
+        view = View.of(view)
         max_new_tokens = checks.integer('max_new_tokens', max_new_tokens)
         update_state = checks.flag('update_state', update_state)
         if not 1 <= max_new_tokens <= self._stream.cache.capacity:
@@ -106,21 +129,32 @@ class Questions:
                 ErrorCode.INVALID_REQUEST,
                 f'max_new_tokens is {max_new_tokens}; give 1 to {self._stream.cache.capacity}.',
             )
+        if update_state and view.has_fresh_frames:
+            raise StreamError(
+                ErrorCode.INVALID_REQUEST,
+                f'The view is {view.name!r}; only an answer from the memory can be kept in the '
+                "stream: leave out update_state, or choose the view 'memory'.",
+            )
         asked = self._prompt.question(question)
         # The answer's last token, fed or not, and the end of its turn.
         room = max_new_tokens + len(self._prompt.turn_end) + 1 if update_state else 0
-        sequence = self._begin(question, asked, began, room)
+        sequence = self._begin(question, asked, began, view, return_frames, room)
         sequence.update_state = update_state
         sequence.answer_in_text(max_new_tokens, self._sampler(sequence, settings))
         return sequence
 
     @torch.inference_mode()
     def begin_choice(
-        self, question: str, choices: abc.Sequence[str], began: float | None = None
+        self,
+        question: str,
+        choices: abc.Sequence[str],
+        began: float | None = None,
+        view: View | ViewName = 'memory',
+        return_frames: bool = False,
     ) -> Sequence:
         """Open a choice question; otherwise as ``begin``.  ``close`` gives the answer."""
         asked, scored = self._prompt.choice_question(question, choices)
-        sequence = self._begin(question, asked, began)
+        sequence = self._begin(question, asked, began, View.of(view), return_frames)
         sequence.answer_by_choice(tuple(map(str, choices)), scored)
         return sequence
 
@@ -166,20 +200,30 @@ class Questions:
     def score(
         self,
         asked: abc.Sequence[tuple[abc.Sequence[int], abc.Sequence[abc.Sequence[int]]]],
+        view: View = MEMORY,
     ) -> list[tuple[float, ...]]:
         """Score choice questions, all in one pass on one branch of what is cached.
 
         Args:
             asked: the ids of every question and of its choices, as ``Prompt.choice_question``
                 gives them.
+            view: what they look at; of ``memory`` without the frames that wait for their chunk.
 
         Returns:
             For every question, the probability of each choice.
 
         """
-        enter = self._prompt.enter_user_turn(self._stream.place)
-        branch = Branch(self.model, self._stream.cache, self._stream.state)
+        stream, enter = self._stream, []
+        cache, state = (stream.cache, stream.state) if view.has_memory else (None, StreamState())
+        if view.has_fresh_frames:
+            frames = self.views.look(view)
+            branch = Branch(self.model, cache, state, self.views.watch_place())
+        else:
+            enter = self._prompt.enter_user_turn(stream.place)
+            branch = Branch(self.model, cache, state)
         try:
+            if view.has_fresh_frames:
+                finish(frames.read(branch))
             scores = finish(
                 score_pieces(
                     branch,
@@ -195,6 +239,8 @@ class Questions:
         question: str,
         asked: abc.Sequence[int],
         began: float | None,
+        view: View,
+        return_frames: bool,
         room: int = 0,
     ) -> Sequence:
         """Open a branch for a question's ids, after the frames and the time that are not cached.
@@ -203,31 +249,61 @@ class Questions:
             question: as it was asked.
             asked: its ids.
             began: when it was asked.
+            view: what it looks at.
+            return_frames: keep the frames that are read for it.
             room: further tokens that the stream must have room for, if all are to be kept.
 
         """
-        stream = self._stream
-        if stream.newest is None:
-            raise StreamError(
-                ErrorCode.NO_FRAMES, 'No frame has come in yet; check the camera topic, or wait.'
-            )
-        stream.catch_up()
+        stream, views = self._stream, self.views
         began = time.perf_counter() if began is None else began
+        if checks.flag('return_frames', return_frames) and not view.has_fresh_frames:
+            raise StreamError(
+                ErrorCode.INVALID_REQUEST,
+                f'return_frames needs frames that are read for the question, and the view is '
+                f'{view.name!r}, whose pictures are not kept; choose another view.',
+            )
+        if view.has_memory and stream.newest is not None:
+            stream.catch_up()
+        if view.has_fresh_frames:
+            frames = views.look(view, return_frames)
+            evidence = views.evidence(view, frames.frames)
+            prompt = BranchPrompt(None, None, [*asked])
+            fresh = views.room.take()
+            try:
+                fresh.reserve(frames.tokens)
+                return Sequence(
+                    self.model,
+                    stream,
+                    self._prompt,
+                    question,
+                    prompt,
+                    began,
+                    evidence,
+                    frames,
+                    fresh,
+                )
+            except BaseException:
+                fresh.close()
+                raise
+        evidence = memory_evidence(stream)
         chunk = stream.waiting_chunk()
         enter = self._prompt.enter_user_turn(chunk.place if chunk else stream.place)
         prompt = BranchPrompt(chunk, stream.skipped_ns, [*enter, *asked])
         if room:
             stream.memory.check((len(chunk.ids) if chunk else 0) + len(prompt.ids) + room)
-        return Sequence(self.model, stream, self._prompt, question, prompt, began)
+        return Sequence(self.model, stream, self._prompt, question, prompt, began, evidence)
 
     def _sampler(self, sequence: Sequence, settings: AnswerSettings | None) -> Sampler | None:
         """Return what chooses an answer's tokens; None: the most probable ones are taken."""
         params = self._usual if settings is None else SamplingParams.of(settings, self._generation)
-        return (
-            None
-            if params is None or params.plain
-            else Sampler(params, self._stream.cache.ids | {*sequence.ids})
-        )
+        if params is None or params.plain:
+            return None
+        ids = frozenset(sequence.ids)
+        if sequence.has_memory:
+            ids |= self._stream.cache.ids
+        if sequence.frames is not None:
+            ids |= sequence.frames.ids
+        return Sampler(params, ids)
 
     def _finish_prefill(self, sequence: Sequence) -> None:
         try:

@@ -9,11 +9,15 @@ import time
 
 import torch
 
+from streamvlm_ros.engine.errors import ErrorCode, StreamError
+from streamvlm_ros.engine.kvcache.view_room import FreshPrefix
 from streamvlm_ros.engine.models.base import StreamingModel
 from streamvlm_ros.engine.models.position_rule import PositionRule
 from streamvlm_ros.engine.models.prompt import Prompt
 from streamvlm_ros.engine.outputs import Answer, Choice, Evidence
+from streamvlm_ros.engine.positions import StreamState
 from streamvlm_ros.engine.questions.branch import Branch, BranchPrompt
+from streamvlm_ros.engine.questions.fresh_frames import FreshFrames
 from streamvlm_ros.engine.questions.sampler import Sampler
 from streamvlm_ros.engine.questions.scoring import ChoicePrompt, score_pieces
 from streamvlm_ros.engine.stream.stream import FrameStream
@@ -23,6 +27,8 @@ class Sequence(Branch):
     """A question over the stream as it stood: a branch that is prefilled, then decoded.
 
     Attributes:
+        frames: what is read of its view before that; None: it only looks at what is cached.
+        has_memory: whether it sees what is cached of the stream.
         prompt: what is prefilled.
         ids: all its ids, up to where the answer begins.
         prefilling: whether part of the prefill is left.
@@ -44,6 +50,9 @@ class Sequence(Branch):
         question: str,
         prompt: BranchPrompt,
         began: float,
+        evidence: Evidence,
+        frames: FreshFrames | None = None,
+        fresh: FreshPrefix | None = None,
     ) -> None:
         """Open a branch over a stream, which has a frame; ``close`` must follow.
 
@@ -54,13 +63,16 @@ class Sequence(Branch):
             question: as it was asked.
             prompt: what is prefilled.
             began: when it was asked, ``time.perf_counter``.
+            evidence: what its answer rests on.
+            frames: those that it reads afresh; None: it only looks at what is cached.
+            fresh: where their keys and values go.
 
         """
-        super().__init__(model, stream.cache, stream.state)
-        size = stream.pending[-1].size if stream.pending else stream.size
-        assert stream.newest is not None and size is not None
-        height, width = stream.pixels.resized(*size)
-        self.prompt = prompt
+        self.has_memory = evidence.view in ('memory', 'memory_and_now')
+        state = stream.state if self.has_memory else StreamState()
+        super().__init__(model, stream.cache if self.has_memory else None, state, fresh)
+        assert stream.newest is not None
+        self.prompt, self.frames = prompt, frames
         self.ids = [*(prompt.chunk.ids if prompt.chunk else ()), *prompt.ids]
         self.prefilling = True
         self._pieces: abc.Generator[None, None, None] | None = None
@@ -73,19 +85,11 @@ class Sequence(Branch):
         self._question = question
         self._max_new_tokens = 0
         self.sampler: Sampler | None = None
-        self._prompt_tokens = stream.state.length + len(self.ids)
+        tokens = frames.tokens if frames is not None else 0
+        self._prompt_tokens = state.length + tokens + len(self.ids)
         self._began, self._ttft = began, 0.0
-        self._newest, self.epoch = stream.newest, stream.epoch
-        self._evidence = Evidence(
-            view='memory',
-            exact=not stream.memory.evicted_tokens,
-            first_stamp_ns=stream.oldest_stamp_ns,
-            last_stamp_ns=stream.newest.stamp_ns,
-            frames=stream.frames_held,
-            stamps_ns=(),
-            height=height,
-            width=width,
-        )
+        self._frame_id, self.epoch = stream.newest.frame_id, stream.epoch
+        self._evidence = evidence
 
     @property
     def ended(self) -> bool:
@@ -128,17 +132,25 @@ class Sequence(Branch):
 
     def _draw_first(self) -> abc.Generator[None, None, None]:
         """Prefill the question piece by piece, and draw the answer's first token."""
+        yield from self._read_frames()
         self.take((yield from self.prefill_pieces(self.prompt)))
 
     def _score_choices(self) -> abc.Generator[None, None, None]:
         """Score the choices piece by piece, and take the most probable one."""
+        yield from self._read_frames()
         prompt, (texts, ids) = self.prompt, self._choices
         [scores] = yield from score_pieces(
             self, [ChoicePrompt(prompt.chunk, prompt.passed_ns, prompt.ids, ids)]
         )
         probabilities = scores.softmax(-1).tolist()
         best = max(range(len(texts)), key=probabilities.__getitem__)
-        self.choice = Choice(texts[best], best, tuple(probabilities))
+        images = self.frames.images if self.frames is not None else ()
+        self.choice = Choice(texts[best], best, tuple(probabilities), self._evidence, images)
+
+    def _read_frames(self) -> abc.Generator[None, None, None]:
+        """Read the frames of the question's view."""
+        if self.frames is not None:
+            yield from self.frames.read(self)
 
     def take(self, logits: torch.Tensor) -> None:
         """Choose the next token from float32 logits [vocabulary]."""
@@ -183,10 +195,38 @@ class Sequence(Branch):
             completion_tokens=len(self.tokens),
             time_to_first_token=self._ttft,
             total_time=time.perf_counter() - self._began,
-            stamp_ns=self._newest.stamp_ns,
-            frame_id=self._newest.frame_id,
+            stamp_ns=self._evidence.last_stamp_ns,
+            frame_id=self._frame_id,
             oldest_stamp_ns=self._evidence.first_stamp_ns,
             frames=self._evidence.frames,
             epoch=self.epoch,
             evidence=self._evidence,
+            images=self.frames.images if self.frames is not None else (),
         )
+
+
+def memory_evidence(stream: FrameStream) -> Evidence:
+    """Return what an answer rests on that looks at what is cached, and at the frames that wait.
+
+    Raises:
+        StreamError: NO_FRAMES.
+
+    """
+    newest = stream.newest
+    if newest is None:
+        raise StreamError(
+            ErrorCode.NO_FRAMES, 'No frame has come in yet; check the camera topic, or wait.'
+        )
+    size = stream.pending[-1].size if stream.pending else stream.size
+    assert size is not None
+    height, width = stream.pixels.resized(*size)
+    return Evidence(
+        view='memory',
+        exact=not stream.memory.evicted_tokens,
+        first_stamp_ns=stream.oldest_stamp_ns,
+        last_stamp_ns=newest.stamp_ns,
+        frames=stream.frames_held,
+        stamps_ns=(),
+        height=height,
+        width=width,
+    )

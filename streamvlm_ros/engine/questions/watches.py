@@ -7,166 +7,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 import copy
 import dataclasses
+import logging
 import time
 from typing import Any
 
-from streamvlm_ros import checks
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
 from streamvlm_ros.engine.models.prompt import Prompt, tree_tokens
 from streamvlm_ros.engine.questions.questions import Questions
+from streamvlm_ros.engine.questions.watch import Hysteresis, Watch, WatchEvent
 from streamvlm_ros.engine.stream.stream import FrameStream
+from streamvlm_ros.view import View, ViewName
 
+LOG = logging.getLogger(__name__)
 # Every watch is scored after every chunk; this and their tokens bound what they may cost.
 MAX_WATCHES = 64
-MAX_NAME = 255  # characters
-
-
-@dataclasses.dataclass(frozen=True)
-class Watch:
-    """A standing question as it stands.
-
-    Attributes:
-        name: what its events are called.
-        question: what is asked after every chunk.
-        choices: the answers to choose from.
-        threshold: probability that a new answer needs, above 0 and at most 1.
-        hold: scored chunks in a row for which it needs it.
-        choice_index: the answer that holds; -1: none yet in this epoch.
-        since_ns: stamp of the newest frame that the first score of this answer saw; 0: none.
-        probabilities: the newest score of every choice; empty: not scored yet in this epoch.
-        stamp_ns: stamp of the newest frame that it saw; 0: not scored yet.
-        tokens: how many are prefilled for it after every chunk.
-
-    """
-
-    name: str
-    question: str
-    choices: tuple[str, ...]
-    threshold: float = 0.7
-    hold: int = 2
-    choice_index: int = -1
-    since_ns: int = 0
-    probabilities: tuple[float, ...] = ()
-    stamp_ns: int = 0
-    tokens: int = 0
-
-    def __post_init__(self) -> None:
-        """Refuse a long name, and a threshold or a hold that no answer could meet."""
-        for what, check in (
-            ('name', checks.text),
-            ('threshold', checks.number),
-            ('hold', checks.integer),
-        ):
-            object.__setattr__(self, what, check(what, getattr(self, what)))
-        if len(self.name) > MAX_NAME:
-            raise StreamError(
-                ErrorCode.INVALID_REQUEST,
-                f'The name of the watch has '
-                f'{len(self.name):,} characters; give at most {MAX_NAME}.',
-            )
-        if not 0 < self.threshold <= 1:
-            raise StreamError(
-                ErrorCode.INVALID_REQUEST,
-                f'The threshold is {self.threshold}; give a probability above 0 and at most 1.',
-            )
-        if self.hold < 1:
-            raise StreamError(
-                ErrorCode.INVALID_REQUEST, f'hold is {self.hold} chunks; give 1 or more.'
-            )
-
-    @property
-    def choice(self) -> str:
-        """Text of the answer that holds; empty: none yet."""
-        return self.choices[self.choice_index] if self.choice_index >= 0 else ''
-
-
-@dataclasses.dataclass(frozen=True)
-class WatchEvent:
-    """The answer of a watch has changed.
-
-    Attributes:
-        name, question, choices: of the watch.
-        choice, choice_index: the new answer.
-        previous: the answer before; empty: this is the first one in this epoch.
-        probabilities: of every choice, as scored when the change was found.
-        stamp_ns, frame_id: of the newest frame seen then.
-        epoch: number of the stream.
-        since_ns: stamp of the newest frame that the first score of the new answer saw.
-
-    """
-
-    name: str
-    question: str
-    choices: tuple[str, ...]
-    choice: str
-    choice_index: int
-    previous: str
-    probabilities: tuple[float, ...]
-    stamp_ns: int
-    frame_id: str
-    epoch: int
-    since_ns: int
-
-    @classmethod
-    def of(cls, watch: Watch, previous: str, frame_id: str, epoch: int) -> WatchEvent:
-        """Return the event of a watch whose newest score changed its answer."""
-        return cls(
-            watch.name,
-            watch.question,
-            watch.choices,
-            watch.choice,
-            watch.choice_index,
-            previous,
-            watch.probabilities,
-            watch.stamp_ns,
-            frame_id,
-            epoch,
-            watch.since_ns,
-        )
-
-
-class Hysteresis:
-    """Turns the scores of one watch into an answer that does not flicker.
-
-    The answer changes when another choice has a probability of at least the threshold on
-    ``hold`` scores in a row; one score below it, or one for the answer that holds, starts the
-    count again.  If a threshold of a half or less lets several choices pass, the most probable
-    one counts.
-
-    Attributes:
-        watch: the watch as it stands.
-
-    """
-
-    def __init__(self, watch: Watch) -> None:
-        """Begin with no answer."""
-        self.watch = watch
-        self.restart()
-
-    def restart(self) -> None:
-        """Forget the answer and the scores."""
-        self.watch = dataclasses.replace(
-            self.watch, choice_index=-1, since_ns=0, probabilities=(), stamp_ns=0
-        )
-        self._candidate, self._count, self._began_ns = -1, 0, 0
-
-    def take(self, probabilities: Sequence[float], stamp_ns: int) -> bool:
-        """Take the next score; return whether the answer has changed."""
-        watch = self.watch = dataclasses.replace(
-            self.watch, probabilities=tuple(probabilities), stamp_ns=stamp_ns
-        )
-        best = max(range(len(probabilities)), key=probabilities.__getitem__)
-        if best == watch.choice_index or probabilities[best] < watch.threshold:
-            self._candidate, self._count = -1, 0
-            return False
-        if best != self._candidate:
-            self._candidate, self._count, self._began_ns = best, 0, stamp_ns
-        self._count += 1
-        if self._count < watch.hold:
-            return False
-        self._candidate, self._count = -1, 0
-        self.watch = dataclasses.replace(watch, choice_index=best, since_ns=self._began_ns)
-        return True
 
 
 class Watches:
@@ -201,6 +55,7 @@ class Watches:
         threshold: float = 0.7,
         hold: int = 2,
         name: str = '',
+        view: View | ViewName = 'memory',
     ) -> Watch:
         """Add a watch; it is first scored after the next chunk.
 
@@ -210,6 +65,8 @@ class Watches:
             threshold: probability that a new answer needs, above 0 and at most 1.
             hold: scored chunks in a row for which it needs it.
             name: what its events are called; empty: the first free of ``watch_1``, ``watch_2``.
+            view: what it looks at.  Fresh frames are read after every chunk, which is told in the
+                log and by ``Watch.frame_tokens``; one place for views is then theirs.
 
         Returns:
             The watch, with its name.
@@ -219,9 +76,16 @@ class Watches:
                 name that is taken, or too many watches or tokens.  Nothing was added.
 
         """
-        asked = self._prompt.choice_question(question, choices)
+        asked, view = self._prompt.choice_question(question, choices), View.of(view)
         watch = Watch(
-            name, question, tuple(map(str, choices)), threshold, hold, tokens=tree_tokens(*asked)
+            name,
+            question,
+            tuple(map(str, choices)),
+            threshold,
+            hold,
+            tokens=tree_tokens(*asked),
+            view=view,
+            frame_tokens=self._questions.views.check_watch(view),
         )
         if self.tokens + watch.tokens > self._most_tokens:
             raise StreamError(
@@ -251,6 +115,14 @@ class Watches:
             self._see()
         self._all[name], self._asked[name] = Hysteresis(watch), asked
         self.tokens += watch.tokens
+        if watch.frame_tokens:
+            LOG.info(
+                'The watch %r looks at %s: after every chunk about %s tokens of frames are read '
+                'for it, which watches on the same view share.',
+                watch.name,
+                view.name,
+                f'{watch.frame_tokens:,}',
+            )
         return watch
 
     def remove(self, name: str) -> None:
@@ -277,7 +149,8 @@ class Watches:
             The watches whose answer has changed.
 
         Raises:
-            StreamError: OUT_OF_MEMORY; the chunk then counts for no watch.
+            StreamError: OUT_OF_MEMORY, or a view has no frames; the chunk counts for no watch of
+                that view.  If others have events, it is logged instead.
 
         """
         seen = self._stream.seen
@@ -285,15 +158,30 @@ class Watches:
             return []
         self._scored = seen.number
         began = time.perf_counter()
-        scores = self._questions.score(list(self._asked.values()))
+        views: dict[View, list[str]] = {}
+        for name, each in self._all.items():
+            views.setdefault(each.watch.view, []).append(name)
+        scores: dict[str, tuple[float, ...]] = {}
+        faults: list[StreamError] = []
+        for view, names in views.items():
+            asked = [self._asked[name] for name in names]
+            try:
+                scores.update(zip(names, self._questions.score(asked, view), strict=True))
+            except StreamError as error:  # of this view; the others are scored all the same
+                faults.append(error)
         self.seconds = time.perf_counter() - began
         events = []
-        for each, probabilities in zip(self._all.values(), scores, strict=True):
+        for name, probabilities in scores.items():
+            each = self._all[name]
             previous = each.watch.choice
             if each.take(probabilities, seen.stamp_ns):
                 events.append(
                     WatchEvent.of(each.watch, previous, seen.frame_id, self._stream.epoch)
                 )
+        if faults and not events:
+            raise faults[0]
+        for fault in faults:
+            LOG.warning('Some watches were not scored after this chunk: %s', fault)
         return events
 
     def restart(self) -> None:

@@ -20,7 +20,9 @@ from streamvlm_ros.engine.models.processor import as_stream_processor
 from streamvlm_ros.engine.models.prompt import Prompt
 from streamvlm_ros.engine.outputs import Answer, CacheInfo, Choice
 from streamvlm_ros.engine.questions.questions import Questions
-from streamvlm_ros.engine.questions.watches import Watch, Watches, WatchEvent
+from streamvlm_ros.engine.questions.views import Views
+from streamvlm_ros.engine.questions.watch import Watch, WatchEvent
+from streamvlm_ros.engine.questions.watches import Watches
 from streamvlm_ros.engine.serving.snapshot import Snapshot
 from streamvlm_ros.engine.store.place import Where
 from streamvlm_ros.engine.stream.frames import check_frame_id, check_image, Frame
@@ -29,6 +31,7 @@ from streamvlm_ros.engine.stream.saving.saved_stream import SavedStream, write_s
 from streamvlm_ros.engine.stream.saving.saver import StreamSaver
 from streamvlm_ros.engine.stream.stamps import Stamp, StampJudge, Verdict
 from streamvlm_ros.engine.stream.stream import FrameStream
+from streamvlm_ros.view import View, ViewName
 
 
 class VideoStreamingInference:
@@ -79,6 +82,7 @@ class VideoStreamingInference:
         )
         try:
             stream = FrameStream(model, prompt, own.pixels, self.settings)
+            views = Views(self.model, prompt, stream, own.pixels, self.settings)
         except RuntimeError as error:
             raise StreamError(
                 ErrorCode.OUT_OF_MEMORY,
@@ -86,7 +90,7 @@ class VideoStreamingInference:
                 f'device; lower the capacity ({error}).',
             ) from error
         self.stream = stream
-        self.questions = Questions(self.model, prompt, stream)
+        self.questions = Questions(self.model, prompt, stream, views)
         self.standing = Watches(prompt, stream, self.questions, self.settings.max_watch_tokens)
         self.saver = StreamSaver(self.model, prompt, stream, self.settings)
         self._stamps = StampJudge(self.settings, stream.clock)
@@ -111,15 +115,13 @@ class VideoStreamingInference:
 
         Args:
             frame: RGB uint8 [h, w, 3].
-            stamp: its time, integer nanoseconds or float seconds.  None: at the uniform rate
-                after the last one.
+            stamp: its time, integer nanoseconds or float seconds; None: by the uniform rate.
             frame_id: passed through to the answers.
 
         Raises:
             StreamError: INVALID_REQUEST for what is not an image, frame_id or stamp; and for a
                 stamp that is ahead of the newest by more than max_gap, and 10 periods of
-                sample_rate, unless the last one was near it: so the frame is taken when it is
-                given again.
+                sample_rate, unless the last one was near it.
                 OUT_OF_MEMORY when the cache is full.  The stream is then as it was.
 
         """
@@ -154,9 +156,8 @@ class VideoStreamingInference:
                 next one is near it.
 
         Raises:
-            StreamError: as ``append_frame``; INVALID_REQUEST also for no frames, a rate below
-                0.001, or another number of stamps than of frames.  If an image or a stamp is
-                refused, no frame is taken.
+            StreamError: as ``append_frame``; INVALID_REQUEST also for no frames, a rate or stamps
+                that cannot be.  If an image or a stamp is refused, no frame is taken.
 
         """
         fps = None if fps is None else checks.number('fps', fps)
@@ -187,6 +188,8 @@ class VideoStreamingInference:
         temperature: float = 0.0,
         top_p: float = 0.0,
         *,
+        view: View | ViewName = 'memory',
+        return_frames: bool = False,
         generation: str = '',
         sample: bool = False,
         top_k: int = 0,
@@ -194,15 +197,14 @@ class VideoStreamingInference:
         repetition_penalty: float = 0.0,
         seed: int = 0,
     ) -> Answer:
-        """Answer a question about everything seen so far.
-
-        The most probable token after the model's repetition penalty is taken, unless ``sample``
-        or ``temperature`` says that tokens are drawn.
+        """Answer a question about what its view shows, which is everything seen so far.
 
         Args:
             question: what to ask.
             max_new_tokens: longest answer.
             update_state: keep question and answer in the stream; False leaves it as it was.
+            view: what it looks at.
+            return_frames: give the frames that were read for it (``Answer.images``).
             temperature, top_p, generation, sample, top_k, min_p, repetition_penalty, seed: how
                 its tokens are chosen; see ``AnswerSettings``.
 
@@ -216,7 +218,8 @@ class VideoStreamingInference:
         settings = AnswerSettings(
             generation, sample, temperature, top_p, top_k, min_p, repetition_penalty, seed
         )
-        sequence = self.questions.open(question, max_new_tokens, update_state, settings)
+        how = max_new_tokens, update_state, settings, None, view, return_frames
+        sequence = self.questions.open(question, *how)
         try:
             while not sequence.ended:
                 self.questions.decode([sequence])
@@ -224,15 +227,16 @@ class VideoStreamingInference:
         finally:
             self.questions.abandon(sequence)
 
-    def ask_choice(self, question: str, choices: Sequence[str]) -> Choice:
-        """Choose the most probable of 2 to 26 choices; nothing is decoded.
-
-        Raises:
-            StreamError: INVALID_REQUEST, NO_FRAMES, or OUT_OF_MEMORY.
-
-        """
-        answer = self.questions.choose(question, choices)
-        return Choice(answer.text, answer.choice_index, answer.choice_probabilities)
+    def ask_choice(
+        self,
+        question: str,
+        choices: Sequence[str],
+        *,
+        view: View | ViewName = 'memory',
+        return_frames: bool = False,
+    ) -> Choice:
+        """Choose the most probable of 2 to 26 choices, as ``ask``; nothing is decoded."""
+        return Choice.of(self.questions.choose(question, choices, view, return_frames))
 
     def get_cache_info(self) -> CacheInfo:
         """Return what the stream's memory holds."""
@@ -242,10 +246,8 @@ class VideoStreamingInference:
     def save(self, where: Where) -> SavedStream:
         """Write the stream to a file, which is replaced as a whole or not at all.
 
-        Watches are not part of it.
-
         Args:
-            where: the file's path, or what opens its place.
+            where: the file's path, or what opens its place; watches are not part of it.
 
         Raises:
             StreamError: NO_FRAMES; there is nothing to save.  FILE_ERROR; it cannot be written,
@@ -257,8 +259,7 @@ class VideoStreamingInference:
     def load(self, where: Where) -> SavedStream:
         """Replace this stream by a saved one and go on with that; watches begin again.
 
-        Open questions must be abandoned.  A stamp before the saved stream's newest then begins a
-        new epoch, as always.
+        Open questions must be abandoned.
 
         Args:
             where: the file's path, or what opens its place.
@@ -315,9 +316,10 @@ class VideoStreamingInference:
         threshold: float = 0.7,
         hold: int = 2,
         name: str = '',
+        view: View | ViewName = 'memory',
     ) -> Watch:
         """Add a standing question, which is scored after every chunk; see ``Watches.add``."""
-        return self.standing.add(question, choices, threshold, hold, name)
+        return self.standing.add(question, choices, threshold, hold, name, view)
 
     def unwatch(self, name: str) -> None:
         """Remove a standing question; see ``Watches.remove``."""

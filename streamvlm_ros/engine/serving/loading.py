@@ -22,6 +22,7 @@ from streamvlm_ros.engine.models.folder.weight_files import is_whole
 from streamvlm_ros.engine.models.hub.fetch import Download
 from streamvlm_ros.engine.models.processor import as_stream_processor, load_processor
 from streamvlm_ros.engine.models.registry import load_model
+from streamvlm_ros.engine.models.view_size import view_tokens
 from streamvlm_ros.engine.ops.quantization import count_weights
 from streamvlm_ros.engine.serving.inference import VideoStreamingInference
 from streamvlm_ros.engine.serving.warmup import warm_up
@@ -81,7 +82,7 @@ def load_streams(
     log(
         f'Loaded {parameters / 1e6:,.1f} M parameters and '
         f'{_caches([cache.capacity for cache in caches])} '
-        f'({sum(cache.memory_bytes for cache in caches) / 1e6:,.1f} MB) in '
+        f'({sum(cache.memory_bytes for cache in caches) / 1e6:,.1f} MB){_views(engines)} in '
         f'{time.monotonic() - began:.1f} s.'
     )
     return engines
@@ -154,9 +155,10 @@ def open_streams(
 
     """
     model = move_model(model, device)
-    if len(settings) > 1:  # the stream itself checks a single cache, and says its seconds
-        check_all_fit(settings, model.layer_bytes, model.layer_devices)
     own = as_stream_processor(processor, model.family)
+    if len(settings) > 1:  # the stream itself checks a single cache, and says its seconds
+        views = sum(each.open_views * view_tokens(each, own.pixels) for each in settings)
+        check_all_fit(settings, model.layer_bytes, model.layer_devices, views)
     return [VideoStreamingInference(model, own, settings=each) for each in settings]
 
 
@@ -166,6 +168,15 @@ def _one_of(what: str, value: object, allowed: Sequence[str]) -> None:
             ErrorCode.INVALID_REQUEST,
             f'{what} is {value!r:.60}; choose one of {", ".join(allowed)}.',
         )
+
+
+def _views(engines: Sequence[VideoStreamingInference]) -> str:
+    """Say what the room for views takes."""
+    rooms = [engine.questions.views.room for engine in engines]
+    if not sum(room.places for room in rooms):
+        return ''
+    places, size = sum(room.places for room in rooms), sum(room.memory_bytes for room in rooms)
+    return f', room for {places} open views ({size / 1e6:,.1f} MB)'
 
 
 def _caches(tokens: Sequence[int]) -> str:

@@ -16,6 +16,7 @@ from streamvlm_ros.engine.errors import as_stream_error
 from streamvlm_ros.engine.outputs import Answer
 from streamvlm_ros.engine.questions.sequence import Sequence
 from streamvlm_ros.engine.serving.inference import VideoStreamingInference
+from streamvlm_ros.view import MEMORY, View
 
 PROGRESS_PERIOD = 0.1  # seconds, at least, between two reports of an answer so far
 T = TypeVar('T')
@@ -67,6 +68,7 @@ class Request:
     Attributes:
         question, choices, max_new_tokens, update_state: what is asked; no choices: free text.
         settings: how its tokens are chosen; None: as the model's own settings say.
+        view, return_frames: what it looks at, and whether that is to come with the answer.
         is_goal: it is a goal; how many of them are answered at once is limited.
         after_ns: not before a frame with this stamp has been seen.
         timeout: seconds from ``began``; 0: none.
@@ -85,6 +87,8 @@ class Request:
     max_new_tokens: int = 128
     update_state: bool = False
     settings: AnswerSettings | None = None
+    view: View = MEMORY
+    return_frames: bool = False
     is_goal: bool = False
     after_ns: int = 0
     timeout: float = 0.0

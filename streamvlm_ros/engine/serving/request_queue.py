@@ -161,7 +161,11 @@ class RequestQueue:
     def _begin(self, request: Request) -> Sequence:
         if request.is_choice:
             return self.questions.begin_choice(
-                request.question, request.choices, began=request.ready
+                request.question,
+                request.choices,
+                request.ready,
+                request.view,
+                request.return_frames,
             )
         return self.questions.begin(
             request.question,
@@ -169,6 +173,8 @@ class RequestQueue:
             request.update_state,
             request.settings,
             request.ready,
+            request.view,
+            request.return_frames,
         )
 
     def _begun(self) -> Request | None:
@@ -185,13 +191,16 @@ class RequestQueue:
 
     def _ready(self, newest_stamp: int) -> Request | None:
         """Return the first request that can be begun now."""
-        if len(self.active) >= MAX_OPEN or self.questions.must_wait:
+        if len(self.active) >= MAX_OPEN:
             return None
+        held, views = self.questions.must_wait, self.questions.views
         halted = self.keeps_a_turn
         goals = sum(request.is_goal and not request.future.done() for request in self.active)
         for request in self.waiting:
             if (
                 newest_stamp >= request.after_ns
+                and not (held and request.view.has_memory)
+                and not (request.view.has_fresh_frames and views.full)
                 and not (halted and request.update_state)
                 and not (request.is_goal and goals >= self.max_goals)
             ):

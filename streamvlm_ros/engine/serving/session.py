@@ -17,7 +17,7 @@ from streamvlm_ros.engine.errors import (
     StreamError,
 )
 from streamvlm_ros.engine.kvcache.cache import Reader
-from streamvlm_ros.engine.questions.watches import WatchEvent
+from streamvlm_ros.engine.questions.watch import WatchEvent
 from streamvlm_ros.engine.serving.faults import FAULTS_UNTIL_RESET, StreamFaults
 from streamvlm_ros.engine.serving.frame_queue import FrameQueue, QUEUE_BYTES
 from streamvlm_ros.engine.serving.inference import VideoStreamingInference

@@ -53,7 +53,7 @@ class Snapshot:
                 (stamps, STAMPS),
             )
         ]
-        self._asked = watches.state()
+        self._asked, self._recent = watches.state(), stream.recent.newest()
 
     def restore(self, stream: FrameStream) -> None:
         """Put a stream back to where it stood; it can be done again later.
@@ -85,4 +85,5 @@ class Snapshot:
         stream.pending = list(stream.pending)
         stream.rebasing.put_off = self._put_off
         stream.encoder_cache.prepared = None
+        stream.recent.go_back(self._recent)
         self._watches.go_back(self._asked)

@@ -21,6 +21,7 @@ from streamvlm_ros.engine.runner.model_runner import ModelRunner
 from streamvlm_ros.engine.serving.inference import VideoStreamingInference
 from streamvlm_ros.engine.stream.encoder_cache import encode_batch
 from streamvlm_ros.engine.stream.frames import Frame
+from streamvlm_ros.view import VIEWS
 
 # Each pass runs once directly, once to be recorded, and once from its recording.
 TIMES = 3
@@ -76,12 +77,13 @@ def memory_report(engines: Sequence[VideoStreamingInference]) -> str:
     # Not from the state dict, which names tied weights twice.
     weights = weight_bytes(engines[0].model)
     cache = sum(engine.get_cache_info().memory_bytes for engine in engines)
+    views = sum(engine.questions.views.room.memory_bytes for engine in engines)
     held = {gpu: torch.cuda.memory_reserved(gpu) for gpu in gpus_of(engines[0].model)}
     reserved = sum(held.values())
     return (
         f'GPU memory: {reserved / 1e9:.2f} GB, of which {weights / 1e9:.2f} GB weights, '
-        f'{cache / 1e9:.2f} GB caches, '
-        f'{max(0, reserved - weights - cache) / 1e9:.2f} GB passes and their room to work'
+        f'{cache / 1e9:.2f} GB caches, {views / 1e9:.2f} GB room for views, '
+        f'{max(0, reserved - weights - cache - views) / 1e9:.2f} GB passes and their room to work'
         f'{_spread(engines[0].model.layer_devices, held)}.'
     )
 
@@ -151,3 +153,8 @@ def _run(
         finally:
             for each in opened:
                 engine.questions.abandon(each)
+    if engine.settings.open_views and engine.settings.view_ring_bytes:
+        for view in VIEWS:
+            for _ in range(TIMES):
+                engine.ask(QUESTIONS[0], 1, view=view)
+        log('Views are ready.')

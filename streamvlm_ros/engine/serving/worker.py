@@ -20,7 +20,7 @@ from streamvlm_ros import checks
 from streamvlm_ros.answer_settings import AnswerSettings
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
 from streamvlm_ros.engine.outputs import Answer
-from streamvlm_ros.engine.questions.watches import Watch, WatchEvent
+from streamvlm_ros.engine.questions.watch import Watch, WatchEvent
 from streamvlm_ros.engine.serving.engine_loop import EngineLoop
 from streamvlm_ros.engine.serving.frame_queue import QUEUE_BYTES
 from streamvlm_ros.engine.serving.inference import VideoStreamingInference
@@ -31,6 +31,7 @@ from streamvlm_ros.engine.store.jobs import FileJob, FileJobs
 from streamvlm_ros.engine.store.place import Where
 from streamvlm_ros.engine.stream.saving.loaded_stream import read_stream
 from streamvlm_ros.engine.stream.saving.saved_stream import SavedStream, write_stream
+from streamvlm_ros.view import View, ViewName
 
 T = TypeVar('T')
 LOG = logging.getLogger(__name__)
@@ -145,6 +146,8 @@ class StreamWorker:
         max_new_tokens: int = 128,
         update_state: bool = False,
         settings: AnswerSettings | None = None,
+        view: View | ViewName = 'memory',
+        return_frames: bool = False,
         after_ns: int = 0,
         timeout: float = 0.0,
         is_goal: bool = False,
@@ -152,17 +155,17 @@ class StreamWorker:
     ) -> Future[Answer]:
         """Ask in free text.
 
-        A question with ``update_state`` has its place in the stream: after every frame that was
-        taken from the queue before it was opened, before every frame taken later.  The stream
-        waits from its opening until its turn is kept; questions opened meanwhile are answered
-        from the stream before it, except that the next one with ``update_state`` waits and then
-        sees it.  If it fails, times out or is cancelled, nothing of it is kept.
+        A question with ``update_state`` has its place in the stream, which waits from its opening
+        until its turn is kept.  Questions opened meanwhile are answered from the stream before
+        it; the next one with ``update_state`` waits.  If it fails, nothing of it is kept.
 
         Args:
             question: what to ask.
             max_new_tokens: longest answer.
             update_state: keep question and answer in the stream.
             settings: how its tokens are chosen; None: as the model says.
+            view: what it looks at.
+            return_frames: give the frames that were read for it (``Answer.images``).
             after_ns: answer only when a frame with this stamp or a later one was seen.
             timeout: seconds until the request ends with TIMEOUT; 0: never.  It is STALE_STREAM
                 if frames have stopped coming before the one that ``after_ns`` wants.
@@ -174,7 +177,7 @@ class StreamWorker:
             request and frees its memory.
 
         Raises:
-            StreamError: INVALID_REQUEST; the timeout is not a duration.
+            StreamError: INVALID_REQUEST; the timeout is not a duration, or there is no such view.
 
         """
         _check_timeout(timeout)
@@ -183,19 +186,22 @@ class StreamWorker:
             max_new_tokens=max_new_tokens,
             update_state=update_state,
             settings=settings,
+            view=View.of(view),
+            return_frames=return_frames,
             after_ns=after_ns,
             timeout=timeout,
             is_goal=is_goal,
             on_progress=on_progress,
         )
-        self._session.submit(request)
-        return request.future
+        return self._submit(request)
 
     def ask_choice(
         self,
         question: str,
         choices: Sequence[str],
         *,
+        view: View | ViewName = 'memory',
+        return_frames: bool = False,
         after_ns: int = 0,
         timeout: float = 0.0,
         is_goal: bool = False,
@@ -204,14 +210,15 @@ class StreamWorker:
         _check_timeout(timeout)
         request = Request(
             question,
-            choices=tuple(checks.several('choices', choices)),
+            tuple(checks.several('choices', choices)),
             is_choice=True,
+            view=View.of(view),
+            return_frames=return_frames,
             after_ns=after_ns,
             timeout=timeout,
             is_goal=is_goal,
         )
-        self._session.submit(request)
-        return request.future
+        return self._submit(request)
 
     def watch(
         self,
@@ -221,16 +228,17 @@ class StreamWorker:
         threshold: float = 0.7,
         hold: int = 2,
         name: str = '',
+        view: View | ViewName = 'memory',
     ) -> Future[Watch]:
         """Add a standing question; see ``VideoStreamingInference.watch``."""
         return self.call(
             lambda engine: engine.watch(
-                question, choices, threshold=threshold, hold=hold, name=name
+                question, choices, threshold=threshold, hold=hold, name=name, view=view
             )
         )
 
     def unwatch(self, name: str) -> Future[None]:
-        """Remove a standing question; see ``VideoStreamingInference.unwatch``."""
+        """Remove a standing question."""
         return self.call(lambda engine: engine.unwatch(name))
 
     def watches(self) -> Future[tuple[Watch, ...]]:
@@ -245,9 +253,6 @@ class StreamWorker:
         """Write the stream to a file; see ``VideoStreamingInference.save``.
 
         The model's thread copies it, between two turns; the rest is done beside.
-
-        Args:
-            where: the file's path, or what opens its place when its turn comes.
 
         Returns:
             A future of what was saved; its exception is a StreamError: BUSY while the stream is
@@ -266,9 +271,6 @@ class StreamWorker:
 
         The file is read and checked beside the model's thread, which then puts it in place
         between two turns: open answers end, waiting frames are dropped.
-
-        Args:
-            where: as for ``save``.
 
         Returns:
             As ``save``, of what was loaded.
@@ -292,9 +294,11 @@ class StreamWorker:
             A future of its result; its exception is a StreamError.
 
         """
-        call = Call(function)
-        self._session.submit(call)
-        return call.future
+        return self._submit(Call(function))
+
+    def _submit(self, work: Call[T] | Request) -> Future[T]:
+        self._session.submit(work)
+        return work.future
 
     def set_policy(self, name: str) -> None:
         """Change what goes first in the thread; see ``EngineLoop.set_policy``."""
@@ -312,10 +316,7 @@ class StreamWorker:
         return self._session.paused
 
     def set_paused(self, paused: bool) -> None:
-        """Leave out the frames that come from now on, or take them again.
-
-        A frame that is left out is counted as sampled out, but meets no request's ``after_ns``.
-        """
+        """Leave out frames from now on (no request's ``after_ns`` sees them), or take them."""
         with self._session.wake:
             self._session.paused = paused
 

@@ -1,12 +1,13 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Frames: an image each with its stamp; they are checked, and brought to the device."""
+"""Frames: an image each with its stamp; they are checked, kept for views, and uploaded."""
 
 from __future__ import annotations
 
 import collections
 from collections.abc import Sequence
 import dataclasses
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -53,6 +54,108 @@ class Frame:
     def pairs_with(self, other: Frame) -> bool:
         """Tell whether this frame and the next one form a temporal patch."""
         return self.image.shape == other.image.shape and self.series == other.series
+
+
+class FrameSource(Protocol):
+    """Where a view gets frames as they came: the newest ones in memory, or a store on disk.
+
+    It is asked by the model's thread, so it must be quick.
+
+    Attributes:
+        oldest_stamp_ns: stamp of the oldest frame that it has; None: it has none.
+        has_lost: frames of this epoch that were older are gone.
+
+    """
+
+    @property
+    def oldest_stamp_ns(self) -> int | None:
+        """See the class."""
+
+    @property
+    def has_lost(self) -> bool:
+        """See the class."""
+
+    def frames(self, since_ns: int, until_ns: int, count: int) -> list[tuple[int, np.ndarray]]:
+        """Return frames of a span, in their order; ``thinned`` says which.
+
+        Args:
+            since_ns: stamp that none is older than; 0: from the oldest on.
+            until_ns: stamp that none is newer than; 0: up to the newest.
+            count: how many at most.
+
+        Returns:
+            Stamp and RGB uint8 [h, w, 3] of each.
+
+        """
+
+
+def thinned(frames: int, count: int) -> list[int]:
+    """Return which of so many frames a view of at most ``count`` has.
+
+    All of them if they are few enough; otherwise pairs of neighbours, evenly over the span, the
+    first and the last one among them.  A temporal patch is always made of such a pair.
+    """
+    if frames <= count:
+        return list(range(frames))
+    pairs = count // 2
+    last = frames - 2
+    firsts = [round(pair * last / (pairs - 1)) if pairs > 1 else last for pair in range(pairs)]
+    return [index for first in firsts for index in (first, first + 1)]
+
+
+class RecentFrames:
+    """The newest frames as they came, so many as fit into some bytes; a ``FrameSource``."""
+
+    def __init__(self, most_bytes: int) -> None:
+        """Keep at most ``most_bytes`` of images; 0 keeps none."""
+        self._most_bytes = most_bytes
+        self._kept: collections.deque[Frame] = collections.deque()
+        self._bytes = 0
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._kept.clear()
+        self._bytes = 0
+
+    def add(self, frame: Frame) -> None:
+        """Keep a copy of a frame that the stream has taken, and drop the oldest ones for it."""
+        if not self._most_bytes:
+            return
+        # The caller may write into the array again, or it may be part of a much larger one.
+        image = frame.image.copy()
+        kept = dataclasses.replace(frame, image=image, pixel_values=None)
+        self._kept.append(kept)
+        self._bytes += image.nbytes
+        while self._bytes > self._most_bytes:
+            self._bytes -= self._kept.popleft().image.nbytes
+
+    def go_back(self, newest: Sequence[Frame]) -> None:
+        """Forget what came after the frame that ``newest`` has returned."""
+        while self._kept and [self._kept[-1]] != newest:
+            self._bytes -= self._kept.pop().image.nbytes
+
+    @property
+    def oldest_stamp_ns(self) -> int | None:
+        """See ``FrameSource``."""
+        return self._kept[0].stamp_ns if self._kept else None
+
+    @property
+    def has_lost(self) -> bool:
+        """See ``FrameSource``."""
+        return not self._kept or self._kept[0].number > 0
+
+    def newest(self, count: int = 1) -> list[Frame]:
+        """Return the newest frames, at most ``count``, in their order."""
+        return list(self._kept)[-count:]
+
+    def frames(self, since_ns: int, until_ns: int, count: int) -> list[tuple[int, np.ndarray]]:
+        """See ``FrameSource``."""
+        there = [
+            (frame.stamp_ns, frame.image)
+            for frame in self._kept
+            if since_ns <= frame.stamp_ns <= (until_ns or frame.stamp_ns)
+        ]
+        return [there[index] for index in thinned(len(there), count)]
 
 
 def drop_patch(frames: collections.deque[Frame], start: int) -> int:

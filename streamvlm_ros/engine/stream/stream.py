@@ -17,12 +17,13 @@ from streamvlm_ros.engine.kvcache.eviction import EvictionPolicy
 from streamvlm_ros.engine.models.base import StreamingModel
 from streamvlm_ros.engine.models.preprocessing import grid_of, ImageProcessorConfig
 from streamvlm_ros.engine.models.prompt import Place, Prompt
+from streamvlm_ros.engine.models.view_size import view_tokens
 from streamvlm_ros.engine.outputs import CacheInfo
 from streamvlm_ros.engine.positions import StreamState
 from streamvlm_ros.engine.runner.model_runner import ModelRunner
 from streamvlm_ros.engine.stream.chunks import ChunkEncoder, ChunkLayout, EncodedChunk
 from streamvlm_ros.engine.stream.encoder_cache import EncoderCache, PendingChunk
-from streamvlm_ros.engine.stream.frames import Frame, upload_frame
+from streamvlm_ros.engine.stream.frames import Frame, RecentFrames, upload_frame
 from streamvlm_ros.engine.stream.rebasing import Rebasing
 from streamvlm_ros.engine.stream.stamps import FrameClock
 from streamvlm_ros.engine.stream.static_filter import StaticFilter
@@ -38,7 +39,7 @@ class FrameStream:
         place: what the last cached token belongs to.
         memory: decides which entries of the cache are kept.
         frames: frames that came since the stream began.
-        newest: the last of them; None: no frame yet.
+        newest, recent: the last of them (None: no frame yet), and the newest as they came.
         epoch: number of the stream.
         seen: the newest frame that is in the cache or was left out as still.
         still: leaves out temporal patches that show nothing new.
@@ -73,8 +74,10 @@ class FrameStream:
             model.layer_bytes,
             model.layer_devices,
             patches * (self.pixels.most_tokens + prompt.most_around_patch),
+            settings.open_views * view_tokens(settings, pixels, prompt),
         )
         self.cache = model.new_cache(slots)
+        self.recent = RecentFrames(settings.view_ring_bytes)
         self.memory = EvictionPolicy(
             self.cache, settings.memory_seconds, settings.kept_turns, settings.slack
         )
@@ -100,13 +103,13 @@ class FrameStream:
         self.place = Place.NOTHING
         self.frames = 0
         self.newest: Frame | None = None
+        self.recent.clear()
         self.seen: Frame | None = None
         self.paired: Frame | None = None
         self.still.kept = None
         self.encoder_cache.prepared = None
-        self.chunks_alone = self.chunks_together = 0
+        self.chunks_alone = self.chunks_together = self.left_out = 0
         self.size: tuple[int, int] | None = None
-        self.left_out = 0
         self.skipped_ns: int | None = None
         self._waiting: tuple[list[Frame], EncodedChunk] | None = None
         self.rebasing.clear()
@@ -157,6 +160,7 @@ class FrameStream:
             raise
         if look is not None:
             self.still.commit(look)
+        self.recent.add(frame)
         self.frames += 1
         self.newest = frame
 
@@ -300,9 +304,7 @@ class FrameStream:
             self._runner.prefill(chunk.ids, positions, self.cache, chunk.video)
             self.cache.label(chunk.labels, positions, chunk.ids)
             self.memory.segment = chunk.segment
-            self.state = state
-            self.place = chunk.place
-            self.size = frames[-1].size
+            self.state, self.place, self.size = state, chunk.place, frames[-1].size
 
     def _layout(self, frames: Sequence[Frame]) -> ChunkLayout:
         """Return the tokens of a chunk of frames of one size, where the stream ends now."""

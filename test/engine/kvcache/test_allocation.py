@@ -53,10 +53,13 @@ def test_a_cache_that_does_not_fit_is_refused_at_start(monkeypatch):
     assert caught.value.code is ErrorCode.OUT_OF_MEMORY
     token = random_model('grouped').layer_bytes * 3
     monkeypatch.setattr(allocation, 'available_bytes', lambda device: 1000 * token)
-    assert stream(capacity=900).get_cache_info().capacity == 900
+    assert stream(capacity=900, open_views=0).get_cache_info().capacity == 900
     # 6 tokens a temporal patch at the most, one patch a second.
     with pytest.raises(StreamError, match=r'901 tokens .* 900 tokens would fit, which is 150 s'):
-        stream(capacity=901, sample_rate=2.0)
+        stream(capacity=901, sample_rate=2.0, open_views=0)
+    says = r'900 tokens, with room for views of 200 tokens, takes .* 700 tokens would fit'
+    with pytest.raises(StreamError, match=says):
+        stream(capacity=900, open_views=2, view_tokens=100)
 
 
 def test_what_the_system_has_left_is_asked(tmp_path, monkeypatch):

@@ -18,7 +18,13 @@ CPU = torch.device('cpu')
 @pytest.mark.parametrize(('quantization', 'bits'), [('none', 0), ('int8', 8), ('int4', 4)])
 def test_weights_take_what_was_told(quantization: str, bits: int) -> None:
     path = resolve_model('tiny')
-    told = fit(build_empty(path, torch.bfloat16), StreamSettings(), CPU, quantization)
+    told = fit(
+        build_empty(path, torch.bfloat16),
+        StreamSettings(),
+        CPU,
+        quantization,
+        load_processor(path).pixels,
+    )
     model = load_model(path, dtype=torch.bfloat16)
     if bits:
         model.quantize(bits)
@@ -37,13 +43,18 @@ def test_weights_and_cache_have_to_fit_together(
     monkeypatch: pytest.MonkeyPatch, spare: float, fits: bool
 ) -> None:
     """As the engine counts: a tenth of what is left beside the weights stays free."""
-    model = build_empty(resolve_model('tiny'), torch.bfloat16)
-    told = fit(model, StreamSettings(), CPU, 'none')
+    folder = resolve_model('tiny')
+    model, pixels = build_empty(folder, torch.bfloat16), load_processor(folder).pixels
+    settings = StreamSettings(open_views=0)
+    told = fit(model, settings, CPU, 'none', pixels)
     needed = told.weights + int(told.cache / 0.9 * spare) - 1
     monkeypatch.setattr(allocation, 'available_bytes', lambda _: needed)
-    found = fit(model, StreamSettings(), CPU, 'none')
+    found = fit(model, settings, CPU, 'none', pixels)
     assert found.fits == fits
     assert found.most is not None and (found.most >= found.slots) == fits
+    # What views take is not there for the cache.
+    views = StreamSettings(view_tokens=100, open_views=2)
+    assert fit(model, views, CPU, 'none', pixels).most == found.most - 200
 
 
 def test_the_window_of_a_camera() -> None:

@@ -193,7 +193,10 @@ def test_batches(splits):
     heads, kv_heads, batch = 6, 2, 4
     one, other = buffer(kv_heads, 300), buffer(kv_heads, 100)
     tails, lengths = [buffer(kv_heads, 70) for _ in range(3)], (2, 69, 9)
-    groups = [((one, ((0, 100), (120, 130))), [0, 2]), ((other, ((5, 99),)), [1])]
+    groups = [
+        ([(one, ((0, 100), (120, 130)))], [0, 2]),
+        ([(other, ((5, 99),)), (one, ((7, 90),))], [1]),  # a stream, and the frames of a view
+    ]
     made = BatchMetadata.of(groups, list(zip(tails, lengths)))
     lines, order = made.rows(batch)
     assert {len(line) for line in lines} == {LINE}
@@ -202,20 +205,21 @@ def test_batches(splits):
         got = segments.attend_batch(
             query, torch.tensor(lines), torch.tensor(order), layer, kv_heads, splits
         )
-        for (seen, spans), members in groups:
+        for seen, members in groups:
             for branch in members:
                 keys, values = (
                     torch.cat(
                         [
-                            *(side[layer][:, a:b] for a, b in spans),
-                            mine[layer][:, : lengths[branch] + 1],
+                            *(
+                                getattr(each, side)[layer][:, a:b]
+                                for each, spans in seen
+                                for a, b in spans
+                            ),
+                            getattr(tails[branch], side)[layer][:, : lengths[branch] + 1],
                         ],
                         dim=1,
                     )
-                    for side, mine in (
-                        (seen.keys, tails[branch].keys),
-                        (seen.values, tails[branch].values),
-                    )
+                    for side in ('keys', 'values')
                 )
                 everything = torch.ones(1, keys.shape[1], dtype=torch.bool)
                 expected = dense(query[branch : branch + 1], keys, values, everything)

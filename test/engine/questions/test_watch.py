@@ -20,7 +20,8 @@ from streamvlm_ros.engine import (
     WatchEvent,
 )
 from streamvlm_ros.engine.questions.questions import Questions
-from streamvlm_ros.engine.questions.watches import Hysteresis, MAX_WATCHES
+from streamvlm_ros.engine.questions.watch import Hysteresis
+from streamvlm_ros.engine.questions.watches import MAX_WATCHES
 
 SECOND = 10**9
 PATIENCE = 60.0

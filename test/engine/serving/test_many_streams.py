@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 
 import pytest
@@ -82,7 +83,7 @@ def test_answers_are_those_of_separate_workers():
     decode = Questions.decode
 
     def spy(self, opened):
-        batches.append(len({each._newest.frame_id for each in opened}))
+        batches.append(len({each.answer().frame_id for each in opened}))
         return decode(self, opened)
 
     futures = []
@@ -226,7 +227,7 @@ def test_what_ends_one_streams_answers_ends_no_others(pair, monkeypatch, how, tm
         ended.cancel()
     else:
         # The pass of both fails, and that of the first alone.
-        [first] = [each for each in gate.opened if each._newest.frame_id == 'eye_0']
+        [first] = [each for each in gate.opened if each.answer().frame_id == 'eye_0']
         monkeypatch.setattr(first.context.tail, 'write', broken)
     gate.proceed.set()
     assert other.result(PATIENCE).text == third.result(PATIENCE).text == expected.text
@@ -324,7 +325,10 @@ def test_the_caches_of_all_streams_are_counted(monkeypatch):
     model = random_model('grouped')
     token = model.layer_bytes * 3
     monkeypatch.setattr(allocation, 'available_bytes', lambda device: 1000 * token)
-    settings = [StreamSettings(capacity=400), StreamSettings(memory_bytes=500 * token)]
+    settings = [
+        StreamSettings(capacity=400, open_views=0),
+        StreamSettings(memory_bytes=500 * token, open_views=0),
+    ]
     assert [
         engine.get_cache_info().capacity for engine in open_streams(model, processor(), settings)
     ] == [400, 500]
@@ -336,5 +340,11 @@ def test_the_caches_of_all_streams_are_counted(monkeypatch):
             r'device; 900 tokens would fit\.'
         ),
     ) as caught:
-        open_streams(model, processor(), [StreamSettings(capacity=401), settings[1]])
+        one_more = dataclasses.replace(settings[0], capacity=401)
+        open_streams(model, processor(), [one_more, settings[1]])
     assert caught.value.code is ErrorCode.OUT_OF_MEMORY
+    looking = dataclasses.replace(settings[0], open_views=1, view_tokens=101)
+    with pytest.raises(
+        StreamError, match='900 tokens together, with room for views of 101 tokens, take'
+    ):
+        open_streams(model, processor(), [looking, settings[1]])

@@ -92,7 +92,9 @@ def streamed(case: Case) -> list[list[int]]:
         random_model(case.shape), processor(), settings=StreamSettings(chunk_frames=case.chunk)
     )
     said = GenerationSettings.of({'eos_token_id': _stop(), **case.folder})
-    questions = Questions(_Says(engine.model, said), engine.questions._prompt, engine.stream)
+    questions = Questions(
+        _Says(engine.model, said), engine.questions._prompt, engine.stream, engine.questions.views
+    )
     for frame, stamp in zip(random_clip(case.seed, case.count, *case.size), case.stamps):
         engine.append_frame(frame, stamp)
     answers = []

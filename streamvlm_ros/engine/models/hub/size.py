@@ -17,6 +17,7 @@ from streamvlm_ros.engine.kvcache.capacity import tokens_kept, wanted_slots
 from streamvlm_ros.engine.models.base import StreamingModel
 from streamvlm_ros.engine.models.preprocessing import grid_of, ImageProcessorConfig
 from streamvlm_ros.engine.models.registry import family_at
+from streamvlm_ros.engine.models.view_size import view_tokens
 from streamvlm_ros.engine.ops.quantization import is_quantized, quantized_bytes
 
 CAMERA = (480, 640)  # height and width of the images that the window is told for
@@ -30,7 +31,8 @@ class Fit:
     How a model fits a device.
 
     `weights` and `cache` are bytes, `slots` what the stream's settings ask for, `most` the slots
-    that there is room for beside the weights; None: nobody says how much memory there is.
+    that there is room for beside the weights and the views; None: the system does not say how
+    much memory there is.
     """
 
     quantization: str
@@ -66,14 +68,17 @@ def fit(
     settings: StreamSettings,
     device: torch.device,
     quantization: str,
+    pixels: ImageProcessorConfig,
 ) -> Fit:
-    """Return how a model without weights would fit a device."""
+    """Return how a model without weights would fit a device; ``pixels`` is its preprocessing."""
     bits = BITS.get(quantization)
     weights = quantized_bytes(model, model.parts.layers, model.parts.projections, bits)
     devices = [device] * len(model.parts.layers)
     token_bytes = model.layer_bytes * len(devices)
     slots = wanted_slots(settings, token_bytes)
-    most, _ = room_for(model.layer_bytes, devices, taken=weights)
+    room, _ = room_for(model.layer_bytes, devices, taken=weights)
+    views = settings.open_views * view_tokens(settings, pixels)
+    most = None if room is None else max(0, room - views)
     return Fit(quantization, weights, slots * token_bytes, slots, most)
 
 
