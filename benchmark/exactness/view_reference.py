@@ -16,13 +16,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from streamvlm_ros.engine.models.processor import StreamProcessor
-from streamvlm_ros.verify.stock_inputs import patches_of
 
 PAD = '<|video_pad|>'
 SECOND = 10**9
 LONGEST = 60 * SECOND  # of a span that is one video
+PATCH, MERGE = 14, 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +93,34 @@ def _videos(pictures: Sequence[Picture], bounds: tuple[int, int]) -> list[Video]
     return [Video(patches, bounds) for patches in videos]
 
 
+def cut(
+    frames: Sequence[np.ndarray],
+    least: int,
+    most: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+) -> tuple[torch.Tensor, tuple[int, int, int]]:
+    """Resize and cut frames as the stock video processor does; return patches and their grid."""
+    sides, factor = frames[0].shape[:2], PATCH * MERGE
+    height, width = (max(factor, round(side / factor) * factor) for side in sides)
+    if height * width > most:
+        by = math.sqrt(sides[0] * sides[1] / most)
+        height, width = (max(factor, math.floor(s / by / factor) * factor) for s in sides)
+    elif height * width < least:
+        by = math.sqrt(least / (sides[0] * sides[1]))
+        height, width = (math.ceil(side * by / factor) * factor for side in sides)
+    pixels = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).contiguous()
+    if pixels.shape[2:] != (height, width):
+        pixels = functional.interpolate(pixels, (height, width), mode='bicubic', antialias=True)
+    centre, spread = (torch.tensor(list(each)).view(3, 1, 1) * 255 for each in (mean, std))
+    scaled = (pixels.float() - centre) / spread
+    rows, columns = height // factor, width // factor
+    shape = -1, 2, 3, rows, MERGE, PATCH, columns, MERGE, PATCH
+    patches = scaled.view(shape).permute(0, 3, 6, 4, 7, 2, 1, 5, 8)
+    grid = len(frames) // 2, height // PATCH, width // PATCH
+    return patches.reshape(math.prod(grid), -1), grid
+
+
 class Stock:
     """Stock transformers with the weights of one of our models."""
 
@@ -140,7 +169,7 @@ class Stock:
                 content.append({'type': 'text', 'text': video.text})
             content.append({'type': 'video'})
             frames = [picture.image for patch in video.patches for picture in patch]
-            made.append(patches_of(frames, *video.bounds, *self._look))
+            made.append(cut(frames, *video.bounds, *self._look))
         content.append({'type': 'text', 'text': question})
         rendered = self._tokenizer.apply_chat_template(
             [{'role': 'user', 'content': content}],
