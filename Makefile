@@ -29,7 +29,8 @@ QUICK := test/test_docker.py test/test_package.py test/launch/test_values.py \
 
 # What talks to rclpy. The rest is the same code on every distribution.
 NEED_ROS := $(sort $(wildcard test/nodes/test_*.py)) test/nodes/interfaces test/nodes/images \
-    test/client test/examples test/launch test/bags/test_bags.py test/cli/test_cli.py test/cli/test_interrupts.py
+    test/client test/examples test/launch test/bags/test_bags.py test/cli/test_cli.py test/cli/test_interrupts.py \
+    test/cli/test_run_source.py test/doctor
 CHOSEN = $(shell scripts/distribution)
 OTHER = $(if $(filter kilted,$(CHOSEN)),jazzy,kilted)
 

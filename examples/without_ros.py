@@ -1,24 +1,31 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Ask about a video file, without ROS: `python3 without_ros.py VIDEO`."""
+"""Ask about a video or a camera, without ROS: `python3 without_ros.py SOURCE [SECONDS]`.
+
+SOURCE is a video file, a folder of pictures, a bag, a webcam (0), or a URL: rtsp:// or http://.
+A camera has no end, so it is watched for some SECONDS (10).
+"""
 
 import sys
 
-import cv2
-
 from streamvlm_ros import StreamingVLM
+from streamvlm_ros.sources import open_source
 
 
 def main() -> None:
-    """Show the video to the model, and ask."""
-    video = cv2.VideoCapture(sys.argv[1])
-    with StreamingVLM.from_pretrained('tiny') as vlm:  # or Qwen/Qwen2.5-VL-3B-Instruct
-        while True:
-            is_read, frame = video.read()
-            if not is_read:
+    """Show the frames to the model, and ask."""
+    seconds = float(sys.argv[2]) if len(sys.argv) > 2 else 10.0
+    with (
+        # Opened first: a wrong address is said before a model is loaded.
+        open_source(sys.argv[1], sample_rate=2.0, on_event=print) as source,
+        StreamingVLM.from_pretrained('tiny') as vlm,  # or Qwen/Qwen2.5-VL-3B-Instruct
+    ):
+        first = None
+        for stamp_ns, frame in source:
+            first = first or stamp_ns
+            if source.is_live and stamp_ns - first > seconds * 1e9:
                 break
-            seconds = video.get(cv2.CAP_PROP_POS_MSEC) / 1000
-            vlm.append(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), stamp=seconds)
+            vlm.append(frame, stamp_ns=stamp_ns)
         print(vlm.ask('Which object left last?').text)
         print(vlm.ask_choice('What colour is the light now?', ['red', 'green', 'blue']).text)
 

@@ -9,6 +9,7 @@ import importlib.metadata
 
 from packaging.specifiers import SpecifierSet
 
+PYTHONS = (3, 10), (3, 13)  # first and last
 # transformers reads configurations and tokenizers here, and changes both between releases. The
 # names of the weights are those of its 5.x, and the tests hold the engine to its classes.
 TESTED = {'torch': SpecifierSet('>=2.11,<2.14'), 'transformers': SpecifierSet('>=5.17,<5.24')}

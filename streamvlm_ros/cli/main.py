@@ -16,7 +16,7 @@ if __name__ == '__main__':  # before the other imports, which take time
     interrupts.install()
 
 from streamvlm_ros.cli import ask, demo, pull, replay, run, save, verify, watch
-from streamvlm_ros.cli.offline import evaluate
+from streamvlm_ros.cli.offline import doctor, evaluate
 from streamvlm_ros.errors import CommandError, StreamError
 
 
@@ -63,6 +63,7 @@ VERBS = {
         save.load,
     ),
     'replay': Verb.of(replay),
+    'doctor': Verb.of(doctor),
     'demo': Verb.of(demo),
 }
 

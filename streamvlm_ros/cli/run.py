@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Run the node in this terminal."""
+"""Run the node in this terminal, on a camera topic or with a source of its own."""
 
 from __future__ import annotations
 
@@ -15,6 +15,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument('--model', help="'tiny', a folder or a hub id (the node's default: tiny)")
     parser.add_argument('--image', metavar='TOPIC', help='the camera topic (/image)')
+    parser.add_argument(
+        '--source',
+        metavar='SOURCE',
+        help='publish this on the camera topic too: a number or /dev/video0 (webcam), an rtsp:// '
+        'or http(s):// URL, a video file, a folder of pictures, or a bag',
+    )
+    parser.add_argument(
+        '--source-rate',
+        metavar='HZ',
+        type=float,
+        default=0.0,
+        help='images a second that are published, at most (0: all)',
+    )
+    parser.add_argument(
+        '--folder-rate',
+        metavar='HZ',
+        type=float,
+        default=1.0,
+        help='pictures a second of a folder of pictures (1)',
+    )
     parser.add_argument('--params-file', metavar='YAML', help='parameters; config/ has examples')
     parser.add_argument(
         '-p',
@@ -38,7 +58,23 @@ def run(arguments: argparse.Namespace) -> int:
         ) from error
     from streamvlm_ros.nodes import streamvlm_node
 
-    return streamvlm_node.main(['streamvlm', *ros_arguments(arguments)])
+    ros = ['streamvlm', *ros_arguments(arguments)]
+    if not arguments.source:
+        return streamvlm_node.main(ros)
+    from streamvlm_ros.driver.source_node import log_event, SourceNode
+    from streamvlm_ros.sources import open_source
+
+    # Looked at before a model is loaded, which may take minutes.
+    source = open_source(
+        arguments.source,
+        sample_rate=arguments.source_rate,
+        folder_rate=arguments.folder_rate,
+        own_pace=True,
+        start_ns=None,
+        on_event=log_event,
+    )
+    with source:
+        return streamvlm_node.main(ros, companion=lambda: SourceNode(source))
 
 
 def ros_arguments(arguments: argparse.Namespace) -> list[str]:

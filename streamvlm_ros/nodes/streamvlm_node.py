@@ -7,17 +7,19 @@ Heavy modules are imported late, so that a signal during their import ends the p
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import contextlib
 import sys
 import threading
 import time
-from typing import Any, TYPE_CHECKING
+from typing import Any, Protocol, TYPE_CHECKING
 
 from streamvlm_ros.interrupts import end_with_parent
 from streamvlm_ros.nodes.signals import Stop, StopOnSignal
 
 if TYPE_CHECKING:
     from rclpy.executors import Executor
+    from rclpy.node import Node
 
     from streamvlm_ros.nodes.stream_node import StreamNode
 
@@ -25,11 +27,24 @@ REPLY_TIME = 2.0  # seconds to send the last replies
 LAST_SPINS = 100  # for each stream; each runs one callback or task; too many do no harm
 
 
-def main(args: list[str] | None = None) -> int:
+class Companion(Protocol):
+    """A second node of the process, such as one that publishes the images."""
+
+    node: Node
+
+    def stop(self) -> None:
+        """End its threads; the executor still runs its node."""
+
+    def destroy(self) -> None:
+        """Leave the graph; no executor runs its node any more."""
+
+
+def main(args: list[str] | None = None, companion: Callable[[], Companion] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM.
 
     Args:
         args: the command line, as for rclpy.init; None: sys.argv.
+        companion: makes a second node that this process is to run, once there is the first.
 
     Returns:
         The process's exit code: 0 after a signal, 1 when the node could not start.
@@ -47,14 +62,16 @@ def main(args: list[str] | None = None) -> int:
                 print(f'streamvlm: {_sentence(error)}', file=sys.stderr)
                 return 1
             try:
-                return _run(signals, sys.argv if args is None else args)
+                return _run(signals, sys.argv if args is None else args, companion)
             finally:
                 rclpy.try_shutdown()
     except Stop:
         return 0
 
 
-def _run(signals: StopOnSignal, arguments: list[str]) -> int:
+def _run(
+    signals: StopOnSignal, arguments: list[str], companion: Callable[[], Companion] | None
+) -> int:
     from rclpy.exceptions import InvalidParameterTypeException
     from rclpy.executors import SingleThreadedExecutor
     from rclpy.logging import get_logger
@@ -67,6 +84,7 @@ def _run(signals: StopOnSignal, arguments: list[str]) -> int:
     stopping = threading.Event()
     node: StreamNode | None = None
     spinner: threading.Thread | None = None
+    beside: Companion | None = None
     try:
         node = StreamNode()
         signals.wake = node.transitions.wake
@@ -75,6 +93,9 @@ def _run(signals: StopOnSignal, arguments: list[str]) -> int:
             node.get_logger().warning(fault)
         for each in node.nodes:
             executor.add_node(each)
+        if companion is not None:
+            beside = companion()
+            executor.add_node(beside.node)
         spinner = threading.Thread(target=_spin, args=(executor, stopping, node), name='ros')
         spinner.start()
         # The main thread runs the transitions; a signal ends them, even while a model loads.
@@ -94,7 +115,7 @@ def _run(signals: StopOnSignal, arguments: list[str]) -> int:
         )
         return 1
     finally:
-        _end(node, executor, stopping, spinner)
+        _end(node, executor, stopping, spinner, beside)
 
 
 def _spin(executor: Executor, stopping: threading.Event, node: StreamNode) -> None:
@@ -114,8 +135,11 @@ def _end(
     executor: Executor,
     stopping: threading.Event,
     spinner: threading.Thread | None,
+    beside: Companion | None,
 ) -> None:
     """Let open questions be refused, then end the threads and the node."""
+    if beside is not None:
+        beside.stop()
     if node is None or spinner is None:
         return
     node.stop()
@@ -131,6 +155,8 @@ def _end(
         with contextlib.suppress(Exception):  # as in _spin
             executor.spin_once(timeout_sec=0)
     executor.shutdown()
+    if beside is not None:
+        beside.destroy()
     node.leave()
 
 

@@ -9,10 +9,14 @@ import pathlib
 import subprocess
 import sys
 
+import cv2
 import numpy as np
 import pytest
 
 pytest.importorskip('rosbags', reason='rosbags is not installed: run make test')
+
+from support.sources.mjpeg_server import MjpegServer
+from support.sources.videos import numbered, write_video
 
 from streamvlm_ros.bags import bags
 from streamvlm_ros.cli import main, replay
@@ -92,12 +96,12 @@ def test_replay_verb(
 @pytest.mark.parametrize(
     ('line', 'sentence'),
     [
-        (['/no/such/bag'], 'There is no bag at /no/such/bag.'),
+        (['/no/such/bag'], 'There is no file /no/such/bag.'),
         (['{bag}', '--topic', '/other'], 'has no images on /other; it has: /camera (45 sensor_'),
         (['{bag}', '-p', 'chunk_frames:=3'], "The parameter 'chunk_frames' must be from 2 to 8"),
         (['{bag}', '-p', 'chunk_frames'], "'chunk_frames' is not NAME:=VALUE."),
         (['{bag}', '-p', 'model:=/no/such'], 'The model folder /no/such does not exist'),
-        (['{folder}'], 'cannot be read as a bag'),
+        (['{folder}'], ', and is no bag either.'),
     ],
 )
 def test_replay_that_cannot_be(
@@ -173,3 +177,32 @@ def test_bag_keeps_frames_and_stamps(bag: pathlib.Path) -> None:
     assert messages[0].header.frame_id == 'camera'
     with pytest.raises(CommandError):
         list(bags.read_images(bag, '/nowhere'))
+
+
+@pytest.mark.parametrize('kind', ['video', 'folder', 'url'])
+def test_replay_takes_other_sources(
+    model_folder: pathlib.Path,
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+    kind: str,
+) -> None:
+    clip = write_video(tmp_path / 'clip.mp4', list(range(0, 1000, 100)))
+    source, options = str(clip), ['-p', 'sample_rate:=5.0']
+    if kind == 'folder':
+        folder = tmp_path / 'pictures'
+        folder.mkdir()
+        for i in range(10):
+            cv2.imwrite(str(folder / f'{i}.png'), numbered(i))
+        source, options = str(folder), [*options, '--folder-rate', '10']
+    with MjpegServer(clip) as server:
+        if kind == 'url':
+            source = server.url('clip.mp4')
+        options += ['-p', f'model:={model_folder}', '-p', 'max_new_tokens:=3']
+        line = ['replay', source, '--ask', QUESTION, '--json', *options]
+        assert main.main(line) == 0
+        result = json.loads(capsys.readouterr().out)
+        assert (result['frames_ingested'], result['frames_sampled_out']) == (5, 5)
+        assert result['answers'][0]['completion_tokens'] == 3
+        if kind == 'url':
+            assert main.main(['replay', server.url('plain'), '--ask', 'What?']) == 1
+            assert 'has no end; say with --until SEC' in capsys.readouterr().err

@@ -20,6 +20,7 @@ from packaging.version import Version
 from support.pages.blocks import name_of, PAGES, ROOT
 import yaml
 
+from streamvlm_ros import versions as stated
 from streamvlm_ros.versions import OPTIONAL, TESTED, VIDEO
 
 if sys.version_info >= (3, 11):
@@ -82,6 +83,8 @@ def test_pythons() -> None:
     given = project()
     named = [each.rpartition(' ')[2] for each in given['classifiers'] if ':: 3.' in each]
     assert tuple(named) == PYTHONS
+    ends = ['.'.join(map(str, version)) for version in stated.PYTHONS]
+    assert ends == [PYTHONS[0], PYTHONS[-1]]
     assert given['requires-python'] == f'>={PYTHONS[0]}'
     first, last = (tuple(Version(PYTHONS[i]).release) for i in (0, -1))
     assert f'{first} <= sys.version_info[:2] <= {last}' in (
