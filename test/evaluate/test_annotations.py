@@ -136,10 +136,10 @@ def test_streamingbench_asks_about_the_minute_before(tmp_path):
     assert (second.start_s, second.times_s) == (0.0, (10.0,))
     assert 'A. 1\nB. 2\nC. 3\nD. {4}' in first.prompt and first.rule == 'first_letter'
     assert asked_of(path, STREAMINGBENCH, context_s=0.0)[0].start_s == 0.0
-    lettered = ['A. 1', 'B. 2', 'C. 3', 'D. 4']
+    lettered = ['A. 1', 'B. 2', 'C. 3', 'D. 4', 'E. 5']
     entry['questions'] = [choice_at('0:10', options=lettered)]
     [only] = asked_of(write_json(path, [entry]), STREAMINGBENCH)
-    assert 'A. 1\nB. 2' in only.prompt
+    assert 'A. 1\nB. 2' in only.prompt and 'E. 5' not in only.prompt
 
 
 def test_a_sequential_question_reads_those_before_it_of_its_video(tmp_path):

@@ -152,9 +152,12 @@ def _turn(fields: Fields, prompts: StreamingBenchPrompts) -> str:
 
 
 def _options(fields: Fields) -> list[str]:
-    """Return the four options, each with its letter before it."""
-    options = fields.texts('options')
-    if len(options) != len(LETTERS):
+    """Return the four options, each with its letter before it.
+
+    Some of the published entries have more, of which the benchmark's program takes the first four.
+    """
+    options = fields.texts('options')[: len(LETTERS)]
+    if len(options) < len(LETTERS):
         fields.refuse('options', options, 'a list of four texts')
     if options[0].startswith('A.'):
         return options
