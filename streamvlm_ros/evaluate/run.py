@@ -132,6 +132,8 @@ class Run:
             finish_reason=answer.finish_reason,
             exact=answer.evidence.exact,
             frames=answer.evidence.frames,
+            first_s=answer.evidence.first_stamp_ns / NANOSECONDS,
+            last_s=answer.evidence.last_stamp_ns / NANOSECONDS,
             first_token_s=round(answer.time_to_first_token, 6),
             total_s=round(answer.total_time, 6),
         )
