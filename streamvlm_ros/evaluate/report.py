@@ -89,7 +89,9 @@ class Report:
             },
             'groups': self.scores.groups,
             'total': self.scores.total,
-            'figures': dataclasses.asdict(self.figures) if self.figures else None,
+            'figures': {**dataclasses.asdict(self.figures), 'accuracy': _accuracy(self.scores)}
+            if self.figures
+            else None,
             'notes': list(self.notes),
         }
 

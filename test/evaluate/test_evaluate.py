@@ -145,6 +145,7 @@ def test_the_report_has_scores_figures_and_what_they_rest_on(whole, capsys):
     figures = found['figures']
     assert figures['max_fps'] > 0 and figures['memory_bytes'] > 1e6
     assert 0 < figures['first_token_s'] <= figures['first_token_95_s']
+    assert figures['accuracy'] == found['total'] == sum(found['groups'].values()) / 3
     assert any('1 questions ask for a time' in note for note in found['notes'])
     videos = read_responses(whole).videos
     assert {row['video']: row['frames'] for row in videos} == {NAMES[0]: SECONDS, NAMES[1]: 9}
