@@ -26,10 +26,13 @@ from streamvlm_ros.evaluate.responses import open_responses
 from streamvlm_ros.evaluate.run import find_video, Run
 from streamvlm_ros.evaluate.score import BENCHMARKS
 from streamvlm_ros.evaluate.stream import Stream
+from streamvlm_ros.view import ViewName
 
 # Of a frame; the benchmarks' own programs for Qwen2-VL show it so large.
 MAX_PIXELS = 360 * 420
 TOKEN_PIXELS = 28 * 28  # of a merged patch of Qwen2.5-VL
+FRAME_BYTES = 1920 * 1080 * 3  # of a frame that is kept for spans
+MOST_RING_BYTES = 4 << 30  # of all of them
 QUESTION_TOKENS = 4096  # that the cache has besides a video's
 
 
@@ -44,6 +47,7 @@ class Plan:
         model: 'tiny', a model folder, or a hub id.
         output: file of responses, which is gone on with if it is there.
         view: what each question looks at.
+        span_s: of the view 'span': the newest seconds of what the model was shown; 0: all.
         rate: frames a second.
         settings: of the stream, by the names of ``StreamSettings``.
         context_s: of StreamingBench, how much before a question the model is shown; 0: all.
@@ -59,7 +63,8 @@ class Plan:
     videos: pathlib.Path
     model: str
     output: pathlib.Path
-    view: str = 'memory'
+    view: ViewName = 'memory'
+    span_s: float = 0.0
     rate: float = 1.0
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     context_s: float = CONTEXT_S
@@ -110,7 +115,8 @@ def evaluate(plan: Plan, log: Callable[[str], object]) -> Report:
                 'device': ', '.join(map(torch.cuda.get_device_name, gpus)) or 'cpu',
             }
         )
-        Run(Stream(engine, plan.max_new_tokens), plan.videos, plan.rate, responses).ask(questions)
+        stream = Stream(engine, plan.max_new_tokens, plan.view, plan.span_s)
+        Run(stream, plan.videos, plan.rate, responses).ask(questions)
         return report_of(benchmark, responses, questions)
 
 
@@ -158,6 +164,8 @@ def _check_videos(
 def stream_settings(plan: Plan, questions: Sequence[Question]) -> StreamSettings:
     """Return the stream's settings: unless the plan says it, room for the longest video.
 
+    For spans the frames are kept as they came, as many as are of use.
+
     Raises:
         CommandError: there is no such setting, or the plan has one for it elsewhere.
         StreamError: a value is not possible.
@@ -169,11 +177,16 @@ def stream_settings(plan: Plan, questions: Sequence[Question]) -> StreamSettings
         if name == 'sample_rate' or name not in known:
             other = '--rate' if name == 'sample_rate' else 'one of ' + ', '.join(sorted(known))
             raise CommandError(f'{name} cannot be set here; take {other}.')
-    given = {'max_pixels': MAX_PIXELS, **given, 'sample_rate': plan.rate}
-    settings = StreamSettings(**given)
+    if plan.view == 'memory':
+        given = {'open_views': 0, **given}  # no room is taken for what is not asked for
+    longest_s = max(each.seconds for each in questions)
+    if plan.view == 'span':
+        frames = math.ceil(plan.rate * min(plan.span_s or longest_s, longest_s)) + 1
+        given = {'view_ring_bytes': min(frames * FRAME_BYTES, MOST_RING_BYTES), **given}
+    settings = StreamSettings(**{'max_pixels': MAX_PIXELS, **given, 'sample_rate': plan.rate})
     sized = ('capacity', 'memory_seconds', 'memory_tokens', 'memory_bytes')
     if settings.max_pixels and not any(name in given for name in sized):
-        patches = math.ceil(plan.rate * max(each.seconds for each in questions) / 2) + 2
+        patches = math.ceil(plan.rate * longest_s / 2) + 2
         tokens = patches * -(-settings.max_pixels // TOKEN_PIXELS) + QUESTION_TOKENS
         capacity = math.ceil(tokens * settings.slack / (settings.slack - 1))
         settings = dataclasses.replace(settings, capacity=capacity)
@@ -193,6 +206,7 @@ def _about(
         'model': plan.model,
         'quantization': plan.quantization,
         'view': plan.view,
+        'span_s': plan.span_s if plan.view == 'span' else 0.0,
         'rate': plan.rate,
         'max_new_tokens': plan.max_new_tokens,
         'settings': {

@@ -19,6 +19,8 @@ from streamvlm_ros.engine.models.devices import gpus_of
 from streamvlm_ros.engine.outputs import Answer
 from streamvlm_ros.errors import ErrorCode
 from streamvlm_ros.evaluate.question import Question
+from streamvlm_ros.stamps import NANOSECONDS
+from streamvlm_ros.view import View, ViewName
 
 Outcome = list[Answer] | StreamError  # the answers to the prompts of a question, or why not
 
@@ -26,16 +28,29 @@ Outcome = list[Answer] | StreamError  # the answers to the prompts of a question
 class Stream:
     """Takes frames, and answers questions on branches that leave it as it was."""
 
-    def __init__(self, engine: VideoStreamingInference, max_new_tokens: int) -> None:
+    def __init__(
+        self,
+        engine: VideoStreamingInference,
+        max_new_tokens: int,
+        view: ViewName = 'memory',
+        span_s: float = 0.0,
+    ) -> None:
         """Take a loaded model.
 
         Args:
             engine: its stream.
             max_new_tokens: longest answer.
+            view: what each question looks at.
+            span_s: of a span: the newest seconds of what the stream was shown; 0: all of it.
 
         """
         self._engine = engine
         self._max_new_tokens = max_new_tokens
+        self._view: ViewName = view
+        self._span_ns = round(span_s * NANOSECONDS)
+        # Each open view has a place of its own, of which there are so many.
+        fresh = View(view).has_fresh_frames
+        self._together = min(MAX_BATCH, max(1, engine.settings.open_views)) if fresh else MAX_BATCH
         self._frames, self._append_s = 0, 0.0
 
     def reset(self) -> None:
@@ -96,18 +111,18 @@ class Stream:
 
     def _batches(self, prompts: Sequence[str]) -> list[Outcome]:
         outcomes: list[Outcome] = []
-        for first in range(0, len(prompts), MAX_BATCH):
-            outcomes += self._batch(prompts[first : first + MAX_BATCH])
+        for first in range(0, len(prompts), self._together):
+            outcomes += self._batch(prompts[first : first + self._together])
         return outcomes
 
     def _batch(self, prompts: Sequence[str]) -> list[Outcome]:
-        questions = self._engine.questions
+        questions, view = self._engine.questions, self._view_now()
         opened: dict[int, Any] = {}
         outcomes: list[Outcome] = [[] for _ in prompts]
         try:
             for number, prompt in enumerate(prompts):
                 try:
-                    opened[number] = questions.open(prompt, self._max_new_tokens)
+                    opened[number] = questions.open(prompt, self._max_new_tokens, view=view)
                 except StreamError as error:
                     if error.code == ErrorCode.OUT_OF_MEMORY:
                         raise
@@ -122,6 +137,12 @@ class Stream:
             for sequence in opened.values():
                 questions.abandon(sequence)
         return outcomes
+
+    def _view_now(self) -> View:
+        if self._view != 'span':
+            return View(self._view)
+        newest_ns = self._engine.newest_stamp_ns or 0
+        return View('span', max(0, newest_ns - self._span_ns) if self._span_ns else 0)
 
     def _clock(self) -> float:
         for gpu in gpus_of(self._engine.model):

@@ -17,6 +17,7 @@ import time
 import pytest
 from support.evaluate.benchmarks import (
     choice,
+    COUNTED,
     drawn_frames,
     ovo_annotations,
     OVO_WORDS,
@@ -36,6 +37,7 @@ from streamvlm_ros.evaluate.annotations.read import read_questions
 from streamvlm_ros.evaluate.progress import duration, Progress
 from streamvlm_ros.evaluate.responses import read_responses
 from streamvlm_ros.evaluate.score import BENCHMARKS, OVO
+from streamvlm_ros.view import View, ViewName
 
 TIME = 300.0
 NAMES = ('drawn/0.mp4', 'drawn/1.mp4')
@@ -102,13 +104,13 @@ def engine():
     return load_streams('tiny', [StreamSettings(sample_rate=1.0)], device='cpu')[0]
 
 
-def alone(engine, pictures, question, start_s, end_s) -> str:
+def alone(engine, pictures, question, start_s, end_s, view: View | ViewName = 'memory') -> str:
     """Return the answer of a stream that has seen a part of a video and nothing else."""
     engine.reset()
     for second in range(SECONDS):
         if start_s <= second < end_s:
             engine.append_frame(pictures[RATE * second], second * 10**9)
-    return engine.ask(question).text
+    return engine.ask(question, view=view).text
 
 
 def rows_of(path: pathlib.Path) -> dict[str, dict]:
@@ -189,6 +191,7 @@ def test_nothing_is_loaded_where_all_is_answered_and_other_runs_are_refused(
     for other, name in (
         (['--model=other'], 'model'),
         (['--rate=2'], 'rate'),
+        (['--view=now'], 'view'),
         (['--set', 'chunk_frames=2'], 'settings'),
         (['--max-new-tokens=4'], 'max_new_tokens'),
     ):
@@ -198,6 +201,33 @@ def test_nothing_is_loaded_where_all_is_answered_and_other_runs_are_refused(
     assert main.main(command(folder, whole)) == 1
     assert 'has responses with prompts ' in capsys.readouterr().err
     assert whole.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ('view', 'first_s', 'frames_seen'),
+    [('now', 4, 4), ('memory_and_now', 0, 8), ('span', 5, 3)],
+)
+def test_a_view_is_what_a_question_looks_at(
+    folder, frames, engine, tmp_path, view, first_s, frames_seen
+):
+    """Three questions at one time are more than the views that may be open at once."""
+    asked = [choice(number, 'STU', NAMES[0], 8, question=COUNTED) for number in range(3)]
+    asked[1]['question'] = 'Which object went out last?'
+    asked.append(choice(3, 'EPM', NAMES[0], 5, question=COUNTED))
+    write_json(tmp_path / 'ovo.json', asked)
+    output = tmp_path / 'ovo.jsonl'
+    span = ('--span=2',) if view == 'span' else ()
+    more = ('--protocol', str(folder), f'--videos={folder}', f'--view={view}', *span)
+    assert main.main(command(tmp_path, output, *more)) == 0
+    rows = rows_of(output)
+    for number, end_s in enumerate((8, 8, 8, 5)):
+        look = View('span', (end_s - 3) * 10**9) if view == 'span' else view
+        prompt = asked[number]['question'] + ' '
+        text = alone(engine, frames[NAMES[0]], prompt, 0, end_s, look)
+        assert rows[str(number)]['response'] == text
+        assert rows[str(number)]['exact'] and rows[str(number)]['last_s'] == end_s - 1
+    assert (rows['0']['first_s'], rows['0']['frames']) == (first_s, frames_seen)
+    assert read_responses(output).about['view'] == view
 
 
 def test_videos_that_are_missing_or_broken_are_told_and_not_scored(
@@ -292,6 +322,8 @@ def test_streamingbench_shows_the_model_what_came_just_before(folder, frames, en
         (['--rate=0'], '--rate is 0.0; give more than 0'),
         (['--rate=nan'], '--rate is nan; give more than 0'),
         (['--context=-1'], '--context is -1.0 s; give 0'),
+        (['--span=3'], '--span is 3.0 s with the view memory; give 0 (all) or more, with --view'),
+        (['--view=span', '--span=nan'], '--span is nan s with the view span'),
         (['--set', 'capacity'], "--set 'capacity' is not NAME=VALUE"),
         (['--set', 'capacitty=3'], 'capacitty cannot be set here; take one of'),
         (['--set', 'sample_rate=3'], 'sample_rate cannot be set here; take --rate'),

@@ -12,15 +12,16 @@ import sys
 from typing import Any
 
 from streamvlm_ros.errors import CommandError, StreamError
+from streamvlm_ros.view import VIEWS
 
 INCOMPLETE = 3  # exit code: questions were left out, which the report names
 EXAMPLES = """\
 examples:
   streamvlm evaluate ovo --annotations OVO-Bench/data/ovo_bench_new.json --protocol OVO-Bench \\
-      --videos OVO-Bench/data/src_videos --model Qwen/Qwen2.5-VL-7B-Instruct
+      --videos OVO-Bench/data/src_videos --model Qwen/Qwen2.5-VL-7B-Instruct --view now
   streamvlm evaluate streamingbench --annotations questions_real.json --videos data/videos \\
       --model Qwen/Qwen2.5-VL-3B-Instruct --task Counting --set max_pixels=200704
-  streamvlm evaluate ovo --score ovo-Qwen2.5-VL-7B-Instruct-memory.jsonl
+  streamvlm evaluate ovo --score ovo-Qwen2.5-VL-7B-Instruct-now.jsonl
 
 A run that has ended early goes on when the same command is given again.
 """
@@ -51,9 +52,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--view',
-        choices=('memory',),
+        choices=VIEWS,
         default='memory',
-        help='what each question looks at (%(default)s)',
+        help='what each question looks at: all that was seen, the newest frames afresh, both, or '
+        'a span of frames afresh (%(default)s)',
+    )
+    parser.add_argument(
+        '--span',
+        metavar='SECONDS',
+        type=float,
+        default=0.0,
+        help='of the view span: the newest seconds; 0: all that was shown (%(default)s)',
     )
     parser.add_argument(
         '--score',
@@ -159,6 +168,11 @@ def _evaluated(arguments: argparse.Namespace) -> Any:
         raise CommandError(f'--rate is {arguments.rate}; give more than 0, and at most 60.')
     if not 0 <= arguments.context < 1e6:
         raise CommandError(f'--context is {arguments.context} s; give 0 (all) or more.')
+    if not 0 <= arguments.span < 1e6 or (arguments.span and arguments.view != 'span'):
+        raise CommandError(
+            f'--span is {arguments.span} s with the view {arguments.view}; give 0 (all) or more, '
+            'with --view span.'
+        )
     settings = dict(map(_setting, arguments.set))
     from streamvlm_ros.evaluate.evaluate import evaluate, Plan
 
@@ -171,6 +185,7 @@ def _evaluated(arguments: argparse.Namespace) -> Any:
         model=arguments.model,
         output=pathlib.Path(output).expanduser(),
         view=arguments.view,
+        span_s=arguments.span,
         rate=arguments.rate,
         settings=settings,
         context_s=arguments.context,
