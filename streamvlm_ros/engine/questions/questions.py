@@ -18,6 +18,7 @@ from streamvlm_ros.engine.outputs import Answer
 from streamvlm_ros.engine.positions import StreamState
 from streamvlm_ros.engine.questions.branch import Branch, BranchPrompt, finish
 from streamvlm_ros.engine.questions.decoder import Decoder
+from streamvlm_ros.engine.questions.own_embedder import OwnEmbedder
 from streamvlm_ros.engine.questions.sampler import Sampler, SamplingParams
 from streamvlm_ros.engine.questions.scoring import ChoicePrompt, score_pieces
 from streamvlm_ros.engine.questions.sequence import memory_evidence, Sequence
@@ -233,6 +234,10 @@ class Questions:
         finally:
             branch.close()
         return [tuple(each.softmax(-1).tolist()) for each in scores]
+
+    def embedder(self) -> OwnEmbedder:
+        """Return what makes vectors of moments and of questions with this model."""
+        return OwnEmbedder(self.model, self._prompt, self._stream.pixels)
 
     def _begin(
         self,
