@@ -11,7 +11,12 @@ from typing import Any
 
 from tokenizers import decoders, models, normalizers, pre_tokenizers, Regex, Tokenizer, trainers
 import torch
-from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+from transformers import (
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
+    Qwen3VLConfig,
+    Qwen3VLForConditionalGeneration,
+)
 
 from streamvlm_ros.scenes.phrases import OUTSIDE, PHRASES
 from streamvlm_ros.scenes.questions import REFUSAL
@@ -21,6 +26,8 @@ MAX_VOCABULARY = 1024
 # The range of training: a minute of video is 120 positions in continuous mode.  The engine counts
 # positions anew before they leave this range.
 TRAINED_POSITIONS = 320
+# Qwen3-VL writes times: a minute of 60 temporal patches is 60 times 4 positions and 8 of text.
+TRAINED_POSITIONS3 = 1024
 SPECIAL = (
     '<|endoftext|>',
     '<|im_start|>',
@@ -62,6 +69,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         'vision_depth': 4,
         'vision_inner': 320,
         'full': [1, 3],
+        'vision_hidden3': 96,
+        'inner3': 416,
+        'deep': [1, 2],
     },
     'small': {
         'hidden': 128,
@@ -72,6 +82,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         'vision_depth': 3,
         'vision_inner': 256,
         'full': [1, 2],
+        'vision_hidden3': 96,
+        'inner3': 320,
+        'deep': [0, 1],
     },
 }
 
@@ -172,18 +185,100 @@ def make_config(preset: str, ids: dict[str, int], vocabulary: int) -> Qwen2_5_VL
     )
 
 
+def make_config3(preset: str, ids: dict[str, int], vocabulary: int) -> Qwen3VLConfig:
+    """Return the stock configuration of a Qwen3-VL in a preset's sizes."""
+    p = PRESETS[preset]
+    half = p['hidden'] // 8
+    third = 5 * half // 16  # as 20 of 64 in the published ones
+    return Qwen3VLConfig(
+        text_config={
+            'vocab_size': vocabulary,
+            'hidden_size': p['hidden'],
+            'intermediate_size': p['inner3'],
+            'num_hidden_layers': p['layers'],
+            'num_attention_heads': 4,
+            'num_key_value_heads': 2,
+            'head_dim': 2 * half,
+            'max_position_embeddings': TRAINED_POSITIONS3,
+            'rms_norm_eps': 1e-6,
+            'tie_word_embeddings': True,
+            'rope_parameters': {
+                'rope_type': 'default',
+                'rope_theta': 10000.0,
+                'mrope_interleaved': True,
+                'mrope_section': [half - 2 * third, third, third],
+            },
+            'bos_token_id': ids['<|endoftext|>'],
+            'eos_token_id': ids['<|im_end|>'],
+            'pad_token_id': ids['<|endoftext|>'],
+        },
+        vision_config={
+            'depth': p['vision_depth'],
+            'hidden_size': p['vision_hidden3'],
+            'num_heads': 4,
+            'intermediate_size': p['vision_inner'],
+            'out_hidden_size': p['hidden'],
+            'num_position_embeddings': 12**2,
+            'deepstack_visual_indexes': p['deep'],
+        },
+        tie_word_embeddings=True,
+        image_token_id=ids['<|image_pad|>'],
+        video_token_id=ids['<|video_pad|>'],
+        vision_start_token_id=ids['<|vision_start|>'],
+        vision_end_token_id=ids['<|vision_end|>'],
+    )
+
+
+# By the model_type: what makes the configuration, and stock's class.
+CONFIGS: dict[str, tuple[Any, Any]] = {
+    'qwen2_5_vl': (make_config, Qwen2_5_VLForConditionalGeneration),
+    'qwen3_vl': (make_config3, Qwen3VLForConditionalGeneration),
+}
+PIXELS: dict[str, tuple[str, dict[str, Any]]] = {
+    'qwen2_5_vl': (
+        'preprocessor_config.json',
+        {
+            'min_pixels': 10 * 28 * 28,
+            'max_pixels': 16 * 28 * 28,
+            'patch_size': 14,
+            'temporal_patch_size': 2,
+            'merge_size': 2,
+            'image_mean': [0.48145466, 0.4578275, 0.40821073],
+            'image_std': [0.26862954, 0.26130258, 0.27577711],
+            'image_processor_type': 'Qwen2VLImageProcessor',
+            'processor_class': 'Qwen2_5_VLProcessor',
+        },
+    ),
+    'qwen3_vl': (
+        'video_preprocessor_config.json',
+        {
+            # Of a video with one temporal patch: a stream's frame may have half as many.
+            'size': {'shortest_edge': 4096, 'longest_edge': 2 * 16 * 32 * 32},
+            'patch_size': 16,
+            'temporal_patch_size': 2,
+            'merge_size': 2,
+            'image_mean': [0.5, 0.5, 0.5],
+            'image_std': [0.5, 0.5, 0.5],
+            'video_processor_type': 'Qwen3VLVideoProcessor',
+            'processor_class': 'Qwen3VLProcessor',
+        },
+    ),
+}
+
+
 def _write(folder: pathlib.Path, name: str, content: dict[str, Any]) -> None:
     (folder / name).write_text(
         json.dumps(content, indent=2, ensure_ascii=False) + '\n', encoding='utf-8'
     )
 
 
-def build(folder: pathlib.Path, preset: str, seed: int = 0) -> None:
+def build(folder: pathlib.Path, preset: str, seed: int = 0, family: str = 'qwen2_5_vl') -> None:
     """
     Write a complete model folder with random weights.
 
     :param folder: Made when missing; files in it are replaced.
     :param preset: A key of `PRESETS`.
+    :param family: A key of `CONFIGS`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = make_tokenizer()
@@ -222,26 +317,11 @@ def build(folder: pathlib.Path, preset: str, seed: int = 0) -> None:
         },
     )
     _write(folder, 'chat_template.json', {'chat_template': TEMPLATE})
-    _write(
-        folder,
-        'preprocessor_config.json',
-        {
-            'min_pixels': 10 * 28 * 28,
-            'max_pixels': 16 * 28 * 28,
-            'patch_size': 14,
-            'temporal_patch_size': 2,
-            'merge_size': 2,
-            'image_mean': [0.48145466, 0.4578275, 0.40821073],
-            'image_std': [0.26862954, 0.26130258, 0.27577711],
-            'image_processor_type': 'Qwen2VLImageProcessor',
-            'processor_class': 'Qwen2_5_VLProcessor',
-        },
-    )
+    _write(folder, *PIXELS[family])
     torch.manual_seed(seed)
-    model = Qwen2_5_VLForConditionalGeneration(
-        # A multiple of 64 suits matrix units.
-        make_config(preset, ids, -(-tokenizer.get_vocab_size() // 64) * 64)
-    )
+    configure, kind = CONFIGS[family]
+    # A multiple of 64 suits matrix units.
+    model = kind(configure(preset, ids, -(-tokenizer.get_vocab_size() // 64) * 64))
     model.generation_config.update(
         do_sample=False,
         eos_token_id=[ids['<|im_end|>'], ids['<|endoftext|>']],
@@ -256,9 +336,10 @@ def main() -> None:
     """Write the folder named on the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--out', type=pathlib.Path, required=True)
+    parser.add_argument('--family', choices=sorted(CONFIGS), default='qwen2_5_vl')
     parser.add_argument('--preset', choices=sorted(PRESETS), default='large')
     arguments = parser.parse_args()
-    build(arguments.out, arguments.preset)
+    build(arguments.out, arguments.preset, family=arguments.family)
 
 
 if __name__ == '__main__':

@@ -15,19 +15,17 @@ import dataclasses
 import pathlib
 
 import numpy as np
+import torch
 
-from streamvlm_ros.engine.models.position_rule import PositionRule
+from streamvlm_ros.engine.models.hub.size import build_empty
 from streamvlm_ros.engine.models.processor import load_processor
 from streamvlm_ros.engine.models.prompt import Prompt
-from streamvlm_ros.engine.models.qwen2_5_vl.model import QWEN2_5_VL
-from streamvlm_ros.engine.models.qwen2_5_vl.positions import SecondsTime
-from streamvlm_ros.engine.models.qwen2_5_vl.rebase import rebase_plan
+from streamvlm_ros.engine.models.registry import family_at
 from streamvlm_ros.scenes.questions import choice_prompt, FAMILIES, Question, questions_for
 from training.layout import Branch, Layout, Packed
 from training.paper import ENDLESS_MEMORY, Memory, Trunk
 from training.reel import Reel
 
-TOKENS_PER_SECOND = 2
 # Merged tokens (columns, rows) that common picture sizes come to within the model's pixels.
 GRIDS = ((4, 3), (4, 3), (5, 3), (4, 4), (3, 4))
 
@@ -81,19 +79,22 @@ class Packer:
     def __init__(self, folder: pathlib.Path) -> None:
         """Load tokenizer and template from `folder`."""
         processor = load_processor(folder)
-        self.prompt = Prompt(processor, QWEN2_5_VL, '', ())
-        self.rule = PositionRule(self.prompt.pad, SecondsTime(TOKENS_PER_SECOND), rebase_plan)
+        self.prompt = Prompt(processor, family_at(folder), '', ())
+        self.rule = build_empty(folder, torch.float32).position_rule
+        self._side = processor.pixels.factor
         self.encode = lambda text: processor.tokenizer.encode(text, add_special_tokens=False)
 
-    def trunk(self, spec: ClipSpec, times_ns: Sequence[int]) -> Trunk:
-        """Prefill the clip's chunks on paper; `times_ns` are its temporal patches'."""
+    def trunk(self, spec: ClipSpec, stamps_ns: Sequence[int]) -> Trunk:
+        """Prefill the clip's chunks on paper; `stamps_ns` are its frames', an even number."""
+        times_ns, ends_ns = stamps_ns[::2], stamps_ns[1::2]
         columns, rows = spec.grid
         # In continuous mode the chunks make no difference, except for what is evicted before them.
         step = spec.chunk_frames // 2 if spec.append or spec.memory.evicts else 1
         trunk = Trunk(self.prompt, self.rule, spec.memory)
         for first in range(0, len(times_ns), step):
             chunk = times_ns[first : first + step]
-            trunk.prefill(chunk, rows, columns, spec.append, waits=len(chunk) < step)
+            ends = ends_ns[first : first + step]
+            trunk.prefill(chunk, rows, columns, spec.append, len(chunk) < step, ends)
         return trunk
 
     def pack(self, spec: ClipSpec, every_choice: bool = False) -> Clip:
@@ -103,7 +104,7 @@ class Packer:
         :param every_choice: For evaluation: each question in both forms, with every choice as a
             separate branch; otherwise one form each, with the answer only.
         """
-        size = (28 * spec.grid[0], 28 * spec.grid[1])
+        size = (self._side * spec.grid[0], self._side * spec.grid[1])
         lengths = np.diff([0, *spec.cuts, spec.frames]).tolist()
         reel = Reel(spec.seed, lengths, spec.rate, size, spec.pause, spec.gap)
         rng = np.random.default_rng((spec.seed, 23))
@@ -113,7 +114,7 @@ class Packer:
             first = spec.frames - 2 * max(1, round(spec.last_seconds * spec.rate / 2))
         frames = reel.draw(first, size, spec.quality, spec.oversize)
         stamps = [stamp - reel.stamps_ns[first] for stamp in reel.stamps_ns[first:]]
-        trunk = self.trunk(spec, stamps[::2])
+        trunk = self.trunk(spec, stamps)
         asked = []
         for stop, question in self._questions(spec, reel, first, trunk, rng, every_choice):
             forms = [False, True] if every_choice else [bool(rng.random() < 0.5)]

@@ -21,7 +21,6 @@ from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset
-from transformers import Qwen2_5_VLForConditionalGeneration
 
 from streamvlm_ros.engine.models.processor import load_processor
 from streamvlm_ros.scenes.questions import FAMILIES, Question, REFUSAL
@@ -29,7 +28,7 @@ from streamvlm_ros.scenes.scene import HELD_OUT_SEED
 from training.batches import collate
 from training.data import Clip, ClipSpec, Packer
 from training.layout import IGNORED
-from training.network import answer_logits, run_model
+from training.network import answer_logits, load_stock, run_model
 from training.paper import Memory
 
 STANDARD = ClipSpec(0, 24, 2.0, (4, 3), False, 4, 24)
@@ -242,7 +241,7 @@ def evaluate(
     workers: int,
 ) -> dict[str, Any]:
     """Measure `folder` on `clips` clips (a quarter of that for each variation)."""
-    model: Any = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+    model = load_stock(folder)
     model.to(device).eval()
     model.refusal_token = Packer(folder).encode(REFUSAL)[0]
     pixels = load_processor(folder).pixels

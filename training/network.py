@@ -5,17 +5,47 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 from typing import Any
 
 import torch
 from torch.nn import functional
+from transformers import (
+    AutoConfig,
+    Qwen2_5_VLForConditionalGeneration,
+    Qwen3VLForConditionalGeneration,
+)
 
 from streamvlm_ros.engine.models.preprocessing import ImageProcessorConfig
-from streamvlm_ros.engine.models.qwen2_5_vl.vision import encode_video
+from streamvlm_ros.engine.models.qwen2_5_vl import vision
 from streamvlm_ros.engine.models.qwen2_5_vl.weights import VisionWeights
+from streamvlm_ros.engine.models.qwen3_vl import vision as vision3
+from streamvlm_ros.engine.positions import Grid
 from training.batches import Batch
 from training.layout import IGNORED
 from training.targets import MARKS, MEMORY
+
+# Stock's classes, by the model_type of config.json.
+STOCK: dict[str, Any] = {
+    'qwen2_5_vl': Qwen2_5_VLForConditionalGeneration,
+    'qwen3_vl': Qwen3VLForConditionalGeneration,
+}
+
+
+def load_stock(folder: pathlib.Path) -> Any:
+    """Return stock transformers' model of a folder, in float32."""
+    kind = AutoConfig.from_pretrained(folder).model_type
+    return STOCK[kind].from_pretrained(folder, dtype=torch.float32)
+
+
+def see(model: Any, patches: torch.Tensor, grid: Grid) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """Return tokens' embeddings, and what is added after each of the first decoder layers."""
+    visual = model.model.visual
+    if model.config.model_type == 'qwen2_5_vl':
+        return vision.encode_video(VisionWeights.of(visual), patches, grid), []
+    width = model.config.text_config.hidden_size
+    video, *more = vision3.encode_video(visual, patches, grid).split(width, dim=1)
+    return video, more
 
 
 def patchify(frames: torch.Tensor, pixels: ImageProcessorConfig) -> torch.Tensor:
@@ -68,18 +98,25 @@ class Outputs:
 
 def run_model(model: Any, batch: Batch, pixels: ImageProcessorConfig) -> Outputs:
     """Run a batch; `hidden` is after the last layer, `middle` after `middle_layer` layers."""
-    visual, text = model.model.visual, model.model.language_model
-    video = encode_video(VisionWeights.of(visual), patchify(batch.frames, pixels), batch.grid)
+    text = model.model.language_model
+    video, more = see(model, patchify(batch.frames, pixels), batch.grid)
     embeddings = text.embed_tokens(batch.ids)
-    embeddings = embeddings.masked_scatter(
-        is_video(model, batch)[..., None], video.to(embeddings.dtype)
-    )
+    shown = is_video(model, batch)
+    embeddings = embeddings.masked_scatter(shown[..., None], video.to(embeddings.dtype))
+    mask = packed_mask(batch)
+    own: dict[str, Any] = {'attention_mask': {'full_attention': mask}}
+    if model.config.model_type == 'qwen3_vl':
+        own = {
+            'attention_mask': mask,
+            'visual_pos_masks': shown,
+            'deepstack_visual_embeds': more or None,
+        }
     output = text(
         inputs_embeds=embeddings,
         position_ids=batch.positions,
-        attention_mask={'full_attention': packed_mask(batch)},
         use_cache=False,
         output_hidden_states=True,
+        **own,
     )
     return Outputs(output.last_hidden_state, output.hidden_states[middle_layer(model)], video)
 

@@ -91,7 +91,7 @@ class Trunk:
         self._cache = StreamCache(1, 2, slots, torch.float32, [torch.device('cpu')])
         self._memory = EvictionPolicy(self._cache, memory.seconds)
         self._rotation = MRope(torch.ones(1), torch.tensor([0]))
-        self._clock = 0
+        self._clock, self._began = 0, 0
         self._state, self._place = StreamState(), Place.NOTHING
         self._copies = 0  # tokens of the prefix' copies, which lead
         self._prefix = slice(0)  # where the present prefix is
@@ -102,40 +102,55 @@ class Trunk:
         self.stops: list[Stop] = []
 
     def prefill(
-        self, times_ns: Sequence[int], rows: int, columns: int, append: bool, waits: bool = False
+        self,
+        times_ns: Sequence[int],
+        rows: int,
+        columns: int,
+        append: bool,
+        waits: bool = False,
+        ends_ns: Sequence[int] = (),
     ) -> None:
         """
         Take a chunk of temporal patches.
 
-        A chunk that `waits` until it is full is in a question's branch only: nothing is evicted
-        for it, and nothing can come after it.
+        `times_ns` are those of their first frames, `ends_ns` of their last ones, for a family that
+        writes times. A chunk that `waits` until it is full is in a question's branch only: nothing
+        is evicted for it, and nothing can come after it.
         """
         if not waits and self._state.last_cache_position > self._largest:
             self._count_anew()
         prompt, place = self._prompt, self._place
         first = self.stops[-1].patches if self.stops else 0
-        part = VideoSpan(Grid(len(times_ns), rows, columns), tuple(times_ns))
-        opening = prompt.open_segment(place) if append or place is not Place.VIDEO else []
-        closing = prompt.close_segment() if append else []
-        ids = [*opening, *[prompt.pad] * math.prod(part.grid), *closing]
+        self._began = self._began if self.stops else times_ns[0]
+        parts = self._parts(times_ns, ends_ns, rows, columns, append)
+        ids = [
+            each
+            for part in parts
+            for each in (*part.before, *[prompt.pad] * math.prod(part.grid), *part.after)
+        ]
+        left = list(times_ns)
+        spans = [
+            VideoSpan(part.grid, tuple(left.pop(0) for _ in range(part.grid.t))) for part in parts
+        ]
+        opening = parts[0].before
         frames = [Frame(_NO_IMAGE, t, t, number=first + i) for i, t in enumerate(times_ns)]
-        layout = ChunkLayout([PartLayout(opening, part.grid, closing)], place)
+        layout = ChunkLayout(parts, place)
         labels = chunk_labels(self._memory, prompt, place, layout, frames)
         self._clock += 1
         if not waits:
             before = self._cache.entries
-            self._memory.make_room(len(ids), part.times_ns, goes_on=not opening)
+            self._memory.make_room(len(ids), times_ns, goes_on=not opening)
             self._note_gone(before)
             self._state = dataclasses.replace(self._state, length=self._cache.length)
-        positions, self._state = self._rule.place(self._state, ids, [part])
+        positions, self._state = self._rule.place(self._state, ids, spans)
         if not waits:
             self._cache.reserve(len(ids))
             self._cache.advance(len(ids))
             self._cache.label(labels, positions, ids)
-            self._memory.segment += bool(opening)
-        self._place = Place.USER_TURN if append else Place.VIDEO
+            self._memory.segment += sum(bool(part.before) for part in parts)
+        self._place = Place.USER_TURN if parts[-1].after else Place.VIDEO
         if not self.ids:
-            self._prefix = slice(0, len(opening))
+            self._prefix = slice(0, prompt.prefix_tokens)
         self.ids += ids
         self.positions = torch.cat([self.positions, self._on_paper(positions)], dim=1)
         self.when += [self._clock] * len(ids)
@@ -153,6 +168,28 @@ class Trunk:
                 self._moved,
             )
         )
+
+    def _parts(
+        self,
+        times_ns: Sequence[int],
+        ends_ns: Sequence[int],
+        rows: int,
+        columns: int,
+        append: bool,
+    ) -> list[PartLayout]:
+        """Return the vision segments of a chunk, or what it adds to the open one."""
+        prompt, place = self._prompt, self._place
+        closing = prompt.close_segment()
+        if not prompt.each_patch_opens:
+            opening = prompt.open_segment(place) if append or place is not Place.VIDEO else []
+            grid = Grid(len(times_ns), rows, columns)
+            return [PartLayout(opening, grid, closing if append else [])]
+        parts = []
+        for pair in zip(times_ns, ends_ns, strict=True):
+            opening = prompt.open_segment(place, [each - self._began for each in pair])
+            parts.append(PartLayout(opening, Grid(1, rows, columns), closing))
+            place = Place.USER_TURN
+        return parts
 
     def branch(self, stop: Stop, ids: Sequence[int]) -> torch.Tensor:
         """Return the positions of tokens after a stop."""

@@ -46,6 +46,8 @@ class Plan:
     days: float = 0.0
     # Families that are asked about more.
     more: tuple[str, ...] = ()
+    # The model_type that is built.
+    family: str = 'qwen2_5_vl'
 
     def is_vision_only(self, progress: float) -> bool:
         """Tell whether the vision tower is trained alone, at a `progress` from 0 to 1."""

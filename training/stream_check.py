@@ -17,18 +17,17 @@ import functools
 import json
 import multiprocessing
 import pathlib
-from typing import Any
 
 import torch
-from transformers import Qwen2_5_VLForConditionalGeneration
 
-from streamvlm_ros.engine import StreamQwenModel, StreamSettings, VideoStreamingInference
+from streamvlm_ros.engine import StreamSettings, VideoStreamingInference
 from streamvlm_ros.engine.models.processor import load_processor
+from streamvlm_ros.engine.models.registry import load_model
 from streamvlm_ros.scenes.scene import HELD_OUT_SEED
 from training.batches import collate
 from training.data import Clip, ClipSpec, Packer
 from training.evaluate import STANDARD
-from training.network import answer_logits, run_model
+from training.network import answer_logits, load_stock, run_model
 
 MAX_ANSWER_TOKENS = 24
 PART = 12  # clips that a process checks at a time
@@ -62,10 +61,8 @@ class Checker:
         """Load the folder twice: for the engine, and as transformers would."""
         self.packer, self.spec, self.tally = Packer(folder), spec, Tally()
         self._processor = load_processor(folder)
-        self._model = StreamQwenModel.from_pretrained(folder, dtype='float32')
-        self._stock: Any = Qwen2_5_VLForConditionalGeneration.from_pretrained(
-            folder, dtype=torch.float32
-        ).eval()
+        self._model = load_model(folder, dtype='float32')
+        self._stock = load_stock(folder).eval()
         self._engine = VideoStreamingInference(
             self._model,
             self._processor,
@@ -81,7 +78,7 @@ class Checker:
             self._engine.append_frame(frame, 1_000_000_000 + stamp)
         free = [b for b in clip.branches if not b.is_choice]
         answers = [self._engine.ask(b.question.text, MAX_ANSWER_TOKENS)[0] for b in free]
-        trunk = self.packer.trunk(spec, clip.stamps_ns[::2])
+        trunk = self.packer.trunk(spec, clip.stamps_ns)
         last = len(trunk.stops) - 1
         streamed = Clip(
             **vars(clip)

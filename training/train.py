@@ -24,21 +24,20 @@ from typing import Any
 
 import torch
 from torch.nn import functional
-from transformers import Qwen2_5_VLForConditionalGeneration
 
 from streamvlm_ros.engine.models.processor import load_processor
-from streamvlm_ros.engine.models.qwen2_5_vl.vision import encode_video
-from streamvlm_ros.engine.models.qwen2_5_vl.weights import VisionWeights
 from streamvlm_ros.scenes.questions import FAMILIES
 from training.batches import Batch, BatchSource, collate
-from training.build import build, PRESETS
+from training.build import build, CONFIGS, PRESETS
 from training.data import Packer
 from training.network import (
     answer_logits,
     Helpers,
     is_first_token,
+    load_stock,
     patchify,
     run_model,
+    see,
 )
 from training.plan import Plan
 
@@ -78,14 +77,12 @@ class Trainer:
             if plan.begin_with:
                 shutil.copytree(plan.begin_with, plan.out, dirs_exist_ok=True)
             else:
-                build(plan.out, plan.preset, plan.seed)
+                build(plan.out, plan.preset, plan.seed, plan.family)
         torch.manual_seed(plan.seed)
         torch.set_float32_matmul_precision('high')
         # cuDNN makes a new plan for every length, which takes longer than the step.
         torch.backends.cuda.enable_cudnn_sdp(False)
-        self.model: Any = Qwen2_5_VLForConditionalGeneration.from_pretrained(
-            plan.out, dtype=torch.float32
-        ).to(self.device)
+        self.model = load_stock(plan.out).to(self.device)
         self.pixels = load_processor(plan.out).pixels
         self.helpers = Helpers(self.model.config.text_config.hidden_size).to(self.device)
         decay = [p for p in self.model.parameters() if p.ndim > 1]
@@ -118,11 +115,7 @@ class Trainer:
         row = {}
         with amp:
             if self.plan.is_vision_only(self.progress):
-                video = encode_video(
-                    VisionWeights.of(self.model.model.visual),
-                    patchify(batch.frames, self.pixels),
-                    batch.grid,
-                )
+                video, _ = see(self.model, patchify(batch.frames, self.pixels), batch.grid)
                 loss = row['mark_loss'] = self.helpers.vision_loss(video, batch)
             else:
                 outputs = run_model(self.model, batch, self.pixels)
@@ -217,7 +210,7 @@ class Trainer:
 
 def save_weights(model: Any, folder: pathlib.Path) -> None:
     """Write the weights in bfloat16, the rest of the folder as it is."""
-    copy = Qwen2_5_VLForConditionalGeneration(model.config).to(torch.bfloat16)
+    copy = type(model)(model.config).to(torch.bfloat16)
     copy.load_state_dict(model.state_dict())
     copy.generation_config = model.generation_config
     copy.save_pretrained(folder)
@@ -234,6 +227,7 @@ def main() -> None:
         help='build/training; for --toy a new temporary folder',
     )
     parser.add_argument('--preset', choices=sorted(PRESETS), default='large')
+    parser.add_argument('--family', choices=sorted(CONFIGS), default='qwen2_5_vl')
     parser.add_argument('--minutes', type=float, default=20.0)
     parser.add_argument(
         '--stop-after',
@@ -296,6 +290,7 @@ def main() -> None:
         reels=a.reels,
         days=a.days,
         more=tuple(a.more),
+        family=a.family,
     )
     Trainer(plan).run(a.stop_after)
 

@@ -86,7 +86,7 @@ def streamed_logits(
         ),
     )
     first: dict[int, torch.Tensor] = {}
-    stops = {stop.when: stop for stop in packer.trunk(spec, clip.stamps_ns[::2]).stops}
+    stops = {stop.when: stop for stop in packer.trunk(spec, clip.stamps_ns).stops}
     asked_at = [clip.when[branch.spans[0][0]] for branch in clip.branches]
     logits = model.logits
     seen: list[torch.Tensor] = []
