@@ -12,7 +12,7 @@ from typing import Any
 import torch
 import transformers
 
-from benchmark.common.dimensions import TEXT
+from benchmark.common.dimensions import NAMES
 from benchmark.common.harness import DTYPES, RESULTS
 from benchmark.common.timing import quartiles, Timer
 
@@ -22,7 +22,7 @@ def parser(description: str) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    made.add_argument('--dimensions', nargs='+', choices=list(TEXT), default=['7B', '3B'])
+    made.add_argument('--dimensions', nargs='+', choices=list(NAMES), default=['7B', '3B'])
     made.add_argument('--device', default='cuda')
     made.add_argument('--dtype', choices=DTYPES, default='bfloat16')
     made.add_argument('--out', type=pathlib.Path, default=RESULTS, help='folder of the results')

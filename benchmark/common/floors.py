@@ -10,11 +10,11 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from benchmark.common.dimensions import TEXT, TOY_VISION, VISION
+from benchmark.common.dimensions import QWEN3, TEXT, TOY_VISION, VISION
 
 # Bytes of a weight of the decoder's layers, by bits. In 4, a 16-bit scale for every 128 besides.
 LAYER_BYTES = {16: 2.0, 8: 1.0, 4: 0.5 + 2 / 128}
-MERGE, PATCH_VALUES = 4, 1176  # patches to a token; values of a patch: 3 x 2 x 14 x 14
+MERGE = 4  # patches to a token
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,13 +53,14 @@ class Floors:
     def chunk_flops(self, tokens: int, cached: int, tokens_a_patch: int) -> float:
         """Return the operations of a chunk of `tokens` after `cached` tokens, ViT and decoder."""
         text, vision = self._text, self._vision
-        width = text['hidden_size'] // text['num_attention_heads'] * text['num_attention_heads']
+        width = text['num_attention_heads'] * _head_size(text)
         attention = 4.0 * text['num_hidden_layers'] * width * tokens * (cached + tokens / 2)
         patches = tokens * MERGE
-        window = (vision['window_size'] // 14) ** 2
-        full = len(vision['fullatt_block_indexes'])
+        # Qwen3-VL's ViT has no windows.
+        full = len(vision.get('fullatt_block_indexes', range(vision['depth'])))
+        window = (vision.get('window_size', 0) // 14) ** 2
         keys = (vision['depth'] - full) * window + full * tokens_a_patch * MERGE
-        merger = _merger(text, vision)
+        merger = _mergers(text, vision)
         return (
             2.0 * self.layers * tokens
             + attention
@@ -71,25 +72,37 @@ class Floors:
 
 def floors(name: str) -> Floors:
     """Return the floors of some of the dimensions."""
-    text, vision = TEXT[name], TOY_VISION if name == 'toy' else VISION
+    third = name in QWEN3
+    if third:
+        text, vision = QWEN3[name]
+    else:
+        text, vision = TEXT[name], TOY_VISION if name == 'toy' else VISION
     hidden = text['hidden_size']
-    head_dim = hidden // text['num_attention_heads']
-    keys = 2 * text['num_key_value_heads'] * head_dim
-    layer = hidden * (2 * hidden + keys) + 3 * hidden * text['intermediate_size']
+    queries = text['num_attention_heads'] * _head_size(text)
+    keys = 2 * text['num_key_value_heads'] * _head_size(text)
+    layer = hidden * (2 * queries + keys) + 3 * hidden * text['intermediate_size']
     wide = vision['hidden_size']
-    block = 4 * wide * wide + 3 * wide * vision['intermediate_size']
+    block = 4 * wide * wide + (2 if third else 3) * wide * vision['intermediate_size']
+    # Values of a patch: 3 colours of 2 frames. The table of positions is read, not multiplied.
+    values = 3 * 2 * (16 if third else 14) ** 2
     head = text['vocab_size'] * hidden
     return Floors(
         layers=text['num_hidden_layers'] * layer,
         head=head,
         embedding=0 if text['tie_word_embeddings'] else head,
-        visual=vision['depth'] * block + PATCH_VALUES * wide + _merger(text, vision),
+        visual=vision['depth'] * block + values * wide + _mergers(text, vision),
         kv_values=text['num_hidden_layers'] * keys,
         _text=text,
         _vision=vision,
     )
 
 
-def _merger(text: dict[str, Any], vision: dict[str, Any]) -> int:
+def _head_size(text: dict[str, Any]) -> int:
+    return int(text.get('head_dim') or text['hidden_size'] // text['num_attention_heads'])
+
+
+def _mergers(text: dict[str, Any], vision: dict[str, Any]) -> int:
+    """Return the weights of the merger, and of those for the first decoder layers."""
     wide = MERGE * vision['hidden_size']
-    return wide * wide + wide * int(text['hidden_size'])
+    number = 1 + len(vision.get('deepstack_visual_indexes', ()))
+    return number * (wide * wide + wide * int(text['hidden_size']))

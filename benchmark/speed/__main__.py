@@ -23,7 +23,7 @@ from benchmark.common.dimensions import build
 from benchmark.common.floors import Floors, floors
 from benchmark.common.timing import Timer
 from benchmark.speed import plot
-from benchmark.speed.ours import BRANCHES, CHUNK, Ours, SIDE
+from benchmark.speed.ours import BRANCHES, chunk_tokens, Ours, patch_tokens
 from benchmark.speed.stock import Stock
 
 MEASURED = (
@@ -40,7 +40,7 @@ def floor_of(
 ) -> float | None:
     """Return the floor in ms of something measured; None without one."""
     if measured == 'chunk_ms':
-        flops = shape.chunk_flops(CHUNK, ours['chunk_cached'], SIDE * SIDE)
+        flops = shape.chunk_flops(ours['chunk_tokens'], ours['chunk_cached'], ours['patch_tokens'])
         return 1e3 * flops / rates['flop_s']
     if measured == 'snapshot_ms':
         return None
@@ -135,7 +135,11 @@ class Run:
         self.tell(f'{name}: engine ready')
         found = [{'model': name, 'cached': cached} for cached in lengths]
         for each in found:
-            each['ours'] = own.measure(each['cached'])
+            each['ours'] = {
+                **own.measure(each['cached']),
+                'chunk_tokens': chunk_tokens(model),
+                'patch_tokens': patch_tokens(model),
+            }
             self._lengths.append(each)
             self._write(f'{name} at {each["cached"]}: ours {each["ours"]}')
         del own

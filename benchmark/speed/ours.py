@@ -12,36 +12,47 @@ import torch
 from benchmark.common.timing import quartiles, Timer
 from streamvlm_ros.engine import (
     KVCacheManager,
-    StreamQwenModel,
     StreamSettings,
     VideoStreamingInference,
 )
+from streamvlm_ros.engine.models.base import StreamingModel
 
-SIDE, FRAMES, QUESTION_TOKENS, ANSWER_TOKENS, BRANCHES = 16, 4, 32, 64, 8
-CHUNK = FRAMES // 2 * SIDE * SIDE
+PIXELS, FRAMES, QUESTION_TOKENS, ANSWER_TOKENS, BRANCHES = 448, 4, 32, 64, 8
 WARM, TIMES = 2, 7  # chunks
 ROUNDS = 12  # decode steps that are timed as one, as in an answer
+
+
+def patch_tokens(model: StreamingModel) -> int:
+    """Return the tokens of a temporal patch of these frames."""
+    return (PIXELS // model.family.pixels.factor) ** 2
+
+
+def chunk_tokens(model: StreamingModel) -> int:
+    """Return about how many tokens a chunk takes; the texts of times are a few of them."""
+    texts = 10 if model.family.patch_text else 0
+    return FRAMES // 2 * (patch_tokens(model) + texts)
 
 
 class Ours:
     """A stream that gets longer."""
 
-    def __init__(self, model: StreamQwenModel, processor: Any, longest: int, timed: Timer) -> None:
+    def __init__(self, model: StreamingModel, processor: Any, longest: int, timed: Timer) -> None:
         """Begin an empty stream with room for `longest` tokens and the timed work after them."""
         self._model, self._timed = model, timed
+        self._size = chunk_tokens(model)
         self._engine = VideoStreamingInference(
             model,
             processor,
             settings=StreamSettings(
                 sample_rate=0.0,
                 chunk_frames=FRAMES,
-                max_pixels=(28 * SIDE) ** 2,
-                min_pixels=(28 * SIDE) ** 2,
-                memory_tokens=longest + (WARM + TIMES + 4) * CHUNK,
+                max_pixels=PIXELS**2,
+                min_pixels=PIXELS**2,
+                memory_tokens=longest + (WARM + TIMES + 5) * self._size,
             ),
         )
         rng = np.random.default_rng(0)
-        self._images = rng.integers(0, 256, (FRAMES, 28 * SIDE, 28 * SIDE, 3), np.uint8)
+        self._images = rng.integers(0, 256, (FRAMES, PIXELS, PIXELS, 3), np.uint8)
         self._stamp = 0
         self._question = ''
 
@@ -50,11 +61,11 @@ class Ours:
 
         The chunks are those around `cached`: the median's sees just that.
         """
-        while self._tokens() < cached - (WARM + TIMES // 2) * CHUNK:
+        while self._tokens() < cached - (WARM + TIMES // 2) * self._size:
             self._chunk()
         begun = self._tokens()
         chunks = self._timed(self._chunk, TIMES, WARM)
-        seen = begun + (WARM + TIMES // 2) * CHUNK
+        seen = begun + (WARM + TIMES // 2) * self._size
         self._question = self._question or self._fitting_question()
         first, each = self._answers()
         one, many = self._rounds(1), self._rounds(BRANCHES)
@@ -124,13 +135,13 @@ class Ours:
         manager = KVCacheManager(self._engine.stream.cache)
 
         def there_and_back() -> None:
-            manager.snapshot(self._model)
-            manager.restore(self._model)
+            manager.snapshot(self._engine)
+            manager.restore(self._engine)
 
         times = self._timed(there_and_back, times=15)
         cuda = self._model.device.type == 'cuda'
         before = torch.cuda.memory_allocated() if cuda else 0
-        manager.snapshot(self._model)
+        manager.snapshot(self._engine)
         after = torch.cuda.memory_allocated() if cuda else 0
-        manager.restore(self._model)
+        manager.restore(self._engine)
         return times, after - before

@@ -12,19 +12,26 @@ import copy
 from typing import Any
 
 import torch
-from transformers import DynamicCache, Qwen2_5_VLForConditionalGeneration
+from transformers import (
+    DynamicCache,
+    Qwen2_5_VLForConditionalGeneration,
+    Qwen3VLForConditionalGeneration,
+)
 
 from benchmark.common.timing import quartiles, Timer
-from benchmark.speed.ours import CHUNK, FRAMES, QUESTION_TOKENS, SIDE
-from streamvlm_ros.engine import StreamQwenModel
+from benchmark.speed.ours import chunk_tokens, FRAMES, PIXELS, QUESTION_TOKENS
 
+CLASSES: dict[str, Any] = {
+    'qwen2_5_vl': Qwen2_5_VLForConditionalGeneration,
+    'qwen3_vl': Qwen3VLForConditionalGeneration,
+}
 STEPS = 8  # decode steps that are timed as one
 
 
 class Stock:
     """Stock modules after some cached tokens."""
 
-    def __init__(self, model: StreamQwenModel, cached: int, timed: Timer) -> None:
+    def __init__(self, model: Any, cached: int, timed: Timer) -> None:
         """Fill a cache."""
         stock = stock_over(model)
         self._text, self._visual = stock.model.language_model, stock.model.visual
@@ -33,14 +40,17 @@ class Stock:
         config = model.config.text_config
         self._width = config.hidden_size
         heads = config.num_key_value_heads
-        head_dim = self._width // config.num_attention_heads
+        head_dim = model.parts.head_size
         self._cache = DynamicCache(config=config)
         for layer in range(config.num_hidden_layers):
             self._cache.update(
                 *(torch.randn(1, heads, cached, head_dim, **self._like) for _ in range(2)), layer
             )
-        self._patches = torch.randn(4 * CHUNK, 1176, **self._like)
-        self._grid = torch.tensor([[FRAMES // 2, 2 * SIDE, 2 * SIDE]], device=model.device)
+        self._chunk_size = chunk_tokens(model)
+        side = PIXELS // model.family.pixels.patch_size
+        values = model.model.visual.patch_embed.proj.weight[0].numel()
+        self._patches = torch.randn(FRAMES // 2 * side**2, values, **self._like)
+        self._grid = torch.tensor([[FRAMES // 2, side, side]], device=model.device)
 
     def stream(self) -> dict[str, Any]:
         """Return quartiles in ms: a chunk, a question, a token, a snapshot."""
@@ -59,7 +69,7 @@ class Stock:
         """
         self._cache = DynamicCache(config=self._text.config)  # frees what streaming held
         times = self._timed(lambda: self._run(self._cached + QUESTION_TOKENS, 0, None), 2, 1)
-        vit = quartiles(self._timed(self._encode, 3, 0))[1] * self._cached / CHUNK
+        vit = quartiles(self._timed(self._encode, 3, 0))[1] * self._cached / self._chunk_size
         return {
             'offline_llm_ms': quartiles(times),
             'offline_vit_ms': vit,
@@ -83,8 +93,8 @@ class Stock:
 
     def _chunk(self) -> None:
         self._encode()
-        self._run(CHUNK, self._cached, self._cache)
-        self._cache.crop(-CHUNK)
+        self._run(self._chunk_size, self._cached, self._cache)
+        self._cache.crop(-self._chunk_size)
 
     def _first(self) -> None:
         self._run(QUESTION_TOKENS, self._cached, self._cache).argmax(-1).item()
@@ -96,10 +106,10 @@ class Stock:
         self._cache.crop(-STEPS)
 
 
-def stock_over(model: StreamQwenModel) -> Any:
+def stock_over(model: Any) -> Any:
     """Return transformers' own class over a model's weights, which are not copied."""
     with torch.device('meta'):
-        stock: Any = Qwen2_5_VLForConditionalGeneration._from_config(
+        stock: Any = CLASSES[model.family.model_type]._from_config(
             model.config, attn_implementation='sdpa', dtype=model.dtype
         )
     stock.load_state_dict(model.state_dict(), assign=True)
