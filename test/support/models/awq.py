@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from support.models.random_models import random_model
 import torch
 
-from streamvlm_ros.engine import StreamQwenModel
+from streamvlm_ros.engine.models.qwen.model import QwenModel
 
 CONFIG = {'quant_method': 'awq', 'bits': 4, 'zero_point': True, 'version': 'gemm'}
 MATRICES = ('q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj')
@@ -56,12 +56,18 @@ def _unpacked(packed: torch.Tensor) -> torch.Tensor:
     return numbers
 
 
-def write_awq(folder: pathlib.Path, shape: str, group: int = 32) -> StreamQwenModel:
-    """Write a random model as an AWQ folder; return one of the same values in float32."""
-    random_model(shape).save_pretrained(folder)
+def write_awq(
+    folder: pathlib.Path, shape: str, group: int = 32, model: QwenModel | None = None
+) -> QwenModel:
+    """Write a random model as an AWQ folder; return one of the same values in float32.
+
+    It is one of the first family, unless ``model`` is given.
+    """
+    model = model or random_model(shape)
+    model.save_pretrained(folder)
     # Not a copy: of a model that has run, the joined matrices would be copied beside its weights.
-    plain = StreamQwenModel(random_model(shape).config).eval()
-    plain.load_state_dict(random_model(shape).state_dict())
+    plain = type(model)(model.config).eval()
+    plain.load_state_dict(model.state_dict())
     state = plain.state_dict()
     tensors = {}
     for number, (name, weights) in enumerate(sorted(load_file(folder / WEIGHTS).items())):
@@ -71,8 +77,7 @@ def write_awq(folder: pathlib.Path, shape: str, group: int = 32) -> StreamQwenMo
             continue
         made = random_awq(*weights.shape, group, seed=number)
         tensors |= {f'{stem}.{end}': each for end, each in made.items()}
-        own = name.replace('model.', 'model.language_model.', 1)
-        state[own].copy_(published_values(made, torch.float32))
+        state[model.layout.own_name(name)].copy_(published_values(made, torch.float32))
     save_file(tensors, folder / WEIGHTS, {'format': 'pt'})
     configure(folder, {**CONFIG, 'group_size': group, 'modules_to_not_convert': ['visual']})
     return plain
