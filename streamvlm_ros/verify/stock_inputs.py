@@ -155,20 +155,21 @@ class _WrittenOut:
 
     def __init__(self, asked: Asked, why: str) -> None:
         self.why = why
-        self._asked = asked
+        self._timed = asked.timed
+        self._settings = asked.min_pixels, asked.max_pixels, asked.mean, asked.std, asked.patch
         self.tokenizer = AutoTokenizer.from_pretrained(asked.folder, trust_remote_code=False)
         self._template = _template(pathlib.Path(asked.folder))
 
     def make(self, videos: Sequence[Video], text: str) -> Inputs:
         """See ``Inputter``."""
-        made = [patches_of(each.frames, self._asked) for each in videos]
+        made = [patches_of(each.frames, *self._settings, self._timed) for each in videos]
         rendered = self.tokenizer.apply_chat_template(
             _turn(len(videos), text),
             chat_template=self._template,
             tokenize=False,
             add_generation_prompt=True,
         )
-        if self._asked.timed:
+        if self._timed:
             return timed_inputs(self.tokenizer, rendered, videos, made)
         first, *rest = rendered.split(PAD)
         for (_, grid), after in zip(made, rest):
@@ -219,7 +220,13 @@ def _template(folder: pathlib.Path) -> str | None:
 
 
 def patches_of(
-    frames: Sequence[np.ndarray], asked: Asked
+    frames: Sequence[np.ndarray],
+    min_pixels: int,
+    max_pixels: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+    patch: int = 14,
+    timed: bool = False,
 ) -> tuple[torch.Tensor, tuple[int, int, int]]:
     """Resize and cut RGB uint8 frames [h, w, 3] as the stock video processor does.
 
@@ -231,16 +238,17 @@ def patches_of(
 
     """
     rows, columns = frames[0].shape[:2]
-    patch = asked.patch
-    height, width = _sides(rows, columns, asked)
+    if timed and min(rows, columns) < patch * MERGE:
+        # Stock's rule for videos of such families: no side is shorter than a token's.
+        scale = patch * MERGE / min(rows, columns)
+        rows, columns = int(rows * scale), int(columns * scale)
+    height, width = _sides(rows, columns, patch * MERGE, min_pixels, max_pixels)
     pixels = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).contiguous()
     if pixels.shape[2:] != (height, width):
         pixels = functional.interpolate(pixels, (height, width), mode='bicubic', antialias=True)
     if len(pixels) % TEMPORAL:
         pixels = torch.cat([pixels, pixels[-1:]])
-    centre, spread = (
-        torch.tensor(list(each)).view(3, 1, 1) * 255 for each in (asked.mean, asked.std)
-    )
+    centre, spread = (torch.tensor(list(each)).view(3, 1, 1) * 255 for each in (mean, std))
     scaled = (pixels.float() - centre) / spread
     grid = len(scaled) // TEMPORAL, height // patch, width // patch
     rows, columns = grid[1] // MERGE, grid[2] // MERGE
@@ -249,12 +257,8 @@ def patches_of(
     return cut.reshape(math.prod(grid), -1), grid
 
 
-def _sides(height: int, width: int, asked: Asked) -> tuple[int, int]:
+def _sides(height: int, width: int, token: int, least: int, most: int) -> tuple[int, int]:
     """Return sides that are multiples of a token's, with an area within the bounds."""
-    token, least, most = asked.patch * MERGE, asked.min_pixels, asked.max_pixels
-    if asked.timed and min(height, width) < token:
-        scale = token / min(height, width)
-        height, width = int(height * scale), int(width * scale)
     sides = [max(token, round(side / token) * token) for side in (height, width)]
     if math.prod(sides) > most:
         by = math.sqrt(height * width / most)

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import pathlib
@@ -12,7 +11,6 @@ import signal
 import subprocess
 import sys
 import time
-import types
 
 import pytest
 from support.models.random_models import PIXELS
@@ -91,8 +89,9 @@ def test_the_written_out_pixels_are_the_engines():
     """Where torchvision is missing they stand for stock's, which test_frames.py holds too."""
     for clip in generated(quick=True):
         frames = clip.frames[: len(clip.frames) // 2 * 2]
-        asked = types.SimpleNamespace(**dataclasses.asdict(PIXELS), timed=False, patch=14)
-        patches, grid = patches_of(frames, asked)
+        patches, grid = patches_of(
+            frames, PIXELS.min_pixels, PIXELS.max_pixels, PIXELS.mean, PIXELS.std
+        )
         ours, merged = to_patches(frames, PIXELS, torch.device('cpu'))
         assert (merged.t, 2 * merged.h, 2 * merged.w) == grid
         assert torch.allclose(patches, ours, atol=1e-6)
