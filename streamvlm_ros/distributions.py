@@ -12,19 +12,21 @@
 | an action's result is kept for (rclpy) | 900 s | 900 s | 10 s |
 | a reply to a client that is gone | raises in the executor | is logged | is logged |
 | a transition that the state does not allow | raises in its service | is refused | is refused |
+| tf2_ros | of the distribution | of the distribution; no wheel on PyPI | the same as Jazzy |
 
-The last four rows need nothing that depends on the distribution, only code that is right in each:
-launching/lifecycle.py brings nodes up by events, the action says how long it keeps a result, the
-node's executor counts what a callback raises and goes on, and nodes/transitions.py refuses a
-transition that raises. Besides these, what is used of
-rclpy is the same in the sources of Humble (3.3), Jazzy (7.1) and Kilted (9.1). Of Lyrical only the
-documentation of these variables was read; nothing was run there.
+The four rows before the last need nothing that depends on the distribution, only code that is
+right in each: launching/lifecycle.py brings nodes up by events, the action says how long it keeps
+a result, the node's executor counts what a callback raises and goes on, and nodes/transitions.py
+refuses a transition that raises. Besides these, what is used of rclpy is the same in the sources
+of Humble (3.3), Jazzy (7.1) and Kilted (9.1). Of Lyrical only the documentation of these
+variables was read; nothing was run there.
 """
 
 from __future__ import annotations
 
 from collections.abc import MutableMapping
 import pathlib
+from typing import Any
 
 # The variable that names the file of Fast DDS profiles: in Fast DDS 3, and before.
 PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
@@ -59,3 +61,15 @@ def discovery_variables(name: str, distribution: str) -> dict[str, str]:
         return {'ROS_LOCALHOST_ONLY': '1' if name == 'LOCALHOST' else '0'}
     # In Jazzy the older variable counts more, wherever it is set.
     return {'ROS_AUTOMATIC_DISCOVERY_RANGE': name, 'ROS_LOCALHOST_ONLY': ''}
+
+
+def listen_to_transforms(node: Any) -> Any | None:
+    """Return a tf2 buffer that listens to /tf on a node; None: tf2_ros is not installed."""
+    try:
+        from tf2_ros import Buffer, TransformListener
+    except ImportError:
+        return None
+    buffer = Buffer()
+    # The buffer keeps its listener alive.
+    buffer.listener = TransformListener(buffer, node)
+    return buffer

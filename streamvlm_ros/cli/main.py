@@ -62,6 +62,11 @@ VERBS = {
         save.add_arguments,
         save.load,
     ),
+    'forget': Verb(
+        "Take a span of time out of a running node's store, for good.",
+        save.add_forget_arguments,
+        save.forget,
+    ),
     'replay': Verb.of(replay),
     'doctor': Verb.of(doctor),
     'demo': Verb.of(demo),

@@ -36,7 +36,14 @@ if TYPE_CHECKING:
     from streamvlm_ros.client.async_client import AsyncStreamClient
     from streamvlm_ros.client.async_streams import AsyncAnswerStream, AsyncWatch
     from streamvlm_ros.client.client import StreamClient
-    from streamvlm_ros.client.outputs import Answer, SavedStream, Status, WatchEvent, WatchInfo
+    from streamvlm_ros.client.outputs import (
+        Answer,
+        Forgotten,
+        SavedStream,
+        Status,
+        WatchEvent,
+        WatchInfo,
+    )
     from streamvlm_ros.client.requests import GenerationOptions
     from streamvlm_ros.client.streams import AnswerStream, Watch
 
@@ -47,6 +54,7 @@ __all__ = [
     'AnswerStream',
     'AsyncAnswerStream',
     'AsyncWatch',
+    'Forgotten',
     'GenerationOptions',
     'SavedStream',
     'Status',
@@ -76,6 +84,7 @@ _MODULES = {
     'AnswerStream': 'streams',
     'AsyncAnswerStream': 'async_streams',
     'AsyncWatch': 'async_streams',
+    'Forgotten': 'outputs',
     'GenerationOptions': 'requests',
     'SavedStream': 'outputs',
     'Status': 'outputs',

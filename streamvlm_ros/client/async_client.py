@@ -15,7 +15,7 @@ from rclpy.node import Node
 
 from streamvlm_ros.client.async_streams import AsyncAnswerStream, AsyncInbox, AsyncWatch
 from streamvlm_ros.client.core import Core, LOAD_TIME
-from streamvlm_ros.client.outputs import Answer, SavedStream, Status, WatchInfo
+from streamvlm_ros.client.outputs import Answer, Forgotten, SavedStream, Status, WatchInfo
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -159,6 +159,12 @@ class AsyncStreamClient:
     async def load(self, path: str, *, timeout: float = 0.0) -> SavedStream:
         """Let the node go on from a saved stream; its present one is forgotten."""
         return await asyncio.wrap_future(self._core.load(path, timeout))
+
+    async def forget(
+        self, since: int | Time = 0, until: int | Time = 0, *, timeout: float = 0.0
+    ) -> Forgotten:
+        """Take a time out of the node's store for good; see `StreamClient.forget`."""
+        return await asyncio.wrap_future(self._core.forget(since, until, timeout))
 
     async def reset(self, *, timeout: float = 0.0) -> None:
         """Empty the stream; a new epoch begins."""

@@ -14,7 +14,14 @@ from builtin_interfaces.msg import Time
 from rclpy.node import Node
 
 from streamvlm_ros.client.core import Core, LOAD_TIME
-from streamvlm_ros.client.outputs import Answer, SavedStream, Status, WatchEvent, WatchInfo
+from streamvlm_ros.client.outputs import (
+    Answer,
+    Forgotten,
+    SavedStream,
+    Status,
+    WatchEvent,
+    WatchInfo,
+)
 from streamvlm_ros.client.streams import AnswerStream, Inbox, Relay, result, Watch
 
 if TYPE_CHECKING:
@@ -206,6 +213,15 @@ class StreamClient:
     def load(self, path: str, *, timeout: float = 0.0) -> SavedStream:
         """Let the node go on from a saved stream; its present one is forgotten."""
         return self._result(self._core.load(path, timeout))
+
+    def forget(
+        self, since: int | Time = 0, until: int | Time = 0, *, timeout: float = 0.0
+    ) -> Forgotten:
+        """Take a time out of the node's store for good; 0: from the oldest on, up to the newest.
+
+        The ends are header stamps, in nanoseconds or as a message, and are included.
+        """
+        return self._result(self._core.forget(since, until, timeout))
 
     def reset(self, *, timeout: float = 0.0) -> None:
         """Empty the stream; a new epoch begins."""

@@ -21,6 +21,8 @@ from streamvlm_ros.client.goals import Goal, Goals, Piece
 from streamvlm_ros.client.outputs import (
     Answer,
     answer_of,
+    Forgotten,
+    forgotten_of,
     saved_of,
     SavedStream,
     Status,
@@ -31,7 +33,7 @@ from streamvlm_ros.client.participant import Participant
 from streamvlm_ros.client.status import StatusBoard
 from streamvlm_ros.client.watching import Events, Happening, Watching
 from streamvlm_ros.errors import ErrorCode, StreamError
-from streamvlm_ros.srv import AddWatch, Ask, AskChoice, ListWatches, LoadStream, SaveStream
+from streamvlm_ros.srv import AddWatch, Ask, AskChoice, Forget, ListWatches, LoadStream, SaveStream
 
 LOAD_TIME = 900.0  # seconds; a large model from a slow disk
 
@@ -147,6 +149,17 @@ class Core:
         """Call `~/load`."""
         request = LoadStream.Request(path=requests.text('path', path))
         return self._calls.call(LoadStream, 'load', request, _saved, requests.seconds(timeout))
+
+    def forget(self, since: int | Time, until: int | Time, timeout: float) -> Future[Forgotten]:
+        """Call `~/forget`."""
+        request = Forget.Request(since=requests.stamp(since), until=requests.stamp(until))
+        return self._calls.call(
+            Forget,
+            'forget',
+            request,
+            lambda response: forgotten_of(requests.checked(response)),
+            requests.seconds(timeout),
+        )
 
     def reset(self, timeout: float) -> Future[str]:
         """Call `~/reset`."""

@@ -121,6 +121,11 @@ class Status:
     watch_tokens: int
     watch_seconds: float
     pending_requests: int
+    stored_frames: int
+    store_bytes: int
+    store_thinned: int
+    store_dropped: int
+    store_error: str
     last_error: str
 
     @property
@@ -214,6 +219,22 @@ class SavedStream:
     bytes: int
 
 
+@dataclasses.dataclass(frozen=True)
+class Forgotten:
+    """What was taken out of the store.
+
+    Attributes:
+        frames: with their poses.
+        answers: that saw one of them.
+        bytes: by which the store is smaller now.
+
+    """
+
+    frames: int
+    answers: int
+    bytes: int
+
+
 def answer_of(message: Any, choices: Sequence[str] = ()) -> Answer:
     """Return a message `Answer` to a question with these choices."""
     reason = message.finish_reason
@@ -244,6 +265,11 @@ def watch_of(message: Any) -> WatchInfo:
 def saved_of(response: Any) -> SavedStream:
     """Return what the response of `~/save` or `~/load` tells."""
     return _read(SavedStream, response)
+
+
+def forgotten_of(response: Any) -> Forgotten:
+    """Return what the response of `~/forget` tells."""
+    return _read(Forgotten, response)
 
 
 def _read(kind: type[T], message: Any, **known: Any) -> T:

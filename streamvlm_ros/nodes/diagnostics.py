@@ -12,12 +12,14 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from streamvlm_ros.engine import WorkerStatus
 from streamvlm_ros.nodes.images.arrivals import Losses, NO_LOSSES
 from streamvlm_ros.nodes.texts import sentence
+from streamvlm_ros.store.recorder import StoreStatus
 
 Finding = tuple[bytes, str]  # a level and the sentence for it
 
 MOST_LATE = 0.01  # of all frames; fewer late ones are what a network does
 MOST_NAMED = 4  # publishers in a sentence
 MOST_COMPLAINT = 1000  # characters
+NO_STORE = StoreStatus()
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 
 
@@ -65,6 +67,7 @@ def stream_diagnostic(
     delivery: str = '',
     losses: Losses = NO_LOSSES,
     complaints: Sequence[str] = (),
+    store: StoreStatus = NO_STORE,
 ) -> DiagnosticStatus:
     """Return the entry of a stream; its level is that of the worst problem.
 
@@ -81,6 +84,7 @@ def stream_diagnostic(
         delivery: of the images: reliable or best effort.
         losses: images that came and were lost in the last seconds.
         complaints: sentences about what was lost, with what to do.
+        store: what the store of frames tells.
     """
     # Sorted by level: the worst comes first, and equal ones keep their order.
     found = [
@@ -100,6 +104,10 @@ def stream_diagnostic(
         'Delivery': delivery,
         'Publishing rate (Hz)': f'{losses.rates[1]:.1f}',
         'Frames lost on the way': f'{losses.total}',
+        'Stored frames': f'{store.frames}',
+        'Store (bytes)': f'{store.bytes}',
+        'Store: frames thinned': f'{store.thinned}',
+        'Store: frames dropped': f'{store.dropped}',
     }
     values = [KeyValue(key=key, value=value) for key, value in shown.items()]
     return DiagnosticStatus(

@@ -20,9 +20,11 @@ from streamvlm_ros.nodes.faults import Faults
 from streamvlm_ros.nodes.images.arrivals import Losses, NO_LOSSES
 from streamvlm_ros.nodes.interfaces import messages
 from streamvlm_ros.nodes.texts import sentence
+from streamvlm_ros.store.recorder import StoreStatus
 
 PERIOD = 1.0  # seconds
 HOST = socket.gethostname()
+NO_STORE = StoreStatus()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Condition:
         delivery: reliable or best effort; empty: no topic is subscribed to.
         losses: images that came and were lost in the last seconds.
         complaints: sentences about what was lost, with what to do.
+        store: what the store of frames tells.
 
     """
 
@@ -55,6 +58,7 @@ class Condition:
     delivery: str = ''
     losses: Losses = NO_LOSSES
     complaints: Sequence[str] = ()
+    store: StoreStatus = NO_STORE
 
 
 class Reports:
@@ -112,6 +116,7 @@ class Reports:
             delivery=condition.delivery,
             losses=condition.losses,
             complaints=condition.complaints,
+            store=condition.store,
         )
 
 
@@ -123,6 +128,7 @@ def status_message(condition: Condition) -> StreamStatus:
         message = messages.status_message(
             condition.status, len(condition.publishers), condition.losses.total
         )
+    messages.fill_store(message, condition.store)
     if condition.idle:
         loading = condition.loading
         message.state = StreamStatus.LOADING if loading else StreamStatus.INACTIVE

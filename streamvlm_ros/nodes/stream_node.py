@@ -200,6 +200,7 @@ class StreamNode(LifecycleNodeMixin, ServingNode):
             stream.worker = worker
             # Parameters that were set while the model loaded had no worker yet.
             apply_settings(worker, self._values(stream))
+            stream.open_store()
             stream.load_at_start()
 
     def _declare(
@@ -265,6 +266,7 @@ class StreamNode(LifecycleNodeMixin, ServingNode):
         if not self._stop_thread():
             self.get_logger().warning('The model is still busy; its memory is freed afterwards.')
         for stream in self._streams:
+            stream.close_store()
             stream.worker = None
         free_device_memory()
         self._enter(idle, fault)

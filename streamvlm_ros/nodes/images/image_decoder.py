@@ -33,6 +33,7 @@ class Decoder:
         warn: Callable[[str], Any],
         faults: Faults,
         most_bytes: int,
+        store: Callable[[Frame, int, str], object],
     ) -> None:
         """Start the thread.
 
@@ -42,10 +43,11 @@ class Decoder:
             warn: called in the thread with the reason why a message was not decoded.
             faults: counts faults of the program.
             most_bytes: of messages that may wait; one may always.
+            store: is given every frame that the worker gets, with its stamp and frame_id.
 
         """
         self._worker, self._decode, self._warn = worker, decode, warn
-        self._faults, self._most_bytes = faults, most_bytes
+        self._faults, self._most_bytes, self._store = faults, most_bytes, store
         self._wake = threading.Condition()
         self._waiting: collections.deque[Any] = collections.deque()
         self._bytes = 0
@@ -106,6 +108,7 @@ class Decoder:
             self._warn(str(fault))
         else:
             self._worker.submit_frame(frame, stamp, msg.header.frame_id)
+            self._store(frame, stamp, msg.header.frame_id)
 
 
 def _bytes_of(msg: Any) -> int:

@@ -79,12 +79,18 @@ class CameraInput:
         """How the images are subscribed to; empty while they are not."""
         return self._reliability.name if self._name else ''
 
-    def open(self, worker: StreamWorker, parameter: ParameterValue) -> str:
+    def open(
+        self,
+        worker: StreamWorker,
+        parameter: ParameterValue,
+        store: Callable[[Frame, int, str], object],
+    ) -> str:
         """Hand the images that come from now on to the worker.
 
         Args:
             worker: takes the frames.
             parameter: returns a parameter's value: of the transport and the bounds.
+            store: is given every frame that the worker gets, with its stamp and frame_id.
 
         Returns:
             The topic's full name.
@@ -109,6 +115,7 @@ class CameraInput:
             self._warn,
             self._faults,
             parameter('queue_bytes'),
+            store,
         )
         self._timer = self._node.create_timer(
             LOOK_PERIOD,

@@ -17,6 +17,7 @@ from streamvlm_ros.msg import Watch as WatchMsg
 from streamvlm_ros.msg import WatchEvent as WatchEventMsg
 from streamvlm_ros.nodes.texts import MOST_FRAME_ID, sentence
 from streamvlm_ros.stamps import LAST_STAMP, NANOSECONDS
+from streamvlm_ros.store.recorder import StoreStatus
 
 # The response of any service of the node: success, error_code, error_msg, and what it carries.
 Response = TypeVar('Response', bound=Any)
@@ -183,6 +184,13 @@ def status_message(
         watch_seconds=status.watch_seconds,
         last_error=sentence(status.last_error),
     )
+
+
+def fill_store(message: StreamStatus, store: StoreStatus) -> None:
+    """Fill in a status what the store of frames tells."""
+    message.stored_frames, message.store_bytes = store.frames, store.bytes
+    message.store_thinned, message.store_dropped = store.thinned, store.dropped
+    message.store_error = sentence(store.error)
 
 
 def idle_status(fault: str) -> StreamStatus:

@@ -27,6 +27,7 @@ from streamvlm_ros.nodes.interfaces.watch_services import WatchServices
 from streamvlm_ros.nodes.parameters.declare import DeclaredParameters
 from streamvlm_ros.nodes.reports import Condition, Reports
 from streamvlm_ros.nodes.serving_node import ServingNode
+from streamvlm_ros.nodes.store.stream_store import StreamStore
 
 
 class StreamInterfaces:
@@ -69,9 +70,16 @@ class StreamInterfaces:
         gate = self._gate = Gate(self.publish_change, faults)
         questions = gate.places()
         self._camera = CameraInput(node, faults)
-        answers = faults.shield(
-            node.create_publisher(AnswerMsg, '~/answers', 10).publish, 'Publishing an answer'
+        publisher = node.create_publisher(AnswerMsg, '~/answers', 10)
+        self._store = StreamStore(
+            node, gate.places().result, parameter, faults, self.publish_change
         )
+
+        def publish(answer: AnswerMsg) -> None:
+            publisher.publish(answer)
+            self._store.put_answer(answer)
+
+        answers = faults.shield(publish, 'Publishing an answer')
         self._action = AnswerAction(node, questions, parameter, answers, faults)
         watching = WatchServices(node, gate, faults)
         self.publish_event = watching.publish
@@ -85,6 +93,7 @@ class StreamInterfaces:
             *StreamServices(node, gate, self.publish_change).services(),
             *watching.services(),
             *self._saves.services(),
+            *self._store.services(),
         ):
             node.create_service(kind, name, callback, callback_group=group)
         self._reports = Reports(node, self._condition, faults)
@@ -105,7 +114,17 @@ class StreamInterfaces:
         Called between two callbacks, as is `unsubscribe`.
         """
         assert self.worker is not None
-        return self._camera.open(self.worker, self.parameters.value)
+        self._store.subscribe()
+        return self._camera.open(self.worker, self.parameters.value, self._store.put)
+
+    def open_store(self) -> None:
+        """Begin to store frames, if a parameter says where; raises as `StreamStore.open`."""
+        assert self.worker is not None
+        self._store.open(self.worker)
+
+    def close_store(self) -> None:
+        """Complete the store. May be called again."""
+        self._store.close()
 
     def load_at_start(self) -> None:
         """Load the saved stream that a parameter names, if it names one; waits for it."""
@@ -115,6 +134,7 @@ class StreamInterfaces:
     def unsubscribe(self) -> None:
         """Take no more images. May be called again."""
         self._camera.close()
+        self._store.unsubscribe()
 
     def open(self) -> None:
         """Take requests from now on."""
@@ -127,7 +147,7 @@ class StreamInterfaces:
 
     def destroy(self) -> None:
         """Remove what the node does not remove from the graph itself; end its threads."""
-        self._camera.close()
+        self.unsubscribe()
         self._action.destroy()
 
     def _condition(self) -> Condition:
@@ -140,5 +160,6 @@ class StreamInterfaces:
             publishers=self._camera.publishers,
             delivery=self._camera.delivery,
             losses=losses,
-            complaints=complaints,
+            complaints=[*complaints, *self._store.complaints],
+            store=self._store.status,
         )

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from streamvlm_ros.answer_settings import BOUNDS, LARGEST_INTEGER, SOURCES
 from streamvlm_ros.nodes.parameters.parameter import Parameter, Settable
+from streamvlm_ros.nodes.parameters.store_table import STORE_PARAMETERS
 from streamvlm_ros.nodes.parameters.stream_table import STREAM_PARAMETERS
 
 _MODEL_AND_IMAGES = (
@@ -262,4 +263,4 @@ _ANSWERS = (
         settable=Settable.ALWAYS,
     ),
 )
-PARAMETERS = (*_MODEL_AND_IMAGES, *STREAM_PARAMETERS, *_NODE, *_ANSWERS)
+PARAMETERS = (*_MODEL_AND_IMAGES, *STREAM_PARAMETERS, *STORE_PARAMETERS, *_NODE, *_ANSWERS)

@@ -71,7 +71,8 @@ def decoder(
     worker: Worker, decode: Callable[[Any], Any] = decode, **options: Any
 ) -> Iterator[Decoder]:
     given = {
-        'warn': lambda _: None, 'faults': Faults(lambda _: None), 'most_bytes': 1 << 20, **options,
+        'warn': lambda _: None, 'faults': Faults(lambda _: None), 'most_bytes': 1 << 20,
+        'store': lambda *_: None, **options,
     }  # fmt: skip
     made = Decoder(worker, decode, **given)  # type: ignore[arg-type]
     try:

@@ -109,7 +109,7 @@ def test_fuzz(make: Callable[[random.Random], Any], decode: Callable[[Any], Any]
 
     rng, worker = random.Random(20260), Worker()
     caught = Faults(lambda _: None)
-    made = Decoder(worker, checked, lambda _: None, caught, 1 << 40)  # type: ignore[arg-type]
+    made = Decoder(worker, checked, lambda _: None, caught, 1 << 40, lambda *_: None)  # type: ignore[arg-type]
     for _ in range(MESSAGES):
         message = make(rng)
         message.header = HEADER

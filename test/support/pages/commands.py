@@ -164,6 +164,7 @@ def check_ros2(arguments: Sequence[str]) -> None:
         'action': check_call,
         'topic': check_topic,
         'param': check_param,
+        'bag': lambda _: None,
         'pkg': lambda _: None,
         'security': lambda _: None,
         'lifecycle': lambda _: None,
