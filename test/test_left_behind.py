@@ -37,7 +37,7 @@ def test_one():
 """
 
 
-def test_what_a_killed_process_had_goes_and_what_is_in_use_stays(tmp_path: pathlib.Path):
+def test_what_a_killed_process_had_goes_and_what_is_in_use_stays(tmp_path: pathlib.Path) -> None:
     since = time.time() - 1
     paths = {name: tmp_path / f'fastrtps_{name}' for name in ('killed', 'living', 'older')}
     paths['older'].write_bytes(b'')

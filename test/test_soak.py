@@ -9,6 +9,7 @@ import os
 import pathlib
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ from streamvlm_ros.msg import StreamStatus
 
 HERE = pathlib.Path(__file__).parent
 TIME = 1200.0  # seconds: a minute of storm, and what a busy machine makes of the rest
-GOOD = {
+GOOD: dict[str, Any] = {
     'state': StreamStatus.STREAMING,
     'frames_received': 10,
     'frames_sampled_out': 3,

@@ -8,6 +8,7 @@ import json
 import pathlib
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -119,7 +120,11 @@ def test_player_plays_compressed_images(
     from support.nodes.node_process import Camera, NodeProcess
 
     write_messages(tmp_path / 'bag', {'/usb/jpeg': PNG}, 'sqlite3')
-    settings = {'sample_rate': 0.0, 'capacity': 512, 'image_transport': 'compressed'}
+    settings: dict[str, Any] = {
+        'sample_rate': 0.0,
+        'capacity': 512,
+        'image_transport': 'compressed',
+    }
     with NodeProcess(tmp_path, model=model_folder, **settings) as node, Camera() as client:
         player = [sys.executable, '-m', 'streamvlm_ros.bags.player', str(tmp_path / 'bag')]
         done = subprocess.run([*player, '/image/compressed', '1', '/usb/jpeg'], timeout=90)

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import pathlib
 import sys
+from typing import Any
 
 import pytest
 
@@ -15,7 +17,7 @@ from benchmark.common import harness
 
 
 @pytest.mark.parametrize('command', bars.PROOFS.values(), ids=bars.PROOFS)
-def test_the_program_is_there(command):
+def test_the_program_is_there(command: Any) -> None:
     """A module of this repository, or a file."""
     if command[0] == '-m':
         assert importlib.util.find_spec(command[1]) is not None
@@ -24,7 +26,9 @@ def test_the_program_is_there(command):
 
 
 @pytest.mark.parametrize(('code', 'holds'), [(0, 'yes'), (3, 'no (exit code 3)')])
-def test_each_is_run_and_told(monkeypatch, tmp_path, code, holds):
+def test_each_is_run_and_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path, code: int, holds: str
+) -> None:
     """One that fails does not keep the others from being run."""
     monkeypatch.setattr(
         bars, 'PROOFS', {'first': ('-c', f'raise SystemExit({code})'), 'second': ('-c', '')}
@@ -37,7 +41,7 @@ def test_each_is_run_and_told(monkeypatch, tmp_path, code, holds):
     assert sys.executable not in rows[0]['command']
 
 
-def test_a_proof_that_is_none(capsys):
+def test_a_proof_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
     """It is named, with those that there are."""
     with pytest.raises(SystemExit):
         bars.main(['speed'])

@@ -14,12 +14,12 @@ from benchmark.speed.jetson import in_few_bits, measured, page
     ('name', 'kv_bytes'),
     [('3B', 36_864), ('7B', 57_344), ('Qwen3-2B', 114_688), ('Qwen3-8B', 147_456)],
 )
-def test_keys_and_values_take_what_is_published(name, kv_bytes):
+def test_keys_and_values_take_what_is_published(name: str, kv_bytes: int) -> None:
     assert 2 * floors(name).kv_values == kv_bytes
 
 
 @pytest.mark.parametrize('name', ['toy', 'Qwen3-toy'])
-def test_weights_are_those_of_the_model(name):
+def test_weights_are_those_of_the_model(name: str) -> None:
     """But for biases and norms, and the table of positions, which is looked up."""
     model, _ = build(name, 'cpu', torch.float32)
     matrices = {n: p.numel() for n, p in model.named_parameters() if p.ndim > 1}
@@ -27,13 +27,13 @@ def test_weights_are_those_of_the_model(name):
     assert floors(name).weights == sum(matrices.values())
 
 
-def test_a_chunk_behind_more_tokens_takes_more():
+def test_a_chunk_behind_more_tokens_takes_more() -> None:
     shape = floors('7B')
     extra = shape.chunk_flops(512, 8192, 256) - shape.chunk_flops(512, 0, 256)
     assert extra == 4 * 28 * 3584 * 512 * 8192
 
 
-def test_fractions_are_of_the_datasheet():
+def test_fractions_are_of_the_datasheet() -> None:
     near = {'chunk_ms': 0.5, 'ttft_ms': 0.6, 'token_ms': 0.8}
     speed = {
         'hardware': 'NVIDIA H100 80GB HBM3',

@@ -8,6 +8,7 @@ import json
 import pathlib
 import subprocess
 import sys
+from typing import Any
 
 import cv2
 import numpy as np
@@ -27,7 +28,7 @@ from streamvlm_ros.stamps import to_nanoseconds
 
 FRAMES, RATE = 45, 10.0
 START_NS = 1_700_000_000_000_000_000
-SETTINGS = {'sample_rate': 5.0, 'capacity': 2048, 'device': 'cpu'}
+SETTINGS: dict[str, Any] = {'sample_rate': 5.0, 'capacity': 2048, 'device': 'cpu'}
 QUESTION, CHOICES = 'What happened?', ['a ball came', 'a box came', 'nothing']
 TOKENS = 24
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 from support.models.random_models import random_clip, SHAPES
@@ -35,13 +36,13 @@ def frames_of(seed: int, number: int) -> list:
 class Asker:
     """Asks at random, and keeps some answers open while frames come."""
 
-    def __init__(self, engine, seed: int) -> None:
+    def __init__(self, engine: Any, seed: int) -> None:
         """Ask about an engine."""
         self.engine, self.rng = engine, random.Random(seed)
         self.open: list = []
         self.asked = self.waited = 0
 
-    def append(self, image, second: float) -> None:
+    def append(self, image: Any, second: float) -> None:
         """Append a frame; where open answers keep it out, end the oldest and try again."""
         while True:
             try:
@@ -74,7 +75,7 @@ class Asker:
         self.asked += 1
 
 
-def run_pair(seed: int, number: int, **settings) -> Asker:
+def run_pair(seed: int, number: int, **settings: Any) -> Asker:
     """Show two streams the same frames, ask about one, and compare them at every turn."""
     shape = list(SHAPES)[seed % 3]
     quiet, engine = stream(shape, **settings), stream(shape, **settings)
@@ -94,7 +95,7 @@ def run_pair(seed: int, number: int, **settings) -> Asker:
 
 
 @pytest.mark.parametrize('seed', sampled(range(12), 6))
-def test_a_stream_that_is_asked_equals_its_twin(seed):
+def test_a_stream_that_is_asked_equals_its_twin(seed: int) -> None:
     """Both modes, full caches, open answers that hold what goes, re-basing, still frames."""
     rng = random.Random(seed)
     asker = run_pair(
@@ -110,13 +111,13 @@ def test_a_stream_that_is_asked_equals_its_twin(seed):
     assert asker.asked > 30
 
 
-def test_frames_wait_for_readers_and_nothing_else():
+def test_frames_wait_for_readers_and_nothing_else() -> None:
     """Where an answer holds the very slots that come next, the frame waits; then all is alike."""
     asker = run_pair(3, 200, chunk_frames=2, capacity=110)
     assert asker.waited
 
 
-def test_a_question_that_counts_positions_anew_does_not_exist():
+def test_a_question_that_counts_positions_anew_does_not_exist() -> None:
     """Chunks do it, when the limit is passed; a question between them changes nothing."""
     engine = stream(capacity=400, rebase_position=240, chunk_frames=2)
     rebased = beyond = 0
@@ -131,7 +132,7 @@ def test_a_question_that_counts_positions_anew_does_not_exist():
     assert rebased > 2 and beyond, 'A question has come right when the limit was passed.'
 
 
-def test_answers_see_the_frames_that_wait():
+def test_answers_see_the_frames_that_wait() -> None:
     """Every waiting frame counts, whole pairs and an odd one; asked twice, the answer is one."""
     told = []
     for last in range(8):
@@ -145,7 +146,7 @@ def test_answers_see_the_frames_that_wait():
     assert len(set(told)) == len(told)
 
 
-def test_a_kept_turn_takes_the_waiting_frames_along():
+def test_a_kept_turn_takes_the_waiting_frames_along() -> None:
     """What the branch began with is in the stream afterwards, and nothing waits any more."""
     engine = stream(chunk_frames=8)
     for i, image in enumerate(random_clip(1, 13, 56, 56)):
@@ -157,7 +158,7 @@ def test_a_kept_turn_takes_the_waiting_frames_along():
     assert engine.ask('What?', 2)[0] is not None
 
 
-def test_a_stream_that_cannot_hold_a_turn_refuses_it_before_it_is_answered():
+def test_a_stream_that_cannot_hold_a_turn_refuses_it_before_it_is_answered() -> None:
     """The bytes stay, the frames still wait."""
     engine = stream(chunk_frames=8, capacity=120)
     for i, image in enumerate(random_clip(1, 3, 56, 56)):
@@ -169,10 +170,10 @@ def test_a_stream_that_cannot_hold_a_turn_refuses_it_before_it_is_answered():
 
 
 @pytest.mark.parametrize('seed', [1, 2, 10])
-def test_time_that_passes_without_a_chunk_counts_after_what_was_put_off(seed):
+def test_time_that_passes_without_a_chunk_counts_after_what_was_put_off(seed: int) -> None:
     """Still frames while an answer keeps positions from being counted anew: they wait for it."""
     rng = random.Random(seed)
-    settings = {
+    settings: dict[str, Any] = {
         'chunk_frames': rng.choice((2, 4)),
         'capacity': rng.choice((160, 300)),
         'rebase_position': rng.choice((60, 110)),
@@ -198,7 +199,7 @@ def test_time_that_passes_without_a_chunk_counts_after_what_was_put_off(seed):
     assert put_off
 
 
-def test_a_turn_is_kept_where_another_answer_reads_what_goes_for_it():
+def test_a_turn_is_kept_where_another_answer_reads_what_goes_for_it() -> None:
     """It waits until that one has ended, and the stream is then that of its twin."""
     quiet, engine = stream(chunk_frames=2, capacity=110), stream(chunk_frames=2, capacity=110)
     for i, image in enumerate(random_clip(1, 21, 56, 56)):
@@ -219,7 +220,7 @@ def test_a_turn_is_kept_where_another_answer_reads_what_goes_for_it():
     assert not engine.stream.cache.readers
 
 
-def test_a_turn_that_waits_for_room_is_not_kept_in_another_stream():
+def test_a_turn_that_waits_for_room_is_not_kept_in_another_stream() -> None:
     """A reset in between ends it."""
     engine = stream(chunk_frames=2, capacity=110)
     for i, image in enumerate(random_clip(1, 21, 56, 56)):

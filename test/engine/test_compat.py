@@ -5,13 +5,14 @@
 import importlib.metadata
 import subprocess
 import sys
+from typing import Any, NoReturn
 
 import pytest
 
 from streamvlm_ros.versions import check_versions, OPTIONAL, VIDEO
 
 
-def test_a_version_out_of_range_is_refused(monkeypatch):
+def test_a_version_out_of_range_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """The sentence names what is there and what to install."""
     monkeypatch.setattr(
         importlib.metadata,
@@ -22,10 +23,10 @@ def test_a_version_out_of_range_is_refused(monkeypatch):
         check_versions()
 
 
-def test_an_optional_package_that_is_not_there(monkeypatch):
+def test_an_optional_package_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is missed when it is asked for, in a sentence."""
 
-    def missing(package):
+    def missing(package: Any) -> NoReturn:
         raise importlib.metadata.PackageNotFoundError
 
     monkeypatch.setattr(importlib.metadata, 'version', missing)
@@ -56,7 +57,7 @@ assert state() == before
 """
 
 
-def test_importing_sets_nothing_of_others():
+def test_importing_sets_nothing_of_others() -> None:
     """No log level, no variable, no progress bar; without torch until the engine is asked for."""
     done = subprocess.run(
         [sys.executable, '-c', IMPORTS], capture_output=True, text=True, check=False, timeout=120

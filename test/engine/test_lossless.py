@@ -7,6 +7,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -74,18 +75,18 @@ def first_logits(engine: VideoStreamingInference) -> torch.Tensor:
 
 
 @pytest.mark.parametrize('seed', sampled(range(45), 18))
-def test_continuous_equals_the_whole_video(seed):
+def test_continuous_equals_the_whole_video(seed: int) -> None:
     """Chunks prefilled one by one answer as stock transformers does on the whole clip."""
     check_continuous(*random_case(seed))
 
 
 @pytest.mark.parametrize('seed, shape', sampled(enumerate([*STRETCHED] * 4, start=210), 4))
-def test_continuous_equals_the_whole_video_with_stretched_positions(seed, shape):
+def test_continuous_equals_the_whole_video_with_stretched_positions(seed: Any, shape: str) -> None:
     """Every way of stretching that is run: its frequencies, and YaRN's scale."""
     check_continuous(shape, *random_case(seed)[1:])
 
 
-def check_continuous(shape, chunk, frames, stamps):
+def check_continuous(shape: str, chunk: Any, frames: Any, stamps: Any) -> None:
     """Hold a stream's answer to stock."""
     engine = stream(shape, chunk, 'continuous')
     for frame, stamp in zip(frames, stamps):
@@ -107,7 +108,7 @@ def check_continuous(shape, chunk, frames, stamps):
 
 
 @pytest.mark.parametrize('seed', sampled(range(100, 115), 9))
-def test_append_equals_one_forward_over_its_segments(seed):
+def test_append_equals_one_forward_over_its_segments(seed: int) -> None:
     """In append mode every chunk is a video of its own in one stock prompt."""
     shape, chunk, frames, stamps = random_case(seed)
     engine = stream(shape, chunk, 'append')
@@ -128,7 +129,7 @@ def test_append_equals_one_forward_over_its_segments(seed):
     assert torch.allclose(first_logits(engine), logits, atol=1e-4)
 
 
-def test_the_reference_tells_clips_apart():
+def test_the_reference_tells_clips_apart() -> None:
     """Random models do look: another clip gives other logits, so the tests above can fail."""
     for shape in SHAPES:
         logits = []

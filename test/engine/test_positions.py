@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
@@ -25,12 +26,12 @@ def chunk(*seconds: float, h: int = 4, w: int = 4) -> tuple[list[int], VideoSpan
     return [PAD] * math.prod(grid), VideoSpan(grid, tuple(round(s * SECOND) for s in seconds))
 
 
-def axes(positions):
+def axes(positions: Any):
     """Return the distinct values on T, H and W."""
     return [sorted(set(axis.tolist())) for axis in positions]
 
 
-def test_continuous_table():
+def test_continuous_table() -> None:
     """The worked example, continuous column."""
     _, state = RULE.place(StreamState(), PREFIX)
     ids, part = chunk(0, 1)
@@ -43,7 +44,7 @@ def test_continuous_table():
     assert positions.tolist() == [[11], [11], [11]]
 
 
-def test_append_table():
+def test_append_table() -> None:
     """The worked example, append column: every chunk ends its own segment."""
     _, state = RULE.place(StreamState(), PREFIX)
     ids, part = chunk(0, 1)
@@ -58,7 +59,7 @@ def test_append_table():
     assert RULE.place(state, [TEXT])[0].tolist() == [[15], [15], [15]]
 
 
-def test_text_starts_behind_all_three_axes():
+def test_text_starts_behind_all_three_axes() -> None:
     """Six temporal patches in 4x4: text at 15, where transformers 5 says 8."""
     _, state = RULE.place(StreamState(), PREFIX)
     ids, part = chunk(0, 1, 2, 3, 4, 5)
@@ -66,7 +67,7 @@ def test_text_starts_behind_all_three_axes():
     assert positions[:, -1].tolist() == [15, 15, 15]
 
 
-def test_last_position_is_not_the_t_axis_alone():
+def test_last_position_is_not_the_t_axis_alone() -> None:
     """Historic defect 1: a short, wide clip reaches further in W than in T."""
     ids, part = chunk(0, h=2, w=7)
     _, state = RULE.place(StreamState(), [*PREFIX, *ids], [part])
@@ -74,7 +75,7 @@ def test_last_position_is_not_the_t_axis_alone():
     assert RULE.place(state, [TEXT, TEXT])[0][0].tolist() == [11, 12]
 
 
-def test_decode_is_the_next_position_on_every_axis():
+def test_decode_is_the_next_position_on_every_axis() -> None:
     """Branch 3."""
     state = StreamState(length=7, last_cache_position=20)
     positions, state = RULE.place(state, [TEXT])
@@ -83,7 +84,7 @@ def test_decode_is_the_next_position_on_every_axis():
     assert state.rope_deltas == 14
 
 
-def test_chunking_does_not_matter():
+def test_chunking_does_not_matter() -> None:
     """One prefill of all, or one for each temporal patch: the same positions."""
     seconds = (0, 0.4, 1.7, 9.0)
     ids, part = chunk(*seconds, h=2, w=3)
@@ -110,12 +111,12 @@ def test_chunking_does_not_matter():
         (86_400 * SECOND, 2, 172_800),
     ],
 )
-def test_steps_are_exact(elapsed, rate, steps):
+def test_steps_are_exact(elapsed: Any, rate: float, steps: int) -> None:
     """Integers decide, to the nanosecond."""
     assert video_steps(elapsed, rate) == steps
 
 
-def test_bad_grids_are_refused():
+def test_bad_grids_are_refused() -> None:
     """What does not fit is refused with a sentence, not placed somewhere."""
     ids, part = chunk(0, 1)
     with pytest.raises(ValueError, match='without a grid'):

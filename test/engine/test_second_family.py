@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import dataclasses
 import pathlib
 import random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,9 +52,9 @@ def reference(folder: pathlib.Path) -> Reference:
     return Reference(load_file(folder / 'model.safetensors'))
 
 
-def stream(folder: pathlib.Path, **settings) -> VideoStreamingInference:
+def stream(folder: pathlib.Path, **settings: Any) -> VideoStreamingInference:
     """Return an engine on the model in the folder."""
-    settings = {'sample_rate': 0.0, 'capacity': 1024, **settings}
+    settings: dict[str, Any] = {'sample_rate': 0.0, 'capacity': 1024, **settings}
     [engine] = load_streams(
         str(folder), [StreamSettings(**settings)], device='cpu', dtype='float32'
     )
@@ -122,7 +123,7 @@ class History:
         return torch.stack(scores).softmax(0)
 
 
-def check_answer(engine, history: History, question: str, keep: bool = False) -> None:
+def check_answer(engine: Any, history: History, question: str, keep: bool = False) -> None:
     """See the answer, and the logits that it begins with, to be the reference's."""
     expected, wanted = history.ask(question, 4, keep)
     tokens, logits = answer_of(engine, question, 4, keep)
@@ -131,10 +132,12 @@ def check_answer(engine, history: History, question: str, keep: bool = False) ->
 
 
 @pytest.mark.parametrize('seed', range(8))
-def test_streamed_equals_offline(seed: int, folder, reference, tmp_path: pathlib.Path):
+def test_streamed_equals_offline(
+    seed: int, folder: pathlib.Path, reference: Reference, tmp_path: pathlib.Path
+) -> None:
     """Random clips, stamps and chunks; questions between them, kept or not; a restart."""
     rng = random.Random(seed)
-    settings = {
+    settings: dict[str, Any] = {
         'chunk_frames': (2, 4, 6, 8)[seed % 4],
         'position_mode': ('continuous', 'append')[seed // 4],
     }
@@ -160,7 +163,7 @@ def test_streamed_equals_offline(seed: int, folder, reference, tmp_path: pathlib
     assert int(expected.argmax()) == int(torch.tensor(chosen).argmax())
 
 
-def test_branches_are_decoded_together(folder, reference):
+def test_branches_are_decoded_together(folder: pathlib.Path, reference: Reference) -> None:
     """Open answers share passes while new frames come, and each sees what it was asked on."""
     engine = stream(folder, chunk_frames=4)
     history = History(folder, reference)
@@ -201,12 +204,14 @@ def is_patch(entry: CacheEntry) -> bool:
 
 
 @pytest.mark.parametrize('mode, seconds', [('continuous', 0.0), ('append', 4.0)])
-def test_evicted_and_rebased(mode: str, seconds: float, folder, reference, tmp_path):
+def test_evicted_and_rebased(
+    mode: str, seconds: float, folder: pathlib.Path, reference: Reference, tmp_path: pathlib.Path
+) -> None:
     """What is kept answers as a forward in which each token sees what was kept when it came.
 
     Where positions are counted anew, they are those of a prompt of nothing but the kept pieces.
     """
-    settings = {
+    settings: dict[str, Any] = {
         'capacity': 150,
         'chunk_frames': 4,
         'position_mode': mode,
@@ -262,7 +267,9 @@ def test_evicted_and_rebased(mode: str, seconds: float, folder, reference, tmp_p
         (2, 3, 1, 'MARK cannot stand after PATCH|PATCH cannot stand after MARK'),
     ],
 )
-def test_a_changed_file_is_refused(row, column, change, fault, folder, tmp_path):
+def test_a_changed_file_is_refused(
+    row: int, column: int, change: int, fault: str, folder: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
     """The table of entries has the prefix, then a mark, a patch and a mark for each patch."""
     engine, path = stream(folder), tmp_path / 'stream'
     for index, image in enumerate(random_clip(5, 8, 32, 32)):
@@ -275,7 +282,7 @@ def test_a_changed_file_is_refused(row, column, change, fault, folder, tmp_path)
         stream(folder).load(path)
 
 
-def test_a_text_that_is_longer_than_said_is_told(folder):
+def test_a_text_that_is_longer_than_said_is_told(folder: pathlib.Path) -> None:
     """Room is asked for as many tokens as the family says, so that this is its fault."""
     talkative = dataclasses.replace(family.LANTERN, patch_text=PatchText(lambda _: 'x' * 9, 8))
     prompt = Prompt(load_processor(folder), talkative, '', ())
@@ -283,7 +290,7 @@ def test_a_text_that_is_longer_than_said_is_told(folder):
         prompt.open_segment(Place.USER_TURN)
 
 
-def test_it_is_apart_from_the_first_family():
+def test_it_is_apart_from_the_first_family() -> None:
     """No file of it names the other one, and its reference imports nothing of the engine."""
     files = {file.name: file.read_text().splitlines() for file in FOLDER.glob('*.py')}
     imports = [

@@ -32,7 +32,7 @@ def test_a_stream_that_runs() -> None:
     assert status.message == 'Streaming.'
     assert status.name == 'robot/streamvlm: stream'
     assert status.hardware_id == 'cpu'
-    values = {pair.key: pair.value for pair in status.values}
+    values: dict[str, Any] = {pair.key: pair.value for pair in status.values}
     assert values['Input rate (Hz)'] == '4.0'
     assert values['Ingest rate (Hz)'] == '2.0'
     assert values['Frame age (s)'] == '0.125'
@@ -43,7 +43,7 @@ def test_a_stream_that_runs() -> None:
 
 def test_every_number_of_the_status_is_there() -> None:
     """Distinct values, so that none can stand in for another."""
-    numbers = {
+    numbers: dict[str, Any] = {
         field.name: 1000 + i
         for i, field in enumerate(dataclasses.fields(WorkerStatus))
         if str(field.type) == 'int' and field.name not in ('stamp_ns', 'oldest_stamp_ns')

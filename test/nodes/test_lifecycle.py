@@ -169,7 +169,7 @@ def test_what_is_told_while_the_model_loads(
 ) -> None:
     """Nobody waits for the model but who has asked for it."""
     program, gate = ['-m', 'support.nodes.slow_node'], tmp_path / 'gate'
-    settings = {'model': model_folder, 'autostart': False}
+    settings: dict[str, Any] = {'model': model_folder, 'autostart': False}
     with NodeProcess(tmp_path, program=(*program, gate), **settings) as node, Camera() as camera:
         assert camera.wait_until(lambda: camera.status is not None, 90.0), node.log()
         request = ChangeState.Request(transition=Transition(id=CONFIGURE))

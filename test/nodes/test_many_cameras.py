@@ -77,7 +77,7 @@ def rig(domain: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     folder = tmp_path_factory.mktemp('cameras')
     file = folder / 'cameras.yaml'
     file.write_text(PARAMETERS_FILE)
-    given = {'model': 'tiny', 'device': 'cpu', 'save_folder': folder / 'saved'}
+    given: dict[str, Any] = {'model': 'tiny', 'device': 'cpu', 'save_folder': folder / 'saved'}
     with contextlib.ExitStack() as stack:
         process = stack.enter_context(
             NodeProcess(folder, file, namespace='robot', cameras=NAMES, **given)
@@ -295,7 +295,7 @@ def test_the_weights_are_there_once(
     assert weights > 250e6
     sizes = {}
     for names in (NAMES[:1], NAMES):
-        given = {'model': folder, 'sample_rate': 0.0, 'capacity': 512}
+        given: dict[str, Any] = {'model': folder, 'sample_rate': 0.0, 'capacity': 512}
         with contextlib.ExitStack() as stack:
             process = stack.enter_context(NodeProcess(tmp_path, cameras=names, **given))
             for name in names:

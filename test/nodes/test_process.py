@@ -132,7 +132,7 @@ def test_graph_of_the_node(
     domain: int, model_folder: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     """Parameters as in the table, answers published, latched status for a late client."""
-    settings = {'model': model_folder, 'sample_rate': 4, 'max_new_tokens': 3}
+    settings: dict[str, Any] = {'model': model_folder, 'sample_rate': 4, 'max_new_tokens': 3}
     with NodeProcess(tmp_path, **settings) as node, Camera(node) as camera:
         camera.wait_ready()
         names = [parameter.name for parameter in PARAMETERS]

@@ -43,8 +43,8 @@ def nodes(
     domain: int, model_folder: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[NodeProcess, NodeProcess]]:
     folder = tmp_path_factory.mktemp('nodes')
-    given = {'model': model_folder, 'sample_rate': 0.0, 'capacity': 2048}
-    rear = {'image_transport': 'compressed', 'use_sim_time': True}
+    given: dict[str, Any] = {'model': model_folder, 'sample_rate': 0.0, 'capacity': 2048}
+    rear: dict[str, Any] = {'image_transport': 'compressed', 'use_sim_time': True}
     with (
         NodeProcess(folder, namespace='front', **given) as first,
         NodeProcess(folder, namespace='rear', **given, **rear) as second,

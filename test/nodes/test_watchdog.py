@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 import pathlib
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ def test_a_held_thread_and_two_publishers(
 ) -> None:
     """An ERROR that says what the thread is doing, and its end; both publishers by their names."""
     gate = tmp_path / 'gate'
-    settings = {'model': model_folder, 'watchdog': 1.0, 'sample_rate': 0.0}
+    settings: dict[str, Any] = {'model': model_folder, 'watchdog': 1.0, 'sample_rate': 0.0}
     start = NodeProcess(tmp_path, program=('-m', 'support.nodes.held_node', gate), **settings)
     with start as node, Camera(node) as camera:
         camera.wait_ready()

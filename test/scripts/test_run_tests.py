@@ -9,6 +9,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -52,7 +53,7 @@ def start(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
     return run
 
 
-def test_a_failure_keeps_no_other_from_running(start, tmp_path: pathlib.Path) -> None:
+def test_a_failure_keeps_no_other_from_running(start: Any, tmp_path: pathlib.Path) -> None:
     process = start('jazzy:fails', 'kilted:passes')
     printed = process.communicate(timeout=60)[0]
     assert process.returncode == 1
@@ -66,19 +67,19 @@ def test_a_failure_keeps_no_other_from_running(start, tmp_path: pathlib.Path) ->
     assert '1 failed' in (tmp_path / 'log/test/jazzy.txt').read_text()
 
 
-def test_what_passes_ends_with_zero(start) -> None:
+def test_what_passes_ends_with_zero(start: Any) -> None:
     process = start('jazzy:passes')
     assert 'jazzy: 5 passed' in process.communicate(timeout=60)[0]
     assert process.returncode == 0
 
 
-def test_a_target_that_breaks_is_told(start) -> None:
+def test_a_target_that_breaks_is_told(start: Any) -> None:
     process = start('jazzy:breaks')
     assert 'jazzy: ended early; exit code 2' in process.communicate(timeout=60)[0]
     assert process.returncode == 1
 
 
-def test_ctrl_c_ends_all(start, tmp_path: pathlib.Path) -> None:
+def test_ctrl_c_ends_all(start: Any, tmp_path: pathlib.Path) -> None:
     process = start('jazzy:waits', 'kilted:passes')
     assert process.stdout.readline() == 'waits\n'
     os.killpg(process.pid, signal.SIGINT)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import pathlib
 import sys
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,9 @@ def logs(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Pat
     return tmp_path
 
 
-def test_a_step_says_its_title_and_how_long_it_took(logs, capfd):
+def test_a_step_says_its_title_and_how_long_it_took(
+    logs: pathlib.Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     command.run('[1/4] title', [sys.executable, '-c', LINES.format('err', 0)], 'name')
     out, err = capfd.readouterr()
     assert out == '' and err.startswith('[1/4] title\n[1/4] title  done in ')
@@ -38,14 +41,18 @@ def test_a_step_says_its_title_and_how_long_it_took(logs, capfd):
         ('something else', 'the step "name" failed; the end of its log says why'),
     ],
 )
-def test_a_step_that_fails_says_why_and_where_its_log_is(logs, line, sentence):
+def test_a_step_that_fails_says_why_and_where_its_log_is(
+    logs: pathlib.Path, line: str, sentence: str
+) -> None:
     with pytest.raises(SetupError) as caught:
         command.run('title', [sys.executable, '-c', LINES.format(line, 1)], 'name')
     assert str(caught.value).startswith(sentence)
     assert str(caught.value).endswith(f'(log: {logs / "name.log"})')
 
 
-def test_a_long_step_shows_the_newest_line_of_its_log(logs, monkeypatch):
+def test_a_long_step_shows_the_newest_line_of_its_log(
+    logs: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The command waits until that was shown: else this test ends by its own time-out."""
     shown = []
 
@@ -69,7 +76,7 @@ while not pathlib.Path({str(logs / 'seen')!r}).exists():
     assert shown[0] == 'title' and shown[-1].startswith('title  done in ')
 
 
-def test_a_state_survives_and_one_that_was_cut_off_is_empty(tmp_path):
+def test_a_state_survives_and_one_that_was_cut_off_is_empty(tmp_path: pathlib.Path) -> None:
     state = State(tmp_path / 'state')
     assert state.key('a') is None
     state.note('a')
@@ -80,11 +87,13 @@ def test_a_state_survives_and_one_that_was_cut_off_is_empty(tmp_path):
     assert State(tmp_path / 'state').key('b') is None
 
 
-def test_a_step_runs_when_its_inputs_change_or_it_broke_off(tmp_path, monkeypatch):
+def test_a_step_runs_when_its_inputs_change_or_it_broke_off(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ran: list[str] = []
 
-    def step(name: str):
-        def run(state: State, key: str, *_) -> None:
+    def step(name: str) -> Any:
+        def run(state: State, key: str, *_: Any) -> None:
             ran.append(name)
             if name == 'python':
                 state.clear()

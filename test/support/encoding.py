@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from support.models.random_models import processor, random_model
 from support.workers import clip, SECOND
@@ -15,11 +17,13 @@ from streamvlm_ros.engine.positions import Grid
 class Vit:
     """Counts the temporal patches of every ViT call; ``before`` is called before each."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, before=lambda patches, grid: None) -> None:
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, before: Any = lambda patches, grid: None
+    ) -> None:
         self.grids: list[Grid] = []
         encode = type(random_model('grouped')).encode_video
 
-        def spy(model, patches, grid):
+        def spy(model: Any, patches: Any, grid: Any) -> Any:
             self.grids.append(grid)
             before(patches, grid)
             return encode(model, patches, grid)
@@ -31,7 +35,7 @@ class Vit:
         return [grid.t for grid in self.grids]
 
 
-def alone(index: int, frames: int, **settings) -> tuple[str, VideoStreamingInference]:
+def alone(index: int, frames: int, **settings: Any) -> tuple[str, VideoStreamingInference]:
     """Return what a stream says that has the model for itself, and its engine."""
     engine = VideoStreamingInference(
         random_model('grouped'),

@@ -41,7 +41,7 @@ def _used_files() -> set[str]:
 
     Segments and semaphores are mapped; the locks that say that an owner lives are open only.
     """
-    files = set()
+    files: set[str] = set()
     for process in pathlib.Path('/proc').glob('[0-9]*'):
         # A process that has ended meanwhile, or is another user's, cannot be read.
         with contextlib.suppress(OSError):

@@ -4,12 +4,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 from support.models.random_models import processor, random_clip, random_model
 
 from streamvlm_ros.engine import StreamSettings, VideoStreamingInference
 
 
-def stream(shape: str = 'grouped', **settings) -> VideoStreamingInference:
+def stream(shape: str = 'grouped', **settings: Any) -> VideoStreamingInference:
     """Return an engine on a random model."""
     return VideoStreamingInference(
         random_model(shape),
@@ -18,12 +21,12 @@ def stream(shape: str = 'grouped', **settings) -> VideoStreamingInference:
     )
 
 
-def clip(seed: int, frames: int):
+def clip(seed: int, frames: int) -> list[np.ndarray]:
     """Return small frames: two of them are a temporal patch of four tokens."""
     return random_clip(seed, frames, 56, 56)
 
 
-def everything(engine) -> tuple:
+def everything(engine: Any) -> tuple:
     """Return all that a stream consists of, the keys and values of what is cached as bytes."""
     inner = engine.stream
     cache, memory = inner.cache, inner.memory

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from typing import Any, NoReturn
+
 import pytest
 from support.models.random_models import processor, random_clip, random_model
 
@@ -20,7 +22,7 @@ SECOND = 10**9
 PATIENCE = 60.0
 
 
-def workers(number: int, **settings) -> list[StreamWorker]:
+def workers(number: int, **settings: Any) -> list[StreamWorker]:
     """Return workers in one thread, which is not started."""
     each = StreamSettings(**{'sample_rate': 0.0, **settings})
     made: list[StreamWorker] = []
@@ -39,13 +41,13 @@ def feed(worker: StreamWorker, start: int, stop: int, index: int = 0) -> None:
         worker.submit_frame(frame, (i + 1) * SECOND, f'eye_{index}')
 
 
-def error_of(future) -> StreamError:
+def error_of(future: Any) -> StreamError:
     error = future.exception(PATIENCE)
     assert isinstance(error, StreamError)
     return error
 
 
-def broken(*args, **kwargs):
+def broken(*args: Any, **kwargs: Any) -> NoReturn:
     raise RuntimeError('out of reach')
 
 
@@ -58,14 +60,14 @@ def never_stopping(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let answers end by their length only."""
     original = Questions.advance
 
-    def spy(self, opened):
+    def spy(self: Any, opened: Any) -> None:
         original(self, opened)
         opened._template, opened.finish_reason = NO_STOP, ''
 
     monkeypatch.setattr(Questions, 'advance', spy)
 
 
-def engine(**settings) -> VideoStreamingInference:
+def engine(**settings: Any) -> VideoStreamingInference:
     """Return an engine for a worker."""
     return VideoStreamingInference(
         random_model('grouped'),
@@ -74,7 +76,7 @@ def engine(**settings) -> VideoStreamingInference:
     )
 
 
-def balanced(status) -> bool:
+def balanced(status: Any) -> bool:
     """Tell whether every frame received is accounted for."""
     return status.frames_received == (
         status.frames_sampled_out

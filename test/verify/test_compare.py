@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import random
+from typing import Any
 
 import cv2
 import numpy as np
@@ -30,7 +31,7 @@ COST = Cost(1, 2, 3, 4.0, 5.0, None)
 LOGITS = np.linspace(-4.0, 8.0, 20, dtype=np.float32)
 
 
-def stock_reply(**changes) -> StockReply:
+def stock_reply(**changes: Any) -> StockReply:
     """Return a reply of two tokens, the second of which is preferred by 0.001 only."""
     reply = StockReply(
         prompt_tokens=9,
@@ -44,7 +45,7 @@ def stock_reply(**changes) -> StockReply:
     return dataclasses.replace(reply, **changes)
 
 
-def own_reply(**changes) -> Reply:
+def own_reply(**changes: Any) -> Reply:
     """Return the same reply of the engine's side."""
     reply = Reply(9, [19, 3], LOGITS, [0.5, 0.3, 0.2])
     return dataclasses.replace(reply, **changes)
@@ -72,12 +73,12 @@ def report(stock: StockReply, ours: Reply, off: float = 0.0) -> Report:
     )
 
 
-def test_values_of_awq_are_the_published_formulas():
+def test_values_of_awq_are_the_published_formulas() -> None:
     tensors = random_awq(24, 256, 128)
     assert torch.equal(matrix(**tensors), published_values(tensors, torch.float32))
 
 
-def test_positions_are_those_of_the_tests_reference():
+def test_positions_are_those_of_the_tests_reference() -> None:
     """Two that know nothing of each other, and nothing of the engine."""
     rng = random.Random(3)
     for _ in range(60):
@@ -95,7 +96,7 @@ def test_positions_are_those_of_the_tests_reference():
         assert written_positions(ids, videos, 7, rate) == expected.tolist()
 
 
-def test_equal_replies_are_lossless():
+def test_equal_replies_are_lossless() -> None:
     found = report(stock_reply(), own_reply())
     assert found.lossless and not found.differences
     assert 'some/model streams losslessly: all 1 answers' in found.sentence
@@ -118,14 +119,14 @@ def test_equal_replies_are_lossless():
         (own_reply(), 1.0, 'the pixels of 1 of 1 clips'),
     ],
 )
-def test_what_differs_is_named(ours, off, what):
+def test_what_differs_is_named(ours: Any, off: float, what: str) -> None:
     found = report(stock_reply(), ours, off)
     assert not found.lossless
     assert found.differences == [what]
     assert found.sentence == f'some/model differs from stock transformers: {what}.'
 
 
-def test_parting_where_rounding_decides_is_told_and_is_no_difference():
+def test_parting_where_rounding_decides_is_told_and_is_no_difference() -> None:
     found = report(stock_reply(), own_reply(tokens=[19, 4]))
     assert found.lossless
     assert found.cases[0].tokens == 'tie' and found.cases[0].parted == 1
@@ -134,13 +135,13 @@ def test_parting_where_rounding_decides_is_told_and_is_no_difference():
     assert 'its own rounding in bfloat16' in found.sentence
 
 
-def test_choices_as_near_as_rounding_may_change_places():
+def test_choices_as_near_as_rounding_may_change_places() -> None:
     close = [0.4001, 0.4, 0.1999]
     found = report(stock_reply(choices=close), own_reply(choices=[0.4, 0.4001, 0.1999]))
     assert found.lossless and found.cases[0].choices == 'tie'
 
 
-def test_float32_is_part_of_the_noise():
+def test_float32_is_part_of_the_noise() -> None:
     assert not any('float32' in line for line in report(stock_reply(), own_reply()).lines())
     lines = report(stock_reply(exact=LOGITS + 0.05), own_reply()).lines()
     assert "The streamed ones are at most 0.05 apart from float32's." in lines
@@ -150,17 +151,17 @@ def test_float32_is_part_of_the_noise():
     assert wide.allowed == pytest.approx(0.15, rel=1e-3)
 
 
-def test_clips_of_other_sizes_differ():
+def test_clips_of_other_sizes_differ() -> None:
     found = compare_pixels('a clip', np.zeros((4, 6)), np.zeros((8, 6)), STD)
     assert not found.equal and found.levels is None
 
 
-def test_a_prompt_of_chunks_has_every_frame_once():
+def test_a_prompt_of_chunks_has_every_frame_once() -> None:
     assert CASE.videos(15) == [range(4), range(4, 8), range(8, 12), range(12, 15)]
     assert Shown(0, 'continuous', 4).videos(15) == [range(15)]
 
 
-def test_the_processes_exchange_what_they_say(tmp_path):
+def test_the_processes_exchange_what_they_say(tmp_path: pathlib.Path) -> None:
     clips = generated(quick=True)
     names = [(clip.name, clip.stamps_ns) for clip in clips]
     asked = Asked(
@@ -185,7 +186,7 @@ def test_the_processes_exchange_what_they_say(tmp_path):
     assert list(map(list, found.replies[0].best[0])) == [[19, 18], [8.0, 7.0]]
 
 
-def test_clips_have_an_odd_one_and_stamps_that_rise():
+def test_clips_have_an_odd_one_and_stamps_that_rise() -> None:
     clips = generated()
     assert {len(clip.frames) % 2 for clip in clips} == {0, 1}
     for clip in clips:
@@ -203,7 +204,7 @@ def write_video(file: pathlib.Path, frames: int, rate: float) -> None:
     video.release()
 
 
-def test_own_clips_are_read_two_frames_a_second(tmp_path):
+def test_own_clips_are_read_two_frames_a_second(tmp_path: pathlib.Path) -> None:
     write_video(tmp_path / 'own.avi', 50, 10.0)
     clip = read_clip(tmp_path / 'own.avi')
     assert clip.stamps_ns == [500_000_000 * i for i in range(10)]
@@ -218,7 +219,7 @@ def test_own_clips_are_read_two_frames_a_second(tmp_path):
     assert [int(frame[0, 0, 2]) for frame in clip.frames] == list(range(MOST_FRAMES))
 
 
-def test_what_is_no_clip_is_told(tmp_path):
+def test_what_is_no_clip_is_told(tmp_path: pathlib.Path) -> None:
     (tmp_path / 'text.mp4').write_text('no video')
     (tmp_path / 'empty').mkdir()
     for name, sentence in (

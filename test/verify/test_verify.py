@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from typing import Any
 
 import pytest
 from support.models.random_models import PIXELS
@@ -48,7 +49,9 @@ def verified(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, 
     return code, json.loads(told.out or '{}'), told.err
 
 
-def test_tiny_streams_losslessly_and_a_changed_weight_is_noticed(capsys, monkeypatch):
+def test_tiny_streams_losslessly_and_a_changed_weight_is_noticed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The stock process runs once; its words are compared with those of two engines."""
     said = []
     monkeypatch.setattr(
@@ -64,7 +67,7 @@ def test_tiny_streams_losslessly_and_a_changed_weight_is_noticed(capsys, monkeyp
     monkeypatch.setattr(verify, 'ask_stock', lambda *args: said[0])
     load = streamed.load_streams
 
-    def load_changed(*args, **kwargs):
+    def load_changed(*args: Any, **kwargs: Any) -> Any:
         [engine] = load(*args, **kwargs)
         with torch.no_grad():
             next(p for p in engine.model.parameters() if p.ndim > 1).mul_(0.5)
@@ -77,7 +80,7 @@ def test_tiny_streams_losslessly_and_a_changed_weight_is_noticed(capsys, monkeyp
     assert 'pixels' not in found['sentence']
 
 
-def test_a_family_that_writes_times(tmp_path):
+def test_a_family_that_writes_times(tmp_path: pathlib.Path) -> None:
     """A random Qwen3-VL: stock gets the whole clip with its times, in both modes."""
     report = verify.verify(str(write_folder(tmp_path)), quick=True, device='cpu')
     assert report.differences == []
@@ -85,7 +88,7 @@ def test_a_family_that_writes_times(tmp_path):
     assert max(case.distance for case in report.cases) < 1e-4
 
 
-def test_the_written_out_pixels_are_the_engines():
+def test_the_written_out_pixels_are_the_engines() -> None:
     """Where torchvision is missing they stand for stock's, which test_frames.py holds too."""
     for clip in generated(quick=True):
         frames = clip.frames[: len(clip.frames) // 2 * 2]
@@ -105,7 +108,12 @@ def test_the_written_out_pixels_are_the_engines():
         (('tiny', '--video', '/no/such/clip.mp4'), 'does not exist'),
     ],
 )
-def test_what_cannot_be_run_is_told_before_anything_is(capsys, monkeypatch, arguments, sentence):
+def test_what_cannot_be_run_is_told_before_anything_is(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    sentence: str,
+) -> None:
     monkeypatch.setattr(verify, 'ask_stock', lambda *_: pytest.fail('The work has begun.'))
     assert main.main(['verify', *arguments]) == command.NOT_RUN
     assert sentence in capsys.readouterr().err
@@ -131,7 +139,7 @@ def is_gone(pid: int) -> bool:
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGKILL])
-def test_the_stock_process_never_outlives_the_command(tmp_path, number):
+def test_the_stock_process_never_outlives_the_command(tmp_path: pathlib.Path, number: Any) -> None:
     environment = {**os.environ, 'TMPDIR': str(tmp_path)}
     with subprocess.Popen([sys.executable, '-c', ASKING], env=environment) as process:
         deadline = time.monotonic() + TIME

@@ -7,7 +7,9 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 import gc
 import logging
+import pathlib
 import threading
+from typing import Any, NoReturn
 import weakref
 
 import pytest
@@ -30,7 +32,7 @@ CHOICES = ('yes', 'no')
 LONGEST = 60.0  # seconds that a thread may take
 
 
-def front(**settings) -> StreamingVLM:
+def front(**settings: Any) -> StreamingVLM:
     """Return one over a random model."""
     return StreamingVLM(stream(**settings))
 
@@ -69,7 +71,7 @@ def test_the_package_loads_it_as_the_node_does(caplog: pytest.LogCaptureFixture)
     with vlm:
         assert shown(vlm, 2).ask('What colour is the light now?').frames == 2
         assert vlm.info().capacity == 2048
-    wrong = dict(device='tpu:x', dtype='float8', quantization='int3')
+    wrong: dict[str, Any] = dict(device='tpu:x', dtype='float8', quantization='int3')
     for name, value in wrong.items():
         with pytest.raises(InvalidRequestError, match=str(value)):
             StreamingVLM.from_pretrained('tiny', **{name: value})
@@ -183,18 +185,20 @@ def test_events_come_with_the_frame_that_completes_a_chunk() -> None:
         vlm.unwatch('watch_1')
 
 
-def test_a_watch_that_cannot_be_scored_does_not_lose_the_frame(caplog, monkeypatch) -> None:
+def test_a_watch_that_cannot_be_scored_does_not_lose_the_frame(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     vlm = front()
     vlm.watch('Is it?', CHOICES)
 
-    def fail(asked):
+    def fail(asked: Any) -> NoReturn:
         raise StreamError(streamvlm_ros.ErrorCode.OUT_OF_MEMORY, 'No room.')
 
     monkeypatch.setattr(engine_of(vlm).questions, 'score', fail)
     assert shown(vlm, 4).info().frames == 4 and 'No room.' in caplog.text
 
 
-def test_snapshot_save_load_and_reset(tmp_path) -> None:
+def test_snapshot_save_load_and_reset(tmp_path: pathlib.Path) -> None:
     vlm = shown(front(), 7)
     state, path = everything(engine_of(vlm)), tmp_path / 'stream'
     snapshot, saved = vlm.snapshot(), vlm.save(path)
@@ -286,7 +290,7 @@ def test_frames_get_their_turn_while_a_long_answer_is_decoded() -> None:
     questions = engine_of(vlm).questions
     decode, seen = questions.decode, []
 
-    def slow(sequences) -> None:
+    def slow(sequences: Any) -> None:
         began.set()
         seen.append(vlm._turns.engine.stream.frames)
         decode(sequences)
@@ -312,7 +316,7 @@ def test_a_kept_turn_keeps_frames_of_other_threads_waiting() -> None:
     questions = engine_of(vlm).questions
     decode = questions.decode
 
-    def slow(sequences) -> None:
+    def slow(sequences: Any) -> None:
         began.set()
         decode(sequences)
 

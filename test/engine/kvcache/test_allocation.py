@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import pathlib
+
 import pytest
 from support.models.random_models import random_clip, random_model
 from support.streams import stream
@@ -13,7 +15,7 @@ from streamvlm_ros.engine import ErrorCode, StreamError
 from streamvlm_ros.engine.kvcache import allocation
 
 
-def test_budgets_say_how_large_the_cache_is():
+def test_budgets_say_how_large_the_cache_is() -> None:
     """Tokens are what is kept, bytes are what is allocated."""
     engine = stream(memory_tokens=700)
     assert engine.stream.memory.limit == 700 and engine.get_cache_info().capacity == 800
@@ -26,7 +28,7 @@ def test_budgets_say_how_large_the_cache_is():
         stream(memory_bytes=token - 1)
 
 
-def test_slack_is_room_for_frames_beside_an_open_answer():
+def test_slack_is_room_for_frames_beside_an_open_answer() -> None:
     """With half of the slots slack, a whole window comes while an answer reads the one before."""
     engine = stream(memory_tokens=120, slack=2)
     assert engine.stream.memory.limit == 120 and engine.get_cache_info().capacity == 240
@@ -46,7 +48,7 @@ def test_slack_is_room_for_frames_beside_an_open_answer():
     assert taken[2] > 100 > 4 * taken[8] > 0
 
 
-def test_a_cache_that_does_not_fit_is_refused_at_start(monkeypatch):
+def test_a_cache_that_does_not_fit_is_refused_at_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """The number of tokens that would fit is said, and so are the seconds."""
     with pytest.raises(StreamError, match=r'\d+ tokens would fit') as caught:
         stream(capacity=10**12)
@@ -62,7 +64,9 @@ def test_a_cache_that_does_not_fit_is_refused_at_start(monkeypatch):
         stream(capacity=900, open_views=2, view_tokens=100)
 
 
-def test_what_the_system_has_left_is_asked(tmp_path, monkeypatch):
+def test_what_the_system_has_left_is_asked(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The least of what the machine and the control group leave counts."""
     for name, text in (
         ('meminfo', 'MemTotal: 99 kB\nMemAvailable: 50 kB\n'),

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from support.models.random_models import processor, random_clip, random_model
 import torch
@@ -26,12 +28,12 @@ def prefilled(tokens: int = 5):
     return model, manager
 
 
-def content(cache) -> list[torch.Tensor]:
+def content(cache: Any) -> list[torch.Tensor]:
     """Return a copy of what is cached."""
     return [buffer[:, : cache.length].clone() for buffer in (*cache.keys, *cache.values)]
 
 
-def test_snapshot_and_restore_move_no_bytes():
+def test_snapshot_and_restore_move_no_bytes() -> None:
     """Buffers stay where they are, and what was cached stays as it was."""
     model, manager = prefilled()
     cache, state = manager.cache, model.stream_state
@@ -45,7 +47,7 @@ def test_snapshot_and_restore_move_no_bytes():
     assert all(torch.equal(a, b) for a, b in zip(before, content(cache)))
 
 
-def test_snapshots_nest_and_end():
+def test_snapshots_nest_and_end() -> None:
     """Restoring goes outwards; without a snapshot left it is refused."""
     model, manager = prefilled()
     lengths = []
@@ -60,13 +62,13 @@ def test_snapshots_nest_and_end():
         manager.restore(model)
 
 
-def test_no_cache_no_snapshot():
+def test_no_cache_no_snapshot() -> None:
     """A manager without a cache says so."""
     with pytest.raises(RuntimeError, match='no cache'):
         KVCacheManager().snapshot(random_model('grouped'))
 
 
-def test_clone_is_independent():
+def test_clone_is_independent() -> None:
     """A clone keeps what the original forgets."""
     _, manager = prefilled()
     clone = manager.clone(manager.cache)
@@ -76,7 +78,7 @@ def test_clone_is_independent():
     assert all(torch.equal(a, b) for a, b in zip(before, content(clone)))
 
 
-def test_clear_forgets_snapshots():
+def test_clear_forgets_snapshots() -> None:
     """After clear there is nothing to restore."""
     model, manager = prefilled()
     manager.snapshot(model)
@@ -86,7 +88,7 @@ def test_clear_forgets_snapshots():
         manager.restore(model)
 
 
-def test_full_mask_counts_what_is_cached():
+def test_full_mask_counts_what_is_cached() -> None:
     """Ones for the cached tokens, the given mask behind them."""
     _, manager = prefilled(3)
     mask = manager.build_full_attention_mask(torch.tensor([[1, 0]]))
@@ -94,7 +96,7 @@ def test_full_mask_counts_what_is_cached():
     assert KVCacheManager().build_full_attention_mask(torch.ones(1, 2)).shape == (1, 2)
 
 
-def test_a_full_cache_refuses_before_it_changes():
+def test_a_full_cache_refuses_before_it_changes() -> None:
     """What does not fit leaves length, state and bytes alone."""
     model = random_model('grouped')
     model.reset_stream_state()
@@ -126,13 +128,13 @@ def evicting(capacity: int = 100):
             return engine.stream.state
 
         @stream_state.setter
-        def stream_state(self, state):
+        def stream_state(self, state: Any) -> None:
             engine.stream.state = state
 
     return engine, KVCacheManager(engine.stream.cache), Owner()
 
 
-def test_restore_frees_what_came_since():
+def test_restore_frees_what_came_since() -> None:
     """Slots of later frames are free again, and the stream goes on as if they had not come."""
     answers = []
     for detour in (False, True):
@@ -150,7 +152,7 @@ def test_restore_frees_what_came_since():
     assert answers[0] == pytest.approx(answers[1], abs=1e-6)
 
 
-def test_a_snapshot_whose_frames_were_evicted_is_refused():
+def test_a_snapshot_whose_frames_were_evicted_is_refused() -> None:
     """The stream stays as it is."""
     engine, manager, owner = evicting()
     manager.snapshot(owner)
@@ -164,7 +166,7 @@ def test_a_snapshot_whose_frames_were_evicted_is_refused():
         manager.restore(owner)
 
 
-def test_a_snapshot_from_before_rebasing_is_refused():
+def test_a_snapshot_from_before_rebasing_is_refused() -> None:
     """Its position state does not fit the keys any more."""
     engine, manager, owner = evicting(300)
     manager.cache.drop(engine.stream.cache.entries[1:3])
@@ -176,7 +178,7 @@ def test_a_snapshot_from_before_rebasing_is_refused():
         manager.restore(owner)
 
 
-def test_clone_of_scattered_units():
+def test_clone_of_scattered_units() -> None:
     """A clone has the entries' content in their order, whatever slots they are in."""
     engine, manager, _ = evicting()
     for i, frame in enumerate(random_clip(2, 31, 56, 56)):

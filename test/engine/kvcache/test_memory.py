@@ -17,7 +17,7 @@ from streamvlm_ros.engine.kvcache.entries import EntryKind
 
 
 @pytest.mark.parametrize('seed', sampled(range(30), 12))
-def test_answers_equal_the_masked_history(seed):
+def test_answers_equal_the_masked_history(seed: int) -> None:
     """Both modes, all shapes: what was evicted before a query came is what it does not see."""
     reference, answers = run_case(seed)
     assert answers and reference.evicted
@@ -34,7 +34,7 @@ def tensor_bytes() -> int:
     )
 
 
-def test_memory_is_flat():
+def test_memory_is_flat() -> None:
     """A few thousand chunks later nothing has grown: tensors, entries, spans, positions."""
     engine = stream(capacity=140, chunk_frames=2, rebase_position=200)
     cache, frames = engine.stream.cache, clip(1, 16)
@@ -53,7 +53,7 @@ def test_memory_is_flat():
     assert cache.free + cache.length == 140
 
 
-def test_seconds_keep_what_was_in_sight():
+def test_seconds_keep_what_was_in_sight() -> None:
     """A patch lasts until the next one: the window is covered, and nothing before it is kept."""
     engine = stream(capacity=2000, chunk_frames=2, memory_seconds=5.0)
     for i, frame in enumerate(clip(1, 60)):
@@ -67,7 +67,7 @@ def test_seconds_keep_what_was_in_sight():
     assert engine.get_cache_info().oldest_stamp_ns == 29 * 10**9
 
 
-def test_only_the_newest_turns_are_kept():
+def test_only_the_newest_turns_are_kept() -> None:
     """The oldest turn goes with what leads from it to the next."""
     engine = stream(capacity=4000, kept_turns=2)
     for i in range(4):

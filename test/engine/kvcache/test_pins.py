@@ -16,7 +16,7 @@ from streamvlm_ros.engine import ErrorCode, StreamError
 
 
 @pytest.mark.parametrize('mode', ['continuous', 'append'])
-def test_an_open_answer_sees_what_it_saw(mode):
+def test_an_open_answer_sees_what_it_saw(mode: str) -> None:
     """Everything that it reads is evicted under it; it answers as with the stream halted."""
     answers = []
     for halted in (True, False):
@@ -38,7 +38,7 @@ def test_an_open_answer_sees_what_it_saw(mode):
     assert answers[0] == answers[1]
 
 
-def test_no_slot_is_reused_under_an_open_answer():
+def test_no_slot_is_reused_under_an_open_answer() -> None:
     """Bytes stay as they are; full up, frames are refused until the answer is closed."""
     engine = stream(capacity=110, chunk_frames=2)
     cache = engine.stream.cache
@@ -73,7 +73,7 @@ def test_no_slot_is_reused_under_an_open_answer():
     assert engine.get_cache_info().stamp_ns == round(39.5 * 1e9)
 
 
-def test_a_forgotten_answer_holds_nothing():
+def test_a_forgotten_answer_holds_nothing() -> None:
     """Whoever drops an open question without closing it gives its slots back too."""
     engine = stream(capacity=110, chunk_frames=2)
     for i, frame in enumerate(clip(1, 120)):
@@ -86,7 +86,7 @@ def test_a_forgotten_answer_holds_nothing():
     assert not engine.stream.cache.pinned
 
 
-def test_a_reset_ends_what_reads():
+def test_a_reset_ends_what_reads() -> None:
     """A branch from before a reset is told so; the new stream has all slots."""
     engine = stream(capacity=110, chunk_frames=2)
     for i, frame in enumerate(clip(1, 20)):
@@ -100,7 +100,7 @@ def test_a_reset_ends_what_reads():
 
 
 @pytest.mark.parametrize('seed', sampled(range(20), 6))
-def test_a_readers_spans_are_its_units_slots(seed):
+def test_a_readers_spans_are_its_units_slots(seed: int) -> None:
     """Whatever happens: disjoint, in order, not free, and those of an open pin unharmed."""
     rng = random.Random(seed)
     engine = stream(

@@ -17,14 +17,14 @@ from streamvlm_ros.engine.kvcache.rebase import apply
 
 
 @pytest.mark.parametrize('seed', sampled(range(100, 140), 12))
-def test_answers_equal_the_reference_that_rebases(seed):
+def test_answers_equal_the_reference_that_rebases(seed: int) -> None:
     """Every query sees the kept keys at the positions that they had when it came."""
     reference, answers = run_case(seed, rebase_position=(62, 70, 110)[seed % 3])
     assert answers and reference.rebased
 
 
 @pytest.mark.parametrize('seed', sampled(range(140, 152), 1))
-def test_the_same_with_yarn(seed):
+def test_the_same_with_yarn(seed: int) -> None:
     """Its scale is in cached keys once, however often they are counted anew."""
     reference, answers = run_case(seed, (62, 70, 110)[seed % 3], 'yarn')
     assert answers and reference.rebased
@@ -45,7 +45,7 @@ def rotated(
 
 @pytest.mark.parametrize('shape', SHAPES)
 @pytest.mark.parametrize('axes', [(1, 0, 0), (1, 1, 1)])
-def test_turned_keys_equal_keys_rotated_afresh(shape, axes):
+def test_turned_keys_equal_keys_rotated_afresh(shape: str, axes: tuple[int, ...]) -> None:
     """To 1e-5, from the largest positions, whichever axes move; what does not move stays."""
     torch.manual_seed(0)
     heads, _, width = stream(shape, capacity=90).stream.cache.keys[0].shape
@@ -63,7 +63,7 @@ def test_turned_keys_equal_keys_rotated_afresh(shape, axes):
 
 @pytest.mark.parametrize('mode', ['continuous', 'append'])
 @pytest.mark.parametrize('shape', SHAPES)
-def test_rebased_keys_equal_keys_rotated_afresh(shape, mode):
+def test_rebased_keys_equal_keys_rotated_afresh(shape: str, mode: str) -> None:
     """In the cache, in every layer, entry by entry, after turns and a new size."""
     engine = stream(shape, capacity=180, chunk_frames=2, kept_turns=1, position_mode=mode)
     for part, size in enumerate(((56, 56), (56, 84), (56, 84))):
@@ -104,7 +104,7 @@ def test_rebased_keys_equal_keys_rotated_afresh(shape, mode):
     assert again == following and cache.rebased == 1
 
 
-def test_positions_are_those_of_a_stream_that_began_at_the_window():
+def test_positions_are_those_of_a_stream_that_began_at_the_window() -> None:
     """Continuous: T begins at the origin again, H and W never moved; so goes what comes next."""
     engine = stream(capacity=100, chunk_frames=2, rebase_position=100)
     for i, frame in enumerate(random_clip(1, 80, 56, 56)):
@@ -123,7 +123,7 @@ def test_positions_are_those_of_a_stream_that_began_at_the_window():
     assert all(place[1].tolist() == [45, 45, 46, 46] for place in patches)
 
 
-def test_no_distance_grows_beyond_what_was_trained():
+def test_no_distance_grows_beyond_what_was_trained() -> None:
     """Days between frames, in either mode, with turns in between: none at any moment."""
     for mode in ('continuous', 'append'):
         engine = stream(
@@ -148,7 +148,7 @@ def test_no_distance_grows_beyond_what_was_trained():
         assert engine.stream.cache.rebased
 
 
-def test_rebasing_waits_for_open_answers():
+def test_rebasing_waits_for_open_answers() -> None:
     """While a branch reads the keys they stay, and so does the stream; then both go on."""
     answers, frames = [], random_clip(2, 10, 56, 56)
     for halted in (True, False):

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+from typing import Any
 
 import pytest
 from support.models.random_models import CHAT_TEMPLATE, processor
@@ -46,7 +47,7 @@ def messages(system: str = '') -> list[dict]:
 
 @pytest.mark.parametrize('template', [TINY['chat_template'], CHAT_TEMPLATE, ALL_OFFERS])
 @pytest.mark.parametrize('system', ['', 'Sei kurz: "ä" & <b>.'])
-def test_renders_as_transformers_does(template, system):
+def test_renders_as_transformers_does(template: Any, system: str) -> None:
     """The sandbox here and that of transformers are held to the same text."""
     tokenizer = processor().tokenizer
     expected = tokenizer.apply_chat_template(
@@ -82,7 +83,7 @@ def test_renders_as_transformers_does(template, system):
         ("{{ 'x' * (1024 ** 4) }}", 'MemoryError'),
     ],
 )
-def test_what_cannot_be_rendered(template, sentence):
+def test_what_cannot_be_rendered(template: str, sentence: str) -> None:
     """Each is one sentence that names the file."""
     with pytest.raises(
         ValueError, match=r'The chat template folder/a\.jinja cannot be rendered: '
@@ -99,14 +100,14 @@ def test_what_cannot_be_rendered(template, sentence):
         '{{ (9 ** (9 ** 9)) % 7 }}',
     ],
 )
-def test_a_template_without_an_end(monkeypatch, template):
+def test_a_template_without_an_end(monkeypatch: pytest.MonkeyPatch, template: str) -> None:
     """A loop of Jinja's and one inside Python's own arithmetic: the process is ended."""
     monkeypatch.setattr(chat_template, 'SECONDS', 1)
     with pytest.raises(ValueError, match='more than 1 s of computing'):
         render(template, 'x', {'messages': messages()})
 
 
-def test_a_template_that_waits(monkeypatch):
+def test_a_template_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """The clock ends what takes no computing."""
     monkeypatch.setattr(chat_template, 'PATIENCE', 0.01)
     with pytest.raises(ValueError, match=r'does not end within 0\.01 s'):
@@ -122,7 +123,7 @@ def test_a_template_that_waits(monkeypatch):
         (CHAT_TEMPLATE.replace('<|im_end|>\n{% endfor', '{% endfor'), 'does not end a turn'),
     ],
 )
-def test_a_template_of_another_model(template, sentence):
+def test_a_template_of_another_model(template: Any, sentence: str) -> None:
     """What the prompt is cut by has to be there."""
     from dataclasses import replace
 

@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import copy
+import pathlib
+from typing import Any
 
 from accelerate.utils import infer_auto_device_map
 import pytest
@@ -60,7 +62,7 @@ def spread(model: StreamQwenModel, way: str) -> StreamQwenModel:
     return model
 
 
-def play(model: StreamQwenModel, tmp_path, **settings) -> list:
+def play(model: StreamQwenModel, tmp_path: pathlib.Path, **settings: Any) -> list:
     """Return what an engine says in a stream that does a bit of everything."""
     engine = VideoStreamingInference(model, processor(), settings=StreamSettings(**settings))
     engine.watch('Is it red?', ['yes', 'no'])
@@ -103,7 +105,9 @@ def play(model: StreamQwenModel, tmp_path, **settings) -> list:
 
 @pytest.mark.parametrize('settings', SETTINGS, ids=lambda settings: '-'.join(settings) or 'plain')
 @pytest.mark.parametrize('way', ['automatic', 'all over'])
-def test_answers_are_those_of_one_device(way, settings, tmp_path):
+def test_answers_are_those_of_one_device(
+    way: str, settings: dict[str, Any], tmp_path: pathlib.Path
+) -> None:
     """Words, probabilities, memory and cached keys; whatever mixes devices fails."""
     expected = play(random_model('grouped'), tmp_path, **settings)
     with Devices():
@@ -115,7 +119,7 @@ def test_answers_are_those_of_one_device(way, settings, tmp_path):
 
 
 @pytest.mark.parametrize('bits', [8, 4])
-def test_spread_in_few_bits(bits, tmp_path):
+def test_spread_in_few_bits(bits: int, tmp_path: pathlib.Path) -> None:
     """Numbers and scales are where their layer is."""
     model = fresh('grouped')
     model.quantize(bits)
@@ -126,10 +130,10 @@ def test_spread_in_few_bits(bits, tmp_path):
     assert all(torch.equal(mine, theirs) for mine, theirs in zip(keys, expected[2]))
 
 
-def test_forward_spread():
+def test_forward_spread() -> None:
     """So does the stock way in, with its own cache."""
     pads = [random_model('grouped').config.video_token_id] * 4
-    given = dict(
+    given: dict[str, Any] = dict(
         pixel_values_videos=torch.randn(16, 1176), video_grid_thw=torch.tensor([[1, 4, 4]])
     )
     ids = torch.tensor([[1, *pads, 2]])
@@ -141,7 +145,7 @@ def test_forward_spread():
 
 @pytest.mark.parametrize('share', [0.4, 0.5, 0.6, 0.7, 0.8])
 @pytest.mark.parametrize('shape', ['grouped', 'one_kv_head', 'ungrouped'])
-def test_layers_and_blocks_are_left_whole(shape, share):
+def test_layers_and_blocks_are_left_whole(shape: str, share: float) -> None:
     """What is joined and run as one is on one device, wherever the weights are parted."""
     model = random_model(shape)
     found = automatic(model, share)
@@ -153,23 +157,23 @@ def test_layers_and_blocks_are_left_whole(shape, share):
         assert sum(part.startswith(f'{name}.') for name in found) == 1, (part, found)
 
 
-def test_kernels_are_launched_where_their_tensors_are(monkeypatch):
+def test_kernels_are_launched_where_their_tensors_are(monkeypatch: pytest.MonkeyPatch) -> None:
     """Triton launches on the current GPU: a layer's is current while it runs."""
     current = [CPU]
 
     class Current:
-        def __init__(self, tensor):
+        def __init__(self, tensor: Any) -> None:
             self._device = device_of(tensor)
 
         def __enter__(self):
             current.append(self._device)
 
-        def __exit__(self, *error):
+        def __exit__(self, *error: Any):
             current.pop()
 
     class Launched:
-        def __getattr__(self, name):
-            def launch(*args):
+        def __getattr__(self, name: Any):
+            def launch(*args: Any) -> Any:
                 used.add(current[-1])
                 assert {device_of(each) for each in args if isinstance(each, torch.Tensor)} == {
                     current[-1]
@@ -191,7 +195,7 @@ def test_kernels_are_launched_where_their_tensors_are(monkeypatch):
     assert used == {FIRST, SECOND}
 
 
-def test_a_cache_is_checked_on_every_device(monkeypatch):
+def test_a_cache_is_checked_on_every_device(monkeypatch: pytest.MonkeyPatch) -> None:
     """The device with the least room for its layers says how many tokens would fit."""
     one, other = torch.device('cuda:0'), torch.device('cuda:1')
     left = {one: 6400, other: 9000}
@@ -214,7 +218,7 @@ def test_a_cache_is_checked_on_every_device(monkeypatch):
         allocation.check_fits([100, 200], 10, devices)
 
 
-def test_a_model_larger_than_a_gpu_is_refused_with_advice(monkeypatch):
+def test_a_model_larger_than_a_gpu_is_refused_with_advice(monkeypatch: pytest.MonkeyPatch) -> None:
     """What it takes is said, and what would help."""
     model = copy.deepcopy(random_model('grouped'))
     monkeypatch.setattr(
@@ -231,7 +235,7 @@ def test_a_model_larger_than_a_gpu_is_refused_with_advice(monkeypatch):
     assert caught.value.code is ErrorCode.OUT_OF_MEMORY
 
 
-def test_memory_of_all_gpus(monkeypatch):
+def test_memory_of_all_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     """A balanced model's is the sum."""
     monkeypatch.setattr(torch.cuda, 'device_count', lambda: 3)
     monkeypatch.setattr(torch.cuda, 'memory_reserved', lambda index: 10**index)
@@ -240,7 +244,7 @@ def test_memory_of_all_gpus(monkeypatch):
     assert gpus_of(random_model('grouped')) == []
 
 
-def test_warming_compiles_without_recording(monkeypatch):
+def test_warming_compiles_without_recording(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where kernels are used but no pass can be recorded, a stream of noise still runs."""
     engine = VideoStreamingInference(random_model('grouped'), processor())
     told: list[str] = []
@@ -255,7 +259,7 @@ def test_warming_compiles_without_recording(monkeypatch):
     assert engine.get_cache_info().tokens == 0 and engine.epoch == 0
 
 
-def test_what_is_where_is_told(monkeypatch):
+def test_what_is_where_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """The memory report names the GPUs if there are several."""
     gpus = [torch.device('cuda', index) for index in range(2)]
     engine = VideoStreamingInference(random_model('grouped'), processor())

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,7 +42,7 @@ def stock_patches(images: list[np.ndarray]) -> tuple[torch.Tensor, list[int]]:
     'height, width',
     [(56, 56), (112, 84), (480, 640), (100, 333), (720, 1280), (30, 200), (29, 29)],
 )
-def test_patches_equal_those_of_pil(height, width):
+def test_patches_equal_those_of_pil(height: int, width: int) -> None:
     """Same grid, same order; PIL's weights have other fractions, so its bytes may round apart."""
     image = hard_edged(height, width)
     expected, (t, h, w) = stock_patches([image])
@@ -71,7 +72,9 @@ VIDEOS = sampled(
 
 @pytest.mark.parametrize('picture', PICTURES)
 @pytest.mark.parametrize('height, width, count', VIDEOS)
-def test_patches_equal_the_stock_video_processors(height, width, count, picture, monkeypatch):
+def test_patches_equal_the_stock_video_processors(
+    height: int, width: int, count: int, picture: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """To the last bit, in the stock order, an odd frame completed as there."""
     frames = [PICTURES[picture](height, width, seed) for seed in range(count)]
     stock = video_processor(
@@ -85,7 +88,7 @@ def test_patches_equal_the_stock_video_processors(height, width, count, picture,
     assert torch.equal(patches, expected)
 
 
-def test_two_different_frames_share_a_temporal_patch():
+def test_two_different_frames_share_a_temporal_patch() -> None:
     """A patch holds both frames' pixels, channel by channel, first frame first."""
     frames = random_clip(0, 2, 56, 56)
     patches, _ = to_patches(frames, SETTINGS, torch.device('cpu'))
@@ -96,7 +99,7 @@ def test_two_different_frames_share_a_temporal_patch():
         assert torch.allclose(inside[:, i], (corner - mean) / std, atol=1e-5)
 
 
-def test_sizes_stay_within_the_bounds():
+def test_sizes_stay_within_the_bounds() -> None:
     """Whatever comes in, sides are multiples of 28 and the pixel bounds hold."""
     rng = np.random.default_rng(0)
     for height, width in rng.integers(1, 3000, (300, 2)).tolist():
@@ -122,14 +125,14 @@ def test_sizes_stay_within_the_bounds():
         (np.broadcast_to(np.uint8(7), (1 << 20, 1 << 20, 3)), 'at most 67108864 are taken'),
     ],
 )
-def test_what_is_no_image_is_refused(image, sentence):
+def test_what_is_no_image_is_refused(image: Any, sentence: str) -> None:
     """Each with a sentence."""
     with pytest.raises(StreamError, match=sentence) as caught:
         check_image(image)
     assert caught.value.code is ErrorCode.INVALID_REQUEST
 
 
-def test_an_image_has_a_largest_size():
+def test_an_image_has_a_largest_size() -> None:
     """In pixels, whatever its sides."""
     for height, width in ((40, 50), (100, 20)):
         image = np.zeros((height, width, 3), np.uint8)

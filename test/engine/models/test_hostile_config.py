@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import pathlib
+from typing import Any
+
 import pytest
 from safetensors.torch import load_file, save_file
 from support.models.hostile_folder import change, load
@@ -15,7 +18,7 @@ from streamvlm_ros.engine import (
 
 
 @pytest.mark.parametrize('method', ['awq', 'gptq', 'bitsandbytes', 'fp8'])
-def test_quantized_weights(folder, method):
+def test_quantized_weights(folder: pathlib.Path, method: str) -> None:
     """Nobody is sent to install what then runs: the sentence says what there is here."""
     change(
         folder,
@@ -55,7 +58,9 @@ def test_quantized_weights(folder, method):
         (None, 'transformers_weights', 'pytorch_model.bin'),
     ],
 )
-def test_numbers_of_a_configuration(folder, section, key, value):
+def test_numbers_of_a_configuration(
+    folder: pathlib.Path, section: str | None, key: str, value: Any
+) -> None:
     """An impossible one is refused before anything of that size is built."""
     change(
         folder,
@@ -77,7 +82,9 @@ def test_numbers_of_a_configuration(folder, section, key, value):
         ('vision_config', 'intermediate_size', 1 << 20),
     ],
 )
-def test_a_configuration_larger_than_its_weights(folder, monkeypatch, section, key, value):
+def test_a_configuration_larger_than_its_weights(
+    folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch, section: str, key: str, value: int
+) -> None:
     """No memory is taken for weights that are not in the files."""
     change(folder, 'config.json', lambda content: content[section].update({key: value}))
     change(folder, 'config.json', lambda content: content['text_config'].pop('layer_types'))
@@ -98,7 +105,7 @@ def test_a_configuration_larger_than_its_weights(folder, monkeypatch, section, k
         lambda data: (10**8).to_bytes(8, 'little') + data[8:],
     ],
 )
-def test_damaged_weights(folder, damage):
+def test_damaged_weights(folder: pathlib.Path, damage: Any) -> None:
     """The sentence names the file; a pointer of Git LFS is known."""
     file = folder / 'model.safetensors'
     data = damage(file.read_bytes())
@@ -108,7 +115,7 @@ def test_damaged_weights(folder, damage):
     assert ('git lfs pull' in str(caught.value)) == data.startswith(b'version')
 
 
-def test_weights_of_another_shape(folder):
+def test_weights_of_another_shape(folder: pathlib.Path) -> None:
     """The tensor is named."""
     weights = load_file(folder / 'model.safetensors')
     weights['model.norm.weight'] = torch.ones(128)
@@ -117,7 +124,7 @@ def test_weights_of_another_shape(folder):
         load(folder)
 
 
-def test_weights_that_are_there_twice(folder):
+def test_weights_that_are_there_twice(folder: pathlib.Path) -> None:
     """Under the names of transformers 4 and of 5: nothing says which are right."""
     weights = load_file(folder / 'model.safetensors')
     weights['model.language_model.norm.weight'] = weights['model.norm.weight'] + 1
@@ -126,7 +133,7 @@ def test_weights_that_are_there_twice(folder):
         load(folder)
 
 
-def test_weights_that_are_no_numbers_of_a_network(folder):
+def test_weights_that_are_no_numbers_of_a_network(folder: pathlib.Path) -> None:
     """Integers are not made floating-point numbers."""
     weights = load_file(folder / 'model.safetensors')
     weights['model.norm.weight'] = weights['model.norm.weight'].to(torch.int8)
@@ -155,7 +162,7 @@ def test_weights_that_are_no_numbers_of_a_network(folder):
         (b'{"a": "\xff"}', 'is not UTF-8'),
     ],
 )
-def test_damaged_files(folder, name, content, sentence):
+def test_damaged_files(folder: pathlib.Path, name: str, content: bytes, sentence: str) -> None:
     """Whichever it is, it is named."""
     (folder / name).write_bytes(content)
     with pytest.raises(ValueError, match=rf'model/{name} .*{sentence}'):
@@ -169,7 +176,7 @@ def test_damaged_files(folder, name, content, sentence):
         ('model_type', 'names no model_type'),
     ],
 )
-def test_a_configuration_without(folder, key, sentence):
+def test_a_configuration_without(folder: pathlib.Path, key: str, sentence: str) -> None:
     """What is missing is named, before anything is compared with the weights."""
     change(folder, 'config.json', lambda content: content.pop(key))
     with pytest.raises(ValueError, match=rf'config\.json {sentence}'):

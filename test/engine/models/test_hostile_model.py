@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import pickle
+from typing import Any
 
 import pytest
 from support.models.hostile_folder import change, load, Program
@@ -20,7 +21,7 @@ from streamvlm_ros.engine import (
 )
 
 
-def test_the_guard_works(proof, tmp_path):
+def test_the_guard_works(proof: pathlib.Path, tmp_path: pathlib.Path) -> None:
     """The pickle does run where it is read: else the tests below could not fail."""
     pickle.loads(pickle.dumps(Program(proof)))
     assert proof.exists()
@@ -34,7 +35,7 @@ def test_the_guard_works(proof, tmp_path):
         lambda file, program: file.write_bytes(pickle.dumps(program)),
     ],
 )
-def test_pickled_weights(folder, proof, write):
+def test_pickled_weights(folder: pathlib.Path, proof: pathlib.Path, write: Any) -> None:
     """They are not opened, whatever stands in them."""
     (folder / 'model.safetensors').unlink()
     write(folder / 'pytorch_model.bin', Program(proof))
@@ -52,7 +53,14 @@ def test_pickled_weights(folder, proof, write):
         ('gone.safetensors', FileNotFoundError, 'gone.safetensors is missing'),
     ],
 )
-def test_an_index(folder, proof, tmp_path, name, error, sentence):
+def test_an_index(
+    folder: pathlib.Path,
+    proof: pathlib.Path,
+    tmp_path: pathlib.Path,
+    name: str,
+    error: Any,
+    sentence: str,
+) -> None:
     """It names safetensors beside it, and they are there."""
     (tmp_path / 'other').mkdir()
     for place in (tmp_path / 'other', folder):
@@ -75,7 +83,9 @@ def test_an_index(folder, proof, tmp_path, name, error, sentence):
         ('tokenizer_config.json', {'AutoTokenizer': ['evil.Tokenizer', 'evil.Tokenizer']}),
     ],
 )
-def test_remote_code(folder, proof, name, value):
+def test_remote_code(
+    folder: pathlib.Path, proof: pathlib.Path, name: str, value: dict[str, Any]
+) -> None:
     """A file that names Python code is refused, and nobody is asked on the terminal."""
     (folder / 'evil.py').write_text(f'open({str(proof)!r}, "w")\n')
     change(folder, name, lambda content: content.update(auto_map=value))
@@ -83,7 +93,7 @@ def test_remote_code(folder, proof, name, value):
         load(folder)
 
 
-def test_custom_generate(folder, proof):
+def test_custom_generate(folder: pathlib.Path, proof: pathlib.Path) -> None:
     """Code for transformers' generate is not run: answers are decoded here."""
     (folder / 'custom_generate').mkdir()
     (folder / 'custom_generate' / 'generate.py').write_text(f'open({str(proof)!r}, "w")\n')
@@ -97,7 +107,7 @@ def test_custom_generate(folder, proof):
 
 @pytest.mark.parametrize('section', [None, 'text_config', 'vision_config'])
 @pytest.mark.parametrize('key', ['attn_implementation', '_attn_implementation'])
-def test_a_kernel_from_the_hub(folder, section, key):
+def test_a_kernel_from_the_hub(folder: pathlib.Path, section: str | None, key: str) -> None:
     """What a configuration asks for is refused where it is not known, and else not listened to."""
 
     def ask_for(kernel: str) -> Callable[[dict], None]:
@@ -114,14 +124,14 @@ def test_a_kernel_from_the_hub(folder, section, key):
         load(folder)
 
 
-def test_a_template_that_escapes(folder, proof):
+def test_a_template_that_escapes(folder: pathlib.Path, proof: pathlib.Path) -> None:
     """The sandbox holds, and the file is named."""
     (folder / 'chat_template.jinja').write_text("{{ ''.__class__.__mro__[1].__subclasses__() }}")
     with pytest.raises(ValueError, match=r'chat_template\.jinja cannot be rendered: SecurityErr'):
         load(folder)
 
 
-def test_the_end_of_an_answer(folder):
+def test_the_end_of_an_answer(folder: pathlib.Path) -> None:
     """Token ids, and nothing else."""
     change(folder, 'generation_config.json', lambda content: content.update(eos_token_id='x'))
     with pytest.raises(ValueError, match=r'generation_config\.json: eos_token_id'):
@@ -131,14 +141,14 @@ def test_the_end_of_an_answer(folder):
 @pytest.mark.parametrize(
     'values', [{'watermarking_config': 5}, {'cache_implementation': 'evil'}, {'self': 1}]
 )
-def test_rules_that_transformers_cannot_read(folder, values):
+def test_rules_that_transformers_cannot_read(folder: pathlib.Path, values: dict[str, Any]) -> None:
     """The sentence names the file."""
     change(folder, 'generation_config.json', lambda content: content.update(values))
     with pytest.raises(ValueError, match=r'model/generation_config\.json cannot be read: '):
         load(folder)
 
 
-def test_home_is_found(folder, monkeypatch):
+def test_home_is_found(folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """``~`` stands for the home folder in all that loads."""
     monkeypatch.setenv('HOME', os.fspath(folder.parent))
     assert resolve_model('~/model') == os.fspath(folder)

@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import pathlib
+from typing import Any
+
 import pytest
 from support.models.hostile_folder import change, load
 
@@ -16,7 +19,7 @@ from streamvlm_ros.engine import (
     'name',
     ['preprocessor_config.json', 'chat_template.jinja', 'additional_chat_templates/other.jinja'],
 )
-def test_a_file_without_an_end(folder, name):
+def test_a_file_without_an_end(folder: pathlib.Path, name: str) -> None:
     """What is read has a bound, also where transformers reads it; the rest is not."""
     (folder / name).parent.mkdir(exist_ok=True)
     with open(folder / name, 'wb') as file:
@@ -46,7 +49,7 @@ def test_a_file_without_an_end(folder, name):
         ('image_mean', 0.5),
     ],
 )
-def test_numbers_of_a_preprocessor(folder, key, value):
+def test_numbers_of_a_preprocessor(folder: pathlib.Path, key: str, value: Any) -> None:
     """Each is bounded, of the right kind, and that of the model."""
     change(folder, 'preprocessor_config.json', lambda content: content.update({key: value}))
     with pytest.raises(ValueError, match='preprocessor') as caught:
@@ -54,7 +57,7 @@ def test_numbers_of_a_preprocessor(folder, key, value):
     assert key in str(caught.value)
 
 
-def test_a_tokenizer_of_another_model(folder):
+def test_a_tokenizer_of_another_model(folder: pathlib.Path) -> None:
     """Ids that the model does not have would fail at the first question."""
     change(
         folder,
@@ -73,7 +76,7 @@ def test_a_tokenizer_of_another_model(folder):
         load(folder)
 
 
-def test_no_tokenizer(folder):
+def test_no_tokenizer(folder: pathlib.Path) -> None:
     """transformers makes an empty one up."""
     for name in ('tokenizer.json', 'vocab.json'):
         (folder / name).unlink()
@@ -93,7 +96,9 @@ def test_no_tokenizer(folder):
         (b'<!DOCTYPE html><html>404</html>', 'is a web page'),
     ],
 )
-def test_what_stands_in_the_place_of_a_file(folder, name, content, sentence):
+def test_what_stands_in_the_place_of_a_file(
+    folder: pathlib.Path, name: str, content: bytes, sentence: str
+) -> None:
     """The sentence names the file and says what to do."""
     (folder / name).write_bytes(content)
     with pytest.raises(ValueError, match=rf'model/{name} .*{sentence}'):

@@ -9,6 +9,7 @@ import gc
 import json
 import logging
 import pathlib
+from typing import Any
 
 import pytest
 from safetensors.torch import load_file, save_file
@@ -84,7 +85,7 @@ def equal(one: dict, other: dict) -> bool:
     return list(one) == list(other) and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_names_and_random_numbers_are_stocks(pair) -> None:
+def test_names_and_random_numbers_are_stocks(pair: tuple) -> None:
     """So a seed means the same model as there, and a state can be loaded from either to either."""
     ours, stock = pair
     assert equal(ours.state_dict(), stock.state_dict())
@@ -100,7 +101,7 @@ def test_names_and_random_numbers_are_stocks(pair) -> None:
     stock.load_state_dict(ours.state_dict())
 
 
-def test_logits_are_stocks(pair) -> None:
+def test_logits_are_stocks(pair: tuple) -> None:
     """With a video; positions are set, as stock's own rule differs between its releases."""
     ours, stock = pair
     pad = ours.config.video_token_id
@@ -112,7 +113,7 @@ def test_logits_are_stocks(pair) -> None:
     later = square + torch.tensor([rate, 0, 0])
     behind = 1 + max(rate, 1) + 1 + torch.arange(2)[:, None].expand(2, 3)
     positions = torch.cat([torch.zeros(1, 3, dtype=torch.long), square + 1, later + 1, behind])
-    given = {'pixel_values_videos': patches, 'video_grid_thw': grid}
+    given: dict[str, Any] = {'pixel_values_videos': patches, 'video_grid_thw': grid}
     output = ours(ids, **given)
     with torch.no_grad():
         expected = stock(
@@ -124,7 +125,7 @@ def test_logits_are_stocks(pair) -> None:
     assert ours(ids, use_cache=False, **given)[1].shape == (1, 1)  # what is None has no number
 
 
-def test_what_is_saved_is_read_by_both(pair, tmp_path) -> None:
+def test_what_is_saved_is_read_by_both(pair: tuple, tmp_path: pathlib.Path) -> None:
     """Ours and stock's, from ours and stock's; the configuration says what the files are."""
     ours, stock = pair
     for model in (ours, stock):
@@ -146,7 +147,7 @@ def test_what_is_saved_is_read_by_both(pair, tmp_path) -> None:
 
 
 @pytest.fixture
-def folder(tmp_path) -> pathlib.Path:
+def folder(tmp_path: pathlib.Path) -> pathlib.Path:
     """Return the folder of a tied model."""
     torch.manual_seed(6)
     StreamQwenModel(CONFIGS['as 3B']()).save_pretrained(tmp_path / 'model')
@@ -162,7 +163,7 @@ def change_weights(folder: pathlib.Path, **changes: torch.Tensor | None) -> dict
     return weights
 
 
-def test_a_tied_head_may_be_stored(folder, caplog) -> None:
+def test_a_tied_head_may_be_stored(folder: pathlib.Path, caplog: pytest.LogCaptureFixture) -> None:
     """Alone, with the embedding, or different from it: stock reads all of these."""
     table = change_weights(folder)['model.embed_tokens.weight']
     change_weights(folder, lm_head__weight=table.clone())
@@ -180,7 +181,9 @@ def test_a_tied_head_may_be_stored(folder, caplog) -> None:
     assert torch.equal(state[EMBEDDING], table) and torch.equal(state[HEAD], table + 1)
 
 
-def test_tensors_that_are_not_used_are_told(folder, caplog) -> None:
+def test_tensors_that_are_not_used_are_told(
+    folder: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """They are left out, and one of them is named."""
     change_weights(folder, model__extra__weight=torch.ones(3))
     with caplog.at_level(logging.WARNING):
@@ -197,7 +200,9 @@ def test_tensors_that_are_not_used_are_told(folder, caplog) -> None:
         (torch.float16, 'float16', torch.float32, torch.float32),
     ],
 )
-def test_number_formats(folder, stored, configured, wanted, found) -> None:
+def test_number_formats(
+    folder: pathlib.Path, stored: Any, configured: str | None, wanted: Any, found: Any
+) -> None:
     """What is wanted, else what config.json says, else what the files have."""
     before = {name: each.to(stored) for name, each in change_weights(folder).items()}
     save_file(before, folder / 'model.safetensors', {'format': 'pt'})
@@ -218,7 +223,7 @@ def test_number_formats(folder, stored, configured, wanted, found) -> None:
 @pytest.mark.parametrize(
     ('key', 'value', 'width'), [('num_attention_heads', 6, 126), ('head_dim', 32, 256)]
 )
-def test_heads_that_do_not_fill_the_width(key, value, width) -> None:
+def test_heads_that_do_not_fill_the_width(key: str, value: int, width: int) -> None:
     """The rotation would not fit them, at the first frame."""
     wrong = CONFIGS['as 3B']()
     setattr(wrong.text_config, key, value)
@@ -227,7 +232,7 @@ def test_heads_that_do_not_fill_the_width(key, value, width) -> None:
 
 
 @pytest.mark.parametrize('wanted', ['int8', 'float33', torch.int8])
-def test_a_number_format_that_is_none(folder, wanted) -> None:
+def test_a_number_format_that_is_none(folder: pathlib.Path, wanted: Any) -> None:
     with pytest.raises(ValueError, match='it must be float32, bfloat16 or float16'):
         StreamQwenModel.from_pretrained(folder, dtype=wanted)
 
@@ -238,7 +243,7 @@ def is_mapped(file: pathlib.Path) -> bool:
     return str(file) in pathlib.Path('/proc/self/maps').read_text()
 
 
-def test_no_second_copy_on_the_host(folder) -> None:
+def test_no_second_copy_on_the_host(folder: pathlib.Path) -> None:
     """What is not converted is the mapped file, and what is converted holds no file."""
     file = folder / 'model.safetensors'
     converted = StreamQwenModel.from_pretrained(folder, dtype='bfloat16')
@@ -257,7 +262,7 @@ def test_no_second_copy_on_the_host(folder) -> None:
     assert equal(StreamQwenModel.from_pretrained(folder).state_dict(), expected)
 
 
-def test_shards(folder) -> None:
+def test_shards(folder: pathlib.Path) -> None:
     """Many tensors are written to several files, and old files of weights go."""
     weights = change_weights(folder)
     expected = StreamQwenModel.from_pretrained(folder).state_dict()
@@ -274,7 +279,7 @@ def test_shards(folder) -> None:
     assert [each.name for each in folder.glob('model*')] == ['model.safetensors']
 
 
-def test_joined_weights_are_saved(tmp_path) -> None:
+def test_joined_weights_are_saved(tmp_path: pathlib.Path) -> None:
     """A model that has run, whose parameters are views of joined matrices; a quantized one not."""
     model = copy.deepcopy(random_model('grouped'))
     expected = {name: each.clone() for name, each in model.state_dict().items()}
@@ -286,7 +291,7 @@ def test_joined_weights_are_saved(tmp_path) -> None:
         model.save_pretrained(tmp_path)
 
 
-def test_devices_by_modules(folder) -> None:
+def test_devices_by_modules(folder: pathlib.Path) -> None:
     """Every parameter needs one, and none is left on the host beside GPUs."""
     model = StreamQwenModel.from_pretrained(folder, device_map={'model': 'cpu', 'lm_head': 'cpu'})
     assert model.hf_device_map == {}
@@ -297,7 +302,9 @@ def test_devices_by_modules(folder) -> None:
         StreamQwenModel.from_pretrained(folder, device_map=places)
 
 
-def test_weights_that_do_not_fit_a_device(folder, monkeypatch) -> None:
+def test_weights_that_do_not_fit_a_device(
+    folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The sentence says what they take, and what would help."""
 
     def full(*_: object) -> None:

@@ -48,7 +48,7 @@ def specifics(file: pathlib.Path) -> list[str]:
     return found
 
 
-def test_nothing_else_knows_a_family():
+def test_nothing_else_knows_a_family() -> None:
     """No module outside names what only they have."""
     others = [
         file
@@ -61,7 +61,7 @@ def test_nothing_else_knows_a_family():
     } == {}
 
 
-def test_the_search_finds_what_the_families_name():
+def test_the_search_finds_what_the_families_name() -> None:
     """Else the test above could not fail."""
     found = {name for folder in OWN for file in folder.glob('*.py') for name in specifics(file)}
     assert found > {
@@ -78,7 +78,7 @@ def test_the_search_finds_what_the_families_name():
     }
 
 
-def test_an_unknown_family_is_told_with_the_known_ones(tmp_path):
+def test_an_unknown_family_is_told_with_the_known_ones(tmp_path: pathlib.Path) -> None:
     """One sentence that names the model's type and those that are run."""
     (tmp_path / 'config.json').write_text('{"model_type": "gemma9"}')
     with pytest.raises(ValueError, match='holds a gemma9 model; this package runs ') as caught:

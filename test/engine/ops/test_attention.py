@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -29,7 +31,7 @@ def causal(queries: int, keys: int) -> torch.Tensor:
         (4, 2, 5, (3, 0, 40, 1), 5),
     ],
 )
-def test_pieces_equal_one_softmax(heads, kv_heads, n, seen, own):
+def test_pieces_equal_one_softmax(heads: int, kv_heads: int, n: int, seen: Any, own: int) -> None:
     """Merged by log-sum-exp they give what one float64 softmax over all of them gives."""
     total = sum(seen)
     torch.manual_seed(heads * n + total)
@@ -45,7 +47,7 @@ def test_pieces_equal_one_softmax(heads, kv_heads, n, seen, own):
     assert (result - expected).abs().max() < 1e-5
 
 
-def test_half_precision_takes_the_written_out_way():
+def test_half_precision_takes_the_written_out_way() -> None:
     """Without a kernel for it the reference serves; the dtype stays."""
     query, keys, values = torch.randn(3, 2, 5, 16).bfloat16()
     result = attend(query, [(keys, values, Tree.causal(5))])
@@ -54,7 +56,7 @@ def test_half_precision_takes_the_written_out_way():
     assert torch.allclose(result.float(), expected, atol=2e-2)
 
 
-def test_nothing_to_attend_to():
+def test_nothing_to_attend_to() -> None:
     """Only empty pieces are refused."""
     query, keys, values = torch.randn(3, 2, 5, 16)
     with pytest.raises(ValueError, match='nothing to attend to'):
@@ -71,7 +73,7 @@ def written_out(tree: Tree) -> torch.Tensor:
     ).view(n, n)
 
 
-def test_a_tree_in_integers():
+def test_a_tree_in_integers() -> None:
     """Roots see themselves, leaves their root besides; neither sees another root or leaf."""
     tree = Tree.of([(2, (0, 0)), (1, (0, 2)), (2, (0, 2)), (1, (5, 5)), (1, (5, 6))])
     assert tree.rows.tolist() == [
@@ -100,7 +102,9 @@ def test_a_tree_in_integers():
     ],
 )
 @pytest.mark.parametrize('kind', ['causal', 'trees'])
-def test_new_tokens_equal_one_softmax(heads, kv_heads, n, older, seen, kind):
+def test_new_tokens_equal_one_softmax(
+    heads: int, kv_heads: int, n: int, older: int, seen: Any, kind: str
+) -> None:
     """Blocks of rows, after older tokens of the same piece, give what one softmax gives."""
     torch.manual_seed(n)
     tree = Tree.causal(n) if kind == 'causal' else random_tree(n)
@@ -117,7 +121,7 @@ def test_new_tokens_equal_one_softmax(heads, kv_heads, n, older, seen, kind):
 
 @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize('kind', ['causal', 'trees'])
-def test_memory_grows_with_the_tokens(kind, dtype):
+def test_memory_grows_with_the_tokens(kind: str, dtype: torch.dtype) -> None:
     """No tensor has more numbers than a block of rows of both heads and the keys have together."""
     for n in (512, 1250, 5000):
         tree = Tree.causal(n) if kind == 'causal' else random_tree(n)
@@ -135,7 +139,9 @@ class Largest(TorchDispatchMode):
         super().__init__()
         self.numbers = 0
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ):
         made = func(*args, **(kwargs or {}))
         for each in made if isinstance(made, (tuple, list)) else (made,):
             if isinstance(each, torch.Tensor):

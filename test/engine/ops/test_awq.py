@@ -16,7 +16,9 @@ from streamvlm_ros.engine.ops.awq import from_awq
     'columns, depth, group',
     [(40, 512, 128), (24, 384, 128), (16, 128, 128), (8, 192, 64), (8, 96, 32)],
 )
-def test_values_are_the_published_formulas(columns, depth, group, dtype):
+def test_values_are_the_published_formulas(
+    columns: int, depth: int, group: int, dtype: torch.dtype
+) -> None:
     """Also where a half of a row has no whole groups, and in the number format of the file."""
     tensors = random_awq(columns, depth, group)
     made = from_awq(**tensors)
@@ -26,7 +28,7 @@ def test_values_are_the_published_formulas(columns, depth, group, dtype):
     assert made.scale.dtype == torch.float16
 
 
-def test_in_bfloat16_the_exact_product_is_rounded_once():
+def test_in_bfloat16_the_exact_product_is_rounded_once() -> None:
     """Scales of 11 bits are not rounded to 8 before."""
     tensors = random_awq(40, 512, 128)
     exact = published_values(tensors, torch.float32)

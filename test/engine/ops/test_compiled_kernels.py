@@ -44,7 +44,7 @@ def cards(
     return json.loads(result.read_text())
 
 
-def test_every_launch_fits(cards):
+def test_every_launch_fits(cards: dict[str, Any]) -> None:
     """No kernel asks for more shared memory than a program may have on that card."""
     assert len(cards) > 1
     for name in cards:
@@ -52,13 +52,13 @@ def test_every_launch_fits(cards):
 
 
 @whole
-def test_every_launch_fits_every_card(cards):
+def test_every_launch_fits_every_card(cards: dict[str, Any]) -> None:
     assert list(cards) == list(CARDS)
     for name in cards:
         check_fits(name, cards)
 
 
-def check_fits(name, cards):
+def check_fits(name: Any, cards: Any) -> None:
     assert cards[name]['shared'] == CARDS[name].shared
     assert min(cards[name]['launches'].values()) > 2
     assert [each for each in cards[name]['compiled'] if each[2] > CARDS[name].shared] == []
@@ -67,12 +67,12 @@ def check_fits(name, cards):
     }
 
 
-def test_no_kernel_is_left_out(cards):
+def test_no_kernel_is_left_out(cards: dict[str, Any]) -> None:
     """A kernel that no pass in ``compile_passes`` launches would not be compiled here either."""
     assert cards['H100']['left_out'] == []
 
 
-def test_chunks_and_questions_have_attention_of_their_own_on_hopper(cards):
+def test_chunks_and_questions_have_attention_of_their_own_on_hopper(cards: dict[str, Any]) -> None:
     """Choices, being trees, have Triton's; so has what runs on other cards."""
     made = {kernel for title, kernel, _ in cards['H100']['compiled'] if ', choices' not in title}
     assert 'hopper._sequence' in made and 'segments._sequence' not in made
@@ -81,14 +81,14 @@ def test_chunks_and_questions_have_attention_of_their_own_on_hopper(cards):
         assert 'segments._sequence' in compiled and 'hopper._sequence' not in compiled
 
 
-def test_every_camera_shares_the_kernels_of_resizing(cards):
+def test_every_camera_shares_the_kernels_of_resizing(cards: dict[str, Any]) -> None:
     """A frame of a new size finds them compiled."""
     made = [name for title, name, _ in cards['H100']['compiled'] if title.endswith('frames')]
     assert sorted(made) == ['resize._along_columns', 'resize._along_rows']
 
 
 @pytest.mark.parametrize('kernel', ['segments._sequence', 'hopper._sequence'])
-def test_layers_and_lengths_share_attention(kernel, cards):
+def test_layers_and_lengths_share_attention(kernel: str, cards: dict[str, Any]) -> None:
     """Nobody waits for a compiler in the midst of a stream because a question has a new length."""
     made = [title for title, name, _ in cards['H100']['compiled'] if name == kernel]
     assert made and len(made) == len(set(made))

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 from support.models.random_models import processor, random_clip, random_model, SHAPES
@@ -23,7 +24,7 @@ QUESTIONS = ('What is there?', 'And before?')
 
 @pytest.mark.parametrize('bits, most', [(8, 0.01), (4, 0.11)])
 @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
-def test_the_numbers_are_torchaos(bits, most, dtype):
+def test_the_numbers_are_torchaos(bits: int, most: float, dtype: torch.dtype) -> None:
     """Packed and unpacked again they are what torchao multiplies with."""
     linear = torch.nn.Linear(768, 48, bias=False, dtype=dtype)
     weight = linear.weight.detach().clone()
@@ -45,7 +46,7 @@ def test_the_numbers_are_torchaos(bits, most, dtype):
     assert 0 < error < most
 
 
-def widened(model):
+def widened(model: Any):
     """Return a copy of a quantized model with ordinary layers of the rounded weights."""
     wide = copy.deepcopy(model)
     for layer in wide.model.language_model.layers:
@@ -61,7 +62,7 @@ def widened(model):
     return wide.eval()
 
 
-def stream(model):
+def stream(model: Any):
     engine = VideoStreamingInference(model, processor(), settings=SETTINGS)
     for i, frame in enumerate(random_clip(3, 12, 84, 112)):
         engine.append_frame(frame, 0.5 * i)
@@ -70,7 +71,7 @@ def stream(model):
 
 @pytest.mark.parametrize('bits', [8, 4])
 @pytest.mark.parametrize('shape', list(SHAPES))
-def test_a_stream_is_that_of_the_rounded_weights(shape, bits):
+def test_a_stream_is_that_of_the_rounded_weights(shape: str, bits: int) -> None:
     """Answers and scores, also of a model that was moved after it had been used."""
     model = copy.deepcopy(random_model(shape))
     before = weight_bytes(model)
@@ -89,7 +90,7 @@ def test_a_stream_is_that_of_the_rounded_weights(shape, bits):
             assert scores == pytest.approx(wanted, rel=1e-4)
 
 
-def test_matrices_are_held_once():
+def test_matrices_are_held_once() -> None:
     """What the layers multiply with is what the modules hold."""
     model = copy.deepcopy(random_model('grouped'))
     model.quantize(8)
@@ -104,7 +105,7 @@ def test_matrices_are_held_once():
     )
 
 
-def test_a_depth_that_does_not_group():
+def test_a_depth_that_does_not_group() -> None:
     """It ends in a sentence."""
     with pytest.raises(StreamError, match='depth 72, and int4 needs a multiple') as caught:
         quantize(torch.randn(4, 72), 4)

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from support.kernels.interpreted import resize  # before anything that imports kernels
@@ -45,14 +47,14 @@ def on_the_cpu(image: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
 
 
 @pytest.fixture(autouse=True)
-def large_tiles(monkeypatch):
+def large_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     """Interpreted programs run one after another: few large ones are quicker."""
     monkeypatch.setattr(resize, 'ROW_TILE', (256, 512))
     monkeypatch.setattr(resize, 'COLUMN_TILE', (128, 1024))
 
 
 @pytest.mark.parametrize('size, out, picture', sampled(CASES, 7))
-def test_equal_to_the_last_bit(size, out, picture):
+def test_equal_to_the_last_bit(size: Any, out: Any, picture: Any) -> None:
     """Larger and smaller, far and near, one side alone, and tiles that are not filled."""
     image = PICTURES[picture](*size)
     expected = on_the_cpu(image, out)
@@ -61,7 +63,7 @@ def test_equal_to_the_last_bit(size, out, picture):
     assert torch.equal(got, expected.float())
 
 
-def test_bytes_differ_from_floats():
+def test_bytes_differ_from_floats() -> None:
     """The pictures can tell: resizing floats and rounding them gives other pixels."""
     image = PICTURES['hard-edged'](480, 640)
     floats = torch.from_numpy(image).permute(2, 0, 1)[None].float()
@@ -71,7 +73,7 @@ def test_bytes_differ_from_floats():
 
 
 @pytest.mark.parametrize('seed', sampled(range(400), 40))
-def test_weights_of_any_two_sizes(seed):
+def test_weights_of_any_two_sizes(seed: int) -> None:
     """Lines of noise, of edges and of a ramp are resized to the same bytes in plain integers."""
     rng = np.random.default_rng(seed)
     size, out = int(rng.integers(1, 4200)), 28 * int(rng.integers(1, 80))
@@ -87,7 +89,7 @@ def test_weights_of_any_two_sizes(seed):
     assert np.array_equal((level >> made.bits).clip(0, 255), expected)
 
 
-def test_weights_are_made_once():
+def test_weights_are_made_once() -> None:
     """A camera's next image finds them; many sizes do not fill the memory."""
     image = torch.from_numpy(PICTURES['ramp'](40, 50))
     resize.resize(image, (28, 56))

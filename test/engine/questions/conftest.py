@@ -4,18 +4,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from support.models.random_models import random_model
 
 
 @pytest.fixture
-def passes(monkeypatch) -> list[int]:
+def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Return the tokens of every pass through a decoder."""
     counted: list[int] = []
     model = type(random_model('grouped'))
     prefill = model.prefill
 
-    def spy(self, hidden, *args):
+    def spy(self: Any, hidden: Any, *args: Any) -> Any:
         counted.append(len(hidden))
         return prefill(self, hidden, *args)
 

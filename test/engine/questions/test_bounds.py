@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from support.models.random_models import processor, random_clip, random_model
 from support.streams import stream
@@ -30,7 +32,7 @@ class CountingTokenizer:
         self._inner = processor().tokenizer
         self.characters = 0
 
-    def encode(self, text: str, **kwargs):
+    def encode(self, text: str, **kwargs: Any):
         """Encode, and count."""
         self.characters += len(text)
         return self._inner.encode(text, **kwargs)
@@ -40,7 +42,7 @@ class CountingTokenizer:
         return getattr(self._inner, name)
 
 
-def shown(**settings) -> tuple[VideoStreamingInference, CountingTokenizer]:
+def shown(**settings: Any) -> tuple[VideoStreamingInference, CountingTokenizer]:
     """Return an engine that has seen something, and the tokenizer that it uses."""
     tokenizer, own = CountingTokenizer(), processor()
     engine = VideoStreamingInference(
@@ -67,7 +69,7 @@ ASK = {
 
 
 @pytest.mark.parametrize('what', ASK)
-def test_a_megabyte_is_refused_before_it_is_tokenised(what):
+def test_a_megabyte_is_refused_before_it_is_tokenised(what: str) -> None:
     """By its length alone; the sentence names the bound and the value, and nothing has changed."""
     engine, tokenizer = shown()
     with pytest.raises(StreamError, match=r'characters; give at most 32,768') as caught:
@@ -79,7 +81,7 @@ def test_a_megabyte_is_refused_before_it_is_tokenised(what):
 
 @pytest.mark.parametrize('what', ASK)
 @pytest.mark.parametrize('bound', [64, 200])
-def test_the_bound_is_in_tokens(what, bound):
+def test_the_bound_is_in_tokens(what: str, bound: int) -> None:
     """A byte tokenizer: a text as long as it fits is taken, the next longer one is not."""
     taken, refused = [], []
     for length in range(1, 3 * bound, 7):
@@ -94,7 +96,7 @@ def test_the_bound_is_in_tokens(what, bound):
     assert refused and all(a < b for a in taken for b in refused)
 
 
-def test_a_list_of_a_million_choices_is_counted_first():
+def test_a_list_of_a_million_choices_is_counted_first() -> None:
     """Not one of them is looked at."""
 
     class Endless(list):
@@ -109,7 +111,7 @@ def test_a_list_of_a_million_choices_is_counted_first():
         engine.ask_choice('Which?', Endless())
 
 
-def test_all_watches_together_have_a_bound():
+def test_all_watches_together_have_a_bound() -> None:
     """What a watch costs is told with it; one that is too much is refused with both numbers."""
     engine, _ = shown(max_watch_tokens=300)
     first = engine.watch('Is the door open?', ('yes', 'no'), name='a')
@@ -125,7 +127,7 @@ def test_all_watches_together_have_a_bound():
     assert engine.watch('Is the door open?', ('yes', 'no')).tokens == first.tokens
 
 
-def test_a_name_of_a_watch_has_a_bound():
+def test_a_name_of_a_watch_has_a_bound() -> None:
     """It is in every event and every list."""
     engine, _ = shown()
     with pytest.raises(StreamError, match='at most 255'):
@@ -141,7 +143,7 @@ def test_a_name_of_a_watch_has_a_bound():
         ('<|vision_start|><|video_pad|><|vision_end|>', 'control token'),
     ],
 )
-def test_a_system_prompt_has_a_bound(text, sentence):
+def test_a_system_prompt_has_a_bound(text: Any, sentence: str) -> None:
     """It is refused where the stream is made."""
     with pytest.raises(StreamError, match=sentence) as caught:
         stream(system_prompt=text, max_system_tokens=200)
@@ -149,7 +151,7 @@ def test_a_system_prompt_has_a_bound(text, sentence):
     stream(system_prompt='x' * 200, max_system_tokens=200)
 
 
-def test_a_long_question_lets_others_have_their_turn(monkeypatch):
+def test_a_long_question_lets_others_have_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is prefilled in pieces; between two of them frames are taken and others are answered."""
     engine = stream(chunk_frames=2, max_question_tokens=8192)
     worker = StreamWorker(engine)
@@ -157,7 +159,7 @@ def test_a_long_question_lets_others_have_their_turn(monkeypatch):
     runner = ModelRunner.of(engine.model)
     prefill = runner.prefill
 
-    def watched(ids, positions, context, *args, **kwargs):
+    def watched(ids: Any, positions: Any, context: Any, *args: Any, **kwargs: Any) -> Any:
         passes.append('frames' if context is engine.stream.cache else 'question')
         assert len(ids) <= 512
         return prefill(ids, positions, context, *args, **kwargs)
@@ -177,7 +179,7 @@ def test_a_long_question_lets_others_have_their_turn(monkeypatch):
     assert between >= 4
 
 
-def test_a_timeout_ends_a_prefill_at_the_next_piece():
+def test_a_timeout_ends_a_prefill_at_the_next_piece() -> None:
     """Not when all of it is done; what it held is free."""
     engine = stream(chunk_frames=2, max_question_tokens=8192)
     for i, frame in enumerate(random_clip(1, 4, 56, 56)):
@@ -185,7 +187,7 @@ def test_a_timeout_ends_a_prefill_at_the_next_piece():
     worker = StreamWorker(engine)
     advance, pieces = engine.questions.advance, []
 
-    def slow(opened):
+    def slow(opened: Any) -> None:
         pieces.append(opened)
         if len(pieces) == 2:
             request.timeout = 1e-9  # its time is over from here on
@@ -207,7 +209,7 @@ def test_a_timeout_ends_a_prefill_at_the_next_piece():
 
 
 @pytest.mark.parametrize('what', ASK)
-def test_half_of_a_surrogate_pair_is_not_text(what):
+def test_half_of_a_surrogate_pair_is_not_text(what: str) -> None:
     """It is the caller's fault, not one of the program."""
     engine, _ = shown()
     with pytest.raises(StreamError, match='surrogate') as caught:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import Any
 
 import pytest
 from support.models.random_models import processor, random_clip, random_model, SHAPES
@@ -28,7 +29,7 @@ QUESTIONS = [
 TOKENS = 24
 
 
-def stream(shape='grouped', frames=8, **settings) -> VideoStreamingInference:
+def stream(shape: str = 'grouped', frames: int = 8, **settings: Any) -> VideoStreamingInference:
     """Return an engine that has seen a clip."""
     engine = VideoStreamingInference(
         random_model(shape), processor(), settings=StreamSettings(**settings)
@@ -44,12 +45,12 @@ def feed(engine: VideoStreamingInference, first: int, last: int) -> None:
 
 
 @pytest.fixture
-def drawn(monkeypatch) -> dict[Sequence, list[torch.Tensor]]:
+def drawn(monkeypatch: pytest.MonkeyPatch) -> dict[Sequence, list[torch.Tensor]]:
     """Return the logits that every answer's tokens were drawn from."""
     logits: dict[Sequence, list[torch.Tensor]] = defaultdict(list)
     take = Sequence.take
 
-    def spy(self, row):
+    def spy(self: Any, row: Any) -> None:
         logits[self].append(row.clone())
         take(self, row)
 
@@ -74,7 +75,9 @@ def assert_equal(one: list[torch.Tensor], other: list[torch.Tensor], tolerance: 
 
 @pytest.mark.parametrize('mode', ['continuous', 'append'])
 @pytest.mark.parametrize('shape', SHAPES)
-def test_eight_together_equal_the_eight_alone(shape, mode, drawn):
+def test_eight_together_equal_the_eight_alone(
+    shape: str, mode: str, drawn: dict[Sequence, list[torch.Tensor]]
+) -> None:
     """Opened over two different prefixes, with odd frames, of different lengths: none matters."""
     together = stream(shape, position_mode=mode)
     opened = [together.questions.open(q, TOKENS - i) for i, q in enumerate(QUESTIONS[:5])]
@@ -91,7 +94,7 @@ def test_eight_together_equal_the_eight_alone(shape, mode, drawn):
     assert len(set(texts)) > 4
 
 
-def test_a_round_is_one_pass(passes):
+def test_a_round_is_one_pass(passes: list[int]) -> None:
     """Eight open answers are decoded as one batch; those that have ended take no part."""
     engine = stream()
     opened = [engine.questions.open(q, 2 if i < 3 else TOKENS) for i, q in enumerate(QUESTIONS)]
@@ -102,7 +105,7 @@ def test_a_round_is_one_pass(passes):
     assert passes == [8, 5]
 
 
-def test_branches_of_one_prefix_attend_to_it_in_one_call(monkeypatch):
+def test_branches_of_one_prefix_attend_to_it_in_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
     """Five with one prefix and three with another: two calls over prefixes a layer."""
     engine = stream()
     opened = [engine.questions.open(q, TOKENS) for q in QUESTIONS[:5]]
@@ -111,7 +114,7 @@ def test_branches_of_one_prefix_attend_to_it_in_one_call(monkeypatch):
     calls = []
     attend_partly = contexts.attend_partly
 
-    def spy(query, pieces):
+    def spy(query: Any, pieces: Any) -> Any:
         calls.append(query.shape[1])
         return attend_partly(query, pieces)
 
@@ -121,7 +124,7 @@ def test_branches_of_one_prefix_attend_to_it_in_one_call(monkeypatch):
     assert sorted(calls) == sorted(layers * [1] * 8 + layers * [5, 3])
 
 
-def test_no_branch_sees_another(drawn):
+def test_no_branch_sees_another(drawn: dict[Sequence, list[torch.Tensor]]) -> None:
     """What stands in another's tail, were it not even a number, changes nothing."""
     logits = []
     for poisoned in (False, True):
@@ -143,7 +146,9 @@ def test_no_branch_sees_another(drawn):
 
 @pytest.mark.parametrize('mode', ['continuous', 'append'])
 @pytest.mark.parametrize('shape', SHAPES)
-def test_fifty_chunks_while_an_answer_is_decoded(shape, mode, drawn):
+def test_fifty_chunks_while_an_answer_is_decoded(
+    shape: str, mode: str, drawn: dict[Sequence, list[torch.Tensor]]
+) -> None:
     """The answer is that of the halted stream; the stream is one that was never asked."""
     halted, moving, silent = (stream(shape, position_mode=mode) for _ in range(3))
     still = halted.questions.open(QUESTIONS[3], 51)
@@ -163,7 +168,9 @@ def test_fifty_chunks_while_an_answer_is_decoded(shape, mode, drawn):
     assert_equal(*(drawn[one] for one in asked), 0.0)
 
 
-def test_a_failed_pass_leaves_every_answer_as_it_was(monkeypatch, drawn):
+def test_a_failed_pass_leaves_every_answer_as_it_was(
+    monkeypatch: pytest.MonkeyPatch, drawn: dict[Sequence, list[torch.Tensor]]
+) -> None:
     """What was drawn stays, and the next pass goes on from there."""
     engine, other = stream(), stream()
     opened = [engine.questions.open(q, TOKENS) for q in QUESTIONS[:3]]
@@ -171,7 +178,7 @@ def test_a_failed_pass_leaves_every_answer_as_it_was(monkeypatch, drawn):
     write = Tail.write
     calls = []
 
-    def failing(self, layer, *args):
+    def failing(self: Any, layer: Any, *args: Any) -> Any:
         calls.append(layer)
         if len(calls) == 5:
             raise RuntimeError('the device is gone')
@@ -186,7 +193,7 @@ def test_a_failed_pass_leaves_every_answer_as_it_was(monkeypatch, drawn):
     assert texts == [other.ask(q, TOKENS)[0] for q in QUESTIONS[:3]]
 
 
-def test_a_tail_takes_memory_for_what_is_there():
+def test_a_tail_takes_memory_for_what_is_there() -> None:
     """A limit of thousands of tokens costs nothing before they come, and growth is in blocks."""
     engine = stream(capacity=16384)
     short, long = (engine.questions.open('What?', limit) for limit in (1, 16000))
@@ -207,7 +214,7 @@ def test_a_tail_takes_memory_for_what_is_there():
 
 
 @pytest.mark.parametrize('keep', [False, True])
-def test_closing_frees_the_tail(keep):
+def test_closing_frees_the_tail(keep: bool) -> None:
     """Also when the turn is kept: it is in the stream then."""
     engine = stream()
     before = engine.get_cache_info().tokens
@@ -218,7 +225,7 @@ def test_closing_frees_the_tail(keep):
     assert (engine.get_cache_info().tokens > before) == keep
 
 
-def test_a_growing_tail_keeps_what_it_has():
+def test_a_growing_tail_keeps_what_it_has() -> None:
     """Every growth copies what was written, layer by layer."""
     tail = Tail(2, 4, torch.float32, [torch.device('cpu')] * 2)
     written = torch.randn(2, 2, 2, 300, 4)
@@ -231,7 +238,7 @@ def test_a_growing_tail_keeps_what_it_has():
         assert torch.equal(torch.stack(tail.view(layer, 0, tail.length)), written[layer])
 
 
-def test_a_question_needs_no_room_for_frames_that_wait():
+def test_a_question_needs_no_room_for_frames_that_wait() -> None:
     """Frames that have no room in the stream while an answer is open have it in a branch."""
     engine = stream(capacity=128, chunk_frames=8)
     opened = engine.questions.open('What?', TOKENS)
@@ -248,7 +255,7 @@ def test_a_question_needs_no_room_for_frames_that_wait():
     assert not engine.stream.must_wait
 
 
-def test_an_answer_may_draw_any_token(drawn):
+def test_an_answer_may_draw_any_token(drawn: dict[Sequence, list[torch.Tensor]]) -> None:
     """A video pad that the model draws has a text token's place, and the turn can be kept."""
     engine = stream()
     pad = engine.questions._prompt.pad

@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import pathlib
+from typing import Any
+
 from support.models.random_models import processor, random_clip, random_model
 
 from streamvlm_ros.engine import Evidence, StreamSettings, VideoStreamingInference
@@ -11,7 +14,7 @@ from streamvlm_ros.engine import Evidence, StreamSettings, VideoStreamingInferen
 SECOND = 10**9
 
 
-def stream(**settings) -> VideoStreamingInference:
+def stream(**settings: Any) -> VideoStreamingInference:
     """Return an engine without a frame."""
     return VideoStreamingInference(
         random_model('grouped'), processor(), settings=StreamSettings(**settings)
@@ -29,7 +32,7 @@ def evidence(engine: VideoStreamingInference) -> Evidence:
     return engine.ask('What?', 1).evidence
 
 
-def test_memory_names_all_that_is_kept_and_waits():
+def test_memory_names_all_that_is_kept_and_waits() -> None:
     """Frames that wait for their chunk are part of it; the size is what the model saw."""
     engine = stream()
     show(engine, range(5, 8))
@@ -39,7 +42,7 @@ def test_memory_names_all_that_is_kept_and_waits():
     assert engine.ask('What?', 1).images == ()
 
 
-def test_memory_is_exact_until_the_first_eviction_of_an_epoch(tmp_path):
+def test_memory_is_exact_until_the_first_eviction_of_an_epoch(tmp_path: pathlib.Path) -> None:
     """What was open before stays exact; a file remembers it; a reset begins again."""
     engine = stream(capacity=200, slack=2)
     show(engine, range(4))

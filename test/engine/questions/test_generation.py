@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import pathlib
 import types
+from typing import Any
 
 import pytest
 from support.models.random_models import processor, random_clip, random_model
@@ -30,7 +31,7 @@ from streamvlm_ros.engine.questions.sampler import SamplingParams
 
 
 @pytest.mark.parametrize('seed', range(len(FOLDERS)))
-def test_the_tokens_of_stock_generate(seed):
+def test_the_tokens_of_stock_generate(seed: int) -> None:
     """Penalties over all of the prompt; draws by the same seed.  More: generation_cases.py."""
     case = Case.random(seed)
     answers = streamed(case)
@@ -38,7 +39,7 @@ def test_the_tokens_of_stock_generate(seed):
 
 
 @pytest.mark.parametrize('seed', range(40))
-def test_scores_are_those_of_the_stock_processors(seed):
+def test_scores_are_those_of_the_stock_processors(seed: int) -> None:
     """The same classes in the order in which ``generate`` has them, with ties among the scores."""
     torch.manual_seed(seed)
     logits = torch.randn(3, 500) * 4
@@ -62,7 +63,7 @@ def test_scores_are_those_of_the_stock_processors(seed):
     assert ((mine > 0) == (expected.softmax(-1) > 0)).all()
 
 
-def engine(**settings) -> VideoStreamingInference:
+def engine(**settings: Any) -> VideoStreamingInference:
     """Return a stream of four frames."""
     made = VideoStreamingInference(
         random_model('grouped'), processor(), settings=StreamSettings(**settings)
@@ -80,11 +81,11 @@ VARIED = (
 )
 
 
-def test_answers_with_other_settings_do_not_touch_each_other():
+def test_answers_with_other_settings_do_not_touch_each_other() -> None:
     """Decoded as one batch, each is what it is alone, drawn ones too; twice the same."""
     made = engine()
 
-    def tokens(asked) -> list[list[int]]:
+    def tokens(asked: Any) -> list[list[int]]:
         opened = [made.questions.open('What?', 24, settings=each) for each in asked]
         while not all(each.ended for each in opened):
             made.questions.decode(opened)
@@ -99,7 +100,7 @@ def test_answers_with_other_settings_do_not_touch_each_other():
     assert tokens(VARIED[::-1]) == alone[::-1]
 
 
-def test_the_seed_decides_what_is_drawn():
+def test_the_seed_decides_what_is_drawn() -> None:
     """By default too; another seed gives another answer."""
     made = engine()
     said = [made.ask('What?', 12, sample=True, seed=seed).text for seed in (0, 0, 1, 2, 1)]
@@ -107,7 +108,7 @@ def test_the_seed_decides_what_is_drawn():
     assert made.ask('What?', 12, sample=True).text == said[0]
 
 
-def test_choices_are_raw_probabilities():
+def test_choices_are_raw_probabilities() -> None:
     """No penalty of the model's folder goes into them."""
     made, model = engine(), random_model('grouped')
     expected = made.ask_choice('Which?', ['red', 'dark'])
@@ -122,7 +123,7 @@ def test_choices_are_raw_probabilities():
         model.generation_config.repetition_penalty = None
 
 
-def test_what_is_penalized_is_what_is_cached():
+def test_what_is_penalized_is_what_is_cached() -> None:
     """Ids come with entries and go with them: evicted turns, snapshots, copies, resets."""
     made = stream(kept_turns=1)
     feed(made, 0, 6)
@@ -149,7 +150,7 @@ def test_what_is_penalized_is_what_is_cached():
     assert not cache.ids
 
 
-def test_a_kept_answer_is_penalized_by_its_own_ids():
+def test_a_kept_answer_is_penalized_by_its_own_ids() -> None:
     """Not by those of the placeholders at which its tokens are placed."""
     made = engine()
     sequence = made.questions.open('What?', 5, update_state=True)
@@ -179,7 +180,7 @@ def test_a_kept_answer_is_penalized_by_its_own_ids():
         ({'generation': 'greedy'}, "generation is 'greedy'; give 'model', 'plain' or nothing"),
     ],
 )
-def test_impossible_settings_are_refused(values, sentence):
+def test_impossible_settings_are_refused(values: dict[str, Any], sentence: str) -> None:
     """With the value and the bound; nothing was opened."""
     made = engine()
     with pytest.raises(StreamError, match=sentence) as caught:
@@ -188,7 +189,7 @@ def test_impossible_settings_are_refused(values, sentence):
     assert not made.stream.cache.pinned
 
 
-def test_a_request_goes_before_the_node_and_that_before_the_model():
+def test_a_request_goes_before_the_node_and_that_before_the_model() -> None:
     """One that names its source takes only the seed of the node."""
     node = AnswerSettings('model', temperature=0.5, top_k=7, seed=5)
     model = GenerationSettings(temperature=0.7, top_p=0.8, top_k=20, repetition_penalty=1.05)
@@ -207,9 +208,13 @@ def test_a_request_goes_before_the_node_and_that_before_the_model():
         assert of(AnswerSettings(sample=True), folder).temperature == expected
 
 
-def test_what_a_folder_says():
+def test_what_a_folder_says() -> None:
     """As transformers reads it; what is not applied is named."""
-    published = {'do_sample': True, 'repetition_penalty': 1.05, 'eos_token_id': [5, 3]}
+    published: dict[str, Any] = {
+        'do_sample': True,
+        'repetition_penalty': 1.05,
+        'eos_token_id': [5, 3],
+    }
     assert GenerationSettings.of(published) == GenerationSettings(
         (5, 3), True, top_k=50, repetition_penalty=1.05
     )
@@ -244,7 +249,7 @@ def test_what_a_folder_says():
         ('eos_token_id', -1),
     ],
 )
-def test_impossible_values_of_a_folder_are_refused(name, value):
+def test_impossible_values_of_a_folder_are_refused(name: str, value: Any) -> None:
     """With the file, the value and what it may be."""
     file = pathlib.Path('model', 'generation_config.json')
     with pytest.raises(ValueError, match=rf'generation_config\.json: {name} is .* must be'):

@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import random
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -147,8 +148,14 @@ def words(seed: int, tokens: int) -> list[int]:
     ],
 )
 def test_a_question_in_pieces_equals_one_forward(
-    shape, mode, waiting, passed, tokens, cuts, passes
-):
+    shape: str,
+    mode: str,
+    waiting: int,
+    passed: float | None,
+    tokens: int,
+    cuts: list[int],
+    passes: list[int],
+) -> None:
     """Frames that wait are cut like text, and time that passes after them moves the rest."""
     case = Case(shape, mode, waiting, passed)
     text = words(tokens, tokens)
@@ -168,7 +175,9 @@ def test_a_question_in_pieces_equals_one_forward(
 
 @pytest.mark.parametrize('mode', ['continuous', 'append'])
 @pytest.mark.parametrize('shape', SHAPES)
-def test_scores_in_pieces_equal_one_forward_a_choice(shape, mode, passes):
+def test_scores_in_pieces_equal_one_forward_a_choice(
+    shape: str, mode: str, passes: list[int]
+) -> None:
     """Short prompts share passes; a long one, and a choice longer than a pass, have their own."""
     case = Case(shape, mode, 4, 9.1)
     plan = [
@@ -201,7 +210,7 @@ def test_scores_in_pieces_equal_one_forward_a_choice(shape, mode, passes):
 
 @pytest.mark.parametrize('piece', [1, 7, 33])
 @pytest.mark.parametrize('shape', SHAPES)
-def test_however_it_is_cut(shape, piece, monkeypatch):
+def test_however_it_is_cut(shape: str, piece: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Random prompts after a tail that is not empty give what they give in one pass each."""
     rng = random.Random(piece)
     prompts = [
@@ -234,7 +243,7 @@ def test_however_it_is_cut(shape, piece, monkeypatch):
 
 @pytest.mark.parametrize('kind', ['prefill', 'score'])
 @pytest.mark.parametrize('how', ['closed', 'failed'])
-def test_given_up_half_way(kind, how, monkeypatch):
+def test_given_up_half_way(kind: str, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The stream has every byte that it had, and answers as one that was never asked."""
     case, twin = Case('grouped', 'continuous', 6), Case('grouped', 'continuous', 6)
     text = words(1, 1500)
@@ -269,11 +278,11 @@ def test_given_up_half_way(kind, how, monkeypatch):
     assert case.engine.ask('And now?', 8)[0] == twin.engine.ask('And now?', 8)[0]
 
 
-def _failing(*_, **__):
+def _failing(*_: Any, **__: Any) -> NoReturn:
     raise RuntimeError('the device is gone')
 
 
-def test_frames_that_come_between_two_pieces_are_not_seen():
+def test_frames_that_come_between_two_pieces_are_not_seen() -> None:
     """What a question sees was fixed when it was opened, whatever its length."""
     case, still = Case('grouped', 'continuous'), Case('grouped', 'continuous')
     text = words(5, 1100)
@@ -287,13 +296,13 @@ def test_frames_that_come_between_two_pieces_are_not_seen():
     still.branch.close()
 
 
-def test_logits_of_few_rows_are_held_at_once(monkeypatch):
+def test_logits_of_few_rows_are_held_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A thousand tokens are scored, and there is never room for the logits of more than 64."""
     rows: list[int] = []
     model = type(random_model('grouped'))
     logits = model.logits
 
-    def spy(self, hidden):
+    def spy(self: Any, hidden: Any) -> Any:
         rows.append(len(hidden))
         return logits(self, hidden)
 
@@ -305,7 +314,7 @@ def test_logits_of_few_rows_are_held_at_once(monkeypatch):
     assert max(rows) == 64
 
 
-def test_log_probabilities_are_those_of_all_rows_at_once():
+def test_log_probabilities_are_those_of_all_rows_at_once() -> None:
     """Whatever the number of rows, and more than one after one hidden state."""
     torch.manual_seed(0)
     weight = torch.randn(VOCABULARY, 8)
@@ -316,7 +325,7 @@ def test_log_probabilities_are_those_of_all_rows_at_once():
         assert torch.allclose(got, expected, atol=1e-5)
 
 
-def test_nothing_to_prefill():
+def test_nothing_to_prefill() -> None:
     """An empty prompt is refused, with the branch as it was."""
     case = Case('grouped', 'append')
     with pytest.raises(ValueError, match='nothing to prefill'):
@@ -325,7 +334,7 @@ def test_nothing_to_prefill():
     case.branch.close()
 
 
-def test_video_goes_with_its_tokens():
+def test_video_goes_with_its_tokens() -> None:
     """A cut has the embeddings of its own video tokens, and none where it has no such token."""
     case = Case('grouped', 'continuous', 12)
     run, _ = branches.Run.of(case.model.position_rule, case.branch.state, case.prompt(words(1, 9)))

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import pytest
 from support.models.random_models import PIXELS, processor, random_clip, random_model, SHAPES
@@ -20,7 +21,7 @@ QUESTIONS = [f'Question number {i}?' for i in range(20)]
 CHOICES = ('red', 'red box', 'a', 'left of the door')
 
 
-def stream(shape='grouped', frames=7, **settings) -> VideoStreamingInference:
+def stream(shape: str = 'grouped', frames: int = 7, **settings: Any) -> VideoStreamingInference:
     """Return an engine that has seen a clip."""
     engine = VideoStreamingInference(
         random_model(shape), processor(), settings=StreamSettings(**settings)
@@ -30,7 +31,7 @@ def stream(shape='grouped', frames=7, **settings) -> VideoStreamingInference:
     return engine
 
 
-def stream_bytes(engine) -> tuple:
+def stream_bytes(engine: Any) -> tuple:
     """Return everything that the stream consists of, copied."""
     cache = engine.stream.cache
     buffers = [buffer.clone() for buffer in (*cache.keys, *cache.values)]
@@ -50,7 +51,7 @@ def assert_same(before: tuple, after: tuple) -> None:
 
 
 @pytest.mark.parametrize('mode', ['continuous', 'append'])
-def test_asking_leaves_the_stream_identical(mode):
+def test_asking_leaves_the_stream_identical(mode: str) -> None:
     """Not a byte of the stream's buffers changes, odd pending frame and all."""
     engine = stream(position_mode=mode)
     engine.ask('First?', max_new_tokens=1)  # flushes the whole pair that waits
@@ -61,7 +62,9 @@ def test_asking_leaves_the_stream_identical(mode):
     assert_same(before, stream_bytes(engine))
 
 
-def test_an_exception_in_mid_answer_leaves_the_stream_identical(monkeypatch):
+def test_an_exception_in_mid_answer_leaves_the_stream_identical(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Generation that is cut off has never touched the stream."""
     engine = stream()
     engine.ask('First?', max_new_tokens=1)
@@ -69,7 +72,7 @@ def test_an_exception_in_mid_answer_leaves_the_stream_identical(monkeypatch):
     calls = itertools.count()
     prefill = type(engine.model).prefill
 
-    def failing(*args, **kwargs):
+    def failing(*args: Any, **kwargs: Any) -> Any:
         if next(calls) == 3:
             raise RuntimeError('cut off')
         return prefill(*args, **kwargs)
@@ -82,7 +85,7 @@ def test_an_exception_in_mid_answer_leaves_the_stream_identical(monkeypatch):
     assert engine.ask('What happened?', 6)[0] == stream().ask('What happened?', 6)[0]
 
 
-def test_twenty_questions_answer_as_each_asked_first():
+def test_twenty_questions_answer_as_each_asked_first() -> None:
     """No question sees another."""
     engine = stream()
     together = [engine.ask(question, 5)[0] for question in QUESTIONS]
@@ -92,7 +95,7 @@ def test_twenty_questions_answer_as_each_asked_first():
 
 
 @pytest.mark.parametrize('shape', SHAPES)
-def test_a_kept_turn_continues_as_the_offline_prompt(shape):
+def test_a_kept_turn_continues_as_the_offline_prompt(shape: str) -> None:
     """Frames, a kept question and answer, frames again: one stock prompt says the same."""
     engine = stream(shape, frames=0)
     clips = [random_clip(seed, 4, 84, 112) for seed in (1, 2)]
@@ -127,7 +130,7 @@ def test_a_kept_turn_continues_as_the_offline_prompt(shape):
     assert answer == tokenizer.decode(expected, skip_special_tokens=True).strip()
 
 
-def test_choice_scores_equal_one_forward_for_each_choice():
+def test_choice_scores_equal_one_forward_for_each_choice() -> None:
     """The tree of choices scores what stock's own log-probabilities sum up to."""
     engine = stream('grouped', frames=4)
     choice = engine.ask_choice('Which one?', CHOICES)
@@ -154,7 +157,7 @@ def test_choice_scores_equal_one_forward_for_each_choice():
     assert choice.index == int(expected.argmax()) and choice.text == CHOICES[choice.index]
 
 
-def test_the_order_of_choices_does_not_matter():
+def test_the_order_of_choices_does_not_matter() -> None:
     """Every order gives every choice the same probability."""
     engine = stream()
     expected = dict(zip(CHOICES, engine.ask_choice('Which?', CHOICES).probabilities))
@@ -163,13 +166,13 @@ def test_the_order_of_choices_does_not_matter():
         assert dict(zip(order, got.probabilities)) == pytest.approx(expected, abs=1e-6)
 
 
-def test_ttft_is_taken_right_after_the_questions_prefill(monkeypatch):
+def test_ttft_is_taken_right_after_the_questions_prefill(monkeypatch: pytest.MonkeyPatch) -> None:
     """Historic defect 3: on a clock that counts prefills, ttft is 1 however long the answer."""
     engine = stream(frames=8)
     passes = [0.0]
     prefill = type(engine.model).prefill
 
-    def counting(*args, **kwargs):
+    def counting(*args: Any, **kwargs: Any) -> Any:
         passes[0] += 1
         return prefill(*args, **kwargs)
 
@@ -180,7 +183,7 @@ def test_ttft_is_taken_right_after_the_questions_prefill(monkeypatch):
     assert metrics['total'] == metrics['completion_tokens'] > 1
 
 
-def test_rope_deltas_are_of_this_state():
+def test_rope_deltas_are_of_this_state() -> None:
     """Historic defect 2: what forward returns follows the stream, it is never the last one's."""
     model = random_model('grouped')
     model.reset_stream_state()
@@ -199,7 +202,7 @@ def test_rope_deltas_are_of_this_state():
     assert len(set(seen)) > 1
 
 
-def test_a_pending_odd_frame_is_seen():
+def test_a_pending_odd_frame_is_seen() -> None:
     """The newest frame counts although its chunk, and even its pair, is not full."""
     frames = random_clip(5, 5, 84, 84)
     answers = []
@@ -228,7 +231,7 @@ def test_a_pending_odd_frame_is_seen():
         ('Which?', [f'c{i}' for i in range(27)], 'at most 26'),
     ],
 )
-def test_bad_questions_are_refused(question, choices, sentence):
+def test_bad_questions_are_refused(question: str, choices: Any, sentence: str) -> None:
     """Each ends in a sentence, and the stream stays as it was."""
     engine = stream(frames=4)
     before = stream_bytes(engine)
@@ -241,7 +244,7 @@ def test_bad_questions_are_refused(question, choices, sentence):
     assert_same(before, stream_bytes(engine))
 
 
-def test_an_answer_unpacks_into_text_and_metrics():
+def test_an_answer_unpacks_into_text_and_metrics() -> None:
     """As the README has it; and it says what it was given on."""
     answer = stream().ask('What happened?', max_new_tokens=4)
     text, metrics = answer
@@ -250,7 +253,7 @@ def test_an_answer_unpacks_into_text_and_metrics():
     assert (answer.question, answer.frames, answer.epoch) == ('What happened?', 7, 0)
 
 
-def test_a_question_before_any_frame():
+def test_a_question_before_any_frame() -> None:
     """It is refused, and works once a frame is there."""
     engine = stream(frames=0)
     with pytest.raises(StreamError) as caught:
@@ -260,7 +263,7 @@ def test_a_question_before_any_frame():
     assert engine.ask('What?', 3)[1]['completion_tokens'] >= 1
 
 
-def test_sampling_draws_by_its_settings():
+def test_sampling_draws_by_its_settings() -> None:
     """Temperature draws other answers by other seeds; a tiny nucleus is greedy again."""
     engine = stream()
     greedy = engine.ask('What?', 8)[0]

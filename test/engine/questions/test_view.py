@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,7 @@ from streamvlm_ros.stamps import LAST_STAMP
 from streamvlm_ros.view import View, VIEWS
 
 
-def test_every_name_is_a_view():
+def test_every_name_is_a_view() -> None:
     """A name alone is enough; only a span has stamps."""
     assert VIEWS == ('memory', 'now', 'memory_and_now', 'span')
     assert [View.of(name) for name in VIEWS] == [View(name) for name in VIEWS]
@@ -38,7 +40,7 @@ def test_every_name_is_a_view():
         (('span', 9, 8), 'ends at 8 ns, before it begins at 9 ns'),
     ],
 )
-def test_what_cannot_be_looked_at_is_refused(values, says):
+def test_what_cannot_be_looked_at_is_refused(values: Any, says: str) -> None:
     """The sentence names the value, and what to do."""
     with pytest.raises(InvalidRequestError) as error:
         View(*values)

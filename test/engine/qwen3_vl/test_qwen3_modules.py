@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import copy
 import json
+import pathlib
+from typing import Any
 
 import pytest
 from safetensors.torch import load_file
@@ -70,7 +72,7 @@ def test_what_is_seen_is_stocks(shape: str, grid: Grid) -> None:
 
 
 @pytest.mark.parametrize('shape, tied', CASES[::3])
-def test_what_is_saved_is_read_by_both(shape: str, tied: bool, tmp_path) -> None:
+def test_what_is_saved_is_read_by_both(shape: str, tied: bool, tmp_path: pathlib.Path) -> None:
     """Ours and stock's, from ours and stock's, also in shards; names are the published ones."""
     torch.manual_seed(6)
     ours = StreamQwen3Model(shape_config(shape, tied)).eval()
@@ -111,7 +113,9 @@ def test_what_is_saved_is_read_by_both(shape: str, tied: bool, tmp_path) -> None
         ('text_config', 'num_hidden_layers', 2, 'they have 3 layers and not 2'),
     ],
 )
-def test_a_configuration_that_is_not_run(section, key, value, sentence, tmp_path) -> None:
+def test_a_configuration_that_is_not_run(
+    section: str, key: str, value: Any, sentence: str, tmp_path: pathlib.Path
+) -> None:
     """Each is told by one sentence."""
     random_model('grouped').save_pretrained(tmp_path)
     file = tmp_path / 'config.json'
@@ -122,7 +126,7 @@ def test_a_configuration_that_is_not_run(section, key, value, sentence, tmp_path
         load_model(tmp_path)
 
 
-def test_axes_that_do_not_take_turns_are_refused(tmp_path) -> None:
+def test_axes_that_do_not_take_turns_are_refused(tmp_path: pathlib.Path) -> None:
     """No published model has that, and the rotation would be another."""
     random_model('grouped').save_pretrained(tmp_path)
     file = tmp_path / 'config.json'
@@ -178,7 +182,7 @@ PUBLISHED_VISION = {
 }
 
 
-def test_the_published_configuration(tmp_path) -> None:
+def test_the_published_configuration(tmp_path: pathlib.Path) -> None:
     """Built without weights: frequencies, their axes, and what a token of the cache takes."""
     values = {
         'architectures': ['Qwen3VLForConditionalGeneration'],

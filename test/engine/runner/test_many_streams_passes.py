@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from support.kernels import interpreted  # noqa: F401  before the engine
 from support.kernels.switch import kernels, QUESTIONS
@@ -44,7 +46,7 @@ def answers(workers: dict[int, StreamWorker]) -> dict[int, list[str]]:
     return texts
 
 
-def test_the_same_with_kernels(kernels):
+def test_the_same_with_kernels(kernels: Any) -> None:
     """Batches of two streams, to which answers come and from which they go."""
     settings = [StreamSettings(sample_rate=0.0, capacity=256)] * 2
     model = random_model('grouped')
@@ -59,7 +61,7 @@ def test_the_same_with_kernels(kernels):
     assert calls.done and all(calls.done)
 
 
-def test_chunks_of_several_streams_are_warm(kernels, monkeypatch):
+def test_chunks_of_several_streams_are_warm(kernels: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every number of them has its ViT pass before a frame comes; it gives what each has alone."""
     model = random_model('grouped')
     engines = open_streams(model, processor(), [StreamSettings(chunk_frames=2, capacity=64)] * 3)

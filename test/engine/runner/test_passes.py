@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import gc
+from typing import Any
 import weakref
 
 import numpy as np
@@ -32,7 +33,7 @@ pytestmark = pytest.mark.slow
 __all__ = ['kernels']  # a fixture
 
 
-def play(shape: str, mode: str, **settings) -> list:
+def play(shape: str, mode: str, **settings: Any) -> list:
     """Return what an engine says at every step of a stream that does a bit of everything."""
     engine = VideoStreamingInference(
         random_model(shape),
@@ -83,7 +84,9 @@ def play(shape: str, mode: str, **settings) -> list:
         2,
     ),
 )
-def test_the_same_with_kernels(shape, mode, settings, kernels):
+def test_the_same_with_kernels(
+    shape: str, mode: str, settings: dict[str, Any], kernels: Any
+) -> None:
     """Words, probabilities, positions and cached keys are those of the way without kernels."""
     model = random_model(shape)
     expected = play(shape, mode, **settings)
@@ -97,7 +100,7 @@ def test_the_same_with_kernels(shape, mode, settings, kernels):
         assert torch.allclose(mine, theirs, atol=1e-4)
 
 
-def test_pieces_are_the_same_with_kernels(kernels, monkeypatch):
+def test_pieces_are_the_same_with_kernels(kernels: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Trees and long runs behind a tail; frames that are cut; scores and logits."""
     monkeypatch.setattr(branches, 'PIECE', 16)
     model = random_model('one_kv_head')
@@ -133,7 +136,7 @@ def test_pieces_are_the_same_with_kernels(kernels, monkeypatch):
     assert calls.done == [True] * (3 + 1 + 1 + 1 + 2)
 
 
-def test_two_videos_of_one_size(kernels):
+def test_two_videos_of_one_size(kernels: Any) -> None:
     """Each stays what it is alone: a replayed ViT pass writes over what it gave before."""
     model = random_model('grouped')
     runner, grid = ModelRunner.of(model), Grid(1, 2, 2)
@@ -146,7 +149,7 @@ def test_two_videos_of_one_size(kernels):
             assert torch.allclose(mine, other, atol=1e-4)
 
 
-def test_grids_of_one_size_and_two_shapes(kernels):
+def test_grids_of_one_size_and_two_shapes(kernels: Any) -> None:
     """An upright picture has as many patches as one on its side, and another ViT pass."""
     model = random_model('grouped')
     patches = torch.randn(4 * 8, 1176)
@@ -160,7 +163,9 @@ def test_grids_of_one_size_and_two_shapes(kernels):
                 assert torch.allclose(runner.encode(patches, grid), each, atol=1e-4)
 
 
-def test_passes_are_run_on_the_gpu_of_the_model(kernels, monkeypatch):
+def test_passes_are_run_on_the_gpu_of_the_model(
+    kernels: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Kernels are launched and recorded on the GPU that is current, which need not be it."""
     model = random_model('grouped')
     graphs = kernels(model).passes.graphs
@@ -168,12 +173,12 @@ def test_passes_are_run_on_the_gpu_of_the_model(kernels, monkeypatch):
     seen: dict[str, torch.Tensor] = {}
 
     @contextlib.contextmanager
-    def device_of(tensor):
+    def device_of(tensor: Any) -> Any:
         current.append(tensor)
         yield
         current.pop()
 
-    def run(key):
+    def run(key: Any) -> None:
         seen[key[0]] = current[-1]
         GraphRunner.run(graphs, key)
 
@@ -186,7 +191,7 @@ def test_passes_are_run_on_the_gpu_of_the_model(kernels, monkeypatch):
     assert all(tensor is model.get_input_embeddings().weight for tensor in seen.values())
 
 
-def test_a_stream_that_draws_joins_one_that_does_not(kernels):
+def test_a_stream_that_draws_joins_one_that_does_not(kernels: Any) -> None:
     """Tokens that were under way when it joined are not given out a second time."""
     model = random_model('grouped')
 
@@ -207,7 +212,7 @@ def test_a_stream_that_draws_joins_one_that_does_not(kernels):
     assert said() == expected
 
 
-def test_new_weights_get_new_passes(kernels):
+def test_new_weights_get_new_passes(kernels: Any) -> None:
     """Passes over weights that were moved or converted would read what is not there any more."""
     model = random_model('grouped')
     runner = ModelRunner.of(model)
@@ -217,7 +222,7 @@ def test_new_weights_get_new_passes(kernels):
     assert runner.passes is None
 
 
-def test_a_model_that_nobody_holds_is_freed(kernels, monkeypatch):
+def test_a_model_that_nobody_holds_is_freed(kernels: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its runner and its decoder keep neither it nor themselves."""
     model = copy.deepcopy(random_model('grouped'))
     kernels(model)
@@ -234,7 +239,7 @@ def test_a_model_that_nobody_holds_is_freed(kernels, monkeypatch):
     assert [each() for each in left] == [None] * 2
 
 
-def test_penalties_of_branches(kernels):
+def test_penalties_of_branches(kernels: Any) -> None:
     """Each branch has its own, or none; tokens that are under way are counted, once."""
     model = random_model('grouped')
     asked = [

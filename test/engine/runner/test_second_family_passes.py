@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import pathlib
+from typing import Any
+
 import pytest
 from support.kernels.switch import kernels
 from support.models.random_models import random_clip
@@ -20,7 +23,7 @@ __all__ = ['kernels']  # a fixture
 
 
 @pytest.fixture(scope='module')
-def folder(tmp_path_factory):
+def folder(tmp_path_factory: pytest.TempPathFactory):
     """Return a folder with a model of the family."""
     made = tmp_path_factory.mktemp('lantern')
     family.write(made)
@@ -28,12 +31,14 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
-def model(folder):
+def model(folder: pathlib.Path):
     """Return the model in it; its runner's passes are put back when it is used no more."""
     return family.load(folder)
 
 
-def test_the_same_with_kernels(model, folder, kernels, monkeypatch):
+def test_the_same_with_kernels(
+    model: Any, folder: pathlib.Path, kernels: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Norms of heads, side outputs and several segments are in the recorded passes too."""
     monkeypatch.setitem(FAMILIES, family.MODEL_TYPE, family.LANTERN)
     processor = load_processor(folder)
@@ -56,7 +61,7 @@ def test_the_same_with_kernels(model, folder, kernels, monkeypatch):
         assert torch.allclose(mine, other, atol=1e-4)
 
 
-def test_a_family_that_cannot_be_recorded_is_run_directly(monkeypatch):
+def test_a_family_that_cannot_be_recorded_is_run_directly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its heads fit the kernels, and it is on a GPU by all that can be told here."""
     monkeypatch.setattr(
         'streamvlm_ros.engine.models.base.operations_for', lambda tensor: TorchOperations()

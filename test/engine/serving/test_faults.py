@@ -9,7 +9,7 @@ it. After each fault a fresh question is answered as by an untouched twin, and t
 from __future__ import annotations
 
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from support.serving.faults import (
@@ -50,7 +50,7 @@ SITES = (
 )
 
 
-def test_the_call_sites_are_all_there_are():
+def test_the_call_sites_are_all_there_are() -> None:
     """A worker that is used without any fault calls these, and nothing else."""
     scene = Scene()
     try:
@@ -72,7 +72,9 @@ def test_the_call_sites_are_all_there_are():
     ],
 )
 @pytest.mark.parametrize('site', SITES)
-def test_a_fault_ends_nothing_but_what_raised(site, after, times, kind):
+def test_a_fault_ends_nothing_but_what_raised(
+    site: str, after: bool, times: int, kind: Any
+) -> None:
     """Before the call has done anything or after it; an exit too; twice in a row."""
     scene = Scene()
     try:
@@ -97,7 +99,7 @@ def test_a_fault_ends_nothing_but_what_raised(site, after, times, kind):
 @pytest.mark.parametrize(
     'site', ['stream.append', 'stream.info', 'standing.score', 'questions.must_wait']
 )
-def test_a_fault_that_stays_ends_when_it_ends(site):
+def test_a_fault_that_stays_ends_when_it_ends(site: str) -> None:
     """While it lasts the memory may go; afterwards the stream goes on by itself."""
     scene = Scene()
     try:
@@ -125,7 +127,7 @@ def test_a_fault_that_stays_ends_when_it_ends(site):
         scene.worker.stop()
 
 
-def test_who_is_told_can_raise_for_good_and_cost_no_memory():
+def test_who_is_told_can_raise_for_good_and_cost_no_memory() -> None:
     """Several watches change after one chunk, and nobody can be told."""
     scene = Scene()
     try:
@@ -140,7 +142,7 @@ def test_who_is_told_can_raise_for_good_and_cost_no_memory():
         scene.worker.stop()
 
 
-def test_a_memory_that_a_fault_has_damaged_is_emptied():
+def test_a_memory_that_a_fault_has_damaged_is_emptied() -> None:
     """What does not fit together is not gone on with."""
     scene = Scene()
     try:
@@ -165,17 +167,19 @@ def test_a_memory_that_a_fault_has_damaged_is_emptied():
         scene.worker.stop()
 
 
-def test_a_device_that_fails_while_keys_are_rotated_costs_the_memory(monkeypatch):
+def test_a_device_that_fails_while_keys_are_rotated_costs_the_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """They are rotated in place: half of it is nothing to go on with, whatever the error was."""
     engine = stream(chunk_frames=2, capacity=300, rebase_position=60)
     worker = StreamWorker(engine)
     turn = type(engine.model.rotation).rerotate
     failing = iter([True])
 
-    def broken(self, *args):
+    def broken(self: Any, *args: Any) -> Any:
         rotate = turn(self, *args)
 
-        def once(keys):
+        def once(keys: Any) -> NoReturn:
             rotate(keys)
             for _ in failing:
                 raise torch.OutOfMemoryError('no room')
@@ -196,7 +200,7 @@ def test_a_device_that_fails_while_keys_are_rotated_costs_the_memory(monkeypatch
         worker.stop()
 
 
-def test_not_even_an_exit_ends_the_thread(monkeypatch):
+def test_not_even_an_exit_ends_the_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """A fault outside of any stream's step is counted with all of them."""
     scene = Scene()
     try:
@@ -217,7 +221,7 @@ def test_not_even_an_exit_ends_the_thread(monkeypatch):
 
 
 @pytest.mark.parametrize('timeout', [1e10, 1e300, 4e9, 86400.0])
-def test_no_timeout_is_too_long_to_wait(timeout):
+def test_no_timeout_is_too_long_to_wait(timeout: float) -> None:
     """A lock cannot wait for longer than 292 years; nobody has to."""
     scene = Scene()
     try:
@@ -231,7 +235,7 @@ def test_no_timeout_is_too_long_to_wait(timeout):
 
 
 @pytest.mark.parametrize('timeout', [float('nan'), float('inf'), -1.0, -float('inf')])
-def test_what_is_not_a_duration_is_refused(timeout):
+def test_what_is_not_a_duration_is_refused(timeout: Any) -> None:
     """With a sentence, before it reaches the thread."""
     worker = StreamWorker(stream())
     for ask in (
@@ -243,7 +247,7 @@ def test_what_is_not_a_duration_is_refused(timeout):
         assert caught.value.code is ErrorCode.INVALID_REQUEST
 
 
-def test_the_watchdog_can_see_what_the_thread_is_doing():
+def test_the_watchdog_can_see_what_the_thread_is_doing() -> None:
     """For how long it has not come round, and with what; nothing while it waits for work."""
     scene = Scene()
     try:

@@ -21,7 +21,7 @@ from streamvlm_ros.engine import (
 )
 
 
-def test_every_frame_is_counted_once():
+def test_every_frame_is_counted_once() -> None:
     """Whatever becomes of a frame: received is the sum."""
     worker = StreamWorker(
         VideoStreamingInference(
@@ -53,7 +53,7 @@ def test_every_frame_is_counted_once():
 
 
 @pytest.mark.parametrize('seed', range(30))
-def test_the_counters_add_up_whatever_happens(seed):
+def test_the_counters_add_up_whatever_happens(seed: int) -> None:
     """One arrival, one outcome: at every step, by every path, in whatever order."""
     rng = random.Random(seed)
     uniform = seed % 3 == 2

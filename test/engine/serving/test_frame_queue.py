@@ -35,7 +35,7 @@ from streamvlm_ros.engine.serving.metrics import Counters
         (1, '...', [3]),
     ],
 )
-def test_the_oldest_whole_patch_is_dropped(queue, sizes, kept):
+def test_the_oldest_whole_patch_is_dropped(queue: int, sizes: str, kept: list[int]) -> None:
     made, counters = intake(queue)
     put(made, sizes)
     assert drain(made) == kept
@@ -52,7 +52,9 @@ def test_the_oldest_whole_patch_is_dropped(queue, sizes, kept):
         (1, 'ooooo', [4, 5, 6]),  # nothing completes 1
     ],
 )
-def test_the_other_half_of_a_frame_in_the_stream_is_kept(taken, sizes, kept):
+def test_the_other_half_of_a_frame_in_the_stream_is_kept(
+    taken: int, sizes: str, kept: list[int]
+) -> None:
     made, counters = intake(4)
     put(made, '.' * taken)
     drain(made)
@@ -63,7 +65,7 @@ def test_the_other_half_of_a_frame_in_the_stream_is_kept(taken, sizes, kept):
 
 
 @pytest.mark.parametrize('pending, kept', [(0, [3, 6, 7]), (1, [5, 6, 7])])
-def test_a_frame_in_hand_counts_as_in_the_stream(pending, kept):
+def test_a_frame_in_hand_counts_as_in_the_stream(pending: int, kept: list[int]) -> None:
     """It comes between what is in the stream and what waits."""
     made, _ = intake(4)
     if pending:
@@ -89,7 +91,7 @@ def test_a_frame_in_hand_counts_as_in_the_stream(pending, kept):
         (4, 0, 1, [2, 3, 4, 5]),  # nothing but what is held: the oldest goes as ever
     ],
 )
-def test_what_is_held_is_not_dropped(held, taken, puts, kept):
+def test_what_is_held_is_not_dropped(held: int, taken: int, puts: int, kept: list[int]) -> None:
     made, _ = intake(4)
     put(made, '....')
     made.hold(made.oldest(held))
@@ -99,7 +101,7 @@ def test_what_is_held_is_not_dropped(held, taken, puts, kept):
     assert drain(made) == kept
 
 
-def test_what_is_gone_is_not_held():
+def test_what_is_gone_is_not_held() -> None:
     """Neither frames that were dropped meanwhile, nor those of a stream that was reset."""
     made, _ = intake(4)
     put(made, '....')
@@ -114,7 +116,7 @@ def test_what_is_gone_is_not_held():
     assert drain(made) == [10, 11, 12]
 
 
-def test_a_pair_does_not_span_an_epoch():
+def test_a_pair_does_not_span_an_epoch() -> None:
     """A stamp that goes back begins a new stream: the frame before it stays alone."""
     made, counters = intake(4)
     put(made, '.', first=9 * SECOND)
@@ -123,7 +125,7 @@ def test_a_pair_does_not_span_an_epoch():
     assert drain(made) == [1, 2, 3, 4]
 
 
-def test_what_the_engine_refuses_is_dropped_and_said():
+def test_what_the_engine_refuses_is_dropped_and_said() -> None:
     """The next frame is taken again."""
     engine = VideoStreamingInference(
         random_model('grouped'), processor(), settings=StreamSettings(sample_rate=0.0, capacity=40)
@@ -138,7 +140,7 @@ def test_what_the_engine_refuses_is_dropped_and_said():
     assert engine.get_cache_info().frames == counters.ingested
 
 
-def test_the_queue_is_bounded_in_bytes():
+def test_the_queue_is_bounded_in_bytes() -> None:
     """The oldest whole patches go; one frame may always wait, also one that is held back."""
     frame = 56 * 56 * 3
     counters = Counters()
@@ -155,7 +157,7 @@ def test_the_queue_is_bounded_in_bytes():
     assert drain(made) == [22]
 
 
-def test_bounds_of_the_queue_are_given_to_the_worker():
+def test_bounds_of_the_queue_are_given_to_the_worker() -> None:
     worker = StreamWorker(
         VideoStreamingInference(
             random_model('grouped'), processor(), settings=StreamSettings(sample_rate=0.0)
@@ -177,7 +179,7 @@ def test_bounds_of_the_queue_are_given_to_the_worker():
         (None, 'must be a text'),
     ],
 )
-def test_a_frame_id_that_cannot_be_kept_fails(frame_id, sentence):
+def test_a_frame_id_that_cannot_be_kept_fails(frame_id: bytes | str | None, sentence: str) -> None:
     made, counters = intake(9)
     made.put(np.zeros((56, 56, 3), np.uint8), 1, frame_id)
     assert (counters.failed, made.waiting) == (1, 0)
@@ -186,7 +188,7 @@ def test_a_frame_id_that_cannot_be_kept_fails(frame_id, sentence):
     assert made.waiting == 1
 
 
-def test_an_image_of_too_many_pixels_fails():
+def test_an_image_of_too_many_pixels_fails() -> None:
     made, counters = intake(9, max_image_pixels=56 * 56)
     put(made, '.o')
     assert (counters.failed, made.waiting) == (1, 1)

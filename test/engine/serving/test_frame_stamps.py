@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import pathlib
 import threading
+from typing import Any, NoReturn
 
 import pytest
 from support.models.random_models import processor, random_clip, random_model
@@ -20,14 +22,14 @@ from streamvlm_ros.engine.serving.frame_queue import FrameQueue
 from streamvlm_ros.engine.serving.metrics import Counters
 
 
-def test_a_late_frame_is_left_out_and_counted():
+def test_a_late_frame_is_left_out_and_counted() -> None:
     made, counters = intake(9)
     stamped(made, 10 * SECOND, 11 * SECOND, 11 * SECOND - 1, 10 * SECOND, 11 * SECOND)
     assert drain(made) == [10 * SECOND, 11 * SECOND, 11 * SECOND]
     assert (counters.late, counters.stamp_jumps, counters.last_error) == (2, 0, '')
 
 
-def test_two_publishers_with_clocks_apart_cost_no_memory():
+def test_two_publishers_with_clocks_apart_cost_no_memory() -> None:
     """Every second frame is late; what the first one shows is all there."""
     made, counters = intake(99)
     for i in range(40):
@@ -36,7 +38,7 @@ def test_two_publishers_with_clocks_apart_cost_no_memory():
     assert (counters.late, counters.stamp_jumps) == (40, 0)
 
 
-def test_a_jump_back_begins_a_series_and_says_so():
+def test_a_jump_back_begins_a_series_and_says_so() -> None:
     """Sampling begins anew with it, and what is late is measured by it."""
     made, counters = intake(9, sample_rate=1.0)
     stamped(made, 20 * SECOND, 21 * SECOND, 21 * SECOND + SECOND // 2, 9_200_000_000)
@@ -49,7 +51,7 @@ def test_a_jump_back_begins_a_series_and_says_so():
     assert (counters.late, counters.sampled_out, made.newest_stamp) == (1, 1, 10_200_000_000)
 
 
-def test_a_jump_back_empties_the_engine_in_its_turn():
+def test_a_jump_back_empties_the_engine_in_its_turn() -> None:
     """Also where what is oldest in the new series was dropped meanwhile, and after sampling."""
     engine = VideoStreamingInference(
         random_model('grouped'), processor(), settings=StreamSettings(sample_rate=0.1)
@@ -75,7 +77,9 @@ def test_a_jump_back_empties_the_engine_in_its_turn():
     assert made._counters.dropped == 3 and made._counters.stamp_jumps == 2
 
 
-def test_a_reset_that_fails_leaves_no_frame_of_the_new_series_in_the_old_epoch(monkeypatch):
+def test_a_reset_that_fails_leaves_no_frame_of_the_new_series_in_the_old_epoch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     engine = VideoStreamingInference(
         random_model('grouped'), processor(), settings=StreamSettings(sample_rate=0.0)
     )
@@ -87,7 +91,7 @@ def test_a_reset_that_fails_leaves_no_frame_of_the_new_series_in_the_old_epoch(m
     assert append_next(engine, made)
     with monkeypatch.context() as patch:
 
-        def broken():
+        def broken() -> NoReturn:
             raise RuntimeError('out of reach')
 
         patch.setattr(engine, 'reset', broken)
@@ -97,7 +101,7 @@ def test_a_reset_that_fails_leaves_no_frame_of_the_new_series_in_the_old_epoch(m
     assert (engine.epoch, engine.newest_stamp_ns) == (1, 6 * SECOND)
 
 
-def test_a_stamp_from_2038_costs_one_frame_and_nothing_else():
+def test_a_stamp_from_2038_costs_one_frame_and_nothing_else() -> None:
     made, counters = intake(9)
     stamped(made, 100 * SECOND, (2**31 - 2) * SECOND)
     assert made.waiting == 2 and len(made.oldest(9)) == 1
@@ -113,7 +117,7 @@ def test_a_stamp_from_2038_costs_one_frame_and_nothing_else():
 
 
 @pytest.mark.parametrize('second, kept', [(0, 2), (SECOND, 2), (HOUR, 2), (-SECOND, 1)])
-def test_a_second_frame_confirms_the_gap(second, kept):
+def test_a_second_frame_confirms_the_gap(second: Any, kept: int) -> None:
     """Both are taken in their order; a second one that is late to the first is late."""
     made, counters = intake(9)
     stamped(made, 100 * SECOND, 9 * HOUR, 9 * HOUR + second)
@@ -121,7 +125,7 @@ def test_a_second_frame_confirms_the_gap(second, kept):
     assert (counters.failed, counters.stamp_jumps, counters.late) == (0, 0, 2 - kept)
 
 
-def test_a_frame_that_is_held_back_is_let_in_when_nothing_else_comes():
+def test_a_frame_that_is_held_back_is_let_in_when_nothing_else_comes() -> None:
     made, _ = intake(9)
     assert made.deadline(5.0) == float('inf')
     stamped(made, 100 * SECOND, 9 * HOUR)
@@ -137,7 +141,7 @@ def test_a_frame_that_is_held_back_is_let_in_when_nothing_else_comes():
     assert made.newest_stamp == 9 * HOUR and made.deadline(5.0) == float('inf')
 
 
-def test_the_thread_wakes_for_a_frame_that_is_held_back():
+def test_the_thread_wakes_for_a_frame_that_is_held_back() -> None:
     """Nothing else happens: it is taken once the camera counts as stale."""
     changed = threading.Condition()
 
@@ -164,7 +168,7 @@ def test_the_thread_wakes_for_a_frame_that_is_held_back():
     worker.stop()
 
 
-def test_a_reset_lets_any_stamp_begin_and_drops_what_is_held_back():
+def test_a_reset_lets_any_stamp_begin_and_drops_what_is_held_back() -> None:
     made, counters = intake(9)
     stamped(made, 100 * SECOND, 9 * HOUR)
     made.begin()
@@ -173,7 +177,7 @@ def test_a_reset_lets_any_stamp_begin_and_drops_what_is_held_back():
     assert (drain(made), counters.stamp_jumps) == ([3 * SECOND], 0)
 
 
-def test_after_a_load_stamps_are_judged_by_the_loaded_newest(tmp_path):
+def test_after_a_load_stamps_are_judged_by_the_loaded_newest(tmp_path: pathlib.Path) -> None:
     """Also where the number of the epoch stays; frames that waited are of the stream before."""
 
     def made() -> StreamWorker:
@@ -215,7 +219,7 @@ def test_after_a_load_stamps_are_judged_by_the_loaded_newest(tmp_path):
     'stamp',
     [0, -1, -(2**70), 2**31 * SECOND, 2**70, float('nan'), float('inf'), 1e18, True, '1', None],
 )
-def test_what_is_no_stamp_fails_and_is_never_decoded(stamp):
+def test_what_is_no_stamp_fails_and_is_never_decoded(stamp: Any) -> None:
     made, counters = intake(9)
     stamped(made, 100 * SECOND, stamp)
     assert made.leave_out(stamp)

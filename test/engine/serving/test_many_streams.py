@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 import threading
+from typing import Any
 
 import pytest
 from support.models.random_models import processor, random_model
@@ -60,7 +62,7 @@ def asked(worker: StreamWorker, index: int) -> list:
     ]
 
 
-def test_answers_are_those_of_separate_workers():
+def test_answers_are_those_of_separate_workers() -> None:
     """Streams of the same length and another one, their answers decoded in one batch."""
     frames = (9, 9, 11)
     expected = []
@@ -82,7 +84,7 @@ def test_answers_are_those_of_separate_workers():
     batches = []
     decode = Questions.decode
 
-    def spy(self, opened):
+    def spy(self: Any, opened: Any) -> Any:
         batches.append(len({each.answer().frame_id for each in opened}))
         return decode(self, opened)
 
@@ -111,13 +113,13 @@ def test_answers_are_those_of_separate_workers():
         )
 
 
-def test_frames_are_taken_in_turns(monkeypatch):
+def test_frames_are_taken_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     """However much waits for one stream, each has a chunk before another has its second."""
     many = workers(3, chunk_frames=2)
     order = []
     append = FrameStream.append
 
-    def spy(self, frame):
+    def spy(self: Any, frame: Any) -> Any:
         order.append(frame.frame_id)
         return append(self, frame)
 
@@ -130,7 +132,7 @@ def test_frames_are_taken_in_turns(monkeypatch):
     assert order == ['eye_0', 'eye_0', 'eye_1', 'eye_1', 'eye_2', 'eye_2'] * 4 + ['eye_0'] * 16
 
 
-def test_rota():
+def test_rota() -> None:
     rota: RoundRobin[str] = RoundRobin()
     for name in 'abc':
         rota.join(name)
@@ -138,12 +140,12 @@ def test_rota():
     assert [rota.next(who) for who in wanting] == ['a', 'b', 'a', 'c', 'b', None, 'a']
 
 
-def test_questions_are_opened_in_turns(pair, monkeypatch):
+def test_questions_are_opened_in_turns(pair: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stream of which much is asked keeps no other one waiting, not even beyond its places."""
     order = []
     original = Questions.begin
 
-    def spy(self, question, *args, **kwargs):
+    def spy(self: Any, question: Any, *args: Any, **kwargs: Any) -> Any:
         order.append(question)
         return original(self, question, *args, **kwargs)
 
@@ -164,7 +166,7 @@ def test_questions_are_opened_in_turns(pair, monkeypatch):
     ]
 
 
-def test_more_answers_than_a_pass_takes(pair, monkeypatch):
+def test_more_answers_than_a_pass_takes(pair: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """They go in several passes, and are those that they are alone."""
     questions = [f'Number {i}?' for i in range(MAX_OPEN - 2)]
     alone = [
@@ -174,7 +176,7 @@ def test_more_answers_than_a_pass_takes(pair, monkeypatch):
     passes = []
     decode = Questions.decode
 
-    def spy(self, opened):
+    def spy(self: Any, opened: Any) -> Any:
         passes.append(len(opened))
         return decode(self, opened)
 
@@ -192,7 +194,7 @@ class Gate:
         self.opened: list = []
         decode = Questions.decode
 
-        def held(questions, opened):
+        def held(questions: Any, opened: Any) -> Any:
             decode(questions, opened)
             self.opened = list(opened)
             if len(opened) == answers:
@@ -203,7 +205,9 @@ class Gate:
 
 
 @pytest.mark.parametrize('how', ['reset', 'backward', 'cancel', 'load', 'fault', 'call'])
-def test_what_ends_one_streams_answers_ends_no_others(pair, monkeypatch, how, tmp_path):
+def test_what_ends_one_streams_answers_ends_no_others(
+    pair: Any, monkeypatch: pytest.MonkeyPatch, how: str, tmp_path: pathlib.Path
+) -> None:
     expected = pair[1].ask('What?', max_new_tokens=40).result(PATIENCE)
     pair[0].call(lambda engine: engine.save(tmp_path / 'saved')).result(PATIENCE)
     gate = Gate(monkeypatch, 3)
@@ -249,7 +253,7 @@ def test_what_ends_one_streams_answers_ends_no_others(pair, monkeypatch, how, tm
     )
 
 
-def test_a_stream_that_fails_is_alone_with_it(pair, monkeypatch):
+def test_a_stream_that_fails_is_alone_with_it(pair: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A fault that stays: its status says so, the others go on; it goes on when the fault ends."""
     waiting = pair[0].ask('What?', after_ns=6 * SECOND)
     monkeypatch.setattr(pair[0]._session.engine.stream, 'append', broken)
@@ -268,7 +272,7 @@ def test_a_stream_that_fails_is_alone_with_it(pair, monkeypatch):
     assert not pair[1].status().internal_faults
 
 
-def test_a_kept_turn_halts_its_own_stream_only(pair, monkeypatch):
+def test_a_kept_turn_halts_its_own_stream_only(pair: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     gate = Gate(monkeypatch, 2)
     futures = [
         worker.ask('Long?', max_new_tokens=4000, update_state=worker is pair[0]) for worker in pair
@@ -287,7 +291,7 @@ def test_a_kept_turn_halts_its_own_stream_only(pair, monkeypatch):
         future.cancel()
 
 
-def test_overload_of_one_stream_is_its_own():
+def test_overload_of_one_stream_is_its_own() -> None:
     many = workers(2)
     many[0]._session.frames._queue_frames = 2
     for index, worker in enumerate(many):
@@ -299,13 +303,13 @@ def test_overload_of_one_stream_is_its_own():
     assert {error_of(future).code for future in waiting} == {ErrorCode.NOT_ACTIVE}
 
 
-def test_a_policy_is_the_threads():
+def test_a_policy_is_the_threads() -> None:
     many = workers(2)
     many[1].set_policy('balanced')
     assert many[0]._thread._turns.policy.value == 'balanced'
 
 
-def test_the_weights_are_there_once():
+def test_the_weights_are_there_once() -> None:
     many = workers(4)
     pointers = [{p.data_ptr() for p in worker._session.model.parameters()} for worker in many]
     assert all(each == pointers[0] for each in pointers)
@@ -313,14 +317,14 @@ def test_the_weights_are_there_once():
     assert len({cache.keys[0].data_ptr() for cache in caches}) == 4
 
 
-def test_another_model_is_refused():
+def test_another_model_is_refused() -> None:
     worker = StreamWorker(VideoStreamingInference(random_model('grouped'), processor()))
     other = VideoStreamingInference(random_model('ungrouped'), processor())
     with pytest.raises(ValueError, match='must have one model'):
         StreamWorker(other, beside=worker)
 
 
-def test_the_caches_of_all_streams_are_counted(monkeypatch):
+def test_the_caches_of_all_streams_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each would fit by itself; nothing is allocated."""
     model = random_model('grouped')
     token = model.layer_bytes * 3

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from streamvlm_ros.engine import (
 )
 
 
-def test_the_sample_rate_can_be_changed_while_frames_come():
+def test_the_sample_rate_can_be_changed_while_frames_come() -> None:
     """What comes from then on is sampled at the new rate, by its stamps."""
     made, counters = intake(100, sample_rate=2.0)
     image = np.zeros((56, 56, 3), np.uint8)
@@ -49,7 +50,7 @@ def test_the_sample_rate_can_be_changed_while_frames_come():
     'rate, source',
     [(-1.0, 'stamp'), (float('inf'), 'stamp'), (float('nan'), 'stamp'), (0.0, 'uniform')],
 )
-def test_a_sample_rate_that_cannot_be_is_refused(rate, source):
+def test_a_sample_rate_that_cannot_be_is_refused(rate: Any, source: str) -> None:
     engine = VideoStreamingInference(
         random_model('grouped'), processor(), settings=StreamSettings(time_source=source)
     )
@@ -60,7 +61,7 @@ def test_a_sample_rate_that_cannot_be_is_refused(rate, source):
         assert caught.value.code is ErrorCode.INVALID_REQUEST
 
 
-def test_uniform_time_goes_on_at_the_new_rate():
+def test_uniform_time_goes_on_at_the_new_rate() -> None:
     """No jump, no step back: 0, 1/2, 1, then steps of a fifth."""
     engine = VideoStreamingInference(
         random_model('grouped'),
@@ -84,7 +85,7 @@ def test_uniform_time_goes_on_at_the_new_rate():
 @pytest.mark.parametrize(
     'settings', [{}, {'time_source': 'uniform'}, {'time_source': 'uniform', 'every_frame': True}]
 )
-def test_left_out_before_it_is_decoded_is_as_put(settings):
+def test_left_out_before_it_is_decoded_is_as_put(settings: dict[str, Any]) -> None:
     """Whoever asks first decodes no frame in vain, and changes nothing."""
     asking, asked_counters = intake(64, sample_rate=3.0, **settings)
     putting, counters = intake(64, sample_rate=3.0, **settings)
@@ -118,7 +119,7 @@ def test_left_out_before_it_is_decoded_is_as_put(settings):
     assert (counters.sampled_out > 30) == (not settings.get('every_frame'))
 
 
-def test_uniform_time_samples_by_arrival_whatever_the_stamps():
+def test_uniform_time_samples_by_arrival_whatever_the_stamps() -> None:
     """2 Hz of a camera at 10 Hz for 4 s, none in a pause, and all after it that are due."""
     image = np.zeros((56, 56, 3), np.uint8)
     arrivals = [i * SECOND // 10 for i in range(40)]
@@ -151,7 +152,7 @@ def test_uniform_time_samples_by_arrival_whatever_the_stamps():
         [10**12 + i * 33_000_000 for i in range(20)],
     ],
 )
-def test_uniform_time_takes_every_frame_where_that_is_set(stamps):
+def test_uniform_time_takes_every_frame_where_that_is_set(stamps: Any) -> None:
     """A driver without stamps, one whose stamp never changes, one that counts backwards."""
     worker = StreamWorker(
         VideoStreamingInference(

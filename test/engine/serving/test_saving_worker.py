@@ -46,7 +46,7 @@ def code_of(future: Future[Any]) -> ErrorCode:
     return error.code
 
 
-def test_saved_and_loaded(worker: StreamWorker, tmp_path: pathlib.Path):
+def test_saved_and_loaded(worker: StreamWorker, tmp_path: pathlib.Path) -> None:
     saved = worker.save(tmp_path / 'a').result(PATIENCE)
     before = worker.ask('What?', max_new_tokens=5).result(PATIENCE)
     assert (saved.frames, saved.bytes) == (9, (tmp_path / 'a').stat().st_size)
@@ -62,7 +62,7 @@ def test_saved_and_loaded(worker: StreamWorker, tmp_path: pathlib.Path):
 
 def test_the_model_goes_on_while_a_file_is_written(
     worker: StreamWorker, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     """Frames and questions are served; the file has the stream as it was; others are BUSY."""
     held = HeldOs('write')
     monkeypatch.setattr(atomic_file, 'os', held)
@@ -80,7 +80,7 @@ def test_the_model_goes_on_while_a_file_is_written(
 
 def test_another_stream_of_the_thread_is_not_busy(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     one = StreamWorker(engine_with(3))
     other = StreamWorker(engine_with(5), beside=one)
     one.start()
@@ -92,7 +92,9 @@ def test_another_stream_of_the_thread_is_not_busy(
     assert one.stop(PATIENCE)
 
 
-def test_stopped_while_a_file_is_written(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
+def test_stopped_while_a_file_is_written(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The caller is answered; the old file stays, and nothing beside it."""
     worker = StreamWorker(engine_with(9))
     worker.start()
@@ -116,7 +118,9 @@ def test_stopped_while_a_file_is_written(tmp_path: pathlib.Path, monkeypatch: py
         assert code_of(future) == ErrorCode.NOT_ACTIVE
 
 
-def test_a_disk_that_hangs_keeps_nobody(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_disk_that_hangs_keeps_nobody(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What waits for the disk for ever is answered when the worker is stopped."""
     worker = StreamWorker(engine_with(3))
     worker.start()
@@ -135,7 +139,7 @@ def test_a_disk_that_hangs_keeps_nobody(tmp_path: pathlib.Path, monkeypatch: pyt
 @pytest.mark.parametrize('verb', ['save', 'load'])
 def test_cancelled(
     verb: str, worker: StreamWorker, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     """Until it is done for good the caller can cancel, and nothing has changed."""
     worker.save(tmp_path / 'a').result(PATIENCE)
     worker.submit_frame(random_clip(3, 1, 56, 84)[0], 20 * 10**9)
@@ -157,7 +161,9 @@ def test_cancelled(
     ) == (epoch, 10)
 
 
-def test_faults_are_answered_and_the_stream_goes_on(worker: StreamWorker, tmp_path: pathlib.Path):
+def test_faults_are_answered_and_the_stream_goes_on(
+    worker: StreamWorker, tmp_path: pathlib.Path
+) -> None:
     (tmp_path / 'text').write_text('no stream')
     before = worker.ask('What?', max_new_tokens=5).result(PATIENCE).text
     for verb in (worker.save, worker.load):

@@ -7,6 +7,7 @@ from __future__ import annotations
 import inspect
 import threading
 import time
+from typing import Any
 
 import pytest
 from support.models.random_models import random_clip
@@ -19,7 +20,7 @@ from streamvlm_ros.engine import (
 from streamvlm_ros.engine.questions.questions import Questions
 
 
-def test_answers_equal_the_engines_own(worker):
+def test_answers_equal_the_engines_own(worker: StreamWorker) -> None:
     """Frames through the worker answer as frames into the engine."""
     frames = random_clip(1, 11, 56, 84)
     for i, frame in enumerate(frames):
@@ -38,7 +39,9 @@ def test_answers_equal_the_engines_own(worker):
     assert balanced(status)
 
 
-def test_times_count_from_when_the_wanted_frame_was_seen(worker, monkeypatch):
+def test_times_count_from_when_the_wanted_frame_was_seen(
+    worker: StreamWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Waiting for ``after`` is no part of the time to first token."""
     frame = random_clip(1, 1, 56, 56)[0]
     worker.submit_frame(frame, SECOND)
@@ -46,7 +49,7 @@ def test_times_count_from_when_the_wanted_frame_was_seen(worker, monkeypatch):
     seen = {}
     original = Questions.begin
 
-    def spy(*args, **kwargs):
+    def spy(*args: Any, **kwargs: Any) -> Any:
         seen.update(inspect.signature(original).bind(*args, **kwargs).arguments)
         return original(*args, **kwargs)
 
@@ -60,7 +63,9 @@ def test_times_count_from_when_the_wanted_frame_was_seen(worker, monkeypatch):
     assert seen['began'] >= before
 
 
-def test_the_stream_goes_on_while_an_answer_is_decoded(worker, monkeypatch):
+def test_the_stream_goes_on_while_an_answer_is_decoded(
+    worker: StreamWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Frames that come in mid-answer are ingested before it ends, and do not change it."""
     frames = random_clip(1, 24, 56, 56)
     for i in range(4):
@@ -69,7 +74,7 @@ def test_the_stream_goes_on_while_an_answer_is_decoded(worker, monkeypatch):
     decode = Questions.close
     seen = []
 
-    def spy(self, opened, *args):
+    def spy(self: Any, opened: Any, *args: Any) -> Any:
         seen.append(worker._session.engine.get_cache_info().frames)
         return decode(self, opened, *args)
 
@@ -94,12 +99,12 @@ class Halted:
         self.proceed = threading.Event()
         originals = Questions.advance, Questions.decode
 
-        def spy_advance(questions, opened):
+        def spy_advance(questions: Any, opened: Any) -> None:
             originals[0](questions, opened)
             self.opened.append(opened)
             opened._template = NO_STOP
 
-        def spy_decode(questions, opened):
+        def spy_decode(questions: Any, opened: Any) -> None:
             originals[1](questions, opened)
             if opened:
                 self.decoded.set()
@@ -116,7 +121,9 @@ class Halted:
 
 @pytest.mark.parametrize('how', ['cancel', 'timeout', 'reset', 'backward', 'fault', 'stop'])
 @pytest.mark.parametrize('keep', [False, True])
-def test_whatever_ends_an_answer_frees_its_branch(worker, monkeypatch, how, keep):
+def test_whatever_ends_an_answer_frees_its_branch(
+    worker: StreamWorker, monkeypatch: pytest.MonkeyPatch, how: str, keep: bool
+) -> None:
     """And the stream is as if it had not been asked."""
     frames = random_clip(1, 3, 56, 56)
     for i in range(2):
@@ -163,7 +170,9 @@ def test_whatever_ends_an_answer_frees_its_branch(worker, monkeypatch, how, keep
 
 
 @pytest.mark.parametrize('chunk_frames', [2, 4])
-def test_frames_wait_while_an_answer_holds_what_they_need(chunk_frames, monkeypatch):
+def test_frames_wait_while_an_answer_holds_what_they_need(
+    chunk_frames: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A small cache and a long answer: frames wait for its end in the queue, none is lost.
 
     Nor does a question fail that needs the room; it waits too.
@@ -181,7 +190,7 @@ def test_frames_wait_while_an_answer_holds_what_they_need(chunk_frames, monkeypa
     waited = []
     decode = Questions.decode
 
-    def spy(self, opened):
+    def spy(self: Any, opened: Any) -> Any:
         waited.append(small._session.engine.stream.must_wait)
         return decode(self, opened)
 
@@ -196,7 +205,7 @@ def test_frames_wait_while_an_answer_holds_what_they_need(chunk_frames, monkeypa
     small.stop()
 
 
-def test_positions_are_counted_anew_however_many_ask(monkeypatch):
+def test_positions_are_counted_anew_however_many_ask(monkeypatch: pytest.MonkeyPatch) -> None:
     """When it is due, questions wait until the open ones have ended."""
     never_stopping(monkeypatch)
     busy = StreamWorker(engine(capacity=128, chunk_frames=2, rebase_position=100))
@@ -224,7 +233,7 @@ def test_positions_are_counted_anew_however_many_ask(monkeypatch):
 
 
 @pytest.mark.parametrize('policy', ['frames_first', 'answers_first', 'balanced'])
-def test_frames_are_taken_however_many_ask(policy, monkeypatch):
+def test_frames_are_taken_however_many_ask(policy: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where every answer holds what goes for the next chunk, new questions wait for the chunk."""
     never_stopping(monkeypatch)
     busy = StreamWorker(engine(capacity=120, chunk_frames=8), policy=policy)
@@ -254,7 +263,9 @@ def test_frames_are_taken_however_many_ask(policy, monkeypatch):
 
 
 @pytest.mark.parametrize('policy, second_sees', [('answers_first', 4), ('frames_first', 8)])
-def test_kept_turns_have_a_defined_place(policy, second_sees, monkeypatch):
+def test_kept_turns_have_a_defined_place(
+    policy: str, second_sees: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Behind what was taken before, before what comes later; questions meanwhile see neither."""
     frames = random_clip(1, 8, 56, 56)
     worker = StreamWorker(engine(), policy=policy)
@@ -263,7 +274,7 @@ def test_kept_turns_have_a_defined_place(policy, second_sees, monkeypatch):
     opened = []
     original = Questions.begin
 
-    def spy(self, question, *args, **kwargs):
+    def spy(self: Any, question: Any, *args: Any, **kwargs: Any) -> Any:
         if not opened:
             for i in range(4, 8):
                 worker.submit_frame(frames[i], (i + 1) * SECOND)
@@ -271,7 +282,7 @@ def test_kept_turns_have_a_defined_place(policy, second_sees, monkeypatch):
         return original(self, question, *args, **kwargs)
 
     monkeypatch.setattr(Questions, 'begin', spy)
-    ask = dict(max_new_tokens=8, after_ns=4 * SECOND)
+    ask: dict[str, Any] = dict(max_new_tokens=8, after_ns=4 * SECOND)
     asked = [
         worker.ask('One?', update_state=True, **ask),
         worker.ask('Two?', update_state=True, **ask),

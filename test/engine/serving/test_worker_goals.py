@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from typing import Any, NoReturn
+
 import pytest
 from support.models.random_models import processor, random_clip, random_model
 
@@ -36,24 +38,24 @@ def worker():
     assert running.stop()
 
 
-def feed(worker, start, stop):
+def feed(worker: StreamWorker, start: Any, stop: Any) -> None:
     """Submit frames, one a second; the first of all has the stamp of second 1."""
     for i in range(start, stop):
         worker.submit_frame(FRAMES[i], (i + 1) * SECOND)
 
 
-def settle(worker):
+def settle(worker: StreamWorker) -> None:
     """Wait for the end of the turn in which the last answer was handed over."""
     worker.call(lambda engine: None).result(PATIENCE)
 
 
-def error_of(future) -> StreamError:
+def error_of(future: Any) -> StreamError:
     error = future.exception(PATIENCE)
     assert isinstance(error, StreamError)
     return error
 
 
-def test_every_token_is_told(worker, monkeypatch):
+def test_every_token_is_told(worker: StreamWorker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(request, 'PROGRESS_PERIOD', 0.0)
     told = []
     answer = worker.ask('What?', max_new_tokens=12, on_progress=told.append).result(PATIENCE)
@@ -66,15 +68,15 @@ def test_every_token_is_told(worker, monkeypatch):
     assert all(answer.text.startswith(each.text.rstrip('\ufffd')) for each in told)
 
 
-def test_no_oftener_than_the_period(worker, monkeypatch):
+def test_no_oftener_than_the_period(worker: StreamWorker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(request, 'PROGRESS_PERIOD', 1e9)
     told = []
     worker.ask('What?', max_new_tokens=12, on_progress=told.append).result(PATIENCE)
     assert [each.completion_tokens for each in told] == [1]
 
 
-def test_a_listener_that_raises_ends_no_answer(worker):
-    def refuse(answer):
+def test_a_listener_that_raises_ends_no_answer(worker: StreamWorker) -> None:
+    def refuse(answer: Any) -> NoReturn:
         raise RuntimeError('no ears')
 
     other = worker.ask('What?', max_new_tokens=12)
@@ -85,7 +87,9 @@ def test_a_listener_that_raises_ends_no_answer(worker):
 
 
 @pytest.mark.parametrize('max_goals', [1, 2])
-def test_only_so_many_goals_at_once(worker, monkeypatch, max_goals):
+def test_only_so_many_goals_at_once(
+    worker: StreamWorker, monkeypatch: pytest.MonkeyPatch, max_goals: int
+) -> None:
     monkeypatch.setattr(request, 'PROGRESS_PERIOD', 0.0)
     worker.set_max_goals(max_goals)
     order = []
@@ -114,7 +118,7 @@ def test_only_so_many_goals_at_once(worker, monkeypatch, max_goals):
     assert written.index('q') < written.rindex('a')
 
 
-def test_pause(worker):
+def test_pause(worker: StreamWorker) -> None:
     before = worker.status()
     worker.set_paused(True)
     feed(worker, 2, 4)
@@ -141,14 +145,14 @@ def test_pause(worker):
         (0.0, 'streaming', ErrorCode.TIMEOUT),
     ],
 )
-def test_stale(worker, stale_after, state, code):
+def test_stale(worker: StreamWorker, stale_after: float, state: str, code: Any) -> None:
     worker.set_stale_after(stale_after)
     assert worker.status().state == state
     assert worker.ask('What?', max_new_tokens=2).result(PATIENCE).stamp_ns == 2 * SECOND
     assert error_of(worker.ask('What?', after_ns=3 * SECOND, timeout=0.05)).code == code
 
 
-def test_a_stream_that_was_there_before_its_camera_is_stale():
+def test_a_stream_that_was_there_before_its_camera_is_stale() -> None:
     """A loaded stream, and no frame has come since."""
     engine = VideoStreamingInference(random_model('grouped'), processor())
     for second, frame in enumerate(random_clip(1, 4, 56, 56)):
@@ -159,7 +163,7 @@ def test_a_stream_that_was_there_before_its_camera_is_stale():
     assert waiting.status().state == 'stale'
 
 
-def test_an_empty_stream_is_not_stale(worker):
+def test_an_empty_stream_is_not_stale(worker: StreamWorker) -> None:
     worker.set_stale_after(1e-9)
     worker.reset().result(PATIENCE)
     assert worker.status().state == 'waiting_for_images'

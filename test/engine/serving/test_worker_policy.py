@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 from support.models.random_models import processor, random_clip, random_model
@@ -44,10 +45,10 @@ class Clock:
         self.behind = dict(zip(self.times, behind))
         self.running = []
 
-    def begin(self):
+    def begin(self) -> None:
         pass
 
-    def end(self, turn):
+    def end(self, turn: Any) -> None:
         self.running.append(turn)
 
     def finished(self):
@@ -56,11 +57,11 @@ class Clock:
             turn = self.running.pop(0)
             yield turn, self.times[turn]
 
-    def forget(self):
+    def forget(self) -> None:
         self.running.clear()
 
 
-def with_policy(policy: Policy, **clock) -> Scheduler:
+def with_policy(policy: Policy, **clock: Any) -> Scheduler:
     return Scheduler(policy, Clock(**clock))
 
 
@@ -77,7 +78,7 @@ def deal(turns: Scheduler, waiting: str) -> str:
 
 
 @pytest.mark.parametrize('policy', Policy)
-def test_whoever_waits_alone_goes_at_once(policy):
+def test_whoever_waits_alone_goes_at_once(policy: Any) -> None:
     assert deal(with_policy(policy), 'fffffffff' + 'a' * 40 + '.') == 'f' * 9 + 'a' * 40 + '.'
 
 
@@ -85,11 +86,11 @@ def test_whoever_waits_alone_goes_at_once(policy):
     'policy, dealt',
     [(Policy.FRAMES_FIRST, 'ffffa' * 8), (Policy.ANSWERS_FIRST, ('a' * 32 + 'f') * 2)],
 )
-def test_what_goes_first_lets_the_other_through(policy, dealt):
+def test_what_goes_first_lets_the_other_through(policy: Any, dealt: str) -> None:
     assert deal(with_policy(policy), 'b' * len(dealt)) == dealt
 
 
-def test_the_count_begins_when_both_wait():
+def test_the_count_begins_when_both_wait() -> None:
     """Frames alone do not use up what they may have in a row; a gap starts it afresh."""
     assert deal(with_policy(Policy.FRAMES_FIRST), 'ffffffbbbbb') == 'ffffffffffa'
     assert deal(with_policy(Policy.FRAMES_FIRST), 'bbbabbbbb') == 'fffaffffa'
@@ -97,7 +98,9 @@ def test_the_count_begins_when_both_wait():
 
 @pytest.mark.parametrize('behind', [(0, 0), (2, 1), (3, 0), (1, 9)])
 @pytest.mark.parametrize('frame_time, answer_time', [(1, 1), (8, 1), (1, 8), (0.3, 0.7), (21, 5)])
-def test_balanced_shares_the_time(frame_time, answer_time, behind):
+def test_balanced_shares_the_time(
+    frame_time: float, answer_time: float, behind: tuple[int, ...]
+) -> None:
     """Neither is ever behind by more than the longest turn, though some still run."""
     turns = with_policy(
         Policy.BALANCED, frame_time=frame_time, answer_time=answer_time, behind=behind
@@ -112,7 +115,7 @@ def test_balanced_shares_the_time(frame_time, answer_time, behind):
     assert set(dealt) == {'f', 'a'}
 
 
-def test_balanced_counts_from_when_both_wait():
+def test_balanced_counts_from_when_both_wait() -> None:
     """What frames had before is not held against them, not even what still runs."""
     turns = with_policy(Policy.BALANCED, frame_time=8.0, behind=(1, 1))
     assert deal(turns, 'ffffa') == 'ffffa'
@@ -120,14 +123,14 @@ def test_balanced_counts_from_when_both_wait():
     assert deal(turns, 'abb') == 'afa'
 
 
-def test_a_policy_can_be_changed_at_any_time():
+def test_a_policy_can_be_changed_at_any_time() -> None:
     turns = with_policy(Policy.ANSWERS_FIRST)
     assert deal(turns, 'b' * 20) == 'a' * 20
     turns.policy = Policy.FRAMES_FIRST
     assert deal(turns, 'b' * 11) == 'affffaffffa'
 
 
-def test_an_unknown_policy_is_refused():
+def test_an_unknown_policy_is_refused() -> None:
     model = VideoStreamingInference(random_model('grouped'), processor())
     with pytest.raises(StreamError, match='choose one of frames_first, answers_first, balanced'):
         StreamWorker(model, policy='fastest')
@@ -137,7 +140,9 @@ def test_an_unknown_policy_is_refused():
     assert caught.value.code is ErrorCode.INVALID_REQUEST
 
 
-def run_loaded(policy: str, monkeypatch, change_to: str = '') -> tuple[str, int]:
+def run_loaded(
+    policy: str, monkeypatch: pytest.MonkeyPatch, change_to: str = ''
+) -> tuple[str, int]:
     """Return the turns of a worker with 24 chunks and 6 long answers waiting before it starts.
 
     Each chunk and each pass of decoding is a letter; also returned is how many answers came.
@@ -153,11 +158,11 @@ def run_loaded(policy: str, monkeypatch, change_to: str = '') -> tuple[str, int]
     trace = []
     decode, append = Questions.decode, FrameStream.append
 
-    def spy_decode(self, opened):
+    def spy_decode(self: Any, opened: Any) -> Any:
         trace.append('a')
         return decode(self, opened)
 
-    def spy_append(self, *args, **options):
+    def spy_append(self: Any, *args: Any, **options: Any) -> Any:
         if len(trace) == 0 or self.pending:
             trace.append('f')
         return append(self, *args, **options)
@@ -175,20 +180,20 @@ def run_loaded(policy: str, monkeypatch, change_to: str = '') -> tuple[str, int]
     return ''.join(trace), len(answers)
 
 
-def test_the_threads_clock_is_that_of_the_models_device(monkeypatch):
+def test_the_threads_clock_is_that_of_the_models_device(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is chosen with the first stream, and times every turn."""
     made, begun, ended = [], [], []
 
     class Watched(HostClock):
-        def begin(self):
+        def begin(self) -> None:
             begun.append(self)
             super().begin()
 
-        def end(self, turn):
+        def end(self, turn: Any) -> None:
             ended.append(turn)
             super().end(turn)
 
-    def clock_for(devices):
+    def clock_for(devices: Any) -> Any:
         made.append(devices)
         return Watched()
 
@@ -219,7 +224,9 @@ def longest_run(trace: str, letter: str) -> int:
 
 @pytest.mark.parametrize('policy', BOUNDS)
 @pytest.mark.parametrize('changed', [False, True])
-def test_neither_starves_under_load(policy, changed, monkeypatch):
+def test_neither_starves_under_load(
+    policy: str, changed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With more waiting than can be done, both go on within the policy's bounds."""
     before = 'balanced' if changed else policy
     trace, answers = run_loaded(before, monkeypatch, policy if changed else '')
@@ -236,7 +243,7 @@ def test_neither_starves_under_load(policy, changed, monkeypatch):
         assert 'a' * 32 + 'f' in both
 
 
-def test_balanced_does_both_under_load(monkeypatch):
+def test_balanced_does_both_under_load(monkeypatch: pytest.MonkeyPatch) -> None:
     trace, answers = run_loaded('balanced', monkeypatch)
     assert answers == 6
     assert trace.count('f') >= 24 and trace.count('a') >= 40

@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import numpy as np
+import pytest
 from support.models.random_models import random_clip
 from support.workers import balanced, engine, error_of, PATIENCE, SECOND
 
@@ -19,7 +21,7 @@ from streamvlm_ros.engine.serving.request import Request
 from streamvlm_ros.engine.serving.request_queue import MAX_OPEN
 
 
-def test_many_askers_at_once(worker):
+def test_many_askers_at_once(worker: StreamWorker) -> None:
     """Questions from many threads are all answered, each as if asked alone."""
     for i, frame in enumerate(random_clip(1, 4, 56, 56)):
         worker.submit_frame(frame, (i + 1) * SECOND)
@@ -30,7 +32,7 @@ def test_many_askers_at_once(worker):
     ]
     futures = {}
 
-    def ask(question):
+    def ask(question: Any) -> None:
         futures[question] = worker.ask(question, max_new_tokens=6)
 
     threads = [threading.Thread(target=ask, args=(q,)) for q in questions]
@@ -41,7 +43,7 @@ def test_many_askers_at_once(worker):
     assert [futures[q].result(PATIENCE).text for q in questions] == alone
 
 
-def test_kept_turns_are_serialised_with_the_stream(worker):
+def test_kept_turns_are_serialised_with_the_stream(worker: StreamWorker) -> None:
     """Frames wait while a kept answer is decoded; every frame arrives behind it."""
     frames = random_clip(1, 12, 56, 56)
     for i in range(4):
@@ -54,7 +56,7 @@ def test_kept_turns_are_serialised_with_the_stream(worker):
     assert worker.status().frames_ingested == 12 and not worker.status().last_error
 
 
-def test_overload_drops_the_oldest_and_counts():
+def test_overload_drops_the_oldest_and_counts() -> None:
     """A queue of three keeps the newest three; the numbers add up."""
     slow = StreamWorker(engine(), queue_frames=3)
     frames = random_clip(1, 9, 56, 56)
@@ -69,7 +71,7 @@ def test_overload_drops_the_oldest_and_counts():
     slow.stop()
 
 
-def test_every_fault_ends_in_its_code(worker):
+def test_every_fault_ends_in_its_code(worker: StreamWorker) -> None:
     """Each request that cannot be answered says why; the worker goes on."""
     assert error_of(worker.ask('What?')).code is ErrorCode.NO_FRAMES
     worker.submit_frame(random_clip(1, 1, 56, 56)[0], SECOND)
@@ -88,14 +90,14 @@ def test_every_fault_ends_in_its_code(worker):
     worker.stop()
 
 
-def test_reset_ends_open_answers(worker, monkeypatch):
+def test_reset_ends_open_answers(worker: StreamWorker, monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer that is open across a reset ends with RESET_DURING_ANSWER."""
     worker.submit_frame(random_clip(1, 1, 56, 56)[0], SECOND)
     opened = threading.Event()
     proceed = threading.Event()
     answering = Questions.begin
 
-    def held(*args, **kwargs):
+    def held(*args: Any, **kwargs: Any) -> Any:
         result = answering(*args, **kwargs)
         opened.set()
         assert proceed.wait(PATIENCE)
@@ -112,7 +114,7 @@ def test_reset_ends_open_answers(worker, monkeypatch):
     assert (status.epoch, status.cache_tokens) == (1, 0)
 
 
-def test_bad_frames_are_counted_and_said(worker):
+def test_bad_frames_are_counted_and_said(worker: StreamWorker) -> None:
     """No stamp, no image, an undecodable message: counted as failed, the stream goes on."""
     frame = random_clip(1, 1, 56, 56)[0]
     worker.submit_frame(frame, 0)
@@ -127,7 +129,7 @@ def test_bad_frames_are_counted_and_said(worker):
     assert balanced(status)
 
 
-def test_a_full_cache_lets_the_oldest_go():
+def test_a_full_cache_lets_the_oldest_go() -> None:
     """Every frame is taken, the memory stays as large as it was, and questions are answered."""
     full = StreamWorker(engine(capacity=60, chunk_frames=2))
     full.start()
@@ -143,7 +145,7 @@ def test_a_full_cache_lets_the_oldest_go():
     full.stop()
 
 
-def test_looking_whether_a_question_is_due_changes_nothing():
+def test_looking_whether_a_question_is_due_changes_nothing() -> None:
     """The time from which its answer is measured is noted when its frame is seen."""
     session = StreamWorker(engine())._session
     early, late = Request('Now?', after_ns=0), Request('Then?', after_ns=10**18)
@@ -157,12 +159,14 @@ def test_looking_whether_a_question_is_due_changes_nothing():
     assert session.due().question and early.ready == first
 
 
-def test_more_questions_than_places_are_all_answered(worker, monkeypatch):
+def test_more_questions_than_places_are_all_answered(
+    worker: StreamWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What has no place in the batch waits for one."""
     most = []
     decode = Questions.decode
 
-    def spy(self, opened):
+    def spy(self: Any, opened: Any) -> Any:
         most.append(len(opened))
         return decode(self, opened)
 
@@ -178,7 +182,7 @@ def test_more_questions_than_places_are_all_answered(worker, monkeypatch):
     assert max(most) == MAX_OPEN
 
 
-def test_a_cancelled_request_is_dropped(worker):
+def test_a_cancelled_request_is_dropped(worker: StreamWorker) -> None:
     """A caller who is gone is not answered; the next one is."""
     worker.submit_frame(random_clip(1, 1, 56, 56)[0], SECOND)
     gone = worker.ask('What?', after_ns=99 * SECOND)
@@ -187,7 +191,7 @@ def test_a_cancelled_request_is_dropped(worker):
     assert worker.status().pending_requests == 0
 
 
-def test_stopping_half_way_ends_every_request(worker):
+def test_stopping_half_way_ends_every_request(worker: StreamWorker) -> None:
     """Whatever is open when the worker stops ends with NOT_ACTIVE."""
     worker.submit_frame(random_clip(1, 1, 56, 56)[0], SECOND)
     futures = [worker.ask('What?', max_new_tokens=16_000) for _ in range(2)]

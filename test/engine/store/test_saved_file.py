@@ -42,7 +42,9 @@ def refused(engine: VideoStreamingInference, verb: str, path: pathlib.Path) -> s
     return str(caught.value)
 
 
-def test_written_for_the_owner_alone(engine: VideoStreamingInference, tmp_path: pathlib.Path):
+def test_written_for_the_owner_alone(
+    engine: VideoStreamingInference, tmp_path: pathlib.Path
+) -> None:
     path = tmp_path / 'a'
     path.write_bytes(b'')
     path.chmod(0o666)
@@ -52,7 +54,7 @@ def test_written_for_the_owner_alone(engine: VideoStreamingInference, tmp_path: 
 
 def test_what_is_no_file_is_refused_at_once(
     engine: VideoStreamingInference, tmp_path: pathlib.Path
-):
+) -> None:
     """Nobody is at the other end of the pipe and of the socket: to open them would wait."""
     os.mkfifo(tmp_path / 'pipe')
     (tmp_path / 'folder').mkdir()
@@ -73,7 +75,7 @@ def test_what_is_no_file_is_refused_at_once(
 
 def test_leftovers_are_removed_unless_somebody_has_them(
     engine: VideoStreamingInference, tmp_path: pathlib.Path
-):
+) -> None:
     """Pipes and locks under the name of an unfinished file keep nobody waiting."""
     names = [f'{atomic_file.START}{i}{atomic_file.END}' for i in range(4)]
     dead, locked, pipe, link = (tmp_path / name for name in names)
@@ -91,7 +93,9 @@ def test_leftovers_are_removed_unless_somebody_has_them(
     assert not locked.exists() and (tmp_path / 'precious').read_text() == 'something'
 
 
-def test_a_locked_file_is_replaced(engine: VideoStreamingInference, tmp_path: pathlib.Path):
+def test_a_locked_file_is_replaced(
+    engine: VideoStreamingInference, tmp_path: pathlib.Path
+) -> None:
     engine.save(tmp_path / 'a')
     with open(tmp_path / 'a', 'rb') as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -116,7 +120,7 @@ def test_what_the_system_refuses(
     engine: VideoStreamingInference,
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
-):
+) -> None:
     """A folder that cannot be written, a full disk; the old file stays, and nothing else."""
     engine.save(tmp_path / 'a')
     before = (tmp_path / 'a').read_bytes()
@@ -136,7 +140,7 @@ def test_what_the_system_refuses(
 
 def test_too_little_space_is_known_before(
     engine: VideoStreamingInference, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     space = os.statvfs(tmp_path)
 
     class Full:
@@ -172,7 +176,7 @@ MARK = b'{"__metadata__": {"format": "streamvlm_ros stream", "stream": "{}"}'
     ],
     ids=range(12),
 )
-def test_headers(data: bytes, engine: VideoStreamingInference, tmp_path: pathlib.Path):
+def test_headers(data: bytes, engine: VideoStreamingInference, tmp_path: pathlib.Path) -> None:
     """Deep ones, long ones, ones that lie: refused without more memory than the file has."""
     (tmp_path / 'a').write_bytes(data)
     tracemalloc.start()
@@ -186,7 +190,7 @@ def test_headers(data: bytes, engine: VideoStreamingInference, tmp_path: pathlib
 @pytest.mark.parametrize('tensor', ['keys.0', 'units', 'positions', 'pending.0', 'more'])
 def test_a_sparse_giant_is_not_read(
     tensor: str, engine: VideoStreamingInference, tmp_path: pathlib.Path
-):
+) -> None:
     """A terabyte that takes no room on the disk, with a header that says just that."""
     path = tmp_path / 'a'
     engine.save(path)
@@ -221,7 +225,7 @@ def test_a_sparse_giant_is_not_read(
 
 def test_a_file_that_is_cut_while_it_is_read(
     engine: VideoStreamingInference, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     path = tmp_path / 'a'
     engine.save(path)
     read, offsets = os.preadv, []

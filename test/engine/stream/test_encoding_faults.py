@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from streamvlm_ros.engine.stream import frames
 
 
 @pytest.fixture
-def vit(monkeypatch):
+def vit(monkeypatch: pytest.MonkeyPatch):
     return Vit(monkeypatch)
 
 
@@ -30,12 +31,14 @@ def accounted(worker: StreamWorker) -> tuple[int, int, int]:
     return status.frames_ingested, status.frames_dropped, status.frames_waiting
 
 
-def test_a_frame_that_cannot_be_taken_is_its_streams_own(monkeypatch, vit):
+def test_a_frame_that_cannot_be_taken_is_its_streams_own(
+    monkeypatch: pytest.MonkeyPatch, vit: Any
+) -> None:
     """The others' chunks are encoded together all the same."""
     bad = clip(0, 4)[3]
     upload = frames.upload
 
-    def failing(image, *args):
+    def failing(image: Any, *args: Any) -> Any:
         if np.array_equal(image, bad):
             broken()
         return upload(image, *args)
@@ -62,10 +65,12 @@ def test_a_frame_that_cannot_be_taken_is_its_streams_own(monkeypatch, vit):
 
 
 @pytest.mark.parametrize('culprit', [None, 0, 1])
-def test_a_call_that_fails_is_made_for_each_alone(monkeypatch, culprit):
+def test_a_call_that_fails_is_made_for_each_alone(
+    monkeypatch: pytest.MonkeyPatch, culprit: int | None
+) -> None:
     """What fails only together has failed for nobody; what fails alone too, for its stream."""
 
-    def fail(patches, grid):
+    def fail(patches: Any, grid: Any) -> None:
         if grid.t > 2 and culprit is None:
             broken()
         if culprit is not None and any(
@@ -105,7 +110,9 @@ def test_a_call_that_fails_is_made_for_each_alone(monkeypatch, culprit):
         (2, 'reset', [2], 0),
     ],
 )
-def test_what_comes_between_the_call_and_the_turn(vit, begun, between, patches, joined):
+def test_what_comes_between_the_call_and_the_turn(
+    vit: Any, begun: int, between: str, patches: Any, joined: int
+) -> None:
     """The stream finds what it still wants, and encodes by itself what has become of the rest."""
     many = workers(2)
     feed(many[0], 0, 4, 0)
@@ -140,7 +147,7 @@ def ask(engine: VideoStreamingInference, keep: bool = False) -> str:
     return engine.ask('What?', 12, update_state=keep)[0]
 
 
-def test_what_is_encoded_is_not_dropped(vit):
+def test_what_is_encoded_is_not_dropped(vit: Any) -> None:
     """However many frames come until its turn: those behind it are dropped for them."""
     many = workers(2)
     many[1]._session.frames._queue_frames = 6
@@ -158,7 +165,7 @@ def test_what_is_encoded_is_not_dropped(vit):
     ]
 
 
-def test_frames_dropped_while_they_are_encoded(monkeypatch):
+def test_frames_dropped_while_they_are_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
     """What comes in the midst of it drops the oldest as ever; these are then not prefilled."""
     many = workers(2)
     many[1]._session.frames._queue_frames = 4
@@ -172,11 +179,11 @@ def test_frames_dropped_while_they_are_encoded(monkeypatch):
     assert many[1].status().oldest_stamp_ns == 3 * SECOND
 
 
-def test_stopping_in_the_midst(monkeypatch):
+def test_stopping_in_the_midst(monkeypatch: pytest.MonkeyPatch) -> None:
     """The thread ends behind its turn; frames that it did not come to are waiting still."""
     reached, proceed = threading.Event(), threading.Event()
 
-    def hold(patches, grid):
+    def hold(patches: Any, grid: Any) -> None:
         reached.set()
         assert proceed.wait(PATIENCE)
 

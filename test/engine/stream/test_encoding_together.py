@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from support.encoding import alone, take_turn, Vit
 from support.models.random_models import random_clip
@@ -18,12 +20,12 @@ from streamvlm_ros.engine.stream import frames as frames_module
 from streamvlm_ros.engine.stream.encoder_cache import EncoderCache
 from streamvlm_ros.engine.stream.stream import FrameStream
 
-ASK = dict(max_new_tokens=12)
+ASK: dict[str, Any] = dict(max_new_tokens=12)
 ROWS, COLUMNS = 2, 3  # of the merged grid of ``clip``'s frames
 
 
 @pytest.fixture
-def vit(monkeypatch):
+def vit(monkeypatch: pytest.MonkeyPatch):
     return Vit(monkeypatch)
 
 
@@ -38,7 +40,7 @@ def run(many: list[StreamWorker], frames: int) -> list[str]:
 
 @pytest.mark.parametrize('settings', [{}, {'position_mode': 'append'}, {'skip_static': 1.0}])
 @pytest.mark.parametrize('streams', [2, 3, 4])
-def test_what_is_due_at_once_is_one_call(vit, streams, settings):
+def test_what_is_due_at_once_is_one_call(vit: Any, streams: int, settings: dict[str, Any]) -> None:
     """Two chunks each and an odd frame; the same tokens and the same cache as alone."""
     expected = [alone(index, 9, **settings) for index in range(streams)]
     assert vit.patches == [2, 2, 1] * streams
@@ -61,7 +63,7 @@ def test_what_is_due_at_once_is_one_call(vit, streams, settings):
                 torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
 
 
-def test_more_streams_than_a_call_takes(vit, monkeypatch):
+def test_more_streams_than_a_call_takes(vit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoder_cache, 'LARGEST_ON_CPU', 3 * 2 * ROWS * COLUMNS + 1)
     many = workers(5)
     for index, worker in enumerate(many):
@@ -70,7 +72,7 @@ def test_more_streams_than_a_call_takes(vit, monkeypatch):
     assert vit.patches == [2 * 3, 2 * 2]
 
 
-def test_only_frames_of_one_size_are_joined(vit):
+def test_only_frames_of_one_size_are_joined(vit: Any) -> None:
     """Neither another shape with as many tokens, nor what changes its size, if by a pixel."""
     many = workers(4)
     clips = [
@@ -88,7 +90,7 @@ def test_only_frames_of_one_size_are_joined(vit):
     assert [worker.status().chunks_together for worker in many] == [1, 0, 1, 0]
 
 
-def test_a_stream_alone_is_not_looked_at(monkeypatch, vit):
+def test_a_stream_alone_is_not_looked_at(monkeypatch: pytest.MonkeyPatch, vit: Any) -> None:
     monkeypatch.setattr(FrameStream, 'due_chunk', broken)
     monkeypatch.setattr(EncoderCache, 'prepare', broken)
     [worker] = workers(1)
@@ -97,7 +99,7 @@ def test_a_stream_alone_is_not_looked_at(monkeypatch, vit):
     assert worker.status().last_error == '' and worker.status().chunks_together == 0
 
 
-def test_what_is_not_due_is_not_joined(vit):
+def test_what_is_not_due_is_not_joined(vit: Any) -> None:
     """A chunk that is not full, and one that goes back in time."""
     many = workers(3)
     feed(many[0], 0, 4, 0)
@@ -116,7 +118,7 @@ def test_what_is_not_due_is_not_joined(vit):
     assert vit.patches == [2, 4]
 
 
-def test_halves_of_chunks_are_not_joined(vit):
+def test_halves_of_chunks_are_not_joined(vit: Any) -> None:
     many = workers(2)
     for index, worker in enumerate(many):
         feed(worker, 0, 2, index)
@@ -130,7 +132,7 @@ def test_halves_of_chunks_are_not_joined(vit):
     assert vit.patches == [4]
 
 
-def test_nothing_still_is_encoded(vit):
+def test_nothing_still_is_encoded(vit: Any) -> None:
     """A chunk with a still patch is its stream's own, and only what is new of it is encoded."""
     many = workers(3, skip_static=4.0)
     still = [frame for frame in clip(0, 2) for _ in range(2)]
@@ -144,7 +146,7 @@ def test_nothing_still_is_encoded(vit):
     assert [worker.status().chunks_together for worker in many] == [0, 1, 1]
 
 
-def test_looking_ahead_for_what_is_still_changes_nothing():
+def test_looking_ahead_for_what_is_still_changes_nothing() -> None:
     [worker] = workers(1, skip_static=4.0)
     feed(worker, 0, 4)
     take_turn(worker)
@@ -158,7 +160,7 @@ def test_looking_ahead_for_what_is_still_changes_nothing():
     assert (still.kept, still.skipped) == before and before[0] is not None
 
 
-def test_nothing_is_done_twice_or_kept(monkeypatch):
+def test_nothing_is_done_twice_or_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each frame is uploaded once; what was encoded goes with its turn, or a reset."""
     uploaded = []
     upload = frames_module.upload
@@ -180,18 +182,20 @@ def test_nothing_is_done_twice_or_kept(monkeypatch):
 
 
 @pytest.mark.parametrize('policy, most', [('frames_first', 4), ('answers_first', 1)])
-def test_a_token_waits_for_no_more_chunks_than_before(monkeypatch, vit, policy, most):
+def test_a_token_waits_for_no_more_chunks_than_before(
+    monkeypatch: pytest.MonkeyPatch, vit: Any, policy: str, most: int
+) -> None:
     """They are encoded at once, and prefilled one a turn."""
     many = workers(3, chunk_frames=2)
     many[0].set_policy(policy)
     trace = []
     decode, flush = Questions.decode, FrameStream.flush
 
-    def spy_decode(self, opened):
+    def spy_decode(self: Any, opened: Any) -> Any:
         trace.append('a')
         return decode(self, opened)
 
-    def spy_flush(self, complete=False):
+    def spy_flush(self: Any, complete: bool = False) -> Any:
         trace.append('f')
         return flush(self, complete)
 

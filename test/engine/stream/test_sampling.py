@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -30,14 +32,14 @@ def jittered(rng: np.random.Generator, camera: float, frames: int, jitter_ms: fl
 @pytest.mark.parametrize(
     'camera, rate, seconds', [(30, 4, 10), (4, 4, 10), (10, 3, 9), (15, 0.5, 7), (30, 0, 3)]
 )
-def test_so_many_frames_a_second_are_taken(camera, rate, seconds):
+def test_so_many_frames_a_second_are_taken(camera: int, rate: float, seconds: int) -> None:
     rng = np.random.default_rng(0)
     times = jittered(rng, camera, camera * seconds, 50 / camera)
     assert len(taken(rate, times)) == round((rate or camera) * seconds)
 
 
 @pytest.mark.parametrize('camera', [10, 15, 30])
-def test_15_ms_of_jitter_lose_nothing_of_a_camera_at_the_sample_rate(camera):
+def test_15_ms_of_jitter_lose_nothing_of_a_camera_at_the_sample_rate(camera: int) -> None:
     """Wherever in its jitter the first frame is, by which the grid is laid."""
     for seed in range(200):
         rng = np.random.default_rng(seed)
@@ -56,7 +58,7 @@ def test_15_ms_of_jitter_lose_nothing_of_a_camera_at_the_sample_rate(camera):
     [(30, 2), (30, 4), (30, 7.5), (60, 30), (30, 15), (30, 29), (25, 20), (30, 0.5), (90, 30)],
 )
 @pytest.mark.parametrize('jitter_ms', [0, 2, 15])
-def test_the_number_taken_is_that_of_the_rate(camera, rate, jitter_ms):
+def test_the_number_taken_is_that_of_the_rate(camera: int, rate: float, jitter_ms: int) -> None:
     """Within one of the time that has passed, however long; more than one place none has."""
     for seed in range(20):
         rng = np.random.default_rng(seed)
@@ -67,7 +69,7 @@ def test_the_number_taken_is_that_of_the_rate(camera, rate, jitter_ms):
         assert abs(kept[-1] - times[-1]) <= SECOND / rate + 64 * MILLISECOND
 
 
-def test_times_that_go_back_a_little_leave_the_grid():
+def test_times_that_go_back_a_little_leave_the_grid() -> None:
     """The intervals of a camera whose driver swaps frames, in ms, over and over."""
     intervals = [
         33.4,
@@ -99,7 +101,7 @@ def test_times_that_go_back_a_little_leave_the_grid():
     assert np.diff(kept).min() > SECOND // 4
 
 
-def test_after_a_gap_the_grid_goes_on():
+def test_after_a_gap_the_grid_goes_on() -> None:
     """Frames of before and behind it are on one grid, and none is made up for it."""
     before = [START + i * SECOND // 10 for i in range(20)]
     behind = [time + 100 * SECOND + 37 * MILLISECOND for time in before]
@@ -116,7 +118,7 @@ def test_after_a_gap_the_grid_goes_on():
     ]
 
 
-def test_asking_first_changes_nothing():
+def test_asking_first_changes_nothing() -> None:
     rng = np.random.default_rng(3)
     times = jittered(rng, 30, 300, 20)
     sampler, other = StampSampler(4), StampSampler(4)
@@ -139,7 +141,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize('rate', REFUSED)
-def test_a_rate_that_is_none_is_refused(rate):
+def test_a_rate_that_is_none_is_refused(rate: Any) -> None:
     with pytest.raises(StreamError, match=r'sample_rate is .* give 0 .* least 0\.001') as caught:
         check_sample_rate(rate, 'stamp')
     assert caught.value.code is ErrorCode.INVALID_REQUEST
@@ -147,7 +149,7 @@ def test_a_rate_that_is_none_is_refused(rate):
         StreamSettings(sample_rate=rate)
 
 
-def test_rates_that_are_some():
+def test_rates_that_are_some() -> None:
     for rate in (0, 0.0, 0.001, 240.0, 1e9):
         check_sample_rate(rate, 'stamp')
     assert taken(0.001, [START + i * 100 * SECOND for i in range(21)]) == [

@@ -13,7 +13,7 @@ from support.saving.saved_mutations import Mutations
 NUMBER = 40 * len(CHANGES)
 
 
-def test_every_change_is_refused_or_harmless(tmp_path: pathlib.Path):
+def test_every_change_is_refused_or_harmless(tmp_path: pathlib.Path) -> None:
     mutations = Mutations(tmp_path, seed=1)
     mutations.run(NUMBER)
     counts = mutations.counts

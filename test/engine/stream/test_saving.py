@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+from typing import Any
 
 import pytest
 from support.models.random_models import random_clip
@@ -35,7 +36,9 @@ SETTINGS = [
 
 @pytest.mark.parametrize('settings', SETTINGS, ids=str)
 @pytest.mark.parametrize('frames', [1, 2, 5, 16, 31])
-def test_goes_on_as_if_nothing_had_been(settings: dict, frames: int, tmp_path: pathlib.Path):
+def test_goes_on_as_if_nothing_had_been(
+    settings: dict, frames: int, tmp_path: pathlib.Path
+) -> None:
     """Saved with any number of frames pending; asked and fed further beside the original."""
     engine, other = stream(**settings), stream(**settings)
     feed(engine, 0, frames)
@@ -56,7 +59,7 @@ def test_goes_on_as_if_nothing_had_been(settings: dict, frames: int, tmp_path: p
     assert other.get_cache_info().epoch == 0
 
 
-def test_still_scenes_are_known_again(tmp_path: pathlib.Path):
+def test_still_scenes_are_known_again(tmp_path: pathlib.Path) -> None:
     """The kept patch is compared with after loading too."""
     engine, other = stream(skip_static=4.0), stream(skip_static=4.0)
     image = random_clip(1, 1, 56, 84)[0]
@@ -70,7 +73,7 @@ def test_still_scenes_are_known_again(tmp_path: pathlib.Path):
     assert other.get_cache_info().skipped_patches == 3
 
 
-def test_positions_that_were_to_be_counted_anew_are(tmp_path: pathlib.Path):
+def test_positions_that_were_to_be_counted_anew_are(tmp_path: pathlib.Path) -> None:
     """Saved while an open answer put that off: the next question finds it done all the same."""
     engine, other = (stream(rebase_position=90, chunk_frames=2) for _ in range(2))
     feed(engine, 0, 8)
@@ -86,7 +89,7 @@ def test_positions_that_were_to_be_counted_anew_are(tmp_path: pathlib.Path):
     assert other.ask('What is there?', 8)[0] == engine.ask('What is there?', 8)[0]
 
 
-def test_stamps_that_go_back_begin_a_new_epoch_as_usual(tmp_path: pathlib.Path):
+def test_stamps_that_go_back_begin_a_new_epoch_as_usual(tmp_path: pathlib.Path) -> None:
     engine, other = stream(), stream()
     feed(engine, 0, 8)
     engine.save(tmp_path / 'a')
@@ -95,7 +98,7 @@ def test_stamps_that_go_back_begin_a_new_epoch_as_usual(tmp_path: pathlib.Path):
     assert (other.get_cache_info().epoch, other.get_cache_info().frames) == (1, 1)
 
 
-def test_the_epoch_is_the_saved_one_unless_it_was_another_streams(tmp_path: pathlib.Path):
+def test_the_epoch_is_the_saved_one_unless_it_was_another_streams(tmp_path: pathlib.Path) -> None:
     """Two answers of one epoch are about one stream."""
     engine = stream()
     for _ in range(3):
@@ -107,7 +110,7 @@ def test_the_epoch_is_the_saved_one_unless_it_was_another_streams(tmp_path: path
     assert engine.epoch == engine.get_cache_info().epoch == 4
 
 
-def test_watches_stay_and_begin_anew(tmp_path: pathlib.Path):
+def test_watches_stay_and_begin_anew(tmp_path: pathlib.Path) -> None:
     """Without an answer, and with the next chunk: the newest one was scored before the load."""
     engine, other = stream(chunk_frames=2), stream(chunk_frames=2)
     for each in (engine, other):
@@ -127,7 +130,7 @@ def test_watches_stay_and_begin_anew(tmp_path: pathlib.Path):
 
 def test_open_answers_end_when_another_stream_is_loaded(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     """As at a reset; their branch can read no more."""
     engine = stream()
     feed(engine, 0, 8)
@@ -141,7 +144,7 @@ def test_open_answers_end_when_another_stream_is_loaded(
     calls = []
     open_question = engine.questions.begin
 
-    def open_and_load(*arguments, **options):
+    def open_and_load(*arguments: Any, **options: Any) -> Any:
         calls.append(worker.call(lambda engine: engine.load(tmp_path / 'a')))
         return open_question(*arguments, **options)
 
@@ -155,7 +158,7 @@ def test_open_answers_end_when_another_stream_is_loaded(
 
 
 @pytest.mark.parametrize('capacity', [120, 256])
-def test_into_a_cache_of_another_size(capacity: int, tmp_path: pathlib.Path):
+def test_into_a_cache_of_another_size(capacity: int, tmp_path: pathlib.Path) -> None:
     """What has slots beyond the smaller cache's end gets others; the answer is the same."""
     engine, other = stream(capacity=144), stream(capacity=capacity)
     feed(engine, 0, 30)
@@ -179,7 +182,7 @@ def test_into_a_cache_of_another_size(capacity: int, tmp_path: pathlib.Path):
     assert other.ask('What is there?', 8)[0] == engine.ask('What is there?', 8)[0]
 
 
-def test_uniform_time_goes_on_at_another_rate(tmp_path: pathlib.Path):
+def test_uniform_time_goes_on_at_another_rate(tmp_path: pathlib.Path) -> None:
     """The rate may have been changed before saving, and be another one after loading."""
     engine = stream(time_source='uniform', sample_rate=2.0, chunk_frames=2)
     feed(engine, 0, 4)
@@ -193,7 +196,7 @@ def test_uniform_time_goes_on_at_another_rate(tmp_path: pathlib.Path):
     assert other.stream.newest.time_ns == 6_250_000_000
 
 
-def test_a_chunk_of_fewer_frames_is_told(tmp_path: pathlib.Path):
+def test_a_chunk_of_fewer_frames_is_told(tmp_path: pathlib.Path) -> None:
     """Five frames wait; in a stream of chunks of four there is no such thing."""
     engine, other = stream(chunk_frames=8), stream(chunk_frames=4)
     feed(engine, 0, 13)
@@ -202,7 +205,7 @@ def test_a_chunk_of_fewer_frames_is_told(tmp_path: pathlib.Path):
     refused(other, tmp_path / 'a', 'set chunk_frames to what it was')
 
 
-def test_waiting_frames_that_never_fit_are_told(tmp_path: pathlib.Path):
+def test_waiting_frames_that_never_fit_are_told(tmp_path: pathlib.Path) -> None:
     engine, other = stream(), stream(memory_tokens=60)
     engine.append_frame(random_clip(1, 1, 56, 84)[0], 1.0)
     engine.save(tmp_path / 'a')
@@ -215,7 +218,7 @@ def test_waiting_frames_that_never_fit_are_told(tmp_path: pathlib.Path):
 
 def test_a_device_that_fails_leaves_an_empty_stream_in_an_epoch_of_its_own(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     engine = stream()
     feed(engine, 0, 9)
     engine.save(tmp_path / 'a')
@@ -231,7 +234,7 @@ def test_a_device_that_fails_leaves_an_empty_stream_in_an_epoch_of_its_own(
     assert told(engine)[:2] == told(fresh)[:2]
 
 
-def test_frames_of_one_number_are_one_object(tmp_path: pathlib.Path):
+def test_frames_of_one_number_are_one_object(tmp_path: pathlib.Path) -> None:
     """Whoever knows a frame by its object, as the watches do, knows it behind a load."""
     for frames in (4, 5, 6, 7):
         engine, other = stream(), stream()

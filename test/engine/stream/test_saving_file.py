@@ -25,7 +25,7 @@ from streamvlm_ros.engine import (
 ROOT = pathlib.Path(__file__).parents[3]
 
 
-def test_only_what_is_live_is_written(tmp_path: pathlib.Path):
+def test_only_what_is_live_is_written(tmp_path: pathlib.Path) -> None:
     """The capacity makes no difference to the file, which is plain safetensors."""
     sizes = []
     for capacity in (256, 4096):
@@ -38,7 +38,7 @@ def test_only_what_is_live_is_written(tmp_path: pathlib.Path):
         assert file.get_tensor('keys.0').shape[1] == engine.get_cache_info().tokens
 
 
-def test_nothing_to_save(tmp_path: pathlib.Path):
+def test_nothing_to_save(tmp_path: pathlib.Path) -> None:
     with pytest.raises(StreamError, match='nothing to save') as caught:
         stream().save(tmp_path / 'a')
     assert caught.value.code == ErrorCode.NO_FRAMES
@@ -46,7 +46,7 @@ def test_nothing_to_save(tmp_path: pathlib.Path):
 
 
 @pytest.mark.parametrize('number', [float('nan'), float('inf'), -float('inf')])
-def test_only_finite_numbers_are_written(number: float, tmp_path: pathlib.Path):
+def test_only_finite_numbers_are_written(number: float, tmp_path: pathlib.Path) -> None:
     """What the model has made of numbers that do not fit cannot be gone on from."""
     engine = stream()
     feed(engine, 0, 4)
@@ -57,7 +57,7 @@ def test_only_finite_numbers_are_written(number: float, tmp_path: pathlib.Path):
     assert not list(tmp_path.iterdir())
 
 
-def test_no_other_file_is_overwritten(tmp_path: pathlib.Path):
+def test_no_other_file_is_overwritten(tmp_path: pathlib.Path) -> None:
     """A saved stream, a truncated one or an empty file may be replaced; nothing else."""
     engine = stream()
     feed(engine, 0, 4)
@@ -78,7 +78,9 @@ def test_no_other_file_is_overwritten(tmp_path: pathlib.Path):
         engine.save(tmp_path / 'no' / 'such')
 
 
-def test_a_full_disk_leaves_the_old_file(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_full_disk_leaves_the_old_file(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     engine = stream()
     feed(engine, 0, 4)
     engine.save(tmp_path / 'a')
@@ -100,7 +102,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: pathlib.Path, monkeypatch: py
 
 
 @pytest.mark.parametrize('points', sampled([25, 200], 1))
-def test_killed_while_saving(points: int, tmp_path: pathlib.Path):
+def test_killed_while_saving(points: int, tmp_path: pathlib.Path) -> None:
     """At many points, the ones around the renaming among them: the old file or the new one."""
     command = [
         sys.executable,

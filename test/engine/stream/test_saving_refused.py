@@ -8,6 +8,7 @@ from collections.abc import Callable
 import copy
 import os
 import pathlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,7 +50,7 @@ def header_bytes(whole: bytes) -> int:
 @pytest.mark.parametrize('length', [0, 1, 7, 8, 9, 0.3, 0.999, 1.0, 'tensor', 'last'])
 def test_truncated(
     length: float | str, whole: bytes, running: VideoStreamingInference, tmp_path: pathlib.Path
-):
+) -> None:
     """Cut in the length, in the header (parts of it), behind it, in the data, one byte short."""
     head = header_bytes(whole)
     named = {'tensor': head + (len(whole) - head) // 2, 'last': len(whole) - 1}
@@ -64,7 +65,9 @@ def test_truncated(
     refused(running, tmp_path / 'a', 'is damaged or no saved stream')
 
 
-def test_every_byte_counts(whole: bytes, running: VideoStreamingInference, tmp_path: pathlib.Path):
+def test_every_byte_counts(
+    whole: bytes, running: VideoStreamingInference, tmp_path: pathlib.Path
+) -> None:
     """One flipped bit anywhere: in the length, the header, the keys, the checksums."""
     rng = np.random.default_rng(0)
     head = header_bytes(whole)
@@ -88,7 +91,7 @@ def test_every_byte_counts(whole: bytes, running: VideoStreamingInference, tmp_p
     refused(running, tmp_path / 'a', 'is damaged or no saved stream')
 
 
-def test_other_files(running: VideoStreamingInference, tmp_path: pathlib.Path):
+def test_other_files(running: VideoStreamingInference, tmp_path: pathlib.Path) -> None:
     """Weights, text, a folder, nothing at all."""
     save_file({'keys.0': torch.zeros(2, 3)}, tmp_path / 'weights')
     refused(running, tmp_path / 'weights', r'not one that ~/save has written')
@@ -115,14 +118,14 @@ def test_of_another_model_or_other_settings(
     sentence: str,
     whole: bytes,
     tmp_path: pathlib.Path,
-):
+) -> None:
     engine = other()
     feed(engine, 0, 4, seed=2)
     (tmp_path / 'a').write_bytes(whole)
     refused(engine, tmp_path / 'a', sentence)
 
 
-def test_of_other_weights(whole: bytes, tmp_path: pathlib.Path):
+def test_of_other_weights(whole: bytes, tmp_path: pathlib.Path) -> None:
     """The same architecture after one more step of training."""
     (tmp_path / 'a').write_bytes(whole)
     model = copy.deepcopy(random_model('grouped'))
@@ -133,7 +136,7 @@ def test_of_other_weights(whole: bytes, tmp_path: pathlib.Path):
     refused(engine, tmp_path / 'a', 'its model.weights is ')
 
 
-def test_a_smaller_cache_is_told_what_it_needs(whole: bytes, tmp_path: pathlib.Path):
+def test_a_smaller_cache_is_told_what_it_needs(whole: bytes, tmp_path: pathlib.Path) -> None:
     (tmp_path / 'a').write_bytes(whole)
     engine = stream(capacity=60)
     feed(engine, 0, 2)
@@ -211,7 +214,7 @@ def test_a_whole_file_that_does_not_fit_itself(
     whole: bytes,
     running: VideoStreamingInference,
     tmp_path: pathlib.Path,
-):
+) -> None:
     """With right checksums: what another program, or another version of this one, has written."""
     (tmp_path / 'a').write_bytes(whole)
     with open_place(tmp_path / 'a') as place:
@@ -229,7 +232,7 @@ def respelled(change: Callable[[object], None]) -> VideoStreamingInference:
     return VideoStreamingInference(model, processor(), settings=StreamSettings(capacity=512))
 
 
-def _other_spelling(config) -> None:
+def _other_spelling(config: Any) -> None:
     """As other releases of transformers write it: more keys, other order, other types."""
     text = config.text_config
     text.rope_parameters = {
@@ -244,7 +247,9 @@ def _other_spelling(config) -> None:
     config.something_new = True
 
 
-def test_the_same_weights_with_a_config_spelled_otherwise(whole: bytes, tmp_path: pathlib.Path):
+def test_the_same_weights_with_a_config_spelled_otherwise(
+    whole: bytes, tmp_path: pathlib.Path
+) -> None:
     (tmp_path / 'a').write_bytes(whole)
     engine = respelled(_other_spelling)
     other = stream()
@@ -295,7 +300,7 @@ def test_the_same_weights_with_a_config_spelled_otherwise(whole: bytes, tmp_path
 )
 def test_what_changes_answers_does_not_load(
     change: Callable[[object], None], sentence: str, whole: bytes, tmp_path: pathlib.Path
-):
+) -> None:
     """The values that the model works with, in a copy of it that is otherwise the same."""
     (tmp_path / 'a').write_bytes(whole)
     model = copy.deepcopy(random_model('grouped'))

@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import pathlib
+from typing import Any
+
 import numpy as np
 import pytest
 from support.models.random_models import processor, random_clip, random_model
@@ -18,13 +21,13 @@ HOUR = 3600 * SECOND
 FRAMES = random_clip(1, 12, 56, 56)
 
 
-def stream(**settings) -> VideoStreamingInference:
+def stream(**settings: Any) -> VideoStreamingInference:
     return VideoStreamingInference(
         random_model('grouped'), processor(), settings=StreamSettings(**settings)
     )
 
 
-def streamed(seconds: float = 3.0, **settings) -> VideoStreamingInference:
+def streamed(seconds: float = 3.0, **settings: Any) -> VideoStreamingInference:
     """Return a stream with frames from 1000 s on, half a second apart."""
     engine = stream(**settings)
     for i in range(int(2 * seconds)):
@@ -46,7 +49,7 @@ def streamed(seconds: float = 3.0, **settings) -> VideoStreamingInference:
         (1, Verdict.BACK),
     ],
 )
-def test_the_rule(stamp, verdict):
+def test_the_rule(stamp: Any, verdict: Any) -> None:
     rule = StampRule.of(StreamSettings(), 2.0)
     assert rule.judge(stamp, NEWEST) is verdict
     assert rule.judge(stamp, None) is Verdict.GOES_ON
@@ -65,13 +68,13 @@ def test_the_rule(stamp, verdict):
         (-11 * HOUR, Verdict.BACK),
     ],
 )
-def test_what_a_second_stamp_says_of_one_that_was_ahead(after, verdict):
+def test_what_a_second_stamp_says_of_one_that_was_ahead(after: Any, verdict: Any) -> None:
     rule = StampRule.of(StreamSettings(), 2.0)
     doubtful = NEWEST + 10 * HOUR - SECOND
     assert rule.judge(doubtful + after, NEWEST, doubtful) is verdict
 
 
-def test_a_gap_of_ten_sample_periods_is_none():
+def test_a_gap_of_ten_sample_periods_is_none() -> None:
     """A camera that is sampled once in 1000 s is not asked about each frame."""
     slow = StampRule.of(StreamSettings(), 0.001)
     assert slow.judge(NEWEST + 10_000 * SECOND, NEWEST) is Verdict.GOES_ON
@@ -82,7 +85,7 @@ def test_a_gap_of_ten_sample_periods_is_none():
     assert StampRule.of(StreamSettings(max_gap=0.1), 0.0).gap_ns == SECOND // 10
 
 
-def test_a_late_frame_is_left_out_and_nothing_else():
+def test_a_late_frame_is_left_out_and_nothing_else() -> None:
     """The stream is, to the last position and answer, the one that never saw it."""
     engine, twin = streamed(), streamed()
     newest = engine.newest_stamp_ns
@@ -97,13 +100,13 @@ def test_a_late_frame_is_left_out_and_nothing_else():
     assert engine.get_cache_info().late_frames == 3
 
 
-def test_a_tolerance_of_none():
+def test_a_tolerance_of_none() -> None:
     engine = streamed(late_tolerance=0.0)
     engine.append_frame(FRAMES[9], engine.newest_stamp_ns - 1)
     assert (engine.epoch, engine.get_cache_info().frames) == (1, 1)
 
 
-def test_a_frame_that_is_too_far_ahead_costs_nothing():
+def test_a_frame_that_is_too_far_ahead_costs_nothing() -> None:
     """It is refused with how far; the camera goes on, and is not asked about it again."""
     engine, twin = streamed(), streamed()
     newest = engine.newest_stamp_ns
@@ -121,7 +124,7 @@ def test_a_frame_that_is_too_far_ahead_costs_nothing():
 
 
 @pytest.mark.parametrize('second', [0, SECOND, -SECOND, HOUR])
-def test_a_second_frame_confirms_the_gap(second):
+def test_a_second_frame_confirms_the_gap(second: Any) -> None:
     engine = streamed()
     newest = engine.newest_stamp_ns
     with pytest.raises(StreamError):
@@ -131,7 +134,7 @@ def test_a_second_frame_confirms_the_gap(second):
     assert (info.epoch, info.frames, info.stamp_ns) == (0, 7, newest + 2 * HOUR + second)
 
 
-def test_a_reset_forgets_what_was_ahead():
+def test_a_reset_forgets_what_was_ahead() -> None:
     engine = streamed()
     ahead = engine.newest_stamp_ns + 2 * HOUR
     with pytest.raises(StreamError):
@@ -142,7 +145,7 @@ def test_a_reset_forgets_what_was_ahead():
         engine.append_frame(FRAMES[9], ahead)
 
 
-def test_after_a_load_stamps_are_judged_by_the_loaded_newest(tmp_path):
+def test_after_a_load_stamps_are_judged_by_the_loaded_newest(tmp_path: pathlib.Path) -> None:
     saved = streamed()
     saved.save(tmp_path / 'saved')
     engine = stream()
@@ -158,7 +161,7 @@ def test_after_a_load_stamps_are_judged_by_the_loaded_newest(tmp_path):
     assert (engine.epoch, engine.get_cache_info().frames) == (epoch + 1, 1)
 
 
-def test_a_chunk_follows_the_same_rule():
+def test_a_chunk_follows_the_same_rule() -> None:
     """Late ones are left out, a gap that its next frame confirms is one, a jump begins again."""
     engine = streamed()
     newest = engine.newest_stamp_ns
@@ -181,7 +184,7 @@ def test_a_chunk_follows_the_same_rule():
         [NEWEST + 10 * SECOND, 2**70],
     ],
 )
-def test_of_a_chunk_all_frames_are_taken_or_none(stamps):
+def test_of_a_chunk_all_frames_are_taken_or_none(stamps: list[Any]) -> None:
     engine = streamed()
     before = engine.get_cache_info()
     with pytest.raises(StreamError):
@@ -189,7 +192,7 @@ def test_of_a_chunk_all_frames_are_taken_or_none(stamps):
     assert engine.get_cache_info() == before
 
 
-def test_made_up_stamps_are_never_too_far_ahead():
+def test_made_up_stamps_are_never_too_far_ahead() -> None:
     engine = stream(max_gap=0.1, sample_rate=0.0)
     engine.append_video_chunk(FRAMES[:4], fps=0.5)
     engine.append_video_chunk(FRAMES[:4], fps=0.001)
@@ -198,7 +201,7 @@ def test_made_up_stamps_are_never_too_far_ahead():
 
 
 @pytest.mark.parametrize('fps', [5e-324, 1e-300, 0.0009, float('inf'), float('nan'), -1.0])
-def test_a_rate_that_stamps_cannot_be_made_of(fps):
+def test_a_rate_that_stamps_cannot_be_made_of(fps: Any) -> None:
     engine = stream()
     with pytest.raises(StreamError, match='fps above 0'):
         engine.append_video_chunk(FRAMES[:2], fps=fps)
@@ -235,7 +238,7 @@ NO_TIMES = [
 @pytest.mark.parametrize(
     'stamp', NO_TIMES, ids=lambda x: repr(x)[:20] if not isinstance(x, int) else hex(x)[:20]
 )
-def test_what_is_no_stamp_is_refused(stamp):
+def test_what_is_no_stamp_is_refused(stamp: Any) -> None:
     """With a sentence of some words, whatever its size; and nothing was taken."""
     engine = streamed()
     before = engine.get_cache_info()
@@ -259,7 +262,7 @@ def test_what_is_no_stamp_is_refused(stamp):
         (5e-324, 0),
     ],
 )
-def test_what_is_a_stamp_is_taken_as_it_is(stamp, time_ns):
+def test_what_is_a_stamp_is_taken_as_it_is(stamp: Any, time_ns: Any) -> None:
     assert to_nanoseconds(stamp) == time_ns
     engine = stream()
     engine.append_frame(FRAMES[0], stamp)
@@ -278,7 +281,7 @@ def test_what_is_a_stamp_is_taken_as_it_is(stamp, time_ns):
         [i * SECOND for i in range(6)],
     ],
 )
-def test_uniform_time_uses_stamps_for_nothing_but_answers(stamps):
+def test_uniform_time_uses_stamps_for_nothing_but_answers(stamps: Any) -> None:
     """No epoch, nothing late, nothing ahead; the same answer, with the newest one's stamp."""
     engine, even = (stream(time_source='uniform', sample_rate=2.0) for _ in range(2))
     for i, stamp in enumerate(stamps):
@@ -303,12 +306,12 @@ def test_uniform_time_uses_stamps_for_nothing_but_answers(stamps):
         ({'max_image_pixels': 0}, 'max_image_pixels'),
     ],
 )
-def test_settings_that_no_rule_can_be_made_of(settings, sentence):
+def test_settings_that_no_rule_can_be_made_of(settings: dict[str, Any], sentence: str) -> None:
     with pytest.raises(StreamError, match=sentence):
         StreamSettings(**settings)
 
 
-def test_a_frame_that_is_too_large_or_has_a_bad_frame_id_is_refused():
+def test_a_frame_that_is_too_large_or_has_a_bad_frame_id_is_refused() -> None:
     engine = stream(max_image_pixels=56 * 56, max_frame_id=5)
     engine.append_frame(FRAMES[0], 1.0, 'éye_0')
     before = engine.get_cache_info()

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,7 +48,7 @@ def between(one: np.ndarray, other: np.ndarray, pixels: ImageProcessorConfig = P
     return difference(*patches)
 
 
-def stream(skip_static: float = LEVELS, **settings) -> VideoStreamingInference:
+def stream(skip_static: float = LEVELS, **settings: Any) -> VideoStreamingInference:
     return VideoStreamingInference(
         random_model('grouped'),
         processor(),
@@ -69,7 +70,7 @@ def kept_patches(engine: VideoStreamingInference) -> int:
     return (state.length - prefix) // TOKENS
 
 
-def test_noise_is_a_third_of_its_level():
+def test_noise_is_a_third_of_its_level() -> None:
     """A camera's noise stays under the threshold, up to a tenth of the whole range of levels."""
     image = np.full((224, 224, 3), 128, np.uint8)
     pixels = dataclasses.replace(QWEN2_5_VL.pixels, max_pixels=224 * 224)
@@ -79,21 +80,21 @@ def test_noise_is_a_third_of_its_level():
 
 
 @pytest.mark.parametrize('side', [4, 6, 8])
-def test_a_small_thing_counts_wherever_it_stands(side: int):
+def test_a_small_thing_counts_wherever_it_stands(side: int) -> None:
     """The stated lower bound holds at every offset to the blocks."""
     image = np.full((56, 84, 3), 128, np.uint8)
     for x in range(14, 29):
         assert between(image, with_square(image, x, side)) >= 60 * side**2 / 196 - 1e-3
 
 
-def test_colour_without_brightness_counts():
+def test_colour_without_brightness_counts() -> None:
     """A light that turns from red to green is no still scene."""
     red, green = np.zeros((56, 84, 3), np.uint8), np.zeros((56, 84, 3), np.uint8)
     red[14:28, 14:28, 0], green[14:28, 14:28, 1] = 90, 90
     assert between(red, green) == pytest.approx(60, abs=1)
 
 
-def test_a_still_patch_is_kept_again_after_ten_minutes():
+def test_a_still_patch_is_kept_again_after_ten_minutes() -> None:
     """At one frame a second, an hour of one picture takes six patches."""
     engine = stream()
     for second in range(3600):
@@ -101,7 +102,7 @@ def test_a_still_patch_is_kept_again_after_ten_minutes():
     assert kept_patches(engine) == 6
 
 
-def test_either_frame_of_a_patch_counts():
+def test_either_frame_of_a_patch_counts() -> None:
     """What flashes up in one of the two frames only is seen."""
     still = [Frame(picture(), 0, 0)] * 2
     flash = Frame(with_square(picture(), 30, 12), 0, 0)
@@ -111,7 +112,7 @@ def test_either_frame_of_a_patch_counts():
 
 
 @pytest.mark.parametrize('mode', ['continuous', 'append'])
-def test_a_noisy_still_scene_is_kept_once(mode: str):
+def test_a_noisy_still_scene_is_kept_once(mode: str) -> None:
     """Ten seconds of noise take one temporal patch; stamps and frames go on."""
     engine = stream(position_mode=mode)
     feed(engine, [noisy(picture(), 4.0, i) for i in range(20)])
@@ -126,7 +127,7 @@ def test_a_noisy_still_scene_is_kept_once(mode: str):
     assert (answer.stamp_ns, answer.frames) == (info.stamp_ns, 20)
 
 
-def test_slow_drift_adds_up():
+def test_slow_drift_adds_up() -> None:
     """Every patch is nearly the one before; compared with the last kept one it shows."""
     base = np.full((56, 84, 3), 60, np.uint8)
     engine = stream()
@@ -137,7 +138,7 @@ def test_slow_drift_adds_up():
 
 
 @pytest.mark.parametrize('mode', ['continuous', 'append'])
-def test_only_the_event_is_encoded(mode: str, monkeypatch: pytest.MonkeyPatch):
+def test_only_the_event_is_encoded(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A small thing comes and goes in a noisy scene: the ViT runs three times."""
     engine = stream(position_mode=mode)
     calls = []
@@ -155,7 +156,7 @@ def test_only_the_event_is_encoded(mode: str, monkeypatch: pytest.MonkeyPatch):
     assert engine.get_cache_info().skipped_patches == 9
 
 
-def test_cached_is_what_a_stream_of_the_kept_patches_has():
+def test_cached_is_what_a_stream_of_the_kept_patches_has() -> None:
     """Against stock: kept patches with their true times, the skipped time before the question."""
     images = [picture(1)] * 6 + [picture(2)] * 4 + [picture(3)] * 2 + [picture(3)] * 4
     engine = stream()
@@ -184,7 +185,7 @@ def test_cached_is_what_a_stream_of_the_kept_patches_has():
         torch.testing.assert_close(mine[:, :length], other[:, :length], rtol=0, atol=1e-5)
 
 
-def test_a_question_stands_where_it_would_behind_the_skipped_patches():
+def test_a_question_stands_where_it_would_behind_the_skipped_patches() -> None:
     """Text behind a still stretch starts at the position that the unskipped stream gives it."""
     images = [picture(1)] * 4 + [picture(2)] * 13
     positions = []
@@ -197,7 +198,7 @@ def test_a_question_stands_where_it_would_behind_the_skipped_patches():
 
 
 @pytest.mark.parametrize('chunk_frames', [2, 4, 8])
-def test_a_chunk_fills_with_skipped_frames_too(chunk_frames: int):
+def test_a_chunk_fills_with_skipped_frames_too(chunk_frames: int) -> None:
     """What is new is in the cache no later than without skipping."""
     engine, plain = stream(chunk_frames=chunk_frames), stream(0.0, chunk_frames=chunk_frames)
     for i in range(33):
@@ -211,7 +212,7 @@ def test_a_chunk_fills_with_skipped_frames_too(chunk_frames: int):
     assert engine.get_cache_info().pending_frames == 1
 
 
-def test_an_odd_newest_frame_is_seen_by_a_question():
+def test_an_odd_newest_frame_is_seen_by_a_question() -> None:
     """A change that has come with half a patch only is in the answer's branch."""
     engine, plain = stream(), stream(0.0)
     for each in (engine, plain):
@@ -223,7 +224,7 @@ def test_an_odd_newest_frame_is_seen_by_a_question():
 
 
 @pytest.mark.parametrize('last', [1, 2])
-def test_an_odd_chunk_is_completed_or_left_out(last: int):
+def test_an_odd_chunk_is_completed_or_left_out(last: int) -> None:
     """``append_video_chunk`` completes its last frame; as a patch it may be still too."""
     engine = stream()
     engine.append_video_chunk([picture(1)] * 4 + [picture(last)], fps=2.0)
@@ -232,7 +233,7 @@ def test_an_odd_chunk_is_completed_or_left_out(last: int):
     assert (info.pending_frames, info.skipped_patches, info.frames) == (0, 3 - last, 5)
 
 
-def test_a_new_size_is_new():
+def test_a_new_size_is_new() -> None:
     """Images of another size begin a segment, though they show the same grey."""
     engine = stream()
     grey = [np.full((height, 84, 3), 99, np.uint8) for height in (56, 84)]
@@ -240,7 +241,7 @@ def test_a_new_size_is_new():
     assert engine.get_cache_info().skipped_patches == 2 + 2 + 1
 
 
-def test_a_new_epoch_keeps_its_first_patch():
+def test_a_new_epoch_keeps_its_first_patch() -> None:
     """After a reset there is nothing to compare with; the count goes on."""
     engine = stream()
     feed(engine, [picture()] * 8)
@@ -251,7 +252,7 @@ def test_a_new_epoch_keeps_its_first_patch():
     assert engine.get_cache_info().skipped_patches == 6
 
 
-def test_behind_a_kept_turn_the_scene_is_seen_anew():
+def test_behind_a_kept_turn_the_scene_is_seen_anew() -> None:
     """A question that stays closes the segment; the next patch opens one, still or not."""
     engine = stream()
     feed(engine, [picture()] * 4)
@@ -263,7 +264,7 @@ def test_behind_a_kept_turn_the_scene_is_seen_anew():
     assert after.skipped_patches == before.skipped_patches + 1
 
 
-def test_what_is_still_pushes_nothing_out():
+def test_what_is_still_pushes_nothing_out() -> None:
     """A full memory keeps what it has for as long as nothing new comes."""
     engine = stream(capacity=80, chunk_frames=2)
     feed(engine, [picture(i // 2) for i in range(12)])
@@ -277,7 +278,7 @@ def test_what_is_still_pushes_nothing_out():
     assert engine.get_cache_info().evicted_tokens > full.evicted_tokens
 
 
-def test_a_patch_that_was_not_taken_is_not_remembered(monkeypatch: pytest.MonkeyPatch):
+def test_a_patch_that_was_not_taken_is_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     """The device fails in the prefill; the next patch is compared with the one before."""
     engine = stream(chunk_frames=2)
     feed(engine, [picture(1)] * 2 + [picture(2)])
@@ -293,7 +294,7 @@ def test_a_patch_that_was_not_taken_is_not_remembered(monkeypatch: pytest.Monkey
     assert (info.tokens, info.skipped_patches) == (tokens + TOKENS, 1)
 
 
-def test_off_by_default():
+def test_off_by_default() -> None:
     """Nothing is left out unless it is asked for."""
     engine = VideoStreamingInference(random_model('grouped'), processor())
     feed(engine, [picture()] * 8)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -16,14 +17,14 @@ from streamvlm_ros.engine import ErrorCode, StreamError, StreamSettings, VideoSt
 from streamvlm_ros.engine.models.preprocessing import to_patches
 
 
-def stream(**settings) -> VideoStreamingInference:
+def stream(**settings: Any) -> VideoStreamingInference:
     """Return an engine."""
     return VideoStreamingInference(
         random_model('grouped'), processor(), settings=StreamSettings(**settings)
     )
 
 
-def test_a_new_size_opens_a_new_segment():
+def test_a_new_size_opens_a_new_segment() -> None:
     """The image size changes in mid-chunk: nothing is lost, and stock says the same."""
     engine = stream()
     clips = random_clip(1, 3, 84, 112), random_clip(2, 2, 112, 56)
@@ -45,7 +46,7 @@ def test_a_new_size_opens_a_new_segment():
     assert answer == processor().tokenizer.decode(tokens, skip_special_tokens=True).strip()
 
 
-def test_stamps_that_go_back_start_an_epoch():
+def test_stamps_that_go_back_start_an_epoch() -> None:
     """The frame that came early is the first of a new stream."""
     engine = stream()
     frames = random_clip(1, 6, 56, 56)
@@ -56,7 +57,7 @@ def test_stamps_that_go_back_start_an_epoch():
     assert (info.epoch, info.frames, info.tokens, info.oldest_stamp_ns) == (1, 1, 0, 10**9)
 
 
-def test_equal_stamps_are_taken():
+def test_equal_stamps_are_taken() -> None:
     """Time stands still, the stream does not."""
     engine = stream()
     for frame in random_clip(1, 4, 56, 56):
@@ -65,7 +66,7 @@ def test_equal_stamps_are_taken():
     assert engine.get_cache_info().epoch == 0
 
 
-def test_uniform_time_ignores_stamps():
+def test_uniform_time_ignores_stamps() -> None:
     """With time_source uniform a jittered stream positions as an even one."""
     positions = []
     for stamps in ((0, 0.1, 7, 7.1), (0, 0.5, 1, 1.5)):
@@ -76,7 +77,7 @@ def test_uniform_time_ignores_stamps():
     assert positions[0] == positions[1]
 
 
-def test_a_full_cache_goes_on_with_the_newest_frames():
+def test_a_full_cache_goes_on_with_the_newest_frames() -> None:
     """Nothing is refused: the oldest temporal patches go, counted, and it says what is left."""
     engine = stream(capacity=80, chunk_frames=2)
     for i, frame in enumerate(random_clip(1, 40, 56, 56)):
@@ -89,21 +90,21 @@ def test_a_full_cache_goes_on_with_the_newest_frames():
     assert (answer.frames, answer.oldest_stamp_ns) == (12, 14 * 10**9)
 
 
-def test_a_frame_larger_than_the_cache_is_refused_with_what_to_do():
+def test_a_frame_larger_than_the_cache_is_refused_with_what_to_do() -> None:
     """A capacity that not even one temporal patch fits says so."""
     engine = stream(capacity=8)
     with pytest.raises(StreamError, match='raise the capacity'):
         engine.append_frame(random_clip(1, 1, 168, 168)[0], 0)
 
 
-def test_a_device_error_in_the_prefill_loses_nothing(monkeypatch):
+def test_a_device_error_in_the_prefill_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """The frame whose chunk failed is not taken; given again, the stream is as if it never had."""
     engine, whole = stream(), stream()
     frames = random_clip(1, 4, 56, 56)
     for i, frame in enumerate(frames[:3]):
         engine.append_frame(frame, i)
 
-    def failing(*_):
+    def failing(*_: Any) -> NoReturn:
         raise RuntimeError('device lost')
 
     with monkeypatch.context() as patch, pytest.raises(RuntimeError, match='device lost'):
@@ -127,7 +128,7 @@ def test_a_device_error_in_the_prefill_loses_nothing(monkeypatch):
         (lambda e, f: e.append_video_chunk([f, f], stamps=[1.0]), '2 frames came with 1'),
     ],
 )
-def test_bad_frames_are_refused(call, sentence):
+def test_bad_frames_are_refused(call: Any, sentence: str) -> None:
     """Each with a sentence, and nothing was taken."""
     engine = stream()
     with pytest.raises(StreamError, match=sentence) as caught:
@@ -151,20 +152,20 @@ def test_bad_frames_are_refused(call, sentence):
         ({'slack': 1}, 'slack is 1'),
     ],
 )
-def test_bad_settings_are_refused(settings, sentence):
+def test_bad_settings_are_refused(settings: dict[str, Any], sentence: str) -> None:
     """Each with a sentence that names the setting."""
     with pytest.raises(StreamError, match=sentence):
         StreamSettings(**settings)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU')
-def test_a_gpu_that_is_not_there():
+def test_a_gpu_that_is_not_there() -> None:
     """Asking for one is refused with what to do."""
     with pytest.raises(StreamError, match='sees 0 GPUs'):
         VideoStreamingInference(random_model('grouped'), processor(), 'cuda')
 
 
-def test_reset_is_a_fresh_stream():
+def test_reset_is_a_fresh_stream() -> None:
     """After a reset the same frames give the same answer as on a new engine."""
     engine, fresh = stream(), stream()
     engine.append_video_chunk(random_clip(9, 6, 84, 84), fps=2)
@@ -179,7 +180,7 @@ def test_reset_is_a_fresh_stream():
     assert answers[0] == answers[1]
 
 
-def test_streams_share_a_model():
+def test_streams_share_a_model() -> None:
     """Two engines on one model, frame by frame in turns, answer as each alone."""
     clips = [random_clip(seed, 6, 84, 56 * seed) for seed in (1, 2)]
     alone = []

@@ -40,7 +40,7 @@ def node(
     domain: int, model_folder: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[NodeProcess]:
     folder = tmp_path_factory.mktemp('node')
-    settings = {'sample_rate': 0.0, 'capacity': 8192, 'request_timeout': 600.0}
+    settings: dict[str, Any] = {'sample_rate': 0.0, 'capacity': 8192, 'request_timeout': 600.0}
     with NodeProcess(folder, model=model_folder, **settings) as process:
         yield process
         assert process.stop(signal.SIGINT) == 0

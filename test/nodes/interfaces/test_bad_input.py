@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 import pathlib
 import signal
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,7 @@ def node(
 ) -> Iterator[NodeProcess]:
     """Run one node for all tests of this module; it must survive them and then end cleanly."""
     folder = tmp_path_factory.mktemp('node')
-    settings = {'sample_rate': 0.0, 'capacity': CAPACITY, 'request_timeout': 15.0}
+    settings: dict[str, Any] = {'sample_rate': 0.0, 'capacity': CAPACITY, 'request_timeout': 15.0}
     with NodeProcess(folder, model=model_folder, **settings) as process:
         yield process
         assert process.stop(signal.SIGINT) == 0

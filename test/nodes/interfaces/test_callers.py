@@ -38,7 +38,7 @@ def node(
     domain: int, model_folder: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[NodeProcess]:
     folder = tmp_path_factory.mktemp('node')
-    settings = {
+    settings: dict[str, Any] = {
         'sample_rate': 0.0, 'request_timeout': 0.0, 'save_folder': folder / 'saved',
     }  # fmt: skip
     with NodeProcess(folder, model=model_folder, **settings) as process:

@@ -94,7 +94,7 @@ def node(
     domain: int, model_folder: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[NodeProcess]:
     folder = tmp_path_factory.mktemp('node')
-    settings = {
+    settings: dict[str, Any] = {
         'sample_rate': 0.0, 'request_timeout': MOST_TIME / 2, 'max_request_timeout': MOST_TIME,
         'save_folder': folder / 'saved',
     }  # fmt: skip
@@ -190,7 +190,7 @@ def is_over(goal: Goal) -> bool:
 def test_goals(camera: Camera, field: str, type_name: str) -> None:
     with Goals(camera) as goals:
         for value in extremes(type_name):
-            given = {'question': QUESTION, 'max_new_tokens': 3, field: value}
+            given: dict[str, Any] = {'question': QUESTION, 'max_new_tokens': 3, field: value}
             goal = goals.send(**given)
             assert camera.wait_until(functools.partial(is_over, goal), TIME)
             if goal.accepted:

@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import signal
+from typing import Any
 
 import pytest
 
@@ -44,7 +45,7 @@ def test_saved_killed_loaded(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     folder = tmp_path / 'saved'
-    settings = {
+    settings: dict[str, Any] = {
         'model': model_folder,
         'sample_rate': 0.0,
         'save_folder': folder,
@@ -110,7 +111,11 @@ def test_loaded_at_the_start(
     domain: int, model_folder: pathlib.Path, tmp_path: pathlib.Path, name: str
 ) -> None:
     """A node that is started anew remembers; one that was never saved begins empty."""
-    settings = {'model': model_folder, 'sample_rate': 0.0, 'save_folder': tmp_path / 'saved'}
+    settings: dict[str, Any] = {
+        'model': model_folder,
+        'sample_rate': 0.0,
+        'save_folder': tmp_path / 'saved',
+    }
     with NodeProcess(tmp_path, **settings) as node, Camera(node) as camera:
         camera.wait_ready()
         publish(camera, 0, 4)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import pathlib
 import sys
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ from streamvlm_ros.srv import AddWatch, ListWatches
 # What the random model answers on random pictures changes every few of them.
 QUESTION, CHOICES = 'Who?', ['x', 'y']
 # Any answer that is the most probable one holds at once.
-EAGER = {'threshold': 0.5, 'hold': 1}
+EAGER: dict[str, Any] = {'threshold': 0.5, 'hold': 1}
 
 
 class Scenes:
@@ -56,7 +57,7 @@ class Scenes:
 
 def test_events(domain: int, model_folder: pathlib.Path, tmp_path: pathlib.Path) -> None:
     """Events agree with ask_choice on the same frames, and tell only of changes."""
-    settings = {'model': model_folder, 'sample_rate': 0.0}
+    settings: dict[str, Any] = {'model': model_folder, 'sample_rate': 0.0}
     with NodeProcess(tmp_path, **settings) as node, Camera(node) as camera:
         camera.wait_ready()
         events = camera.events()

@@ -81,12 +81,12 @@ def choice(identity: int, task: str, video: str, realtime: float, **fields: Any)
 
 def forward(identity: int, task: str, video: str, asked: list[dict], **fields: Any) -> dict:
     """Return an annotation of OVO-Bench's forward tasks."""
-    own: dict[str, Any] = {
+    fields_of: dict[str, dict[str, Any]] = {
         'REC': {'activity': 'wave', 'start_times': [1], 'end_times': [2]},
         'SSR': {'tutorial': 'Drawn', 'all_steps': ['a'], 'start_time': [1], 'end_time': [2]},
         'CRR': {'question': 'what left', 'answer': 'a ball', 'ask_time': 3, 'clue_time': 5},
-    }[task]
-    entry = {'id': identity, 'task': task, 'video': video, **own, 'test_info': asked}
+    }
+    entry = {'id': identity, 'task': task, 'video': video, **fields_of[task], 'test_info': asked}
     return {**entry, **fields}
 
 

@@ -78,9 +78,9 @@ class AbsentCard:
         )
         torch.cuda.is_available = lambda: True
         torch.cuda.device_count = lambda: 1
-        torch.cuda.get_device_properties = lambda device=None: properties
+        torch.cuda.get_device_properties = lambda device=None: properties  # type: ignore
         # Tensors are on 'meta', where nothing takes memory or time.
-        torch.Tensor.is_cuda = property(lambda tensor: True)
+        torch.Tensor.is_cuda = property(lambda tensor: True)  # type: ignore[assignment]
 
     def launcher_cls(self, source: Any, metadata: Any) -> Callable[..., None]:
         """Note what Triton has compiled, and return what launches it."""

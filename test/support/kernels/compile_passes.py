@@ -65,7 +65,7 @@ LENGTHS = (8, 32, 64, 100)
 @functools.cache
 def models() -> dict[str, Any]:
     """Return models of a few layers by size and bits, without any memory."""
-    made = {}
+    made: dict[str, Any] = {}
     for size, bits in (('7B', 16), ('3B', 16), ('7B', 8), ('7B', 4), ('3B', 4)):
         vision = VISION | {'depth': 2, 'fullatt_block_indexes': [1]}
         model, _ = build_model(

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
 import weakref
 
 import pytest
@@ -21,7 +23,7 @@ QUESTIONS = ('?', 'A box?', 'And now, where does the red one go?')
 class Replayed(GraphRunner):
     """Replays by running again: without a GPU there is nothing to record."""
 
-    def _capture(self, work):
+    def _capture(self, work: Any) -> Any:
         self.captured += 1
         work.replay = work.run
         return work
@@ -30,25 +32,26 @@ class Replayed(GraphRunner):
 class Calls:
     """Counts what goes through kernels, and fails where it should have."""
 
-    def __init__(self, model):
-        self.passes = DevicePasses(weakref.proxy(model))
-        self.passes.graphs = Replayed()
+    def __init__(self, model: Any) -> None:
+        replayed: Any = DevicePasses(weakref.proxy(model))  # type: ignore[arg-type]
+        self.passes = replayed
+        replayed.graphs = Replayed()
         self.done: list[bool] = []
-        prefill = self.passes.prefill
+        prefill = replayed.prefill
 
-        def spy(*args):
+        def spy(*args: Any) -> Any:
             done, logits = prefill(*args)
             self.done.append(done)
             return done, logits
 
-        self.passes.prefill = spy
+        replayed.prefill = spy
 
 
 @pytest.fixture
-def kernels(monkeypatch):
+def kernels(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], Calls]:
     """Return what switches a random model to kernels."""
 
-    def switch(model) -> Calls:
+    def switch(model: Any) -> Calls:
         calls = Calls(model)
         monkeypatch.setattr(ModelRunner.of(model), 'passes', calls.passes)
         # Interpreted programs run one after another: few large ones are quicker.

@@ -75,7 +75,8 @@ def write_awq(
         if kind != 'weight' or not stem.endswith(MATRICES) or 'visual' in stem:
             tensors[name] = weights
             continue
-        made = random_awq(*weights.shape, group, seed=number)
+        rows, columns = weights.shape
+        made = random_awq(rows, columns, group, seed=number)
         tensors |= {f'{stem}.{end}': each for end, each in made.items()}
         state[model.layout.own_name(name)].copy_(published_values(made, torch.float32))
     save_file(tensors, folder / WEIGHTS, {'format': 'pt'})

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from typing import Any
 
 import numpy as np
 from tokenizers import decoders, models, pre_tokenizers, Tokenizer
@@ -154,7 +155,7 @@ def config(
 @functools.cache
 def random_model(shape: str) -> StreamQwenModel:
     """Return a random float32 model whose logits depend strongly on what it saw."""
-    shapes = SHAPES | STRETCHED
+    shapes: dict[str, dict[str, Any]] = SHAPES | STRETCHED
     torch.manual_seed(list(shapes).index(shape))
     model = StreamQwenModel(config(**shapes[shape])).eval()
     with torch.no_grad():

@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import json
 import pathlib
+from typing import Any
 
 from support.models import random_models
 from support.models.random_models import CHAT_TEMPLATE, CONTROL_ID, VOCABULARY
@@ -20,7 +21,7 @@ from streamvlm_ros.engine.models.qwen3_vl.model import QWEN3_VL, StreamQwen3Mode
 PIXELS = dataclasses.replace(QWEN3_VL.pixels, max_pixels=6 * 32 * 32)
 # Widths of heads are not the hidden size's share, as in the 4B. Tables of positions are smaller
 # and larger than the grids; features come from no block, from some, and from all.
-SHAPES = {
+SHAPES: dict[str, dict[str, Any]] = {
     'grouped': dict(
         hidden=64, layers=3, heads=4, kv_heads=2, head=32, vit_depth=4, vit_heads=2, deep=[0, 2]
     ),

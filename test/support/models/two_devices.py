@@ -9,6 +9,7 @@ is spread can be held to the same model on one device.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 from unittest import mock
 
 import torch
@@ -51,7 +52,9 @@ class Devices(TorchFunctionMode):
         self._patch.stop()
         super().__exit__(*error)
 
-    def __torch_function__(self, func, types, args=(), kwargs=None):
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
         kwargs = dict(kwargs or {})
         if func == torch.Tensor.device.__get__:
             return device_of(args[0])
@@ -81,7 +84,7 @@ class Devices(TorchFunctionMode):
         )
 
     @staticmethod
-    def _to(name, func, args, kwargs):
+    def _to(name: str, func: Any, args: Any, kwargs: dict[str, Any]) -> torch.Tensor:
         tensor, *rest = args
         target = kwargs.pop('device', CPU if name == 'cpu' else None)
         for each in rest:
@@ -96,7 +99,7 @@ class Devices(TorchFunctionMode):
         return place(result.clone() if target != here and result is tensor else result, target)
 
 
-def _places(tree) -> set[torch.device]:
+def _places(tree: Any) -> set[torch.device]:
     """Return where the tensors of a tree are; single numbers may be anywhere."""
     return {
         device_of(each) for each in tree_iter(tree) if isinstance(each, torch.Tensor) and each.ndim

@@ -22,7 +22,12 @@ RATE, WIDTH, HEIGHT, QUEUE = 30, 640, 480, 200
 def main() -> None:
     reliability, count = ReliabilityPolicy[sys.argv[1].upper()], int(sys.argv[2])
     closed = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), closed.set()), daemon=True).start()
+
+    def wait_for_the_end() -> None:
+        sys.stdin.read()
+        closed.set()
+
+    threading.Thread(target=wait_for_the_end, daemon=True).start()
     rclpy.init()
     node = rclpy.create_node('camera')
     profile = QoSProfile(depth=QUEUE, reliability=reliability)

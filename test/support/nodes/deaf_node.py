@@ -32,7 +32,7 @@ def load_deaf(each: Sequence[Mapping[str, Any]], log: Callable[[str], object]) -
 
 if __name__ == '__main__':
     if sys.argv[1] == 'replaced':
-        building.load_engines = load_deaf
+        building.load_engines = load_deaf  # type: ignore[attr-defined]
     else:
         threading.Thread(target=threading.Event().wait, daemon=True).start()
     sys.exit(streamvlm_node.main())

@@ -25,5 +25,5 @@ def held(stream: FrameStream, *args: Any, **kwargs: Any) -> None:
 
 
 if __name__ == '__main__':
-    FrameStream.append = held  # type: ignore[method-assign]
+    FrameStream.append = held  # type: ignore
     sys.exit(streamvlm_node.main())

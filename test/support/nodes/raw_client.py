@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 import time
 from types import TracebackType
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 from builtin_interfaces.msg import Time
 import rclpy
@@ -25,6 +25,9 @@ from streamvlm_ros import interrupts
 from streamvlm_ros.errors import CommandError
 from streamvlm_ros.msg import StreamStatus, WatchEvent
 from streamvlm_ros.srv import AddWatch, Ask, AskChoice, LoadStream, RemoveWatch, SaveStream
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 DISCOVERY_TIME = 5.0  # seconds to discover a running node
 OPEN_CALLS = 64  # requests or replies under way at once
@@ -67,7 +70,7 @@ class Client:
         )
         self._clients: dict[str, Any] = {}
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Self:
         """Return the client itself."""
         return self
 

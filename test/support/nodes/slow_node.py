@@ -24,5 +24,5 @@ def load_later(each: Sequence[Mapping[str, Any]], log: Callable[[str], object]) 
 
 
 if __name__ == '__main__':
-    building.load_engines = load_later
+    building.load_engines = load_later  # type: ignore[attr-defined]
     sys.exit(streamvlm_node.main())

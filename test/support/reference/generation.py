@@ -93,7 +93,10 @@ def streamed(case: Case) -> list[list[int]]:
     )
     said = GenerationSettings.of({'eos_token_id': _stop(), **case.folder})
     questions = Questions(
-        _Says(engine.model, said), engine.questions._prompt, engine.stream, engine.questions.views
+        _Says(engine.model, said),  # type: ignore[arg-type]
+        engine.questions._prompt,
+        engine.stream,
+        engine.questions.views,
     )
     for frame, stamp in zip(random_clip(case.seed, case.count, *case.size), case.stamps):
         engine.append_frame(frame, stamp)

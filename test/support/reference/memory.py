@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 from support.models.random_models import PIXELS, processor
@@ -126,7 +127,8 @@ class ReferenceStream:
             pieces.append((lead, behind[place], None))
         asked = encode(question + ASSISTANT)
         end = encode(TURN_END)
-        tokens, first = [], None
+        tokens: list[int] = []
+        first = None
         while len(tokens) < new_tokens and end[0] not in tokens:
             trial = copy.deepcopy(branch)
             trial.run([*pieces, (Item('turn', self.turn + 1, []), asked + tokens, None)])
@@ -165,7 +167,7 @@ class ReferenceStream:
         cut, grid = to_patches([image for image, _, _ in frames], PIXELS, torch.device('cpu'))
         self.patches.append(cut)
         self.grids.append([grid.t, 2 * grid.h, 2 * grid.w])
-        pieces = []
+        pieces: list[tuple[Item, list[int], Any]] = []
         size = frames[0][0].shape
         if self.append or self.place != 'video' or size != self.size:
             if self.place == 'nothing':
@@ -287,7 +289,8 @@ class ReferenceStream:
     def renumbered(self) -> tuple[dict[int, list[int]], int, int | None, int]:
         """Return new positions of what is kept, the last one, and the open segment's places."""
         new: dict[int, list[int]] = {}
-        by, hw_by, previous = 0, 0, None  # what T, and H and W, go back by
+        by, hw_by = 0, 0  # what T, and H and W, go back by
+        previous: Item | None = None
         for item in self.items:
             old = [self.positions[token] for token in item.tokens]
             follows = previous is None or previous.tokens[-1] + 1 == item.tokens[0]
@@ -295,7 +298,12 @@ class ReferenceStream:
                 if not follows:
                     by = old[0][0] - 1 - max(max(row) for row in new.values())
                 hw_by = by
-            elif not follows or previous.kind != 'patch' or previous.group != item.group:
+            elif (
+                previous is None
+                or not follows
+                or previous.kind != 'patch'
+                or previous.group != item.group
+            ):
                 hw_by = by
                 if not follows:
                     origin = old[0][1] - hw_by
@@ -314,6 +322,8 @@ class ReferenceStream:
             previous = item
         if self.origin is None:
             return new, self.last - by, None, 0
-        assert previous.kind == 'patch', 'The reference needs a patch in the open segment.'
+        assert previous is not None and previous.kind == 'patch', (
+            'The reference needs a patch in the open segment.'
+        )
         origin = self.origin - hw_by
         return new, max(self.last - by, origin + self.extent - 1), origin, self.t0 - by

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 import dataclasses
 import random
+from typing import Any
 
 from support.models.random_models import random_clip, SHAPES
 from support.reference.memory import ReferenceStream
@@ -41,11 +42,18 @@ FIRST = Family(
 )
 
 
-def answer_of(engine, question: str, tokens: int, keep: bool) -> tuple[list[int], torch.Tensor]:
+def answer_of(
+    engine: Any, question: str, tokens: int, keep: bool
+) -> tuple[list[int], torch.Tensor]:
     """Return an answer's tokens and the first one's logits."""
-    seen = []
+    seen: list[torch.Tensor] = []
     logits = engine.model.logits
-    engine.model.logits = lambda hidden: seen.append(logits(hidden)) or seen[-1]
+
+    def spy(hidden: torch.Tensor) -> torch.Tensor:
+        seen.append(logits(hidden))
+        return seen[-1]
+
+    engine.model.logits = spy
     try:
         opened = engine.questions.open(question, tokens, keep)
     finally:

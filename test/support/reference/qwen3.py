@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 import functools
 import itertools
+from typing import Any
 
 import numpy as np
 from support.models.random_qwen3 import PIXELS, random_model
@@ -190,7 +191,7 @@ def forward(stream: TimedStream) -> torch.Tensor:
     return stock.lm_head(text.norm(hidden[-1]))
 
 
-def _rotated(stock, x: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+def _rotated(stock: Any, x: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
     """Rotate [1, heads, n, width] to places [n, 3], band by band; the axes take turns."""
     _, rows, columns = stock.config.text_config.rope_parameters['mrope_section']
     frequencies = stock.model.language_model.rotary_emb.inv_freq

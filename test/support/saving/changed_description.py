@@ -12,7 +12,7 @@ from typing import Any
 
 from support.saving.saved_bytes import SavedBytes
 
-HOSTILE = (
+HOSTILE: tuple[Any, ...] = (
     2**70,
     -(2**70),
     2**63,

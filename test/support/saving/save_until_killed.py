@@ -12,12 +12,14 @@ left at the end.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import json
 import os
 import pathlib
 import random
 import signal
 import sys
+from typing import Any
 
 from support.models.random_models import processor, random_clip, random_model
 import torch
@@ -38,11 +40,11 @@ class FakeOs:
         self.calls = 0
         self._deadly, self._when, self._part = deadly, when, part
 
-    def __getattr__(self, name: str):
+    def __getattr__(self, name: str) -> Any:
         return self._counted(name) if name in CALLS else getattr(os, name)
 
-    def _counted(self, name: str):
-        def call(*arguments, **options):
+    def _counted(self, name: str) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
             self.calls += 1
             deadly = self.calls == self._deadly
             if deadly and self._when == 'within' and name == 'write':
@@ -78,9 +80,10 @@ def main(folder: pathlib.Path, points: int, seed: int) -> dict[str, int]:
     old.save(path)
     old_bytes = path.read_bytes()
     # Counts what saving over an old file calls.
-    atomic_file.os = FakeOs(0, '', 0.0)
+    counting = FakeOs(0, '', 0.0)
+    atomic_file.os = counting  # type: ignore
     new.save(path)
-    calls = atomic_file.os.calls
+    calls = counting.calls
     assert path.read_bytes() == new_bytes != old_bytes
     # The last calls, around the renaming, each in every way; the others by chance.
     plan = [(call, when) for call in range(calls - 4, calls + 1) for when in WHEN]
@@ -90,7 +93,7 @@ def main(folder: pathlib.Path, points: int, seed: int) -> dict[str, int]:
         path.write_bytes(old_bytes)
         child = os.fork()
         if not child:
-            atomic_file.os = FakeOs(call, when, rng.random())
+            atomic_file.os = FakeOs(call, when, rng.random())  # type: ignore
             new.save(path)
             os._exit(0)
         assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import pathlib
+from typing import Any
 
 import pytest
 from support.models.random_models import processor, random_clip, random_model
@@ -17,10 +18,9 @@ from streamvlm_ros.engine import (
 )
 
 
-def stream(shape: str = 'grouped', **settings) -> VideoStreamingInference:
-    settings = {'capacity': 512, **settings}
+def stream(shape: str = 'grouped', **settings: Any) -> VideoStreamingInference:
     return VideoStreamingInference(
-        random_model(shape), processor(), settings=StreamSettings(**settings)
+        random_model(shape), processor(), settings=StreamSettings(**{'capacity': 512, **settings})
     )
 
 

@@ -85,7 +85,7 @@ def load(
     return model.to(device_map, dtype).eval()
 
 
-LANTERN = ModelFamily(
+LANTERN: ModelFamily = ModelFamily(
     model_type=MODEL_TYPE,
     name='Lantern',
     tokens=SpecialTokens(

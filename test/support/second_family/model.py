@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any
+from typing import Any, cast
 
 from support.second_family.positions import rebase_plan, StillTime
 import torch
@@ -134,7 +134,7 @@ class LanternModel(StreamingModel):
         self.eye = Eye()
         self.parts = DecoderParts(
             embedding=self.words,
-            layers=self.stack,
+            layers=cast(Any, self.stack),
             norm=self.last,
             epsilon=EPSILON,
             head=self.say,
@@ -187,7 +187,7 @@ class LanternModel(StreamingModel):
                 layer.norm_q.weight,
                 layer.norm_k.weight,
             )
-            for layer in self.stack
+            for layer in cast(Any, self.stack)
         ]
 
     def encode_video(

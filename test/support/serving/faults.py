@@ -101,7 +101,7 @@ class Scene:
         self.logged: list[str] = []
         callback = self._callback
         self.worker = StreamWorker(
-            Proxy(self.engine, self.plan, 'engine'),
+            Proxy(self.engine, self.plan, 'engine'),  # type: ignore[arg-type]
             log=self.logged.append,
             on_change=lambda: callback('on_change'),
             on_watch_event=lambda event: callback('on_watch_event', event),
@@ -131,7 +131,7 @@ class Scene:
     def use(self) -> list[Future]:
         """Do everything that a worker can be asked to."""
         progress = functools.partial(self._callback, 'on_progress')
-        open_ = [
+        open_: list[Future[Any]] = [
             self.worker.ask('What happened?', max_new_tokens=4, on_progress=progress),
             self.worker.ask_choice('Which?', CHOICES),
             self.worker.watches(),

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from streamvlm_ros.engine import (
@@ -21,7 +23,7 @@ PATIENCE = 60.0
 SIZES = {'.': (56, 56), 'o': (56, 84)}
 
 
-def intake(queue_frames: int, **settings) -> tuple[FrameQueue, Counters]:
+def intake(queue_frames: int, **settings: Any) -> tuple[FrameQueue, Counters]:
     """Return an intake that takes every frame, and its counters."""
     counters = Counters()
     made = FrameQueue(StreamSettings(**{'sample_rate': 0.0, **settings}), queue_frames, counters)

@@ -16,6 +16,7 @@ from std_srvs.srv import SetBool, Trigger
 from support.nodes.raw_client import Client
 
 from streamvlm_ros.cli.demo_plan import make_plan
+from streamvlm_ros.msg import StreamStatus
 from streamvlm_ros.srv import ListWatches, RemoveWatch
 
 SECOND = 1_000_000_000
@@ -33,7 +34,7 @@ SETTINGS = {
 
 def check_calm(client: Client, topic: str) -> list[str]:
     """Return what is wrong with a stream that is begun afresh; [] when all answers are right."""
-    client.wait_until(lambda: client.status.pending_requests == 0, TIME)
+    client.wait_until(lambda: _status(client).pending_requests == 0, TIME)
     request = SetParameters.Request(
         parameters=[
             Parameter(name, value=value).to_parameter_msg() for name, value in SETTINGS.items()
@@ -52,21 +53,28 @@ def check_calm(client: Client, topic: str) -> list[str]:
     return faults + _answers(client, topic)
 
 
+def _status(client: Client) -> StreamStatus:
+    """Return the newest status, which has come."""
+    assert client.status is not None
+    return client.status
+
+
 def _answers(client: Client, topic: str) -> list[str]:
-    plan, faults = make_plan(), []
+    plan = make_plan()
+    faults: list[str] = []
     publisher = client.node.create_publisher(Image, topic, QoSProfile(depth=200))
     client.wait_until(lambda: publisher.get_subscription_count() > 0, TIME)
     shown = 0
     for asked in plan.questions:
         due = plan.stamp_ns(asked)
-        expected = client.status.frames_received - shown
+        expected = _status(client).frames_received - shown
         while plan.scene.stamps_ns[shown] <= due:
             publisher.publish(_image(plan.scene.frames[shown], plan.scene.stamps_ns[shown]))
             shown += 1
         expected += shown
 
         def all_there(expected: int = expected) -> bool:
-            status = client.status
+            status = _status(client)
             return status.frames_received >= expected and not status.frames_waiting
 
         if not client.wait_until(all_there, TIME):

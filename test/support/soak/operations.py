@@ -169,7 +169,7 @@ class Operations:
     def _fields(self, hostile: bool) -> dict[str, Any]:
         """Return fields of a question; a hostile one has one of them wrong at least."""
         rng = self._rng
-        fields = {
+        fields: dict[str, Any] = {
             'question': rng.choice(QUESTIONS),
             'timeout': rng.choice(TIMES),
             'after': Time(),
@@ -330,7 +330,8 @@ class Operations:
         self._parameter('set parameter', name, self._rng.choice(LEGAL[name]), True)
 
     def _illegal_parameter(self) -> None:
-        self._parameter('illegal parameter', *self._rng.choice(ILLEGAL), False)
+        name, value = self._rng.choice(ILLEGAL)
+        self._parameter('illegal parameter', name, value, False)
 
     def _parameter(self, what: str, name: str, value: Any, legal: bool) -> None:
         message = Parameter(name, value=value).to_parameter_msg()

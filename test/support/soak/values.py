@@ -35,7 +35,7 @@ HOSTILE_AFTER = (
 CHOICES = (['yes', 'no'], ['red', 'green', 'blue'], ['left', 'right'])
 
 
-HOSTILE_CHOICES = (
+HOSTILE_CHOICES: tuple[list[str], ...] = (
     [],
     ['yes'],
     ['a', 'a'],

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 import pathlib
 import time
 from typing import Any
@@ -22,7 +23,7 @@ def picture(number: int, size: int = 96) -> np.ndarray:
     """A frame that shows which one it is: a colour, and noise that makes its JPEG unique."""
     rng = np.random.default_rng(number)
     noise = rng.integers(0, 60, (size, size, 3), np.uint8)
-    return noise + np.uint8([number * 37 % 190, number * 71 % 190, number * 113 % 190])
+    return noise + np.array([number * 37 % 190, number * 71 % 190, number * 113 % 190], np.uint8)
 
 
 def shown(image: np.ndarray) -> np.ndarray:
@@ -38,7 +39,9 @@ def settings(folder: pathlib.Path, **changed: Any) -> StoreSettings:
     return StoreSettings(folder, **{'still_seconds': 0.0, 'jpeg_quality': 95, **changed})
 
 
-def wait(recorder: Recorder, done=lambda status: not status.waiting) -> StoreStatus:
+def wait(
+    recorder: Recorder, done: Callable[[StoreStatus], bool] = lambda status: not status.waiting
+) -> StoreStatus:
     """Wait until what was handed in is written, or something else is so."""
     deadline = time.monotonic() + PATIENCE
     while not done(status := recorder.status()):
@@ -47,7 +50,9 @@ def wait(recorder: Recorder, done=lambda status: not status.waiting) -> StoreSta
     return status
 
 
-def fill(folder: pathlib.Path, numbers, epoch: int = 0, **changed: Any) -> StoreStatus:
+def fill(
+    folder: pathlib.Path, numbers: Iterable[int], epoch: int = 0, **changed: Any
+) -> StoreStatus:
     """Store frames and close the store."""
     recorder = Recorder(settings(folder, **changed))
     for number in numbers:

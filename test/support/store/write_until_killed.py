@@ -10,6 +10,7 @@ were taken out.
 
 from __future__ import annotations
 
+import functools
 import pathlib
 import random
 import sys
@@ -35,9 +36,9 @@ def main(folder: pathlib.Path, seed: int) -> None:
         print('put', number, flush=True)
         if number % 20 == 19 and rng.random() < 0.5:
             first = number - 19
-            recorder.forget(
-                stamp(0) + first * 10**7, stamp(0) + (first + 1) * 10**7
-            ).add_done_callback(lambda _, first=first: print('forgot', first, flush=True))
+            told = functools.partial(print, 'forgot', first, flush=True)
+            forgotten = recorder.forget(stamp(0) + first * 10**7, stamp(0) + (first + 1) * 10**7)
+            forgotten.add_done_callback(lambda _, told=told: told())  # type: ignore[misc]
         time.sleep(rng.uniform(0.005, 0.03))
 
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import pathlib
+from typing import Any
 
 import pytest
 from safetensors.torch import load_file, save_file
@@ -35,7 +36,7 @@ def streamed(model: StreamQwenModel) -> VideoStreamingInference:
 
 
 @pytest.mark.parametrize('shape', ['grouped', 'one_kv_head'])
-def test_a_stream_is_that_of_the_published_values(shape, tmp_path):
+def test_a_stream_is_that_of_the_published_values(shape: str, tmp_path: pathlib.Path) -> None:
     """Answers and scores; also where a half of a row has no whole groups (96 values of 32)."""
     plain = write_awq(tmp_path, shape)
     model = StreamQwenModel.from_pretrained(tmp_path, dtype=torch.float32)
@@ -57,7 +58,7 @@ def test_a_stream_is_that_of_the_published_values(shape, tmp_path):
     assert (streamed(model).ask(QUESTION, 8)).text == ours.ask(QUESTION, 8).text
 
 
-def test_what_it_takes_is_known_before_it_is_loaded(tmp_path):
+def test_what_it_takes_is_known_before_it_is_loaded(tmp_path: pathlib.Path) -> None:
     plain = write_awq(tmp_path, 'grouped')
     told = fit(build_empty(tmp_path, torch.float32), SETTINGS, torch.device('cpu'), 'none')
     model = StreamQwenModel.from_pretrained(tmp_path, dtype=torch.float32)
@@ -84,14 +85,16 @@ def test_what_it_takes_is_known_before_it_is_loaded(tmp_path):
         ({**CONFIG, 'version': 'gemv'}, "with version 'gemv'; only gemm is run"),
     ],
 )
-def test_others_are_told_what_to_take_instead(quantization, sentence, tmp_path):
+def test_others_are_told_what_to_take_instead(
+    quantization: dict[str, Any] | str, sentence: str, tmp_path: pathlib.Path
+) -> None:
     write_awq(tmp_path, 'grouped')
     configure(tmp_path, quantization)
     with pytest.raises(ValueError, match=rf'config\.json says .*{sentence}.* quantization: int8'):
         StreamQwenModel.from_pretrained(tmp_path)
 
 
-def test_matrices_that_are_not_what_awq_says_are_refused(tmp_path):
+def test_matrices_that_are_not_what_awq_says_are_refused(tmp_path: pathlib.Path) -> None:
     write_awq(tmp_path, 'grouped')
     whole = load_file(tmp_path / WEIGHTS)
     name = 'model.layers.1.mlp.up_proj'
@@ -113,7 +116,7 @@ def test_matrices_that_are_not_what_awq_says_are_refused(tmp_path):
         StreamQwenModel.from_pretrained(tmp_path)
 
 
-def test_gguf_is_told_what_to_take_instead(tmp_path: pathlib.Path):
+def test_gguf_is_told_what_to_take_instead(tmp_path: pathlib.Path) -> None:
     file = tmp_path / 'model-q4.gguf'
     file.write_bytes(b'GGUF')
     for path in (tmp_path, file):

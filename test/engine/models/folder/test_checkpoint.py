@@ -20,7 +20,7 @@ from streamvlm_ros.engine.models.qwen2_5_vl.model import QWEN2_5_VL
 
 
 @pytest.fixture(scope='module')
-def published(tmp_path_factory) -> pathlib.Path:
+def published(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """Return a folder as Qwen publishes it: two shards, an index, names of transformers 4."""
     folder = tmp_path_factory.mktemp('published')
     model = random_model('grouped')
@@ -67,7 +67,7 @@ def published(tmp_path_factory) -> pathlib.Path:
     return folder
 
 
-def test_the_published_layout_loads(published):
+def test_the_published_layout_loads(published: pathlib.Path) -> None:
     """Every tensor arrives under its stock name, and the model answers as the saved one."""
     model = StreamQwenModel.from_pretrained(published, dtype=torch.float32)
     expected = random_model('grouped').state_dict()
@@ -83,7 +83,7 @@ def test_the_published_layout_loads(published):
     assert answers[0] == answers[1]
 
 
-def test_a_device_map_is_taken(published):
+def test_a_device_map_is_taken(published: pathlib.Path) -> None:
     """accelerate spreads the model; on one device it still answers the same."""
     model = StreamQwenModel.from_pretrained(published, dtype=torch.float32, device_map='cpu')
     engine = VideoStreamingInference(model, processor())
@@ -93,7 +93,7 @@ def test_a_device_map_is_taken(published):
     assert engine.ask('What?', 6)[0] == plain.ask('What?', 6)[0]
 
 
-def test_a_saved_model_loads_again(published, tmp_path):
+def test_a_saved_model_loads_again(published: pathlib.Path, tmp_path: pathlib.Path) -> None:
     """What save_pretrained writes is a checkpoint of the same names."""
     StreamQwenModel.from_pretrained(published, dtype=torch.float32).save_pretrained(tmp_path)
     model = StreamQwenModel.from_pretrained(tmp_path, dtype=torch.float32)
@@ -103,7 +103,7 @@ def test_a_saved_model_loads_again(published, tmp_path):
     )
 
 
-def test_the_processor_reads_the_folder(published):
+def test_the_processor_reads_the_folder(published: pathlib.Path) -> None:
     """Tokenizer, template and pixels come from the model's own files."""
     loaded = load_processor(published)
     assert loaded.chat_template == CHAT_TEMPLATE
@@ -111,7 +111,7 @@ def test_the_processor_reads_the_folder(published):
     assert loaded.tokenizer.encode('<|im_end|>a') == processor().tokenizer.encode('<|im_end|>a')
 
 
-def test_a_stock_processor_is_accepted():
+def test_a_stock_processor_is_accepted() -> None:
     """An AutoProcessor's parts are read by the names that transformers gives them."""
     own = processor()
     size = SizeDict(shortest_edge=own.pixels.min_pixels, longest_edge=own.pixels.max_pixels)
@@ -131,7 +131,7 @@ def test_a_stock_processor_is_accepted():
         own.tokenizer.chat_template = None
 
 
-def test_what_is_no_model_is_refused(published, tmp_path):
+def test_what_is_no_model_is_refused(published: pathlib.Path, tmp_path: pathlib.Path) -> None:
     """Missing folder, folder without a model, another architecture, missing weights."""
     with pytest.raises(FileNotFoundError, match='does not exist'):
         StreamQwenModel.from_pretrained(tmp_path / 'nowhere')

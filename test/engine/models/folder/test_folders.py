@@ -136,7 +136,7 @@ def video() -> tuple[torch.Tensor, Any]:
 
 @pytest.mark.parametrize('layout', sampled(LAYOUTS, 10), ids=str)
 @torch.inference_mode()
-def test_a_folder_is_the_model_that_stock_loads(layout, tmp_path):
+def test_a_folder_is_the_model_that_stock_loads(layout: Any, tmp_path: pathlib.Path) -> None:
     """The same logits and embeddings, from the same bytes, in the same number format."""
     write(tmp_path, layout)
     theirs = tmp_path
@@ -161,7 +161,7 @@ def test_a_folder_is_the_model_that_stock_loads(layout, tmp_path):
     assert stored.dtype == getattr(torch, layout.dtype)
 
 
-def test_yarn_is_another_model(tmp_path):
+def test_yarn_is_another_model(tmp_path: pathlib.Path) -> None:
     """The cases above can tell whether positions are stretched."""
     ids = torch.tensor([[*b'What happened? It moved.']])
     logits = []

@@ -7,6 +7,8 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import pathlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,23 +48,25 @@ SPELLINGS = {
 FILES = ('processor_config.json', 'video_preprocessor_config.json', 'preprocessor_config.json')
 
 
-def write(folder, name, content):
+def write(folder: pathlib.Path, name: Any, content: Any) -> None:
     (folder / name).write_text(json.dumps(content))
 
 
-def bounds_of(folder):
+def bounds_of(folder: pathlib.Path):
     pixels = load_pixel_settings(folder, FAMILY)
     return pixels.min_pixels, pixels.max_pixels
 
 
-def stock_bounds(folder, monkeypatch):
+def stock_bounds(folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
     size = type(video_processor(monkeypatch)).from_pretrained(folder).size
     return size['shortest_edge'], size['longest_edge']
 
 
 @pytest.mark.parametrize('spelling', SPELLINGS)
 @pytest.mark.parametrize('file', FILES)
-def test_every_file_and_spelling(file, spelling, tmp_path, monkeypatch):
+def test_every_file_and_spelling(
+    file: str, spelling: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Stock takes all of them but `size` with pixels, with which it cannot resize."""
     content = SPELLINGS[spelling]
     if file == 'processor_config.json':
@@ -74,7 +78,9 @@ def test_every_file_and_spelling(file, spelling, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize('there', [*itertools.product((False, True), repeat=4)])
-def test_the_first_file_counts(there, tmp_path, monkeypatch):
+def test_the_first_file_counts(
+    there: Any, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of several files with other bounds, the one that stock's video processor takes."""
     section, video, image, image_section = there
     bounds = [{'size': {'shortest_edge': 784 * i, 'longest_edge': 7840}} for i in range(1, 5)]
@@ -105,7 +111,9 @@ def test_the_first_file_counts(there, tmp_path, monkeypatch):
         ({'size': {'height': 448, 'width': 448}}, 'min_pixels is missing'),
     ],
 )
-def test_no_bounds_are_made_up(content, missing, tmp_path):
+def test_no_bounds_are_made_up(
+    content: dict[str, Any], missing: str, tmp_path: pathlib.Path
+) -> None:
     """What stock takes then is its release's; nobody says that the model was trained on it."""
     write(tmp_path, 'preprocessor_config.json', content)
     with pytest.raises(ValueError, match=rf'preprocessor_config\.json has no pixel b.*{missing}'):
@@ -123,14 +131,16 @@ def test_no_bounds_are_made_up(content, missing, tmp_path):
         ('rescale_factor', '1/255'),
     ],
 )
-def test_pixels_that_would_be_others(key, value, tmp_path):
+def test_pixels_that_would_be_others(
+    key: str, value: bool | float | str, tmp_path: pathlib.Path
+) -> None:
     """A setting that is not the only one we compute with is refused, not ignored."""
     write(tmp_path, 'preprocessor_config.json', {**SPELLINGS['own'], key: value})
     with pytest.raises(ValueError, match=rf'preprocessor_config\.json: {key} is {value!r}; ima'):
         load_pixel_settings(tmp_path, FAMILY)
 
 
-def test_what_stock_writes(tmp_path, monkeypatch):
+def test_what_stock_writes(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every key that a release saves is understood or has no effect on pixels."""
     stock = video_processor(monkeypatch, size={'shortest_edge': LOW, 'longest_edge': HIGH})
     stock.save_pretrained(tmp_path)
@@ -139,14 +149,14 @@ def test_what_stock_writes(tmp_path, monkeypatch):
     )
 
 
-def test_a_size_that_is_not_an_object(tmp_path):
+def test_a_size_that_is_not_an_object(tmp_path: pathlib.Path) -> None:
     """It is named."""
     write(tmp_path, 'preprocessor_config.json', {'size': 7})
     with pytest.raises(ValueError, match=r'preprocessor_config\.json: size is 7; it must be an'):
         load_pixel_settings(tmp_path, FAMILY)
 
 
-def test_the_size_of_any_image():
+def test_the_size_of_any_image() -> None:
     """Stock's, also of an image that is narrower than half a token."""
     rng = np.random.default_rng(0)
     pixels = dataclasses.replace(FAMILY, min_pixels=LOW, max_pixels=4 * HIGH)
@@ -161,7 +171,7 @@ def test_the_size_of_any_image():
 
 
 @pytest.mark.parametrize('count', [1, 4, 5, 12, 40])
-def test_the_length_of_a_video(count, monkeypatch):
+def test_the_length_of_a_video(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A frame's size does not depend on how many frames there are, unless stock is told to cap."""
     tokens = 100
     pixels = dataclasses.replace(FAMILY, min_pixels=784, max_pixels=40 * 784)
@@ -169,7 +179,7 @@ def test_the_length_of_a_video(count, monkeypatch):
     stock = video_processor(monkeypatch, size=size, max_video_tokens=tokens)
     frames = [np.zeros((240, 320, 3), np.uint8)] * count
 
-    def stock_grid(**settings):
+    def stock_grid(**settings: Any) -> Any:
         t, h, w = stock_video(stock, frames, **settings)[1]
         return t, h // 2, w // 2
 

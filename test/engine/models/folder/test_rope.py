@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import pathlib
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -33,7 +34,7 @@ def with_rope(folder: pathlib.Path, **rope: object) -> pathlib.Path:
     return folder
 
 
-def test_every_way_of_transformers_is_run_or_refused():
+def test_every_way_of_transformers_is_run_or_refused() -> None:
     """A new one has to be judged here."""
     assert set(ROPE_INIT_FUNCTIONS) == set(FIXED) - {'default'} | {'dynamic', 'longrope'}
 
@@ -64,7 +65,7 @@ def test_every_way_of_transformers_is_run_or_refused():
         ({'mrope_section': None}, r'mrope_section is \[16, 24, 24\]'),
     ],
 )
-def test_what_is_refused(rope, sentence, tmp_path):
+def test_what_is_refused(rope: dict[str, Any], sentence: str, tmp_path: pathlib.Path) -> None:
     """With a sentence that names the file, before anything is built."""
     with pytest.raises(ValueError, match=sentence) as caught:
         load_config(with_rope(tmp_path, **rope))
@@ -72,7 +73,7 @@ def test_what_is_refused(rope, sentence, tmp_path):
 
 
 @pytest.mark.parametrize('kind', FIXED)
-def test_a_model_is_built_without_memory(kind, tmp_path):
+def test_a_model_is_built_without_memory(kind: Any, tmp_path: pathlib.Path) -> None:
     """On the meta device, as before weights are loaded and for what ``pull`` says."""
     more = {'low_freq_factor': 1.0, 'high_freq_factor': 4.0} if kind == 'llama3' else {}
     stretched = {**YARN, 'rope_type': kind, **more} if kind != 'default' else {}
@@ -116,7 +117,7 @@ def test_a_model_is_built_without_memory(kind, tmp_path):
         ({'rope_type': 'linear', 'factor': 0.5}, 128000, 32768),
     ],
 )
-def test_positions_that_are_left(rope, most, expected):
+def test_positions_that_are_left(rope: dict[str, Any], most: int, expected: int) -> None:
     """As many as were trained, times the factor, within the configuration's own limit."""
     text = SimpleNamespace(rope_parameters=rope, max_position_embeddings=most)
     assert stretched_positions(text, 32768) == expected
