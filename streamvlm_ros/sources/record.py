@@ -73,5 +73,9 @@ class Record:
     def tell(self, sentence: str) -> None:
         """Tell a sentence to the log and to the program."""
         _LOG.warning(sentence)
-        if self._on_event is not None:
+        if self._on_event is None:
+            return
+        try:
             self._on_event(sentence)
+        except Exception:  # of the program: the source goes on
+            _LOG.exception('on_event has failed')

@@ -76,9 +76,14 @@ def test_stamps_are_those_of_the_cameras_clock() -> None:
 
 def test_a_camera_that_is_cut_off_is_found_again() -> None:
     told: list[str] = []
+
+    def tell(sentence: str) -> None:
+        told.append(sentence)
+        raise RuntimeError('a fault of the program, which does not end the source')
+
     with (
         RtspServer() as server,
-        open_source(server.url, buffer_frames=100, on_event=told.append) as opened,
+        open_source(server.url, buffer_frames=100, on_event=tell) as opened,
     ):
         frames = take(opened, 5)
         server.cut()
