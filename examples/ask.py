@@ -8,7 +8,7 @@ from streamvlm_ros.client import StreamClient, StreamError
 
 
 def main() -> int:
-    """Ask for free text, for a choice, and for a text while it is written."""
+    """Ask for free text, for a choice, of the newest frames, and for a text as it is written."""
     name = sys.argv[1] if len(sys.argv) > 1 else '/streamvlm'
     try:
         with StreamClient(name) as robot:
@@ -19,6 +19,10 @@ def main() -> int:
 
             light = robot.ask_choice('What colour is the light now?', ['red', 'green', 'blue'])
             print(f'{light.choice} ({light.probabilities[light.choice]:.0%})')
+
+            ball = robot.ask('Where is the yellow ball now?', view='now')
+            seen = ball.evidence
+            print(f'{ball.text} (from {seen.frames} frames, {seen.width} x {seen.height} pixels)')
 
             for text in robot.stream_answer('Where is the yellow ball now?'):
                 print(text, end='', flush=True)

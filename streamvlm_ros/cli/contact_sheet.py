@@ -15,10 +15,13 @@ import numpy.typing as npt
 Frame = npt.NDArray[np.uint8]
 Colour = tuple[int, int, int]
 
-# All in pixels.
+# All in pixels, but IN_A_ROW.
 TILE = (224, 168)  # width and height of a frame
 GAP, MARGIN = 12, 24
 CAPTION, LINE, TITLE = 26, 26, 44  # heights of one line of each
+NARROWEST = 480  # sheet
+IN_A_ROW = 4  # frames that are shown for one answer
+SMALLEST, LARGEST = 224, 448  # longer sides of these
 MARK = 26  # from a tick to the question
 ANSWERS = 0.52  # of the width, where answers begin
 INK, QUIET, PAPER, GOOD, BAD = (
@@ -32,21 +35,28 @@ INK, QUIET, PAPER, GOOD, BAD = (
 
 @dataclasses.dataclass(frozen=True)
 class Note:
-    """A question, its answer, and what is written after an answer that is wrong."""
+    """A question, its answer, and what is written after an answer that is wrong.
+
+    `right` is None where nothing is known about it.
+    """
 
     question: str
     answer: str
-    right: bool
+    right: bool | None
     remark: str = ''
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """Frames RGB uint8 [h, w, 3] with their seconds, and what was asked after the last one."""
+    """Frames RGB uint8 [h, w, 3] with their seconds, and what was asked after the last one.
+
+    `tile` is the width and height of a frame in the sheet, in pixels.
+    """
 
     frames: Sequence[Frame]
     seconds: Sequence[float]
     notes: Sequence[Note]
+    tile: tuple[int, int] = TILE
 
 
 def write_contact_sheet(path: pathlib.Path, title: str, rows: Sequence[Row]) -> None:
@@ -61,24 +71,58 @@ def write_contact_sheet(path: pathlib.Path, title: str, rows: Sequence[Row]) -> 
         OSError: the file cannot be written.
 
     """
-    width = 2 * MARGIN + max(len(row.frames) for row in rows) * (TILE[0] + GAP) - GAP
+    widest = max(len(row.frames) * (row.tile[0] + GAP) for row in rows) - GAP
+    width = max(NARROWEST, 2 * MARGIN + widest)
     head = _blank(TITLE + MARGIN, width)
     _write(head, title, (MARGIN, MARGIN + 20), INK, scale=0.75)
     parts = [head, *(part for row in rows for part in (_tiles(row, width), _notes(row, width)))]
     sheet = cv2.cvtColor(np.concatenate(parts), cv2.COLOR_RGB2BGR)
     path.parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(str(path), sheet):
-        raise OSError(f'The contact sheet {path} cannot be written.')
+    path.write_bytes(cv2.imencode('.png', sheet)[1].tobytes())
+
+
+def write_pictures(
+    path: pathlib.Path,
+    title: str,
+    notes: Sequence[Note],
+    frames: Sequence[Frame],
+    seconds: Sequence[float],
+) -> None:
+    """Write some frames, in rows, and notes under them; raises as `write_contact_sheet`.
+
+    A frame keeps its shape. Small ones are enlarged, each pixel to a square.
+    """
+    height, width = frames[0].shape[:2]
+    longer = max(height, width)
+    scale = max(1, SMALLEST // longer) if longer <= LARGEST else LARGEST / longer
+    tile = max(1, round(width * scale)), max(1, round(height * scale))
+    if scale > 1:
+        frames = [cv2.resize(frame, tile, interpolation=cv2.INTER_NEAREST) for frame in frames]
+    starts = range(0, len(frames), IN_A_ROW)
+    write_contact_sheet(
+        path,
+        title,
+        [
+            Row(
+                frames[at : at + IN_A_ROW],
+                seconds[at : at + IN_A_ROW],
+                notes if at == starts[-1] else [],
+                tile,
+            )
+            for at in starts
+        ],
+    )
 
 
 def _tiles(row: Row, width: int) -> Frame:
-    strip = _blank(TILE[1] + CAPTION, width)
+    wide, high = row.tile
+    strip = _blank(high + CAPTION, width)
     for number, (frame, seconds) in enumerate(zip(row.frames, row.seconds)):
-        left = MARGIN + number * (TILE[0] + GAP)
-        strip[: TILE[1], left : left + TILE[0]] = cv2.resize(
-            frame, TILE, interpolation=cv2.INTER_CUBIC
-        )
-        _write(strip, f'{seconds:.1f} s', (left, TILE[1] + 18), QUIET)
+        left = MARGIN + number * (wide + GAP)
+        if frame.shape[:2] != (high, wide):
+            frame = cv2.resize(frame, row.tile, interpolation=cv2.INTER_CUBIC)
+        strip[:high, left : left + wide] = frame
+        _write(strip, f'{seconds:.1f} s', (left, high + 18), QUIET)
     return strip
 
 
@@ -97,11 +141,12 @@ def _notes(row: Row, width: int) -> Frame:
     told: Note | None = None
     for number, (note, question, answer) in enumerate(lines):
         base = LINE * number + 18
-        colour = GOOD if note.right else BAD
-        if note is not told:
+        colour = {True: GOOD, False: BAD, None: INK}[note.right]
+        if note is not told and note.right is not None:
             _mark(block, (MARGIN, base), note.right)
-            told = note
-        _write(block, question, (MARGIN + MARK, base), INK)
+        told = note
+        left = MARGIN if note.right is None else MARGIN + MARK
+        _write(block, question, (left, base), INK)
         _write(block, answer, (column, base), colour)
     return block
 

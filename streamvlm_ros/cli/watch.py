@@ -9,7 +9,7 @@ import json
 from typing import TYPE_CHECKING
 
 from streamvlm_ros import interrupts
-from streamvlm_ros.cli.calls import add_node_arguments, connect
+from streamvlm_ros.cli.calls import add_node_arguments, add_view_arguments, connect, view_fields
 from streamvlm_ros.errors import CommandError
 from streamvlm_ros.stamps import NANOSECONDS
 
@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--count', type=int, default=0, help='end after this many changes')
     parser.add_argument('--keep', action='store_true', help='leave the watch in the node')
+    add_view_arguments(parser)
     add_node_arguments(parser)
 
 
@@ -47,6 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
             threshold=arguments.threshold,
             hold=arguments.hold,
             keep=arguments.keep,
+            **view_fields(robot, arguments),
         ) as watch,
     ):
         for printed, event in enumerate(watch, 1):

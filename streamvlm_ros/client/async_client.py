@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import Literal, TYPE_CHECKING
 import weakref
 
 from builtin_interfaces.msg import Time
@@ -16,6 +16,8 @@ from rclpy.node import Node
 from streamvlm_ros.client.async_streams import AsyncAnswerStream, AsyncInbox, AsyncWatch
 from streamvlm_ros.client.core import Core, LOAD_TIME
 from streamvlm_ros.client.outputs import Answer, Forgotten, SavedStream, Status, WatchInfo
+from streamvlm_ros.client.requests import question_view, view_fields
+from streamvlm_ros.view import ViewName
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -69,6 +71,10 @@ class AsyncStreamClient:
         *,
         after: int | Time = 0,
         timeout: float = 0.0,
+        view: ViewName | Literal[''] = '',
+        since: int | Time = 0,
+        until: int | Time = 0,
+        return_frames: bool = False,
         max_new_tokens: int = 0,
         update_state: bool = False,
         **options: Unpack[GenerationOptions],
@@ -82,6 +88,7 @@ class AsyncStreamClient:
                 max_new_tokens=max_new_tokens,
                 update_state=update_state,
                 options=options,
+                look=question_view(view, since, until, return_frames),
             )
         )
 
@@ -92,10 +99,20 @@ class AsyncStreamClient:
         *,
         after: int | Time = 0,
         timeout: float = 0.0,
+        view: ViewName | Literal[''] = '',
+        since: int | Time = 0,
+        until: int | Time = 0,
+        return_frames: bool = False,
     ) -> Answer:
         """Ask which of 2 to 26 answers fits; see `StreamClient.ask_choice`."""
         return await asyncio.wrap_future(
-            self._core.ask_choice(question, choices, after=after, timeout=timeout)
+            self._core.ask_choice(
+                question,
+                choices,
+                after=after,
+                timeout=timeout,
+                look=question_view(view, since, until, return_frames),
+            )
         )
 
     def stream_answer(
@@ -105,6 +122,10 @@ class AsyncStreamClient:
         *,
         after: int | Time = 0,
         timeout: float = 0.0,
+        view: ViewName | Literal[''] = '',
+        since: int | Time = 0,
+        until: int | Time = 0,
+        return_frames: bool = False,
         max_new_tokens: int = 0,
         update_state: bool = False,
         **options: Unpack[GenerationOptions],
@@ -120,6 +141,7 @@ class AsyncStreamClient:
             max_new_tokens=max_new_tokens,
             update_state=update_state,
             options=options,
+            look=question_view(view, since, until, return_frames),
         )
         return AsyncAnswerStream(self, goal, inbox)
 
@@ -132,6 +154,9 @@ class AsyncStreamClient:
         threshold: float = 0.7,
         hold: int = 2,
         keep: bool = False,
+        view: ViewName | Literal[''] = '',
+        since: int | Time = 0,
+        until: int | Time = 0,
         timeout: float = 0.0,
     ) -> AsyncWatch:
         """Add a standing question, for `async with` and `async for`; see `StreamClient.watch`."""
@@ -145,6 +170,7 @@ class AsyncStreamClient:
             hold=hold,
             keep=keep,
             timeout=timeout,
+            look=view_fields(view, since, until),
         )
         return AsyncWatch(self, watching, inbox)
 

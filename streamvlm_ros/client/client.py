@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeVar
+from typing import Literal, TYPE_CHECKING, TypeVar
 import weakref
 
 from builtin_interfaces.msg import Time
@@ -22,7 +22,9 @@ from streamvlm_ros.client.outputs import (
     WatchEvent,
     WatchInfo,
 )
+from streamvlm_ros.client.requests import question_view, view_fields
 from streamvlm_ros.client.streams import AnswerStream, Inbox, Relay, result, Watch
+from streamvlm_ros.view import ViewName
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -92,6 +94,10 @@ class StreamClient:
         *,
         after: int | Time = 0,
         timeout: float = 0.0,
+        view: ViewName | Literal[''] = '',
+        since: int | Time = 0,
+        until: int | Time = 0,
+        return_frames: bool = False,
         max_new_tokens: int = 0,
         update_state: bool = False,
         **options: Unpack[GenerationOptions],
@@ -102,6 +108,13 @@ class StreamClient:
             question: about what the camera has seen.
             after: wait for a frame with this stamp or a newer one; 0: answer from what is there.
             timeout: seconds for the complete answer; 0: the node's request_timeout.
+            view: what to look at: 'memory' (all that is cached), 'now' (the newest frames alone,
+                as sharp as the node allows), 'memory_and_now', or 'span'. Empty: 'span' where
+                `since` or `until` is given, else the node's parameter `view`.
+            since: of a span: no frame is older than this stamp; 0: the oldest that is kept.
+            until: of a span: no frame is newer than this stamp; 0: the newest.
+            return_frames: let the answer have the pictures that the view has shown to the model;
+                refused for memory, whose pictures are not kept.
             max_new_tokens: most tokens to write; 0: as the node has it.
             update_state: keep question and answer in the stream, for later questions.
             options: how the answer is drawn: sample, temperature, seed and others.
@@ -115,6 +128,7 @@ class StreamClient:
                 max_new_tokens=max_new_tokens,
                 update_state=update_state,
                 options=options,
+                look=question_view(view, since, until, return_frames),
             )
         )
 
@@ -125,9 +139,21 @@ class StreamClient:
         *,
         after: int | Time = 0,
         timeout: float = 0.0,
+        view: ViewName | Literal[''] = '',
+        since: int | Time = 0,
+        until: int | Time = 0,
+        return_frames: bool = False,
     ) -> Answer:
         """Ask which of 2 to 26 answers fits; the arguments are those of `ask`."""
-        return self._result(self._core.ask_choice(question, choices, after=after, timeout=timeout))
+        return self._result(
+            self._core.ask_choice(
+                question,
+                choices,
+                after=after,
+                timeout=timeout,
+                look=question_view(view, since, until, return_frames),
+            )
+        )
 
     def stream_answer(
         self,
@@ -136,6 +162,10 @@ class StreamClient:
         *,
         after: int | Time = 0,
         timeout: float = 0.0,
+        view: ViewName | Literal[''] = '',
+        since: int | Time = 0,
+        until: int | Time = 0,
+        return_frames: bool = False,
         max_new_tokens: int = 0,
         update_state: bool = False,
         **options: Unpack[GenerationOptions],
@@ -154,6 +184,7 @@ class StreamClient:
             max_new_tokens=max_new_tokens,
             update_state=update_state,
             options=options,
+            look=question_view(view, since, until, return_frames),
         )
         return AnswerStream(self, goal, inbox)
 
@@ -166,6 +197,9 @@ class StreamClient:
         threshold: float = 0.7,
         hold: int = 2,
         keep: bool = False,
+        view: ViewName | Literal[''] = '',
+        since: int | Time = 0,
+        until: int | Time = 0,
         on_event: Callable[[WatchEvent], object] | None = None,
         timeout: float = 0.0,
     ) -> Watch:
@@ -178,6 +212,10 @@ class StreamClient:
             threshold: a new answer needs this probability,
             hold: for this many chunks in a row.
             keep: leave it in the node at the end.
+            view: what to look at, as for `ask`; other views than memory read their frames again
+                after every chunk.
+            since: of a span, as for `ask`.
+            until: of a span, as for `ask`.
             on_event: is called for each event, instead of iterating: in the executor of your node
                 where the client has one, otherwise in the client's thread, which must not wait
                 for the client.
@@ -196,6 +234,7 @@ class StreamClient:
             hold=hold,
             keep=keep,
             timeout=timeout,
+            look=view_fields(view, since, until),
         )
         watch = Watch(self, participant, watching, inbox)
         if relay is not None:

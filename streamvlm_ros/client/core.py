@@ -42,6 +42,7 @@ class Core:
     """The operations of one node.
 
     A value that is not possible raises InvalidRequestError at once; all else comes by the future.
+    What a question looks at comes as the fields of the request, from `requests`.
     """
 
     def __init__(self, name: str, node: Node | None, domain_id: int | None) -> None:
@@ -64,20 +65,27 @@ class Core:
         max_new_tokens: int,
         update_state: bool,
         options: requests.GenerationOptions,
+        look: dict[str, Any],
     ) -> Future[Answer]:
         """Call `~/ask`."""
         fields = requests.question_fields(question, after=after, timeout=timeout)
         more = requests.text_fields(max_new_tokens, update_state, options)
-        request = Ask.Request(**fields, **more)
+        request = Ask.Request(**fields, **more, **look)
         return self._calls.call(Ask, 'ask', request, _answer, _limit(timeout))
 
     def ask_choice(
-        self, question: str, choices: Sequence[str], *, after: int | Time, timeout: float
+        self,
+        question: str,
+        choices: Sequence[str],
+        *,
+        after: int | Time,
+        timeout: float,
+        look: dict[str, Any],
     ) -> Future[Answer]:
         """Call `~/ask_choice`."""
         fields = requests.question_fields(question, after=after, timeout=timeout)
         given = requests.texts('choices', choices)
-        request = AskChoice.Request(**fields, choices=given)
+        request = AskChoice.Request(**fields, choices=given, **look)
         return self._calls.call(
             AskChoice,
             'ask_choice',
@@ -97,12 +105,13 @@ class Core:
         max_new_tokens: int,
         update_state: bool,
         options: requests.GenerationOptions,
+        look: dict[str, Any],
     ) -> Goal:
         """Send a goal of `~/answer`."""
         fields = requests.question_fields(question, after=after, timeout=timeout)
         more = requests.text_fields(max_new_tokens, update_state, options)
         given = requests.texts('choices', choices)
-        request = AnswerQuestion.Goal(**fields, **more, choices=given)
+        request = AnswerQuestion.Goal(**fields, **more, **look, choices=given)
         return self._goals.start(request, _limit(timeout), put)
 
     def watch(
@@ -116,6 +125,7 @@ class Core:
         hold: int,
         keep: bool,
         timeout: float,
+        look: dict[str, Any],
     ) -> Watching:
         """Call `~/add_watch`, and listen to `~/events`."""
         request = AddWatch.Request(
@@ -124,6 +134,7 @@ class Core:
             name=requests.text('name', name),
             threshold=requests.number('threshold', threshold),
             hold=requests.whole('hold', hold, 1),
+            **look,
         )
         limit = requests.seconds(timeout)
         watching = Watching(self._events, request, limit=limit, keep=keep, put=put)
@@ -219,7 +230,8 @@ def full_name(name: str, node: Node | None) -> str:
 
 
 def _answer(response: Any, choices: Sequence[str] = ()) -> Answer:
-    return answer_of(requests.checked(response).answer, choices)
+    answered = requests.checked(response)
+    return answer_of(answered.answer, choices, answered.frames)
 
 
 def _saved(response: Any) -> SavedStream:

@@ -141,7 +141,7 @@ class Goal:
     def _take_result(self, future: Any) -> None:
         result = future.result().result
         try:
-            answer = answer_of(checked(result).answer, self._request.choices)
+            answer = answer_of(checked(result).answer, self._request.choices, result.frames)
         except Exception as error:
             self._end(error)
             return

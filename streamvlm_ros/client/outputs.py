@@ -6,9 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 import dataclasses
-from typing import Any, Literal, TypeVar
+from typing import Any, get_args, Literal, TYPE_CHECKING, TypeVar
 
 from streamvlm_ros.stamps import to_nanoseconds
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 FinishReason = Literal['stop', 'length', 'canceled', '']
 State = Literal[
@@ -24,18 +28,69 @@ State = Literal[
 ]
 
 _FINISH_REASONS: tuple[FinishReason, ...] = ('', 'stop', 'length', 'canceled')  # by their numbers
-_STATES: tuple[State, ...] = (
-    'unknown',
-    'loading',
-    'waiting_for_images',
-    'streaming',
-    'answering',
-    'paused',
-    'stale',
-    'error',
-    'inactive',
-)
+_STATES: tuple[State, ...] = get_args(State)  # by their numbers
 T = TypeVar('T')
+
+
+@dataclasses.dataclass(frozen=True)
+class Evidence:
+    """The frames that an answer rests on.
+
+    Attributes:
+        view: what the question looked at: 'memory', 'now', 'memory_and_now' or 'span'; empty:
+            there is no answer.
+        exact: whether it is the offline model's answer on exactly these frames: always for now
+            and span, for the others until the first eviction of the epoch.
+        first_stamp_ns: stamp of the oldest of them.
+        last_stamp_ns: stamp of the newest.
+        frames: how many.
+        stamps_ns: of each frame that was prefilled for this question; empty for memory.
+        height: in pixels, as the model saw these; for memory, those of the stream.
+        width: as `height`.
+
+    """
+
+    view: str
+    exact: bool
+    first_stamp_ns: int
+    last_stamp_ns: int
+    frames: int
+    stamps_ns: tuple[int, ...]
+    height: int
+    width: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """A frame as the model saw it.
+
+    Attributes:
+        stamp_ns: its stamp.
+        frame_id: of its camera.
+        format: of `data`: 'jpeg' or 'png'.
+        data: the bytes of a file of this format.
+
+    """
+
+    stamp_ns: int
+    frame_id: str
+    format: str
+    data: bytes = dataclasses.field(repr=False)
+
+    def decode(self) -> npt.NDArray[np.uint8]:
+        """Return it as RGB uint8 [h, w, 3]; needs cv2.
+
+        Raises:
+            ValueError: it is damaged.
+
+        """
+        import cv2
+        import numpy as np
+
+        pixels = cv2.imdecode(np.frombuffer(self.data, np.uint8), cv2.IMREAD_COLOR)
+        if pixels is None:
+            raise ValueError(f'{len(self.data)} bytes of {self.format} are no picture.')
+        return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +114,9 @@ class Answer:
         completion_tokens: tokens that were written; 0 for choices.
         time_to_first_token: from the question's arrival, once `after` was met.
         total_time: from the same moment to the complete answer.
+        evidence: the frames that it rests on.
+        pictures: of a question with `return_frames`: those of `evidence.stamps_ns`, in that
+            order.
 
     """
 
@@ -77,6 +135,8 @@ class Answer:
     completion_tokens: int
     time_to_first_token: float
     total_time: float
+    evidence: Evidence
+    pictures: tuple[Picture, ...] = dataclasses.field(default=(), repr=False)
 
     @property
     def choice(self) -> str:
@@ -186,6 +246,10 @@ class WatchInfo:
         since_ns: stamp from which on it holds; 0: none.
         probabilities: the newest score; empty: not scored yet.
         stamp_ns: stamp of the newest frame that it saw; 0: not scored yet.
+        view: what it looks at: 'memory', 'now', 'memory_and_now' or 'span'.
+        view_since_ns: of a span: stamp of its beginning; 0: the oldest that is kept.
+        view_until_ns: of a span: stamp of its end; 0: the newest.
+        tokens: that it costs after every chunk, those of its view's frames included.
 
     """
 
@@ -199,6 +263,10 @@ class WatchInfo:
     since_ns: int
     probabilities: tuple[float, ...]
     stamp_ns: int
+    view: str
+    view_since_ns: int
+    view_until_ns: int
+    tokens: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -235,13 +303,15 @@ class Forgotten:
     bytes: int
 
 
-def answer_of(message: Any, choices: Sequence[str] = ()) -> Answer:
-    """Return a message `Answer` to a question with these choices."""
+def answer_of(message: Any, choices: Sequence[str] = (), frames: Sequence[Any] = ()) -> Answer:
+    """Return a message `Answer` to a question with these choices, and its compressed images."""
     reason = message.finish_reason
     return _read(
         Answer,
         message,
         choices=tuple(choices),
+        evidence=_read(Evidence, message.evidence),
+        pictures=tuple(_read(Picture, frame, data=bytes(frame.data)) for frame in frames),
         finish_reason=_FINISH_REASONS[reason] if reason < len(_FINISH_REASONS) else '',
     )
 
@@ -284,6 +354,8 @@ def _read(kind: type[T], message: Any, **known: Any) -> T:
 def _value(message: Any, name: str) -> Any:
     if name == 'frame_id':
         return message.header.frame_id
+    if name == 'stamps_ns':
+        return tuple(map(to_nanoseconds, message.stamps))
     if name.endswith('_ns'):
         holder = message if hasattr(message, name[:-3]) else message.header
         return to_nanoseconds(getattr(holder, name[:-3]))

@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 import dataclasses
 import math
-from typing import Any, TypedDict
+from typing import Any, cast, Literal, TypedDict
 
 from builtin_interfaces.msg import Time
 
 from streamvlm_ros.answer_settings import AnswerSettings
 from streamvlm_ros.errors import ErrorCode, StreamError
-from streamvlm_ros.stamps import LAST_STAMP, NANOSECONDS
+from streamvlm_ros.stamps import LAST_STAMP, NANOSECONDS, to_nanoseconds
+from streamvlm_ros.view import View, ViewName
 
 UINT32 = 2**32 - 1
 
@@ -56,8 +57,35 @@ def question_fields(question: str, *, after: int | Time, timeout: float) -> dict
     """
     return {
         'question': text('question', question),
-        'after': stamp(after),
+        'after': stamp(after, 'after'),
         'timeout': seconds(timeout),
+    }
+
+
+def view_fields(
+    view: ViewName | Literal[''], since: int | Time, until: int | Time
+) -> dict[str, Any]:
+    """Return the fields that say what a question looks at.
+
+    Raises:
+        InvalidRequestError: there is no such view, or no such span.
+
+    """
+    name = text('view', view)
+    first, last = stamp(since, 'since'), stamp(until, 'until')
+    first_ns, last_ns = to_nanoseconds(first), to_nanoseconds(last)
+    if name or first_ns or last_ns:
+        View(cast(ViewName, name or 'span'), first_ns, last_ns)
+    return {'view': name, 'since': first, 'until': last}
+
+
+def question_view(
+    view: ViewName | Literal[''], since: int | Time, until: int | Time, return_frames: bool
+) -> dict[str, Any]:
+    """Return the fields of `view_fields`, and whether the frames are to come with the answer."""
+    return {
+        **view_fields(view, since, until),
+        'return_frames': flag('return_frames', return_frames),
     }
 
 
@@ -126,18 +154,19 @@ def number(name: str, value: float) -> float:
     return float(value)
 
 
-def stamp(value: int | Time) -> Time:
+def stamp(value: int | Time, name: str) -> Time:
     """Return a stamp as a message's time; raises InvalidRequestError.
 
     Args:
         value: integer nanoseconds, or the stamp of a message's header.
+        name: of the argument.
 
     """
     if isinstance(value, Time):
         return value
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= LAST_STAMP:
         raise invalid(
-            f'after is a header stamp: whole nanoseconds from 0 to {LAST_STAMP}, or '
+            f'{name} is a header stamp: whole nanoseconds from 0 to {LAST_STAMP}, or '
             f'message.header.stamp; not {_shown(value)}.'
         )
     sec, nanosec = divmod(value, NANOSECONDS)

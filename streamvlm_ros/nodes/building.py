@@ -11,6 +11,7 @@ from typing import Any
 from streamvlm_ros.engine import StreamError, StreamWorker, WatchEvent
 from streamvlm_ros.nodes.loading import load_engines
 from streamvlm_ros.nodes.parameters.watch_lines import parse_watches
+from streamvlm_ros.view import ViewName
 
 # Parameters that a worker takes while it runs, each by its setter.
 SETTERS: Mapping[str, Callable[[StreamWorker, Any], None]] = {
@@ -64,7 +65,7 @@ def build_workers(plans: Sequence[StreamPlan], log: Callable[[str], object]) -> 
     workers[0].start()  # their one thread
     try:
         for plan, worker in zip(plans, workers):
-            _add_watches(worker, plan.values['watches'])
+            _add_watches(worker, plan.values['watches'], plan.values['view'])
     except BaseException:
         workers[0].stop()
         raise
@@ -82,10 +83,10 @@ def apply_settings(worker: StreamWorker, values: Mapping[str, Any]) -> None:
         SETTERS[name](worker, values[name])
 
 
-def _add_watches(worker: StreamWorker, text: str) -> None:
+def _add_watches(worker: StreamWorker, text: str, view: ViewName) -> None:
     for watch in parse_watches(text):
         try:
-            worker.watch(**watch).result()
+            worker.watch(**{'view': view, **watch}).result()
         except StreamError as error:
             raise StreamError(
                 error.code, f'The watch {watch["name"]!r} is refused: {error}'

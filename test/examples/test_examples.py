@@ -128,10 +128,11 @@ def test_ask(
 ) -> None:
     shown['front'].show(BLUE)
     assert run('ask.py', '/front/streamvlm', monkeypatch=monkeypatch) == 0
-    first, second, third = capsys.readouterr().out.splitlines()
+    first, second, third, fourth = capsys.readouterr().out.splitlines()
     assert first == f'white ring ({shown["front"].camera.published} frames seen)'
     assert second.startswith('blue (')
-    assert third == 'left'
+    assert third.startswith('left (from 4 frames, ')
+    assert fourth == 'left'
 
 
 def test_several_cameras(

@@ -19,6 +19,7 @@ from streamvlm_ros.nodes.faults import Faults
 from streamvlm_ros.nodes.interfaces import messages
 from streamvlm_ros.nodes.interfaces.gate import MAX_PENDING, Places
 from streamvlm_ros.nodes.interfaces.goal import Goal
+from streamvlm_ros.nodes.interfaces.pictures import Pictures
 from streamvlm_ros.nodes.interfaces.submit import ParameterValue
 from streamvlm_ros.nodes.serving_node import SERVICE_DEPTH
 from streamvlm_ros.nodes.texts import quoted
@@ -36,6 +37,7 @@ class AnswerAction:
         questions: Places,
         parameter: ParameterValue,
         publish: Callable[[AnswerMsg], object],
+        pictures: Pictures,
         faults: Faults,
     ) -> None:
         """Serve the action; goals are refused until the gate is open.
@@ -45,6 +47,7 @@ class AnswerAction:
             questions: the places that goals share with the services that answer questions.
             parameter: returns a parameter's value as it is now.
             publish: publishes an answer that is complete, and raises nothing.
+            pictures: writes the frames of answers.
             faults: counts faults of the program.
 
         """
@@ -52,7 +55,7 @@ class AnswerAction:
         self._questions = questions
         self._faults = faults
         self._parameter = parameter
-        self._publish = publish
+        self._publish, self._pictures = publish, pictures
         self._goals: dict[bytes, Goal] = {}  # oldest first
         depth = QoSProfile(depth=SERVICE_DEPTH)
         self._server: ActionServer[Any, Any, Any] = ActionServer(
@@ -156,13 +159,15 @@ class AnswerAction:
         try:
             if goal.ended:  # while it waited
                 return self._ended(goal, goal.why, result)
-            answer = messages.answer_message(await self._questions.result(goal.submit))
+            answered = await self._questions.result(goal.submit)
         except StreamError as error:
             return self._ended(goal, goal.why if goal.ended else error, result)
+        frames = await self._pictures.messages(answered)
+        answer = messages.answer_message(answered)
         self._debug(f'{quoted(answer.question, 500)} is answered by {quoted(answer.text, 500)}.')
         goal.handle.succeed()
         self._publish(answer)
-        return messages.fill_success(result, answer=answer)
+        return messages.fill_success(result, answer=answer, frames=frames)
 
     @staticmethod
     def _ended(

@@ -13,6 +13,7 @@ from rclpy.node import Node
 from streamvlm_ros.engine import Answer, StreamError, StreamWorker
 from streamvlm_ros.msg import Answer as AnswerMsg
 from streamvlm_ros.nodes.interfaces import messages
+from streamvlm_ros.nodes.interfaces.pictures import Pictures
 from streamvlm_ros.nodes.interfaces.submit import (
     ParameterValue,
     Submit,
@@ -32,6 +33,7 @@ class AskServices:
         submit: Submit,
         parameter: ParameterValue,
         publish: Callable[[AnswerMsg], object],
+        pictures: Pictures,
     ) -> None:
         """Make the services; the node serves what `services` lists.
 
@@ -40,12 +42,13 @@ class AskServices:
             submit: hands a request to the worker.
             parameter: returns a parameter's value as it is now.
             publish: publishes an answer, and raises nothing.
+            pictures: writes the frames of answers.
 
         """
         self._log = node.get_logger().debug
         self._submit = submit
         self._parameter = parameter
-        self._publish = publish
+        self._publish, self._pictures = publish, pictures
 
     def services(self) -> list[tuple[Any, str, Callable[..., Any]]]:
         """Return type, name and callback of every service."""
@@ -69,9 +72,11 @@ class AskServices:
         submit: Callable[[StreamWorker], Future[Answer]],
     ) -> messages.Response:
         try:
-            answer = messages.answer_message(await self._submit(submit))
+            answered = await self._submit(submit)
         except StreamError as error:
             return messages.fill_failure(response, error)
+        frames = await self._pictures.messages(answered)
+        answer = messages.answer_message(answered)
         self._log(f'{quoted(answer.question, 500)} is answered by {quoted(answer.text, 500)}.')
         self._publish(answer)
-        return messages.fill_success(response, answer=answer)
+        return messages.fill_success(response, answer=answer, frames=frames)

@@ -11,7 +11,9 @@ from builtin_interfaces.msg import Time
 from std_msgs.msg import Header
 
 from streamvlm_ros.engine import Answer, StreamError, Watch, WatchEvent, WorkerStatus
+from streamvlm_ros.engine.outputs import Evidence
 from streamvlm_ros.msg import Answer as AnswerMsg
+from streamvlm_ros.msg import Evidence as EvidenceMsg
 from streamvlm_ros.msg import StreamStatus
 from streamvlm_ros.msg import Watch as WatchMsg
 from streamvlm_ros.msg import WatchEvent as WatchEventMsg
@@ -75,7 +77,7 @@ def answer_message(answer: Answer) -> AnswerMsg:
     """Return the message for an answer."""
     return bounded(
         AnswerMsg,
-        header=_header(answer.stamp_ns, answer.frame_id),
+        header=header_message(answer.stamp_ns, answer.frame_id),
         oldest_stamp=to_time(answer.oldest_stamp_ns),
         frames=answer.frames,
         epoch=answer.epoch,
@@ -88,6 +90,21 @@ def answer_message(answer: Answer) -> AnswerMsg:
         completion_tokens=answer.completion_tokens,
         time_to_first_token=answer.time_to_first_token,
         total_time=answer.total_time,
+        evidence=_evidence_message(answer.evidence),
+    )
+
+
+def _evidence_message(evidence: Evidence) -> EvidenceMsg:
+    return bounded(
+        EvidenceMsg,
+        view=evidence.view,
+        exact=evidence.exact,
+        first_stamp=to_time(evidence.first_stamp_ns),
+        last_stamp=to_time(evidence.last_stamp_ns),
+        frames=evidence.frames,
+        stamps=[to_time(stamp_ns) for stamp_ns in evidence.stamps_ns],
+        height=evidence.height,
+        width=evidence.width,
     )
 
 
@@ -105,6 +122,10 @@ def watch_message(watch: Watch) -> WatchMsg:
         since=to_time(watch.since_ns),
         probabilities=list(watch.probabilities),
         stamp=to_time(watch.stamp_ns),
+        view=watch.view.name,
+        view_since=to_time(watch.view.since_ns),
+        view_until=to_time(watch.view.until_ns),
+        tokens=watch.tokens + watch.frame_tokens,
     )
 
 
@@ -112,7 +133,7 @@ def watch_event_message(event: WatchEvent) -> WatchEventMsg:
     """Return the message for an event."""
     return bounded(
         WatchEventMsg,
-        header=_header(event.stamp_ns, event.frame_id),
+        header=header_message(event.stamp_ns, event.frame_id),
         name=event.name,
         question=event.question,
         choice=event.choice,
@@ -155,7 +176,7 @@ def status_message(
     """
     return bounded(
         StreamStatus,
-        header=_header(status.stamp_ns, status.frame_id),
+        header=header_message(status.stamp_ns, status.frame_id),
         state=_STATES[status.state],
         epoch=status.epoch,
         oldest_stamp=to_time(status.oldest_stamp_ns),
@@ -198,5 +219,6 @@ def idle_status(fault: str) -> StreamStatus:
     return StreamStatus(state=StreamStatus.INACTIVE, last_error=sentence(fault))
 
 
-def _header(stamp_ns: int, frame_id: str) -> Header:
+def header_message(stamp_ns: int, frame_id: str) -> Header:
+    """Return a header; a frame_id that is too long is cut."""
     return Header(stamp=to_time(stamp_ns), frame_id=frame_id[:MOST_FRAME_ID])

@@ -21,6 +21,7 @@ from streamvlm_ros.nodes.interfaces.answer_action import AnswerAction
 from streamvlm_ros.nodes.interfaces.ask_services import AskServices
 from streamvlm_ros.nodes.interfaces.camera_input import CameraInput
 from streamvlm_ros.nodes.interfaces.gate import Gate
+from streamvlm_ros.nodes.interfaces.pictures import Pictures
 from streamvlm_ros.nodes.interfaces.save_services import SaveServices
 from streamvlm_ros.nodes.interfaces.stream_services import StreamServices
 from streamvlm_ros.nodes.interfaces.watch_services import WatchServices
@@ -80,8 +81,9 @@ class StreamInterfaces:
             self._store.put_answer(answer)
 
         answers = faults.shield(publish, 'Publishing an answer')
-        self._action = AnswerAction(node, questions, parameter, answers, faults)
-        watching = WatchServices(node, gate, faults)
+        pictures = self._pictures = Pictures(self.publish_change)
+        self._action = AnswerAction(node, questions, parameter, answers, pictures, faults)
+        watching = WatchServices(node, gate, parameter, faults)
         self.publish_event = watching.publish
         self._saves = SaveServices(
             gate.places().result, parameter, node.get_namespace(), node.get_logger()
@@ -89,7 +91,7 @@ class StreamInterfaces:
         # Reentrant: a coroutine holds its group until it is done.
         group = ReentrantCallbackGroup()
         for kind, name, callback in (
-            *AskServices(node, questions.result, parameter, answers).services(),
+            *AskServices(node, questions.result, parameter, answers, pictures).services(),
             *StreamServices(node, gate, self.publish_change).services(),
             *watching.services(),
             *self._saves.services(),
@@ -149,6 +151,7 @@ class StreamInterfaces:
         """Remove what the node does not remove from the graph itself; end its threads."""
         self.unsubscribe()
         self._action.destroy()
+        self._pictures.close()
 
     def _condition(self) -> Condition:
         worker = self.worker

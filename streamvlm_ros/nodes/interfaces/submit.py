@@ -13,6 +13,7 @@ from typing import Any
 from streamvlm_ros.answer_settings import AnswerSettings
 from streamvlm_ros.engine import Answer, ErrorCode, StreamError, StreamWorker
 from streamvlm_ros.stamps import to_nanoseconds
+from streamvlm_ros.view import View
 
 # Hands a request to the worker and awaits its result; `gate.Places.result`.
 Submit = Callable[[Callable[[StreamWorker], 'Future[Any]']], Awaitable[Any]]
@@ -32,10 +33,10 @@ def submit_question(
         options: further arguments of `StreamWorker.ask`.
 
     Raises:
-        StreamError: INVALID_REQUEST for an impossible timeout, or settings that are out of range.
+        StreamError: INVALID_REQUEST for an impossible timeout, settings that are out of range, or
+            no such view.
 
     """
-    _refuse_view(request)
     return worker.ask(
         request.question,
         max_new_tokens=request.max_new_tokens or parameter('max_new_tokens'),
@@ -43,6 +44,8 @@ def submit_question(
         settings=_fields(lambda name: getattr(request, name)).over(_fields(parameter)),
         after_ns=to_nanoseconds(request.after),
         timeout=_timeout(request.timeout, parameter),
+        view=view_of(request, parameter),
+        return_frames=request.return_frames,
         **options,
     )
 
@@ -51,23 +54,27 @@ def submit_choice(
     worker: StreamWorker, request: Any, parameter: ParameterValue, **options: Any
 ) -> Future[Answer]:
     """Hand a question with choices to the worker; otherwise as `submit_question`."""
-    _refuse_view(request)
     return worker.ask_choice(
         request.question,
         request.choices,
         after_ns=to_nanoseconds(request.after),
         timeout=_timeout(request.timeout, parameter),
+        view=view_of(request, parameter),
+        return_frames=request.return_frames,
         **options,
     )
 
 
-def _refuse_view(request: Any) -> None:
-    """Refuse what cannot be looked at yet."""
-    if request.view not in ('', 'memory') or request.return_frames:
-        raise StreamError(
-            ErrorCode.INVALID_REQUEST,
-            f'The view {request.view!r:.80} cannot be shown; leave it empty, or choose memory.',
-        )
+def view_of(request: Any, parameter: ParameterValue) -> View:
+    """Return what a question or a watch looks at.
+
+    Raises:
+        StreamError: INVALID_REQUEST; there is no such view, or no such span.
+
+    """
+    since_ns, until_ns = to_nanoseconds(request.since), to_nanoseconds(request.until)
+    is_span = bool(since_ns or until_ns)
+    return View(request.view or ('span' if is_span else parameter('view')), since_ns, until_ns)
 
 
 def _fields(value: ParameterValue) -> AnswerSettings:

@@ -4,18 +4,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 
-from streamvlm_ros.engine import ErrorCode, StreamError, StreamWorker
+from streamvlm_ros.engine import StreamError, StreamWorker, Watch
 from streamvlm_ros.msg import WatchEvent as WatchEventMsg
 from streamvlm_ros.nodes.faults import Faults
 from streamvlm_ros.nodes.interfaces import messages
 from streamvlm_ros.nodes.interfaces.gate import Gate
+from streamvlm_ros.nodes.interfaces.submit import ParameterValue, view_of
 from streamvlm_ros.nodes.texts import quoted
 from streamvlm_ros.srv import AddWatch, ListWatches, RemoveWatch
 
@@ -30,7 +31,7 @@ class WatchServices:
 
     """
 
-    def __init__(self, node: Node, gate: Gate, faults: Faults) -> None:
+    def __init__(self, node: Node, gate: Gate, parameter: ParameterValue, faults: Faults) -> None:
         """Create the topic; the node serves what `services` lists.
 
         Events are reliable but not latched: to a late subscriber an old change would look like a
@@ -39,11 +40,13 @@ class WatchServices:
         Args:
             node: on which the topic is, and whose log tells of the watches.
             gate: the way to the worker.
+            parameter: returns a parameter's value as it is now.
             faults: counts events that cannot be published.
 
         """
         self._log = node.get_logger().info
         self._gate, self._submit = gate, gate.places().result
+        self._parameter = parameter
         events = node.create_publisher(WatchEventMsg, '~/events', QoSProfile(depth=EVENTS_DEPTH))
         self.publish = faults.shield(
             lambda event: events.publish(messages.watch_event_message(event)),
@@ -62,32 +65,27 @@ class WatchServices:
         self, request: AddWatch.Request, response: AddWatch.Response
     ) -> AddWatch.Response:
         def submit(worker: StreamWorker) -> Future[Any]:
-            if request.view not in ('', 'memory'):
-                raise StreamError(
-                    ErrorCode.INVALID_REQUEST,
-                    f'The view {request.view!r:.80} cannot be shown; leave it empty, or choose '
-                    'memory.',
-                )
             return worker.watch(
                 request.question,
                 request.choices,
                 threshold=request.threshold,
                 hold=request.hold,
                 name=request.name,
+                view=view_of(request, self._parameter),
             )
 
         try:
             watch = await self._submit(submit)
-            total = self._gate.worker().status().watch_tokens
+            total = _cost(await self._submit(lambda worker: worker.watches()))
         except StreamError as error:
             return messages.fill_failure(response, error)
+        tokens = _cost([watch])
+        frames = f', {watch.frame_tokens} of them of frames' if watch.frame_tokens else ''
         self._log(
-            f'The watch {quoted(watch.name)} was added: {watch.tokens} tokens after every chunk, '
-            f'{total} for all watches.'
+            f'The watch {quoted(watch.name)} was added: {tokens} tokens after every chunk{frames}'
+            f'; {total} for all watches.'
         )
-        return messages.fill_success(
-            response, name=watch.name, tokens=watch.tokens, total_tokens=total
-        )
+        return messages.fill_success(response, name=watch.name, tokens=tokens, total_tokens=total)
 
     async def _remove(
         self, request: RemoveWatch.Request, response: RemoveWatch.Response
@@ -109,3 +107,9 @@ class WatchServices:
         return messages.fill_success(
             response, watches=[messages.watch_message(watch) for watch in watches]
         )
+
+
+def _cost(watches: Sequence[Watch]) -> int:
+    """Return the tokens of watches after every chunk; those of one view share its frames."""
+    frames = {watch.view: watch.frame_tokens for watch in watches}
+    return sum(watch.tokens for watch in watches) + sum(frames.values())

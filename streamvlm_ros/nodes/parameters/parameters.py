@@ -79,12 +79,12 @@ def unknown_parameter(name: str, known: Iterable[str]) -> str:
 
 
 def _check_pixels(values: Mapping[str, Any]) -> None:
-    if values['max_pixels'] and values['min_pixels'] > values['max_pixels']:
-        raise ParameterError(
-            f"The parameter 'min_pixels' ({values['min_pixels']}) must not be larger than "
-            "'max_pixels' "
-            f'({values["max_pixels"]}).'
-        )
+    for name in ('max_pixels', 'now_max_pixels'):
+        if values[name] and values['min_pixels'] > values[name]:
+            raise ParameterError(
+                f"The parameter 'min_pixels' ({values['min_pixels']}) must not be larger than "
+                f"'{name}' ({values[name]})."
+            )
 
 
 def _check_sample_rate(values: Mapping[str, Any]) -> None:

@@ -176,4 +176,50 @@ STREAM_PARAMETERS = (
         minimum=0.0,
         maximum=255.0,
     ),
+    Parameter(
+        'now_frames',
+        _STREAM.now_frames,
+        'Newest frames that the views now and memory_and_now have.',
+        minimum=1,
+        maximum=64,
+    ),
+    Parameter(
+        'now_max_pixels',
+        _STREAM.now_max_pixels,
+        'Larger frames of these views are reduced to this many pixels, whatever max_pixels is; '
+        '0: to 1280 x 720.',
+        minimum=0,
+        maximum=1 << 26,
+    ),
+    Parameter(
+        'view_frames',
+        _STREAM.view_frames,
+        'Most frames of the view span: pairs of neighbours, evenly spread over it.',
+        minimum=2,
+        maximum=256,
+        step=2,
+    ),
+    Parameter(
+        'view_tokens',
+        _STREAM.view_tokens,
+        'Room for the frames of one view, in tokens, reserved at start; 0: as much as these '
+        'settings need.',
+        minimum=0,
+        maximum=1 << 20,
+    ),
+    Parameter(
+        'open_views',
+        _STREAM.open_views,
+        'Views that are open at once, each with its room; further questions wait. 0: memory is '
+        'the only view.',
+        minimum=0,
+        maximum=16,
+    ),
+    Parameter(
+        'view_ring_bytes',
+        _STREAM.view_ring_bytes,
+        'Bytes of the newest frames that are kept as they came, for views; 0: none.',
+        minimum=0,
+        maximum=1 << 36,
+    ),
 )

@@ -8,6 +8,7 @@ from streamvlm_ros.answer_settings import BOUNDS, LARGEST_INTEGER, SOURCES
 from streamvlm_ros.nodes.parameters.parameter import Parameter, Settable
 from streamvlm_ros.nodes.parameters.store_table import STORE_PARAMETERS
 from streamvlm_ros.nodes.parameters.stream_table import STREAM_PARAMETERS
+from streamvlm_ros.view import VIEWS
 
 _MODEL_AND_IMAGES = (
     Parameter(
@@ -150,7 +151,7 @@ _NODE = (
         'watches',
         '',
         'Standing questions from the start on, one a line: name | question | choice, choice; '
-        'optionally followed by | threshold 0.7 | hold 2.',
+        'optionally followed by | threshold 0.7 | hold 2 | view now.',
         longest=1 << 16,
     ),
     Parameter(
@@ -192,8 +193,16 @@ _NODE = (
         shared=True,
     ),
 )
-# The names are those of `AnswerSettings`.
+# From `generation` on, the names are those of `AnswerSettings`.
 _ANSWERS = (
+    Parameter(
+        'view',
+        'memory',
+        'What questions and watches look at that do not say it: all that is cached, the newest '
+        'frames, both, or all frames whose pictures are kept.',
+        choices=VIEWS,
+        settable=Settable.ALWAYS,
+    ),
     Parameter(
         'generation',
         'model',

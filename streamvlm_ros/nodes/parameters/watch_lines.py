@@ -5,6 +5,7 @@
     watches: |
       light | What colour is the light now? | red, green, blue
       ball | Where is the yellow ball now? | left, middle, right | threshold 0.8 | hold 3
+      door | Is the door open? | yes, no | view now
 
 One text and not a list, because ROS parameters know no empty list, and because YAML would turn
 `[yes, no]` into true and false.
@@ -14,8 +15,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from streamvlm_ros.errors import StreamError
 from streamvlm_ros.nodes.parameters.parameter import ParameterError
 from streamvlm_ros.nodes.texts import quoted
+from streamvlm_ros.view import View
 
 
 def parse_watches(text: str) -> list[dict[str, Any]]:
@@ -63,10 +66,10 @@ def _parse_line(line: str) -> dict[str, Any]:
     for option in options:
         key, _, value = option.partition(' ')
         try:
-            watch[key] = {'threshold': float, 'hold': int}[key](value)
-        except (KeyError, ValueError):
+            watch[key] = {'threshold': float, 'hold': int, 'view': View.of}[key](value)
+        except (KeyError, ValueError, StreamError):
             raise ParameterError(
                 f'The watch {quoted(name)} has {quoted(option)} after its choices; possible are '
-                "'threshold 0.7' and 'hold 2'."
+                "'threshold 0.7', 'hold 2' and 'view now'."
             ) from None
     return watch

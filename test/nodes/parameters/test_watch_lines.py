@@ -8,6 +8,7 @@ import pytest
 
 from streamvlm_ros.nodes.parameters.parameter import ParameterError
 from streamvlm_ros.nodes.parameters.watch_lines import parse_watches
+from streamvlm_ros.view import View
 
 
 def test_lines() -> None:
@@ -16,6 +17,7 @@ def test_lines() -> None:
     door | Is the door open? | yes, no
 
     lift|Which way does it go?|up, down, nowhere|hold 3 | threshold 0.8
+    light | Is it on? | yes, no | view now
     """
     assert parse_watches(text) == [
         {'name': 'door', 'question': 'Is the door open?', 'choices': ('yes', 'no')},
@@ -25,6 +27,12 @@ def test_lines() -> None:
             'choices': ('up', 'down', 'nowhere'),
             'hold': 3,
             'threshold': 0.8,
+        },
+        {
+            'name': 'light',
+            'question': 'Is it on?',
+            'choices': ('yes', 'no'),
+            'view': View('now'),
         },
     ]
     assert parse_watches('') == []
@@ -38,6 +46,7 @@ def test_lines() -> None:
         (' | Is it open? | yes, no', 'is not of the form'),
         ('a | Is it? | yes, no\na | Is it? | yes, no', "The watch 'a' is there twice"),
         ('a | Is it? | yes, no | hold two', "has 'hold two' after its choices"),
+        ('a | Is it? | yes, no | view then', "has 'view then' after its choices"),
         ('a | Is it? | yes, no | keep 2', "has 'keep 2' after its choices"),
     ],
 )
