@@ -24,10 +24,12 @@ from support.soak.values import (
     CHOICES,
     HOSTILE_AFTER,
     HOSTILE_CHOICES,
+    HOSTILE_LOOKS,
     HOSTILE_TEXTS,
     HOSTILE_TIMES,
     ILLEGAL,
     LEGAL,
+    LOOKS,
     MAX_REQUEST_TIMEOUT,
     QUESTIONS,
     TIMES,
@@ -175,6 +177,7 @@ class Operations:
             'after': Time(),
             'max_new_tokens': rng.choice((1, 2, 8)),
             'update_state': rng.random() < 0.1,
+            **rng.choice(HOSTILE_LOOKS if hostile and rng.random() < 0.3 else LOOKS),
         }
         for name in rng.sample(
             ('question', 'timeout', 'after', 'max_new_tokens'),
@@ -202,13 +205,10 @@ class Operations:
             self._ask()
 
     def _choose(self, hostile: bool = False) -> None:
-        rng, fields = self._rng, self._fields(hostile)
-        request = AskChoice.Request(
-            question=fields['question'],
-            after=fields['after'],
-            timeout=fields['timeout'],
-            choices=rng.choice(HOSTILE_CHOICES if hostile else CHOICES),
-        )
+        fields = self._fields(hostile)
+        del fields['max_new_tokens'], fields['update_state']
+        choices = self._rng.choice(HOSTILE_CHOICES if hostile else CHOICES)
+        request = AskChoice.Request(**fields, choices=choices)
         self._call('hostile choose' if hostile else 'choose', AskChoice, 'ask_choice', request)
 
     def _hostile_choose(self) -> None:
@@ -252,6 +252,7 @@ class Operations:
             choices=rng.choice(CHOICES),
             threshold=rng.choice((0.0, 0.5, 0.9)),
             hold=rng.choice((1, 2, 5)),
+            view=rng.choice(('', '', 'now', 'memory_and_now', 'span')),
         )
 
         def then(response: Any) -> None:

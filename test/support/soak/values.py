@@ -32,6 +32,20 @@ HOSTILE_AFTER = (
 )
 
 
+LOOKS = (
+    {}, {}, {}, {'view': 'now'}, {'view': 'memory_and_now'}, {'view': 'span'},
+    {'view': 'now', 'return_frames': True}, {'view': 'span', 'return_frames': True},
+)  # fmt: skip
+
+
+HOSTILE_LOOKS = (
+    {'view': 'then'}, {'view': 'n' * 1_000_000}, {'view': 'now', 'since': Time(sec=1)},
+    {'since': Time(sec=-(2**31))}, {'until': Time(sec=2**31 - 1, nanosec=2**32 - 1)},
+    {'since': Time(sec=2_000_000_000)}, {'until': Time(sec=0, nanosec=1)},
+    {'since': Time(sec=9), 'until': Time(sec=8)}, {'return_frames': True},
+)  # fmt: skip
+
+
 CHOICES = (['yes', 'no'], ['red', 'green', 'blue'], ['left', 'right'])
 
 
