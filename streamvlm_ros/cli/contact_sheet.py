@@ -97,7 +97,7 @@ def write_pictures(
     scale = max(1, SMALLEST // longer) if longer <= LARGEST else LARGEST / longer
     tile = max(1, round(width * scale)), max(1, round(height * scale))
     if scale > 1:
-        frames = [cv2.resize(frame, tile, interpolation=cv2.INTER_NEAREST) for frame in frames]
+        frames = [_resize(frame, tile, cv2.INTER_NEAREST) for frame in frames]
     starts = range(0, len(frames), IN_A_ROW)
     write_contact_sheet(
         path,
@@ -120,7 +120,7 @@ def _tiles(row: Row, width: int) -> Frame:
     for number, (frame, seconds) in enumerate(zip(row.frames, row.seconds)):
         left = MARGIN + number * (wide + GAP)
         if frame.shape[:2] != (high, wide):
-            frame = cv2.resize(frame, row.tile, interpolation=cv2.INTER_CUBIC)
+            frame = _resize(frame, row.tile, cv2.INTER_CUBIC)
         strip[:high, left : left + wide] = frame
         _write(strip, f'{seconds:.1f} s', (left, high + 18), QUIET)
     return strip
@@ -185,6 +185,10 @@ def _write(
     image: Frame, text: str, place: tuple[int, int], colour: Colour, scale: float = 0.5
 ) -> None:
     cv2.putText(image, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, 1, cv2.LINE_AA)
+
+
+def _resize(frame: Frame, size: tuple[int, int], interpolation: int) -> Frame:
+    return np.asarray(cv2.resize(frame, size, interpolation=interpolation), np.uint8)
 
 
 def _blank(height: int, width: int) -> Frame:

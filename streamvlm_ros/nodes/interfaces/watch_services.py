@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
@@ -76,10 +76,10 @@ class WatchServices:
 
         try:
             watch = await self._submit(submit)
-            total = _cost(await self._submit(lambda worker: worker.watches()))
+            total = _cost(await self._submit(StreamWorker.watches))
         except StreamError as error:
             return messages.fill_failure(response, error)
-        tokens = _cost([watch])
+        tokens = _cost((watch,))
         frames = f', {watch.frame_tokens} of them of frames' if watch.frame_tokens else ''
         self._log(
             f'The watch {quoted(watch.name)} was added: {tokens} tokens after every chunk{frames}'
@@ -109,7 +109,7 @@ class WatchServices:
         )
 
 
-def _cost(watches: Sequence[Watch]) -> int:
+def _cost(watches: tuple[Watch, ...]) -> int:
     """Return the tokens of watches after every chunk; those of one view share its frames."""
     frames = {watch.view: watch.frame_tokens for watch in watches}
     return sum(watch.tokens for watch in watches) + sum(frames.values())

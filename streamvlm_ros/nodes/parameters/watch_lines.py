@@ -13,12 +13,15 @@ One text and not a list, because ROS parameters know no empty list, and because 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from streamvlm_ros.errors import StreamError
 from streamvlm_ros.nodes.parameters.parameter import ParameterError
 from streamvlm_ros.nodes.texts import quoted
 from streamvlm_ros.view import View
+
+OPTIONS: dict[str, Callable[[Any], Any]] = {'threshold': float, 'hold': int, 'view': View.of}
 
 
 def parse_watches(text: str) -> list[dict[str, Any]]:
@@ -66,7 +69,7 @@ def _parse_line(line: str) -> dict[str, Any]:
     for option in options:
         key, _, value = option.partition(' ')
         try:
-            watch[key] = {'threshold': float, 'hold': int, 'view': View.of}[key](value)
+            watch[key] = OPTIONS[key](value)
         except (KeyError, ValueError, StreamError):
             raise ParameterError(
                 f'The watch {quoted(name)} has {quoted(option)} after its choices; possible are '
