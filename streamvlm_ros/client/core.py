@@ -163,7 +163,8 @@ class Core:
 
     def forget(self, since: int | Time, until: int | Time, timeout: float) -> Future[Forgotten]:
         """Call `~/forget`."""
-        request = Forget.Request(since=requests.stamp(since), until=requests.stamp(until))
+        first, last = requests.stamp(since, 'since'), requests.stamp(until, 'until')
+        request = Forget.Request(since=first, until=last)
         return self._calls.call(
             Forget,
             'forget',

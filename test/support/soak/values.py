@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from builtin_interfaces.msg import Time
 
 REQUEST_TIMEOUT, MAX_REQUEST_TIMEOUT = 8.0, 15.0  # seconds; the node's parameters
@@ -32,13 +34,13 @@ HOSTILE_AFTER = (
 )
 
 
-LOOKS = (
+LOOKS: tuple[dict[str, Any], ...] = (
     {}, {}, {}, {'view': 'now'}, {'view': 'memory_and_now'}, {'view': 'span'},
     {'view': 'now', 'return_frames': True}, {'view': 'span', 'return_frames': True},
 )  # fmt: skip
 
 
-HOSTILE_LOOKS = (
+HOSTILE_LOOKS: tuple[dict[str, Any], ...] = (
     {'view': 'then'}, {'view': 'n' * 1_000_000}, {'view': 'now', 'since': Time(sec=1)},
     {'since': Time(sec=-(2**31))}, {'until': Time(sec=2**31 - 1, nanosec=2**32 - 1)},
     {'since': Time(sec=2_000_000_000)}, {'until': Time(sec=0, nanosec=1)},
