@@ -66,7 +66,7 @@ def store_files(folder: pathlib.Path) -> list[str]:
 
     """
     names = [name for name in os.listdir(folder) if _NAME.fullmatch(name)]
-    return sorted(names, key=_number)
+    return sorted(names, key=file_number)
 
 
 class StoreFolder:
@@ -242,7 +242,7 @@ class StoreFolder:
             raise StoreError(f'The files of {self.path} were removed while they were written.')
         self._rotate()
         if self._file is None:
-            number = 1 + max((_number(name) for name in self._sizes), default=0)
+            number = 1 + max((file_number(name) for name in self._sizes), default=0)
             now = datetime.datetime.now(datetime.timezone.utc).strftime(_TIME)
             path = self.path / f'{number:06}_{now}Z.mcap'
             self._file = BagFile(path, self._topics)
@@ -298,7 +298,7 @@ class StoreFolder:
         if self._file is not None and _time(self._file.path.name) < oldest_kept:
             self.close_file()
         evicted = False
-        for name in sorted(self._sizes, key=_number):
+        for name in sorted(self._sizes, key=file_number):
             if self.size <= budget.bytes and _time(name) >= oldest_kept:
                 break
             # The rows first: a row without a file would be a frame that is not there.
@@ -317,7 +317,8 @@ class StoreFolder:
         sync_folder(self.path)
 
 
-def _number(name: str) -> int:
+def file_number(name: str) -> int:
+    """Return the number of a file, by which the files are in order."""
     return int(name.partition('_')[0])
 
 

@@ -12,8 +12,9 @@ import threading
 
 import numpy as np
 
+from streamvlm_ros.errors import ErrorCode, StreamError
 from streamvlm_ros.store import index as indexes
-from streamvlm_ros.store.folder import store_files
+from streamvlm_ros.store.folder import file_number, store_files
 from streamvlm_ros.store.index import Index, IndexUnusableError
 from streamvlm_ros.store.moments import Epoch, Moment, StoreError
 from streamvlm_ros.store.scan import read_frame, Scan
@@ -22,7 +23,11 @@ LAST = (1 << 63) - 1
 
 
 class FrameStore:
-    """The frames of a store's folder. It changes nothing and needs no right to write."""
+    """The frames of a store's folder; of the engine's `FrameSource`s the one that goes far back.
+
+    It changes nothing and needs no right to write. What cannot be read is a StreamError with the
+    code FILE_ERROR.
+    """
 
     def __init__(self, folder: pathlib.Path) -> None:
         """Read from a folder, which may still be empty or missing."""
@@ -31,18 +36,27 @@ class FrameStore:
         self._own: tuple[dict[str, int], Index] | None = None
 
     @property
-    def oldest_stamp_ns(self) -> int:
-        """Stamp of the oldest frame that is seen; 0: there is none."""
+    def oldest_stamp_ns(self) -> int | None:
+        """Stamp of the oldest frame that is seen; None: there is none."""
         with self._index() as index:
             spans = index.spans()
-            return spans[0][1] if spans else 0
+            return spans[0][1] if spans else None
 
     @property
-    def newest_stamp_ns(self) -> int:
-        """Stamp of the newest frame that is seen; 0: there is none."""
+    def newest_stamp_ns(self) -> int | None:
+        """Stamp of the newest frame that is seen; None: there is none."""
         with self._index() as index:
             spans = index.spans()
-            return spans[-1][2] - 1 if spans else 0
+            return spans[-1][2] - 1 if spans else None
+
+    @property
+    def has_lost(self) -> bool:
+        """Whether older frames were removed, because the store was full or they too old."""
+        try:
+            names = store_files(self._folder)
+        except OSError:
+            return False
+        return bool(names) and file_number(names[0]) > 1
 
     def frames(self, since_ns: int, until_ns: int, count: int) -> list[tuple[int, np.ndarray]]:
         """Return frames of a time, spread evenly over it.
@@ -91,22 +105,26 @@ class FrameStore:
         """Open the index; make one in memory if the folder's is of no use.
 
         Raises:
-            StoreError: a newer program has written the store.
+            StreamError: FILE_ERROR; the index cannot be read, or a newer program has written the
+                store.
 
         """
         try:
-            # Each time anew: the writer may have replaced it.
-            index = Index.open(self._folder / indexes.NAME, read_only=True)
-        except IndexUnusableError:
-            with self._lock:
-                yield self._in_memory()
-            return
-        try:
-            yield index
-        except sqlite3.Error as error:
-            raise StoreError(f'The index of {self._folder} cannot be read ({error}).') from error
-        finally:
-            index.close()
+            try:
+                # Each time anew: the writer may have replaced it.
+                index = Index.open(self._folder / indexes.NAME, read_only=True)
+            except IndexUnusableError:
+                with self._lock:
+                    yield self._in_memory()
+                return
+            try:
+                yield index
+            finally:
+                index.close()
+        except (StoreError, sqlite3.Error) as error:
+            raise StreamError(
+                ErrorCode.FILE_ERROR, f'The store in {self._folder} cannot be read: {error}'
+            ) from error
 
     def _in_memory(self) -> Index:
         """Return an index of the files as they are now."""

@@ -15,7 +15,12 @@ import numpy as np
 from rclpy.node import Node
 
 from streamvlm_ros.distributions import listen_to_transforms
-from streamvlm_ros.engine import ErrorCode, StreamError, StreamWorker
+from streamvlm_ros.engine import (
+    ErrorCode,
+    StreamError,
+    StreamWorker,
+    VideoStreamingInference,
+)
 from streamvlm_ros.msg import Answer as AnswerMsg
 from streamvlm_ros.nodes.faults import Faults
 from streamvlm_ros.nodes.interfaces import messages
@@ -26,6 +31,7 @@ from streamvlm_ros.nodes.store.pose_input import PoseInput, TransformPoses
 from streamvlm_ros.nodes.texts import sentence
 from streamvlm_ros.srv import Forget
 from streamvlm_ros.stamps import to_nanoseconds
+from streamvlm_ros.store.frames import FrameStore
 from streamvlm_ros.store.messages import Topics
 from streamvlm_ros.store.moments import Forgotten, Pose, StoredAnswer
 from streamvlm_ros.store.poses import PoseSource
@@ -110,6 +116,12 @@ class StreamStore:
             on_change=self._on_change,
         )
         self._worker = worker
+        source = FrameStore(own)
+
+        def show(engine: VideoStreamingInference) -> None:
+            engine.questions.views.store = source
+
+        worker.call(show).result()
         log.info(f'Frames and answers are stored in {own}.')
 
     def close(self) -> None:

@@ -51,12 +51,16 @@ def wait(
 
 
 def fill(
-    folder: pathlib.Path, numbers: Iterable[int], epoch: int = 0, **changed: Any
+    folder: pathlib.Path,
+    numbers: Iterable[int],
+    epoch: int = 0,
+    size: int = 96,
+    **changed: Any,
 ) -> StoreStatus:
     """Store frames and close the store."""
     recorder = Recorder(settings(folder, **changed))
     for number in numbers:
-        recorder.put(picture(number), stamp(number), 'camera', epoch)
+        recorder.put(picture(number, size), stamp(number), 'camera', epoch)
         wait(recorder, lambda status: status.waiting < 32)
     assert recorder.close()
     status = recorder.status()
