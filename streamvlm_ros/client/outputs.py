@@ -16,16 +16,9 @@ if TYPE_CHECKING:
 
 FinishReason = Literal['stop', 'length', 'canceled', '']
 State = Literal[
-    'unknown',
-    'loading',
-    'waiting_for_images',
-    'streaming',
-    'answering',
-    'paused',
-    'stale',
-    'error',
-    'inactive',
-]
+    'unknown', 'loading', 'waiting_for_images', 'streaming', 'answering', 'paused', 'stale',
+    'error', 'inactive',
+]  # fmt: skip
 
 _FINISH_REASONS: tuple[FinishReason, ...] = ('', 'stop', 'length', 'canceled')  # by their numbers
 _STATES: tuple[State, ...] = get_args(State)  # by their numbers
@@ -41,12 +34,10 @@ class Evidence:
             there is no answer.
         exact: whether it is the offline model's answer on exactly these frames: always for now
             and span, for the others until the first eviction of the epoch.
-        first_stamp_ns: stamp of the oldest of them.
-        last_stamp_ns: stamp of the newest.
+        first_stamp_ns, last_stamp_ns: stamps of the oldest and the newest of them.
         frames: how many.
         stamps_ns: of each frame that was prefilled for this question; empty for memory.
-        height: in pixels, as the model saw these; for memory, those of the stream.
-        width: as `height`.
+        height, width: in pixels, as the model saw these; for memory, those of the stream.
 
     """
 
@@ -78,12 +69,7 @@ class Picture:
     data: bytes = dataclasses.field(repr=False)
 
     def decode(self) -> npt.NDArray[np.uint8]:
-        """Return it as RGB uint8 [h, w, 3]; needs cv2.
-
-        Raises:
-            ValueError: it is damaged.
-
-        """
+        """Return it as RGB uint8 [h, w, 3]; needs cv2. Raises ValueError if it is damaged."""
         import cv2
         import numpy as np
 
@@ -247,8 +233,7 @@ class WatchInfo:
         probabilities: the newest score; empty: not scored yet.
         stamp_ns: stamp of the newest frame that it saw; 0: not scored yet.
         view: what it looks at: 'memory', 'now', 'memory_and_now' or 'span'.
-        view_since_ns: of a span: stamp of its beginning; 0: the oldest that is kept.
-        view_until_ns: of a span: stamp of its end; 0: the newest.
+        view_since_ns, view_until_ns: stamps of a span; 0: the oldest that is kept, the newest.
         tokens: that it costs after every chunk, those of its view's frames included.
 
     """
