@@ -101,7 +101,7 @@ def _slerp(start: Quaternion, end: Quaternion, part: float) -> Quaternion:
         weights = 1.0 - part, part
     else:
         angle = math.acos(min(cosine, 1.0))
-        weights = tuple(math.sin(share * angle) for share in (1.0 - part, part))  # type: ignore[assignment]
+        weights = math.sin((1.0 - part) * angle), math.sin(part * angle)
     x, y, z, w = (weights[0] * a + sign * weights[1] * b for a, b in zip(one, other))
     return _normalized((x, y, z, w))
 

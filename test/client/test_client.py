@@ -120,19 +120,16 @@ def test_a_stream_that_is_closed_early_is_canceled(robot: StreamClient, scene: S
     with robot.stream_answer(QUESTION, max_new_tokens=LONG) as stream:
         assert next(stream)
     assert stream.answer is not None and stream.answer.finish_reason == 'canceled'
-    for delta in robot.stream_answer(QUESTION, max_new_tokens=LONG):
-        assert delta
-        break  # nothing refers to it any more
+    assert next(robot.stream_answer(QUESTION, max_new_tokens=LONG))  # nothing refers to it now
     scene.camera.wait_status(lambda status: not status.pending_requests)
 
 
 def test_too_many_goals_are_busy(robot: StreamClient, scene: Scene) -> None:
-    # They wait for a frame that does not come: 32 answers that are written keep a machine busy.
-    late: dict[str, Any] = dict(after=10**9 * SECOND, timeout=1000.0)
-    streams = [robot.stream_answer(QUESTION, **late) for _ in range(32)]
+    late = 10**9 * SECOND  # no such frame comes: 32 answers that are written keep a machine busy
+    streams = [robot.stream_answer(QUESTION, after=late, timeout=1e3) for _ in range(32)]
     scene.camera.wait_status(lambda status: status.pending_requests == 32)
     with pytest.raises(BusyError, match='refused the goal'):
-        next(robot.stream_answer(QUESTION, **late))
+        next(robot.stream_answer(QUESTION, after=late))
     for stream in streams:
         stream.close()
 

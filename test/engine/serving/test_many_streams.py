@@ -11,16 +11,7 @@ from typing import Any
 
 import pytest
 from support.models.random_models import processor, random_model
-from support.workers import (
-    broken,
-    clip,
-    error_of,
-    feed,
-    NO_STOP,
-    PATIENCE,
-    SECOND,
-    workers,
-)
+from support.workers import broken, clip, error_of, feed, NO_STOP, PATIENCE, SECOND, workers
 
 from streamvlm_ros.engine import (
     ErrorCode,
