@@ -31,7 +31,7 @@ from support.second_family.family import LANTERN
 from support.second_family.model import LanternModel
 import torch
 
-from benchmark.common.dimensions import build_model, TEXT, VISION
+from benchmark.common.dimensions import build_model, build_qwen3, QWEN3, TEXT, VISION
 from streamvlm_ros.engine.ops import quantization
 
 # Triton compiles apart for an integer that is 1, and for one that 16 divides: layers 0, 1 and 2.
@@ -42,10 +42,16 @@ LARGEST = {
     '7B in 4 bits': ('choices of 64',),
     'heads of 16': ('batch of 16',),  # narrower than a cache line
 }
-# And with all its passes: 7B and 3B for one card, 3B for one that is small.
+# And with all its passes: 7B, 3B and Qwen3-VL for one card, 3B and that for one that is small.
 WHOLE = {
-    'H100': ('7B in 16 bits', '3B in 16 bits', '7B in 8 bits', '7B in 4 bits'),
-    'Jetson Orin': ('3B in 16 bits', '3B in 4 bits'),
+    'H100': (
+        '7B in 16 bits',
+        '3B in 16 bits',
+        '7B in 8 bits',
+        '7B in 4 bits',
+        'Qwen3 8B in 16 bits',
+    ),
+    'Jetson Orin': ('3B in 16 bits', '3B in 4 bits', 'Qwen3 8B in 16 bits'),
 }
 # What the suite compiles besides LARGEST, and for which cards: every kernel for one, and the card
 # with the least shared memory.
@@ -77,6 +83,13 @@ def models() -> dict[str, Any]:
             with mock.patch.object(quantization, 'quantize', made_up):
                 model.quantize(bits)
         made[f'{size} in {bits} bits'] = model
+    text, vision = QWEN3['Qwen3-8B']
+    made['Qwen3 8B in 16 bits'], _ = build_qwen3(
+        text | {'num_hidden_layers': LAYERS},
+        vision | {'depth': 3, 'deepstack_visual_indexes': [0, 1]},
+        'meta',
+        torch.bfloat16,
+    )
     with torch.device('meta'):
         made['heads of 16'] = LanternModel(LANTERN).to(torch.bfloat16)
     return made
@@ -101,10 +114,12 @@ def passes(model: Any) -> Iterator[tuple[str, Any]]:
     from streamvlm_ros.engine.runner.passes import DecodePass, EncoderPass, padded, PrefillPass
 
     # A chunk of four frames of 448 x 448.
-    grid = Grid(2, 16, 16)
+    pixels = model.family.pixels
+    grid = Grid(2, 448 // pixels.factor, 448 // pixels.factor)
     tokens = math.prod(grid)
     yield 'frames', Resizing()
-    yield 'ViT', EncoderPass(model, (4 * tokens, 1176), grid)
+    values = 3 * pixels.temporal_patch_size * pixels.patch_size**2
+    yield 'ViT', EncoderPass(model, (pixels.merge_size**2 * tokens, values), grid)
     yield (
         'chunk',
         PrefillPass(model, tokens, keep=0, video=True, tree=False, scored=False),
