@@ -34,6 +34,8 @@ PROOFS: dict[str, Sequence[str]] = {
     'whole_tests': ('-m', 'pytest', 'test', '-q', '--whole', '-m', 'whole'),
     'saved_mutations': ('test/saved_mutations.py', '--number', '5000'),
     'generation': ('-m', 'benchmark.exactness.generation', '--clips', '20'),
+    'views': ('-m', 'benchmark.exactness.views'),
+    'views_meaning': ('-m', 'benchmark.views.meaning'),
     'asking_leaves': ('-m', 'benchmark.exactness.asking_leaves'),
 }
 
