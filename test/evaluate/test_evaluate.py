@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import pathlib
@@ -12,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from support.evaluate.benchmarks import (
@@ -34,7 +32,6 @@ from streamvlm_ros.engine.serving.loading import load_streams
 from streamvlm_ros.evaluate import evaluate as evaluating
 from streamvlm_ros.evaluate import run as running
 from streamvlm_ros.evaluate.annotations.read import read_questions
-from streamvlm_ros.evaluate.progress import duration, Progress
 from streamvlm_ros.evaluate.responses import read_responses
 from streamvlm_ros.evaluate.score import BENCHMARKS, OVO
 from streamvlm_ros.view import View, ViewName
@@ -345,24 +342,3 @@ def test_wrong_commands_are_told_before_a_model_is_loaded(
     told = capsys.readouterr().err
     assert sentence in told and told.count('\n') == 1
     assert not (tmp_path / 'r.jsonl').exists()
-
-
-def test_the_time_left_is_told_on_a_terminal_only(monkeypatch):
-    class Screen(io.StringIO):
-        def isatty(self):
-            return True
-
-    clock = [100.0]
-    monkeypatch.setattr(time, 'monotonic', lambda: clock[0])
-    for stream, says in ((Screen(), True), (io.StringIO(), False)):
-        monkeypatch.setattr(sys, 'stderr', stream)
-        progress = Progress(4, 9, 400.0)
-        assert progress.seconds_left() is None
-        progress.add_question()
-        clock[0] += 60.0
-        progress.add_video(100.0)
-        assert progress.seconds_left() == 180.0
-        progress.end()
-        line = 'video 1 of 4, question 1 of 9, about 3 min left'
-        assert (line in stream.getvalue()) == says == bool(stream.getvalue())
-    assert [duration(s) for s in (20, 100, 7300)] == ['20 s', '2 min', '2 h 2 min']
