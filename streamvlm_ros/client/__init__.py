@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from streamvlm_ros.client.outputs import (
         Answer,
         Evidence,
-        Forgotten,
         Picture,
         SavedStream,
         Status,
@@ -48,6 +47,7 @@ if TYPE_CHECKING:
     )
     from streamvlm_ros.client.requests import GenerationOptions
     from streamvlm_ros.client.streams import AnswerStream, Watch
+    from streamvlm_ros.store.moments import Forgotten
 
 __all__ = [
     'StreamClient',

@@ -15,8 +15,9 @@ from rclpy.node import Node
 
 from streamvlm_ros.client.async_streams import AsyncAnswerStream, AsyncInbox, AsyncWatch
 from streamvlm_ros.client.core import Core, LOAD_TIME
-from streamvlm_ros.client.outputs import Answer, Forgotten, SavedStream, Status, WatchInfo
+from streamvlm_ros.client.outputs import Answer, SavedStream, Status, WatchInfo
 from streamvlm_ros.client.requests import question_view, view_fields
+from streamvlm_ros.store.moments import Forgotten
 from streamvlm_ros.view import ViewName
 
 if TYPE_CHECKING:

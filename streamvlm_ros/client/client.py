@@ -16,7 +16,6 @@ from rclpy.node import Node
 from streamvlm_ros.client.core import Core, LOAD_TIME
 from streamvlm_ros.client.outputs import (
     Answer,
-    Forgotten,
     SavedStream,
     Status,
     WatchEvent,
@@ -24,6 +23,7 @@ from streamvlm_ros.client.outputs import (
 )
 from streamvlm_ros.client.requests import question_view, view_fields
 from streamvlm_ros.client.streams import AnswerStream, Inbox, Relay, result, Watch
+from streamvlm_ros.store.moments import Forgotten
 from streamvlm_ros.view import ViewName
 
 if TYPE_CHECKING:

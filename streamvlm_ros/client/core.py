@@ -21,7 +21,6 @@ from streamvlm_ros.client.goals import Goal, Goals, Piece
 from streamvlm_ros.client.outputs import (
     Answer,
     answer_of,
-    Forgotten,
     forgotten_of,
     saved_of,
     SavedStream,
@@ -34,6 +33,7 @@ from streamvlm_ros.client.status import StatusBoard
 from streamvlm_ros.client.watching import Events, Happening, Watching
 from streamvlm_ros.errors import ErrorCode, StreamError
 from streamvlm_ros.srv import AddWatch, Ask, AskChoice, Forget, ListWatches, LoadStream, SaveStream
+from streamvlm_ros.store.moments import Forgotten
 
 LOAD_TIME = 900.0  # seconds; a large model from a slow disk
 

@@ -9,6 +9,7 @@ import dataclasses
 from typing import Any, get_args, Literal, TYPE_CHECKING, TypeVar
 
 from streamvlm_ros.stamps import to_nanoseconds
+from streamvlm_ros.store.moments import Forgotten
 
 if TYPE_CHECKING:
     import numpy as np
@@ -269,22 +270,6 @@ class SavedStream:
     path: str
     frames: int
     tokens: int
-    bytes: int
-
-
-@dataclasses.dataclass(frozen=True)
-class Forgotten:
-    """What was taken out of the store.
-
-    Attributes:
-        frames: with their poses.
-        answers: that saw one of them.
-        bytes: by which the store is smaller now.
-
-    """
-
-    frames: int
-    answers: int
     bytes: int
 
 

@@ -99,7 +99,14 @@ class StoredAnswer:
 
 @dataclasses.dataclass(frozen=True)
 class Forgotten:
-    """What was taken out of the store."""
+    """What was taken out of the store.
+
+    Attributes:
+        frames: with their poses.
+        answers: that saw one of them.
+        bytes: by which the store is smaller now.
+
+    """
 
     frames: int
     answers: int

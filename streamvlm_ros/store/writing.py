@@ -16,9 +16,10 @@ from streamvlm_ros.store.folder import StoreFolder
 from streamvlm_ros.store.moments import Epoch, StampClock, StoredAnswer, StoreError
 from streamvlm_ros.store.poses import PoseSource
 from streamvlm_ros.store.settings import StoreSettings
-from streamvlm_ros.store.thinning import Thinning
 
 POSE_PATIENCE = 0.4  # seconds that a frame waits for the pose after it
+CELLS = 64  # across and down, in which frames are compared
+ALIKE = 6.0  # grey levels by which the mean of a cell may differ
 NEAR = 3600.0  # seconds between a stamp and the wall clock in an epoch of that clock
 
 
@@ -41,6 +42,50 @@ class WaitingAnswer:
     answer: StoredAnswer
     stream_epoch: int
     wall_ns: int
+
+
+class Thinning:
+    """Leaves out frames that are nearly equal to the last stored one, for some seconds at most.
+
+    Both are averaged over a grid of cells, channel by channel: over a cell of 7 x 7 pixels (a
+    frame of 448 x 448) a sensor's noise cancels, while an object of a few pixels still shifts the
+    mean.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        """Store a still scene every `seconds`; 0: every frame."""
+        self._seconds = seconds
+        self._cells: np.ndarray | None = None
+        self._size: tuple[int, ...] = ()
+        self._stamp_ns = 0
+
+    def is_still(self, image: np.ndarray, stamp_ns: int) -> bool:
+        """Tell whether a frame can be left out; one that cannot becomes the last stored one.
+
+        Args:
+            image: RGB uint8 [h, w, 3].
+            stamp_ns: its stamp.
+
+        """
+        if not self._seconds:
+            return False
+        # No reduction by more than it has: a small picture is compared pixel by pixel.
+        size = min(CELLS, image.shape[1]), min(CELLS, image.shape[0])
+        cells = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.int16)
+        age = stamp_ns - self._stamp_ns
+        if (
+            self._cells is not None
+            and self._size == image.shape
+            and 0 <= age < self._seconds * 1e9
+            and int(np.abs(cells - self._cells).max()) <= ALIKE
+        ):
+            return True
+        self._cells, self._size, self._stamp_ns = cells, image.shape, stamp_ns
+        return False
+
+    def start_over(self) -> None:
+        """Store the next frame whatever it shows."""
+        self._cells = None
 
 
 class Writing:
