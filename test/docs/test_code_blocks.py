@@ -100,7 +100,7 @@ def test_python_compiles(block: Block) -> None:
         ('ros2 action send_goal /streamvlm/ask streamvlm_ros/action/AnswerQuestion ""', 'type of'),
         ('ros2 topic echo /streamvlm/state', 'a node has no'),
         ('ros2 param set /streamvlm sample_rat 1.0', 'has no parameter'),
-        ('ros2 bag record /image', 'ros2 bag: teach'),
+        ('ros2 doctor --report', 'ros2 doctor: teach'),
         ('python -m benchmark.sped', 'no such module'),
         ('python -m benchmark.speed --dimension 7B', 'no option'),
         ('docker compose exec workstation /entrypoint streamvlm aks', 'no verb'),
