@@ -138,14 +138,23 @@ def check_moments(moments: Sequence[Moment], vectors: np.ndarray, dimensions: in
     if not np.isfinite(vectors).all():
         refuse('A vector has a number that is not finite; look at what has made it.')
     for moment in moments:
-        check_stream(moment.stream)
-        if not 0 <= moment.stamp_ns <= LAST_STAMP:
-            refuse(
-                f'The stamp of a moment is {moment.stamp_ns} ns; give one from 0 to {LAST_STAMP}.'
-            )
-        if not 0 <= moment.number < 1 << 63:
-            refuse(f'The number of a moment is {moment.number}; give one from 0 to 2^63 - 1.')
+        check_moment(moment)
     return vectors
+
+
+def check_moment(moment: Moment) -> None:
+    """Raise StreamError INVALID_REQUEST for a moment that cannot be."""
+    check_stream(moment.stream)
+    if not 0 <= moment.stamp_ns <= LAST_STAMP:
+        refuse(f'The stamp of a moment is {moment.stamp_ns} ns; give one from 0 to {LAST_STAMP}.')
+    if not 0 <= moment.number < 1 << 63:
+        refuse(f'The number of a moment is {moment.number}; give one from 0 to 2^63 - 1.')
+
+
+def check_count(count: int) -> None:
+    """Raise StreamError INVALID_REQUEST for a number of moments that is not given."""
+    if not 1 <= count <= MAX_COUNT:
+        refuse(f'{count} moments were asked for; ask for 1 to {MAX_COUNT}.')
 
 
 def check_search(vector: np.ndarray, count: int, dimensions: int) -> np.ndarray:
@@ -163,8 +172,7 @@ def check_search(vector: np.ndarray, count: int, dimensions: int) -> np.ndarray:
         )
     if not np.isfinite(vector).all():
         refuse('The vector to search for has a number that is not finite.')
-    if not 1 <= count <= MAX_COUNT:
-        refuse(f'{count} moments were asked for; ask for 1 to {MAX_COUNT}.')
+    check_count(count)
     return vector.astype(np.float32)
 
 
