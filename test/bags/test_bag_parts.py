@@ -277,7 +277,7 @@ def test_replay_looks_at_the_bag_first(
     monkeypatch.setattr(loading, 'load_engine', lambda *_: pytest.fail('a model was loaded'))
     write_messages(tmp_path / 'bag', {'/image': RAW})
     for line, sentence in (
-        ([str(tmp_path / 'none')], 'There is no bag at'),
+        ([str(tmp_path / 'none')], 'There is no file'),
         ([str(tmp_path / 'bag'), '--topic', '/rear'], 'has no images on /rear'),
     ):
         assert main.main(['replay', *line, '--ask', 'Why?']) == 1

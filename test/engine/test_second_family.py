@@ -305,6 +305,7 @@ def test_it_is_apart_from_the_first_family() -> None:
 
 def test_its_size_is_told_before_it_is_loaded(folder: pathlib.Path) -> None:
     empty = build_empty(folder, torch.float32)
-    told = fit(empty, StreamSettings(), torch.device('cpu'), 'none')
+    pixels = load_processor(folder).pixels
+    told = fit(empty, StreamSettings(), torch.device('cpu'), 'none', pixels)
     assert told.weights == weight_bytes(load_model(folder, dtype=torch.float32))
     assert told.fits

@@ -156,7 +156,8 @@ def test_a_goal_whose_callbacks_raise_ends_with_internal(monkeypatch: pytest.Mon
     node: Any = SimpleNamespace(get_logger=lambda: log)
     places: Any = SimpleNamespace(is_open=True, taken=0, result=broken_later)
     faults = Faults(lambda _: None)
-    action = answer_action.AnswerAction(node, places, broken, lambda _: None, faults)
+    pictures: Any = SimpleNamespace(messages=broken_later)
+    action = answer_action.AnswerAction(node, places, broken, lambda _: None, pictures, faults)
     handle = Handle()
     # Its parameters cannot be read.
     assert action._decide(handle.request) == GoalResponse.REJECT

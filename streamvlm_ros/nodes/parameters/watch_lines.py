@@ -5,7 +5,7 @@
     watches: |
       light | What colour is the light now? | red, green, blue
       ball | Where is the yellow ball now? | left, middle, right | threshold 0.8 | hold 3
-      door | Is the door open? | yes, no | view now
+      seen | Have you seen a yellow ball? | yes, no | view now
 
 One text and not a list, because ROS parameters know no empty list, and because YAML would turn
 `[yes, no]` into true and false.

@@ -191,7 +191,7 @@ def test_a_watch_that_cannot_be_scored_does_not_lose_the_frame(
     vlm = front()
     vlm.watch('Is it?', CHOICES)
 
-    def fail(asked: Any) -> NoReturn:
+    def fail(asked: Any, view: Any) -> NoReturn:
         raise StreamError(streamvlm_ros.ErrorCode.OUT_OF_MEMORY, 'No room.')
 
     monkeypatch.setattr(engine_of(vlm).questions, 'score', fail)

@@ -58,6 +58,7 @@ LISTS = [[], [''], ['x'], ['yes', 'yes'], [EVIL, 'no'], ['x' * 1_000_000, 'no'],
 SERVICES = {
     'Ask': 'ask', 'AskChoice': 'ask_choice', 'AddWatch': 'add_watch', 'SaveStream': 'save',
     'RemoveWatch': 'remove_watch', 'ListWatches': 'list_watches', 'LoadStream': 'load',
+    'Forget': 'forget',
 }  # fmt: skip
 
 

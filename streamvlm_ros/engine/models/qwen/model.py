@@ -178,5 +178,5 @@ class QwenModel(StreamingModel):
             'model.rotation_sections': list(
                 self.config.text_config.rope_parameters['mrope_section']
             ),
-            'model.epsilon': float(parts.epsilon),
+            'model.epsilon': float(decoder.layers[0].input_layernorm.variance_epsilon),
         }

@@ -60,7 +60,8 @@ def test_a_stream_is_that_of_the_published_values(shape: str, tmp_path: pathlib.
 
 def test_what_it_takes_is_known_before_it_is_loaded(tmp_path: pathlib.Path) -> None:
     plain = write_awq(tmp_path, 'grouped')
-    told = fit(build_empty(tmp_path, torch.float32), SETTINGS, torch.device('cpu'), 'none')
+    empty, pixels = build_empty(tmp_path, torch.float32), processor().pixels
+    told = fit(empty, SETTINGS, torch.device('cpu'), 'none', pixels)
     model = StreamQwenModel.from_pretrained(tmp_path, dtype=torch.float32)
     assert told.weights == weight_bytes(model)
     assert list(quantizations_of(model)) == ['none']
