@@ -54,6 +54,13 @@ def test_a_span_from_the_store(engine: VideoStreamingInference, tmp_path: pathli
         assert np.abs(shown(image) - shown(picture(number, SIZE))).max() < 1.5
     # What is in memory is taken from there, as it came.
     assert np.array_equal(ask(15, 18).images[0], picture(15, SIZE))
+    # A span that begins in the store and ends in memory has both.
+    whole = ask(3, 19)
+    assert whole.evidence.last_stamp_ns == stamp(19) and whole.evidence.frames == 4
+    assert whole.evidence.first_stamp_ns == stamp(3)
+    for number in range(20, 26):  # not stored
+        engine.append_frame(picture(number, SIZE), stamp(number))
+    assert ask(3, 25).evidence.stamps_ns == tuple(map(stamp, (3, 4, 24, 25)))
     # A store that cannot be read is a sentence, and the stream goes on.
     path = folder / folders.store_files(folder)[0]
     (folder / 'index.sqlite').unlink()
@@ -62,4 +69,5 @@ def test_a_span_from_the_store(engine: VideoStreamingInference, tmp_path: pathli
     with pytest.raises(StreamError, match='version 9') as caught:
         ask(3, 10)
     assert caught.value.code is ErrorCode.FILE_ERROR
+    assert ask(21, 25).evidence.frames == 4  # is in memory: the disk is not asked
     assert engine.ask('What is there?', 1, view='now').evidence.frames == 2

@@ -114,6 +114,11 @@ class OpenAnswers:
         """Decode one more token of an answer, or end it if there is none."""
         questions = self.engine.questions
         if not sequence.ended:
+            if sequence.epoch != self.engine.stream.epoch:
+                raise StreamError(
+                    ErrorCode.RESET_DURING_ANSWER,
+                    'The stream was reset while the answer was given; ask again.',
+                )
             try:
                 questions.decode([sequence])
             except torch.OutOfMemoryError as error:

@@ -88,7 +88,7 @@ class OwnEmbedder:
         if self._alone is None:
             patch = self._pixels.most_tokens + self._prompt.most_around_patch
             room = 2 * (len(self._prompt.open_segment(Place.NOTHING)) + patch)
-            settings = StreamSettings(capacity=room, slack=2)
+            settings = StreamSettings(capacity=room, slack=2, open_views=0, view_ring_bytes=0)
             self._alone = FrameStream(self._model, self._prompt, self._pixels, settings)
         stream, temporal, vectors = self._alone, self._pixels.temporal_patch_size, []
         try:

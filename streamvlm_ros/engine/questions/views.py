@@ -118,9 +118,12 @@ class Views:
         if view.has_memory:
             place = waiting.place if waiting else stream.place
             entries = stream.cache.entries
-            began_ns = entries[0].info.time_ns if entries else frames[0].time_ns
+            if entries:
+                began_ns = entries[0].info.time_ns
+            elif stream.pending:
+                began_ns = stream.pending[0].time_ns
         piece = max(PIECE, self._chunk_tokens(frames[-1].size))
-        timed = view.name == 'span' and frames[-1].time_ns - frames[0].time_ns > LONGEST_VIDEO
+        timed = not view.has_memory and frames[-1].time_ns - frames[0].time_ns > LONGEST_VIDEO
         return FreshFrames(
             frames,
             Shot.of_chunk(waiting) if waiting else None,
@@ -197,34 +200,55 @@ class Views:
 
     def _span(self, view: View) -> list[Frame]:
         """Return the frames of a span: evenly thinned pairs of neighbours."""
-        recent, begins = self._stream.recent, view.since_ns
-        sources = {
-            oldest: source
-            for source in (self.store, recent)
-            if source is not None and (oldest := source.oldest_stamp_ns) is not None
-        }
-        if not sources:
+        recent, begins, ends = self._stream.recent, view.since_ns, view.until_ns
+        count, first = self._settings.view_frames, recent.oldest_stamp_ns
+        # The disk is not asked for what is in memory.
+        store = self.store if first is None or begins < first else None
+        stored = store.oldest_stamp_ns if store is not None else None
+        if store is None or stored is None or (first is not None and stored >= first):
+            oldest, has_lost = first, recent.has_lost
+            found = _copies(recent.span(begins, ends, count))
+        else:
+            oldest, has_lost = stored, store.has_lost
+            found = _frames(self._joined(store, max(begins, stored), ends, count))
+        if oldest is None:
             return self._newest()  # says why there is none
-        oldest = min(sources)
         newest = max([each.stamp_ns for each in recent.newest()], default=oldest)
         kept = f'frames are kept from {_seconds(oldest)} to {_seconds(newest)}'
-        if begins and begins < oldest and sources[oldest].has_lost:
+        if begins and begins < oldest and has_lost:
             raise StreamError(
                 ErrorCode.INVALID_REQUEST,
                 f'The span begins at {_seconds(begins)}, but {kept}; ask for a later one, or '
                 'raise view_ring_bytes.',
             )
-        # What is in memory is found at once.
-        since = max(begins, oldest)
-        source = sources[max(each for each in sources if each <= since)]
-        found = source.frames(begins, view.until_ns, self._settings.view_frames)
         if not found:
-            ends = _seconds(view.until_ns or newest)
             raise StreamError(
                 ErrorCode.INVALID_REQUEST,
-                f'The span from {_seconds(since)} to {ends} has no frame; {kept}.',
+                f'The span from {_seconds(max(begins, oldest))} to {_seconds(ends or newest)} has '
+                f'no frame; {kept}.',
             )
-        return _frames(found)
+        return found
+
+    def _joined(
+        self, store: FrameSource, since: int, until: int, count: int
+    ) -> list[tuple[int, np.ndarray]]:
+        """Return frames of a span that begins in the store; it may end in memory.
+
+        The store may not have written the newest ones yet.  Each side has pairs of frames in
+        proportion to its time.
+        """
+        recent = self._stream.recent
+        first = recent.oldest_stamp_ns
+        newer = [] if first is None else recent.frames(first, until, count)
+        if first is None or not newer:
+            return store.frames(since, until, count)
+        share = (newer[-1][0] - first) / max(1, newer[-1][0] - since)
+        pairs = count // 2
+        most = 2 * min(max(1, round(pairs * share)), pairs)
+        # Without its last pair, which is next to the first one in memory.
+        rest = count - most
+        older = store.frames(since, first - 1, rest + 2)[:rest] if rest else []
+        return [*older, *recent.frames(first, until, count - len(older))]
 
 
 def _copies(frames: Sequence[Frame]) -> list[Frame]:

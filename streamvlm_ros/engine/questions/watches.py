@@ -11,16 +11,20 @@ import logging
 import time
 from typing import Any
 
-from streamvlm_ros.engine.errors import ErrorCode, StreamError
+import torch
+
+from streamvlm_ros.engine.errors import as_stream_error, ErrorCode, StreamError
 from streamvlm_ros.engine.models.prompt import Prompt, tree_tokens
 from streamvlm_ros.engine.questions.questions import Questions
 from streamvlm_ros.engine.questions.watch import Hysteresis, Watch, WatchEvent
 from streamvlm_ros.engine.stream.stream import FrameStream
-from streamvlm_ros.view import View, ViewName
+from streamvlm_ros.view import MEMORY, View, ViewName
 
 LOG = logging.getLogger(__name__)
 # Every watch is scored after every chunk; this and their tokens bound what they may cost.
 MAX_WATCHES = 64
+# Different views with fresh frames that they have; each is read after every chunk.
+MAX_WATCH_VIEWS = 4
 
 
 class Watches:
@@ -85,7 +89,6 @@ class Watches:
             hold,
             tokens=tree_tokens(*asked),
             view=view,
-            frame_tokens=self._questions.views.check_watch(view),
         )
         if self.tokens + watch.tokens > self._most_tokens:
             raise StreamError(
@@ -110,7 +113,16 @@ class Watches:
             for free in (f'watch_{i + 1}' for i in range(len(self._all) + 1))
             if free not in self._all
         )
-        watch = dataclasses.replace(watch, name=name)
+        views = {each.watch.view for each in self._all.values()} - {MEMORY}
+        if view.has_fresh_frames and view not in views and len(views) >= MAX_WATCH_VIEWS:
+            raise StreamError(
+                ErrorCode.INVALID_REQUEST,
+                f'Watches look at {len(views)} different views already, and the frames of each '
+                'are read after every chunk; use one of these, or remove a watch.',
+            )
+        # The last check, as it takes the watches' place.
+        frame_tokens = self._questions.views.check_watch(view)
+        watch = dataclasses.replace(watch, name=name, frame_tokens=frame_tokens)
         if not self._all:
             self._see()
         self._all[name], self._asked[name] = Hysteresis(watch), asked
@@ -167,8 +179,8 @@ class Watches:
             asked = [self._asked[name] for name in names]
             try:
                 scores.update(zip(names, self._questions.score(asked, view), strict=True))
-            except StreamError as error:  # of this view; the others are scored all the same
-                faults.append(error)
+            except (StreamError, torch.OutOfMemoryError) as error:  # of this view only
+                faults.append(as_stream_error(error))
         self.seconds = time.perf_counter() - began
         events = []
         for name, probabilities in scores.items():

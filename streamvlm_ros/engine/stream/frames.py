@@ -150,8 +150,12 @@ class RecentFrames:
 
     def frames(self, since_ns: int, until_ns: int, count: int) -> list[tuple[int, np.ndarray]]:
         """See ``FrameSource``."""
+        return [(frame.stamp_ns, frame.image) for frame in self.span(since_ns, until_ns, count)]
+
+    def span(self, since_ns: int, until_ns: int, count: int) -> list[Frame]:
+        """Return frames of a span with their times; otherwise as ``frames``."""
         there = [
-            (frame.stamp_ns, frame.image)
+            frame
             for frame in self._kept
             if since_ns <= frame.stamp_ns <= (until_ns or frame.stamp_ns)
         ]

@@ -253,6 +253,17 @@ def test_after_close_everything_is_refused_and_the_cache_is_gone() -> None:
     assert cache() is None
 
 
+@pytest.mark.parametrize('view', ['memory', 'now', 'span'])
+def test_a_reset_ends_open_answers(view: Any) -> None:
+    vlm = shown(front(), 4)
+    answer = vlm.stream_answer('What?', max_new_tokens=50, view=view)
+    next(answer)
+    vlm.reset()
+    with pytest.raises(StreamError, match='was reset while') as caught:
+        list(answer)
+    assert caught.value.code is streamvlm_ros.ErrorCode.RESET_DURING_ANSWER
+
+
 def test_threads_append_and_ask_at_once() -> None:
     """Every frame is taken, in its order, and what was asked has left nothing."""
     vlm, frames = front(capacity=400), clip(5, 80)

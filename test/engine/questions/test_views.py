@@ -9,6 +9,7 @@ import pytest
 from support.models.random_models import processor, random_clip, random_model
 from support.streams import everything
 from support.whole import sampled
+import torch
 
 from benchmark.exactness.views import Case, CHUNKS, play, VIEWS
 from streamvlm_ros.engine import (
@@ -185,6 +186,42 @@ def test_watches_look_too():
         choice = engine.ask_choice('Is it red?', ['yes', 'no'], view=watch.name)
         assert watch.probabilities == pytest.approx(choice.probabilities, abs=1e-5)
         assert watch.view.name == watch.name
+
+
+def test_a_watch_whose_view_fails_leaves_the_others(monkeypatch):
+    engine = stream(4, chunk_frames=2)
+    for view in ('now', 'memory'):
+        engine.watch('Is it red?', ['yes', 'no'], view=view, name=view)
+    score = engine.questions.score
+
+    def fail(asked, view):
+        if view.name == 'now':
+            raise torch.OutOfMemoryError('none left')
+        return score(asked, view)
+
+    monkeypatch.setattr(engine.questions, 'score', fail)
+    show(engine, 4, 2)
+    with pytest.raises(OutOfMemoryError, match='none left'):
+        engine.score_watches()
+    assert [bool(watch.probabilities) for watch in engine.watches()] == [False, True]
+
+
+def test_watches_have_few_views():
+    engine = stream(4, chunk_frames=2)
+    for since in range(1, 5):
+        engine.watch('?', ['a', 'b'], view=View('span', since))
+    with pytest.raises(InvalidRequestError, match='at 4 different views already'):
+        engine.watch('?', ['a', 'b'], view='now')
+    engine.watch('?', ['a', 'b'], view=View('span', 4))
+    engine.watch('?', ['a', 'b'])
+
+
+def test_frames_that_are_far_apart_are_several_videos():
+    """So their positions stay in the range that the model knows."""
+    engine = stream(2)
+    engine.append_frame(random_clip(2, 1, 56, 56)[0], 600 * SECOND)
+    frames = engine.questions.views.look(View('now'))
+    assert len([span for shot in frames._shots for span in shot.spans]) == 2
 
 
 def test_views_are_decoded_in_one_batch():
