@@ -23,11 +23,12 @@ from streamvlm_ros.store.index import Index, IndexUnusableError
 from streamvlm_ros.store.messages import Topics
 from streamvlm_ros.store.metadata import check_metadata, write_metadata
 from streamvlm_ros.store.moments import Epoch, Forgotten, Pose, StoredAnswer, StoreError
-from streamvlm_ros.store.rewrite import PART, rewrite, sync_folder
+from streamvlm_ros.store.rewrite import rewrite, sync_folder
 from streamvlm_ros.store.scan import Chunked, Scan
 
 LOCK = '.lock'
 _NAME = re.compile(r'(\d{6,})_(\d{8}T\d{6})Z\.mcap')
+_PART = re.compile(rf'(metadata\.yaml|{_NAME.pattern})\.part')
 _TIME = '%Y%m%dT%H%M%S'
 MOST_FILE_BYTES, LEAST_FILE_BYTES = 1 << 25, 1 << 18
 MOST_FILE_SECONDS = 600.0
@@ -118,7 +119,7 @@ class StoreFolder:
         check_metadata(self.path)
         self._take_lock()
         for name in os.listdir(self.path):
-            if name.endswith(PART):
+            if _PART.fullmatch(name):  # ours, and not complete
                 (self.path / name).unlink()
         place = self.path / indexes.NAME
         try:
@@ -260,7 +261,8 @@ class StoreFolder:
             self._evict()
 
     def _take_lock(self) -> None:
-        self._lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        self._lock = os.open(self.path / LOCK, flags, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -298,8 +300,11 @@ class StoreFolder:
         if self._file is not None and _time(self._file.path.name) < oldest_kept:
             self.close_file()
         evicted = False
-        for name in sorted(self._sizes, key=file_number):
-            if self.size <= budget.bytes and _time(name) >= oldest_kept:
+        names = sorted(self._sizes, key=file_number)
+        # A clock that was wrong once has given an older file a later time.
+        old = [place for place, name in enumerate(names) if _time(name) < oldest_kept] or [-1]
+        for place, name in enumerate(names):
+            if self.size <= budget.bytes and place > old[-1]:
                 break
             # The rows first: a row without a file would be a frame that is not there.
             self._opened().remove_file(name)

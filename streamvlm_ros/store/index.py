@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 import contextlib
+import os
 import pathlib
 import sqlite3
 
@@ -279,6 +280,9 @@ class Index:
 
 def _connect(path: pathlib.Path, *, read_only: bool = False) -> sqlite3.Connection:
     mode = 'ro' if read_only else 'rwc'
+    if not read_only:  # it has poses in it
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        path.chmod(0o600)
     sql = sqlite3.connect(
         f'{path.absolute().as_uri()}?mode={mode}',
         uri=True,

@@ -83,13 +83,19 @@ def check_metadata(folder: pathlib.Path) -> None:
     """
     path = folder / NAME
     try:
-        content = yaml.safe_load(path.read_text(encoding='utf-8'))
-        custom = content['rosbag2_bagfile_information'].get('custom_data') or {}
-        version = custom.get(_MARK)
+        data = path.read_bytes()
     except FileNotFoundError:
         return
+    try:
+        content = yaml.safe_load(data)
+        custom = content['rosbag2_bagfile_information'].get('custom_data') or {}
+        version = custom.get(_MARK)
     except (ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError):
-        return  # torn: it is written anew
+        if not data.strip(b'\0\n ') or data.startswith(b'rosbag2_bagfile_information'):
+            return  # torn: it is written anew
+        raise StoreError(
+            f'{path} is not of a bag; give an empty folder, or a new one, as store_folder.'
+        ) from None
     if version is None:
         raise StoreError(
             f'{folder} has another bag; give an empty folder, or a new one, as store_folder.'

@@ -41,6 +41,9 @@ class PoseTrack:
 
     def add(self, stamp_ns: int, pose: Pose) -> None:
         """Remember a pose; one that is older than the newest begins anew, if not just late."""
+        length = math.hypot(*pose.orientation)
+        if not length or not all(map(math.isfinite, (*pose.position, length))):
+            return  # no pose; drivers send it before they know one
         known = self._known
         with self._lock:
             if known and stamp_ns <= known[-1][0]:

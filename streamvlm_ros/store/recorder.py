@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 import contextlib
 import dataclasses
 import logging
@@ -210,7 +210,7 @@ class Recorder:
         tidied = 0.0
         while True:
             item = self._next()
-            if item is None and self._closed:
+            if item is None and self._closed and not self._queue:
                 break
             if item is not None:
                 self._guard(lambda item=item: self._write(item), item)  # type: ignore[misc]
@@ -261,7 +261,8 @@ class Recorder:
 
     def _lose(self, item: _Item | None, why: str) -> None:
         if isinstance(item, _Forget):
-            item.future.set_exception(StreamError(ErrorCode.FILE_ERROR, why))
+            with contextlib.suppress(InvalidStateError):  # canceled
+                item.future.set_exception(StreamError(ErrorCode.FILE_ERROR, why))
         elif isinstance(item, WaitingFrame):
             self._writing.start_over()
             with self._wake:
@@ -294,7 +295,8 @@ class Recorder:
         if isinstance(item, _Forget):
             forgotten = self._folder.forget(item.since_ns, item.until_ns)
             self._writing.start_over()
-            item.future.set_result(forgotten)
+            with contextlib.suppress(InvalidStateError):  # canceled
+                item.future.set_result(forgotten)
         elif isinstance(item, WaitingAnswer):
             self._writing.write_answer(item)
         else:

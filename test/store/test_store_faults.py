@@ -21,6 +21,8 @@ from support.whole import sampled
 from streamvlm_ros.store import folder as folders
 from streamvlm_ros.store import recorder as recorders
 from streamvlm_ros.store.frames import FrameStore
+from streamvlm_ros.store.moments import Pose
+from streamvlm_ros.store.poses import PoseTrack
 from streamvlm_ros.store.recorder import Recorder
 
 
@@ -212,3 +214,47 @@ def test_killed_while_it_writes(tmp_path: pathlib.Path, seed: int):
 
     with Reader(folder) as reader:
         assert sum(1 for _ in reader.messages()) == len(kept)
+
+
+def test_a_canceled_forget_does_not_end_the_store(tmp_path: pathlib.Path):
+    recorder = Recorder(settings(tmp_path / 'store'))
+    for number in range(3):
+        recorder.put(picture(number), stamp(number), 'camera')
+    forget = recorder.forget(stamp(0), stamp(0))
+    forget.cancel()
+    recorder.forget(stamp(1), stamp(1)).result(PATIENCE)
+    recorder.put(picture(3), stamp(3), 'camera')
+    assert recorder.close()
+    assert FrameStore(tmp_path / 'store').frames(0, 0, 10)[-1][0] == stamp(3)
+
+
+def test_what_waits_for_a_pose_is_written_at_the_end(tmp_path: pathlib.Path):
+    track = PoseTrack()
+    recorder = Recorder(settings(tmp_path / 'store'), poses=track)
+    track.add(stamp(0) - 1, Pose((0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0), 'map'))
+    for number in range(5):
+        recorder.put(picture(number), stamp(number), 'camera')
+    assert recorder.close()
+    assert recorder.status().written == 5
+
+
+def test_files_of_others_are_left(tmp_path: pathlib.Path):
+    """In a folder that is there already."""
+    others = [tmp_path / 'film.mkv.part', tmp_path / 'target']
+    for path in others:
+        path.write_text('not ours')
+    (tmp_path / '.lock').symlink_to(tmp_path / 'target')
+    recorder = Recorder(settings(tmp_path))
+    put_until(recorder, 0, lambda status: status.error)
+    recorder.close()
+    (tmp_path / '.lock').unlink()
+    fill(tmp_path, range(3))
+    assert all(path.read_text() == 'not ours' for path in others)
+    assert (tmp_path / 'index.sqlite').stat().st_mode & 0o777 == 0o600
+    notes = tmp_path / 'notes'
+    notes.mkdir()
+    (notes / 'metadata.yaml').write_text('title: holidays\n')
+    recorder = Recorder(settings(notes))
+    put_until(recorder, 0, lambda status: 'is not of a bag' in status.error)
+    recorder.close()
+    assert (notes / 'metadata.yaml').read_text() == 'title: holidays\n'

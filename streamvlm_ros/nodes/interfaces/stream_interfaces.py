@@ -150,6 +150,7 @@ class StreamInterfaces:
     def destroy(self) -> None:
         """Remove what the node does not remove from the graph itself; end its threads."""
         self.unsubscribe()
+        self._store.close()
         self._action.destroy()
         self._pictures.close()
 
