@@ -15,7 +15,7 @@ SCHEMES = ('rtsp', 'rtsps', 'http', 'https')
 _BAG_FILES = ('.mcap', '.db3', '.bag')
 _URL = re.compile(r'([A-Za-z][A-Za-z0-9+.-]*)://')
 # Cameras take passwords in the query or even in the path: /user=admin&password=secret&channel=1
-_SECRET = re.compile(r'(?i)((?:pass\w*|pwd|token|secret|\w*key|auth\w*|sig\w*)=)[^&/#;\s]+')
+_SECRET = re.compile(r'(?i)((?:pass\w*|pwd|pw|psw|token|secret|\w*key|auth\w*|sig\w*)=)[^&/#;\s]+')
 
 
 class Kind(enum.Enum):
@@ -84,7 +84,8 @@ def path_of(address: str | pathlib.Path) -> pathlib.Path:
 
 def shown(url: str) -> str:
     """Return a URL, or a text with one in it, with stars for its passwords."""
-    text = re.sub(r'(//[^/@\s:]*):[^/\s]*@', r'\1:***@', url)
+    # Up to the last @: names and passwords have some too. A port is no password.
+    text = re.sub(r'(//[^/\s:\[]*):(?!\d{1,5}(?:[/?#\s]|$))\S*@', r'\1:***@', url)
     return _SECRET.sub(r'\1***', text)
 
 

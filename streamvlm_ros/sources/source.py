@@ -12,6 +12,7 @@ import time
 from types import TracebackType
 
 from streamvlm_ros.errors import SourceError
+from streamvlm_ros.sources.address import shown
 from streamvlm_ros.sources.clock import Sampler, StampClock
 from streamvlm_ros.sources.reader import Reader
 from streamvlm_ros.sources.record import Record, SourceStatus
@@ -211,7 +212,7 @@ class Source:
             except SourceError as error:
                 fault = str(error)
             except Exception as error:  # of a decoder or driver, whatever it is
-                fault = f'{self.name} cannot be read: {error!r}.'
+                fault = f'{self.name} cannot be read: {shown(repr(error))}.'
             self._set_busy(False)
             if reader is not None:
                 reader.close()

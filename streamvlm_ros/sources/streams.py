@@ -93,7 +93,7 @@ def open_url(url: str, timeout: float, options: dict[str, str], max_pixels: int)
             url, options=dict(options), timeout=(timeout, timeout), metadata_errors='replace'
         )
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise SourceError(refusal(url, error, timeout)) from error
+        raise SourceError(refusal(url, error, timeout)) from None
     try:
         return Video(container, shown(url), max_pixels)
     except SourceError:

@@ -220,6 +220,10 @@ def test_arguments_that_are_refused(clip: pathlib.Path) -> None:
         ('http://c/v?token=b;x=1', 'http://c/v?token=***;x=1'),
         ('http://c/v?apikey=b#x', 'http://c/v?apikey=***#x'),
         ('rtsp://a:b:b@c', 'rtsp://a:***@c'),
+        ('rtsp://joe@example.com:secret@cam/1', 'rtsp://joe@example.com:***@cam/1'),
+        ('rtsp://joe:sec/ret@cam/1', 'rtsp://joe:***@cam/1'),
+        ('rtsp://cam:554/a@b', 'rtsp://cam:554/a@b'),
+        ('http://cam/?user=a&pw=b', 'http://cam/?user=a&pw=***'),
     ],
 )
 def test_passwords_are_not_shown(url: str, expected: str) -> None:
