@@ -135,7 +135,9 @@ class Stock:
         self._tokenizer, self._template = processor.tokenizer, processor.chat_template
         self._look = processor.pixels.mean, processor.pixels.std
         self._pad = self._tokenizer.convert_tokens_to_ids(PAD)
-        self._stop = set(model.generation.stop_tokens)
+        # A small vocabulary does not have the tokens that the configuration names.
+        turn_end = self._tokenizer.convert_tokens_to_ids('<|im_end|>')
+        self._stop = {*model.generation.stop_tokens, turn_end}
 
     @torch.no_grad()
     def answer(
