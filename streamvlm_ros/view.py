@@ -1,6 +1,6 @@
 # Copyright 2026 The streamvlm_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a question looks at. No torch and no ROS are needed."""
+"""What a question looks at, and what its answer rests on. No torch and no ROS are needed."""
 
 from __future__ import annotations
 
@@ -79,6 +79,46 @@ class View:
 
 
 MEMORY = View()
+
+
+@dataclasses.dataclass(frozen=True)
+class Evidence:
+    """The frames that an answer rests on; stamps in nanoseconds as they came with the frames.
+
+    Attributes:
+        view: what the question looked at, as ``View.name`` has it; empty: there is no answer.
+        exact: the answer is that of the offline model on these frames.  Of fresh frames it always
+            is; of what is cached until the first eviction of the epoch, because what is kept then
+            still carries what it attended to.
+        first_stamp_ns, last_stamp_ns: of the oldest and the newest frame.
+        frames: how many there are.
+        stamps_ns: of every frame that was read for this question alone; empty for ``memory``.
+        height, width: in pixels, as the model saw these; for ``memory`` those of the stream.
+
+    """
+
+    view: str
+    exact: bool
+    first_stamp_ns: int
+    last_stamp_ns: int
+    frames: int
+    stamps_ns: tuple[int, ...]
+    height: int
+    width: int
+
+
+def thinned(frames: int, count: int) -> list[int]:
+    """Return which of so many frames a view of at most ``count`` has.
+
+    All of them if they are few enough; otherwise pairs of neighbours, evenly over the span, the
+    first and the last one among them.  A temporal patch is always made of such a pair.
+    """
+    if frames <= count:
+        return list(range(frames))
+    pairs = count // 2
+    last = frames - 2
+    firsts = [round(pair * last / (pairs - 1)) if pairs > 1 else last for pair in range(pairs)]
+    return [index for first in firsts for index in (first, first + 1)]
 
 
 def _refuse(sentence: str) -> None:

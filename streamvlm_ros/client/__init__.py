@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from streamvlm_ros.client.client import StreamClient
     from streamvlm_ros.client.outputs import (
         Answer,
-        Evidence,
         Picture,
         SavedStream,
         Status,
@@ -48,6 +47,7 @@ if TYPE_CHECKING:
     from streamvlm_ros.client.requests import GenerationOptions
     from streamvlm_ros.client.streams import AnswerStream, Watch
     from streamvlm_ros.store.moments import Forgotten
+    from streamvlm_ros.view import Evidence
 
 __all__ = [
     'StreamClient',

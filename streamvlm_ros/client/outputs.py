@@ -10,6 +10,7 @@ from typing import Any, get_args, Literal, TYPE_CHECKING, TypeVar
 
 from streamvlm_ros.stamps import to_nanoseconds
 from streamvlm_ros.store.moments import Forgotten
+from streamvlm_ros.view import Evidence
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,32 +25,6 @@ State = Literal[
 _FINISH_REASONS: tuple[FinishReason, ...] = ('', 'stop', 'length', 'canceled')  # by their numbers
 _STATES: tuple[State, ...] = get_args(State)  # by their numbers
 T = TypeVar('T')
-
-
-@dataclasses.dataclass(frozen=True)
-class Evidence:
-    """The frames that an answer rests on.
-
-    Attributes:
-        view: what the question looked at: 'memory', 'now', 'memory_and_now' or 'span'; empty:
-            there is no answer.
-        exact: whether it is the offline model's answer on exactly these frames: always for now
-            and span, for the others until the first eviction of the epoch.
-        first_stamp_ns, last_stamp_ns: stamps of the oldest and the newest of them.
-        frames: how many.
-        stamps_ns: of each frame that was prefilled for this question; empty for memory.
-        height, width: in pixels, as the model saw these; for memory, those of the stream.
-
-    """
-
-    view: str
-    exact: bool
-    first_stamp_ns: int
-    last_stamp_ns: int
-    frames: int
-    stamps_ns: tuple[int, ...]
-    height: int
-    width: int
 
 
 @dataclasses.dataclass(frozen=True)

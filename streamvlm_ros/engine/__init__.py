@@ -33,9 +33,9 @@ from streamvlm_ros.engine.models.processor import load_processor, StreamProcesso
 from streamvlm_ros.engine.models.base import StreamingModel
 from streamvlm_ros.engine.stream.saving.loaded_stream import LoadedStream
 from streamvlm_ros.answer_settings import AnswerSettings
-from streamvlm_ros.view import View
+from streamvlm_ros.view import Evidence, View
 from streamvlm_ros.engine.models.registry import load_model
-from streamvlm_ros.engine.outputs import Answer, CacheInfo, Choice, Evidence, Metrics
+from streamvlm_ros.engine.outputs import Answer, CacheInfo, Choice, Metrics
 from streamvlm_ros.engine.serving.snapshot import Snapshot
 from streamvlm_ros.engine.stream.saving.saved_stream import SavedStream
 from streamvlm_ros.engine.config import StreamSettings

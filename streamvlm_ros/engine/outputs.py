@@ -10,6 +10,8 @@ from typing import Any, TypedDict
 
 import numpy as np
 
+from streamvlm_ros.view import Evidence
+
 
 class Metrics(TypedDict):
     """How an answer came about; times in seconds from the call."""
@@ -19,32 +21,6 @@ class Metrics(TypedDict):
     prompt_tokens: int
     completion_tokens: int
     finish_reason: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Evidence:
-    """The frames that an answer rests on; stamps in nanoseconds as they came with the frames.
-
-    Attributes:
-        view: what the question looked at, as ``View.name`` has it.
-        exact: the answer is that of the offline model on these frames.  Of fresh frames it always
-            is; of what is cached until the first eviction of the epoch, because what is kept then
-            still carries what it attended to.
-        first_stamp_ns, last_stamp_ns: of the oldest and the newest frame.
-        frames: how many there are.
-        stamps_ns: of every frame that was read for this question alone; empty for ``memory``.
-        height, width: in pixels, as the model saw these; for ``memory`` those of the stream.
-
-    """
-
-    view: str
-    exact: bool
-    first_stamp_ns: int
-    last_stamp_ns: int
-    frames: int
-    stamps_ns: tuple[int, ...]
-    height: int
-    width: int
 
 
 @dataclasses.dataclass(frozen=True)

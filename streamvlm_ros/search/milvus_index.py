@@ -103,7 +103,8 @@ class MilvusMomentIndex:
             }
             with self._faults():
                 there = self._connected().get(self._name, list(rows), output_fields=['key'])
-                new = [row for key, row in rows.items() if key not in {e['key'] for e in there}]
+                known = {row['key'] for row in there}
+                new = [row for key, row in rows.items() if key not in known]
                 if new:
                     added += int(self._connected().insert(self._name, new)['insert_count'])
         return added

@@ -18,6 +18,7 @@ from streamvlm_ros.store.folder import file_number, store_files
 from streamvlm_ros.store.index import Index, IndexUnusableError
 from streamvlm_ros.store.moments import Epoch, Moment, StoreError
 from streamvlm_ros.store.scan import read_frame, Scan
+from streamvlm_ros.view import thinned
 
 LAST = (1 << 63) - 1
 
@@ -72,7 +73,7 @@ class FrameStore:
         """
         with self._index() as index:
             stamps = index.stamps(since_ns, until_ns or LAST)
-            chosen = [stamps[i] for i in spread(len(stamps), count)]
+            chosen = [stamps[i] for i in thinned(len(stamps), count)]
             moments = [index.moment(epoch, stamp_ns) for epoch, stamp_ns in chosen]
         found = []
         for moment in moments:
@@ -142,17 +143,3 @@ class FrameStore:
                 self._own[1].close()
             self._own = sizes, index
         return self._own[1]
-
-
-def spread(frames: int, count: int) -> list[int]:
-    """Return which of so many frames are taken if at most `count` may be.
-
-    All of them, or pairs of neighbours evenly over the span, the first and the last among them: a
-    model sees two frames as one temporal patch.
-    """
-    if frames <= count:
-        return list(range(frames))
-    pairs = count // 2
-    last = frames - 2
-    firsts = [round(pair * last / (pairs - 1)) if pairs > 1 else last for pair in range(pairs)]
-    return [index for first in firsts for index in (first, first + 1)]

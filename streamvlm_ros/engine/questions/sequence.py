@@ -14,13 +14,14 @@ from streamvlm_ros.engine.kvcache.view_room import FreshPrefix
 from streamvlm_ros.engine.models.base import StreamingModel
 from streamvlm_ros.engine.models.position_rule import PositionRule
 from streamvlm_ros.engine.models.prompt import Prompt
-from streamvlm_ros.engine.outputs import Answer, Choice, Evidence
+from streamvlm_ros.engine.outputs import Answer, Choice
 from streamvlm_ros.engine.positions import StreamState
 from streamvlm_ros.engine.questions.branch import Branch, BranchPrompt
 from streamvlm_ros.engine.questions.fresh_frames import FreshFrames
 from streamvlm_ros.engine.questions.sampler import Sampler
 from streamvlm_ros.engine.questions.scoring import ChoicePrompt, score_pieces
 from streamvlm_ros.engine.stream.stream import FrameStream
+from streamvlm_ros.view import Evidence
 
 
 class Sequence(Branch):

@@ -18,14 +18,13 @@ from streamvlm_ros.engine.models.base import StreamingModel
 from streamvlm_ros.engine.models.preprocessing import grid_of, ImageProcessorConfig
 from streamvlm_ros.engine.models.prompt import Place, Prompt
 from streamvlm_ros.engine.models.view_size import now_pixels, span_pixels, view_tokens
-from streamvlm_ros.engine.outputs import Evidence
 from streamvlm_ros.engine.questions.branch import PIECE
 from streamvlm_ros.engine.questions.fresh_frames import FreshFrames, Shot, shots_of
 from streamvlm_ros.engine.questions.sequence import memory_evidence
 from streamvlm_ros.engine.stream.frames import Frame, FrameSource
 from streamvlm_ros.engine.stream.stream import FrameStream
 from streamvlm_ros.stamps import NANOSECONDS
-from streamvlm_ros.view import View
+from streamvlm_ros.view import Evidence, View
 
 # A longer span is not one video: its patches would leave the range of times that the model knows.
 LONGEST_VIDEO = 60 * NANOSECONDS

@@ -15,6 +15,7 @@ import torch
 from streamvlm_ros.engine.config import StreamSettings
 from streamvlm_ros.engine.errors import ErrorCode, StreamError
 from streamvlm_ros.engine.models.preprocessing import ImageProcessorConfig, upload
+from streamvlm_ros.view import thinned
 
 MAX_ASPECT = 200  # the longer side of an image over its shorter one
 
@@ -87,20 +88,6 @@ class FrameSource(Protocol):
             Stamp and RGB uint8 [h, w, 3] of each.
 
         """
-
-
-def thinned(frames: int, count: int) -> list[int]:
-    """Return which of so many frames a view of at most ``count`` has.
-
-    All of them if they are few enough; otherwise pairs of neighbours, evenly over the span, the
-    first and the last one among them.  A temporal patch is always made of such a pair.
-    """
-    if frames <= count:
-        return list(range(frames))
-    pairs = count // 2
-    last = frames - 2
-    firsts = [round(pair * last / (pairs - 1)) if pairs > 1 else last for pair in range(pairs)]
-    return [index for first in firsts for index in (first, first + 1)]
 
 
 class RecentFrames:

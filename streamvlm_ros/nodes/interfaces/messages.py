@@ -11,7 +11,6 @@ from builtin_interfaces.msg import Time
 from std_msgs.msg import Header
 
 from streamvlm_ros.engine import Answer, StreamError, Watch, WatchEvent, WorkerStatus
-from streamvlm_ros.engine.outputs import Evidence
 from streamvlm_ros.msg import Answer as AnswerMsg
 from streamvlm_ros.msg import Evidence as EvidenceMsg
 from streamvlm_ros.msg import StreamStatus
@@ -20,6 +19,7 @@ from streamvlm_ros.msg import WatchEvent as WatchEventMsg
 from streamvlm_ros.nodes.texts import MOST_FRAME_ID, sentence
 from streamvlm_ros.stamps import LAST_STAMP, NANOSECONDS
 from streamvlm_ros.store.recorder import StoreStatus
+from streamvlm_ros.view import Evidence
 
 # The response of any service of the node: success, error_code, error_msg, and what it carries.
 Response = TypeVar('Response', bound=Any)

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from transformers import GenerationConfig
 
-from streamvlm_ros.engine.models.base import StreamingModel
+from streamvlm_ros.engine.models.base import SpecialTokens, StreamingModel
 from streamvlm_ros.engine.models.decoder import DecoderParts
 from streamvlm_ros.engine.models.devices import Device, DeviceMap
 from streamvlm_ros.engine.models.folder.awq import hold_awq
@@ -33,6 +33,13 @@ from streamvlm_ros.engine.models.qwen.modules import initialize
 from streamvlm_ros.engine.models.qwen.weights import layer_weights, PROJECTIONS
 from streamvlm_ros.engine.models.weights import LayerWeights
 
+TOKENS = SpecialTokens(
+    video='<|video_pad|>',
+    vision_start='<|vision_start|>',
+    vision_end='<|vision_end|>',
+    turn_start='<|im_start|>',
+    turn_end='<|im_end|>',
+)
 Model = TypeVar('Model', bound='QwenModel')
 
 

@@ -93,15 +93,30 @@ def head_width(config: Any) -> int:
     return getattr(config, 'head_dim', None) or config.hidden_size // config.num_attention_heads
 
 
+class DecoderLayer(nn.Module):
+    """A layer of the language model."""
+
+    def __init__(self, config: Any, attention: Callable[[Any], nn.Module]) -> None:
+        """Make its modules, of a text configuration; ``attention`` makes that of one."""
+        super().__init__()
+        width, epsilon = config.hidden_size, config.rms_norm_eps
+        self.self_attn = attention(config)
+        self.mlp = GatedMLP(width, config.intermediate_size, bias=False)
+        self.input_layernorm = RMSNorm(width, epsilon)
+        self.post_attention_layernorm = RMSNorm(width, epsilon)
+
+
 class TextModel(nn.Module):
     """The language model without its head."""
 
-    def __init__(self, config: Any, layer: Callable[[Any], nn.Module]) -> None:
-        """Make its modules, of a text configuration; ``layer`` makes a layer of one."""
+    def __init__(self, config: Any, attention: Callable[[Any], nn.Module]) -> None:
+        """Make its modules, of a text configuration; the arguments are those of a layer."""
         super().__init__()
         width = config.hidden_size
         self.embed_tokens = Embedding(config.vocab_size, width)
-        self.layers = nn.ModuleList(layer(config) for _ in range(config.num_hidden_layers))
+        self.layers = nn.ModuleList(
+            DecoderLayer(config, attention) for _ in range(config.num_hidden_layers)
+        )
         self.norm = RMSNorm(width, config.rms_norm_eps)
         self.rotary_emb = Rotary(config, head_width(config))
         initialize(self, config)

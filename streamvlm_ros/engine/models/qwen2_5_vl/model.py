@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from transformers import Qwen2_5_VLConfig
 
-from streamvlm_ros.engine.models.base import ModelFamily, SpecialTokens
+from streamvlm_ros.engine.models.base import ModelFamily
 from streamvlm_ros.engine.models.folder.rope import stretched_positions
 from streamvlm_ros.engine.models.position_rule import PositionRule
 from streamvlm_ros.engine.models.preprocessing import ImageProcessorConfig
 from streamvlm_ros.engine.models.qwen.checkpoint import Layout
-from streamvlm_ros.engine.models.qwen.model import QwenModel
+from streamvlm_ros.engine.models.qwen.model import QwenModel, TOKENS
 from streamvlm_ros.engine.models.qwen2_5_vl.config import load_config, MODEL_TYPE, read_config
 from streamvlm_ros.engine.models.qwen2_5_vl.forward import StockForward
 from streamvlm_ros.engine.models.qwen2_5_vl.modules import VisionLanguageModel, WHOLE
@@ -114,13 +114,7 @@ class StreamQwenModel(StockForward, QwenModel):
 QWEN2_5_VL = ModelFamily(
     model_type=MODEL_TYPE,
     name='Qwen2.5-VL',
-    tokens=SpecialTokens(
-        video='<|video_pad|>',
-        vision_start='<|vision_start|>',
-        vision_end='<|vision_end|>',
-        turn_start='<|im_start|>',
-        turn_end='<|im_end|>',
-    ),
+    tokens=TOKENS,
     pixels=ImageProcessorConfig(
         patch_size=14,
         temporal_patch_size=2,

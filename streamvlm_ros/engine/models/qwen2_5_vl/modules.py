@@ -12,6 +12,7 @@ from typing import Any
 from torch import nn
 
 from streamvlm_ros.engine.models.qwen.modules import (
+    DecoderLayer,
     GatedMLP,
     head_width,
     initialize,
@@ -43,19 +44,6 @@ class Attention(nn.Module):
         self.k_proj = nn.Linear(width, keys)
         self.v_proj = nn.Linear(width, keys)
         self.o_proj = nn.Linear(width, width, bias=False)
-
-
-class DecoderLayer(nn.Module):
-    """A layer of the language model."""
-
-    def __init__(self, config: Any) -> None:
-        """Make its modules, of a text configuration."""
-        super().__init__()
-        width, epsilon = config.hidden_size, config.rms_norm_eps
-        self.self_attn = Attention(config)
-        self.mlp = GatedMLP(width, config.intermediate_size, bias=False)
-        self.input_layernorm = RMSNorm(width, epsilon)
-        self.post_attention_layernorm = RMSNorm(width, epsilon)
 
 
 class VisionBlock(nn.Module):
@@ -108,7 +96,7 @@ class VisionLanguageModel(nn.Module):
         """Make both, of a whole configuration."""
         super().__init__()
         self.visual = VisionModel(config.vision_config)
-        self.language_model = TextModel(config.text_config, DecoderLayer)
+        self.language_model = TextModel(config.text_config, Attention)
 
 
 # What is joined and run as one has to be on one device.

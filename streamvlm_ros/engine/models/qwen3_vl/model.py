@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 
-from streamvlm_ros.engine.models.base import ModelFamily, SpecialTokens
+from streamvlm_ros.engine.models.base import ModelFamily
 from streamvlm_ros.engine.models.folder.rope import stretched_positions
 from streamvlm_ros.engine.models.position_rule import PositionRule
 from streamvlm_ros.engine.models.qwen.checkpoint import Layout
-from streamvlm_ros.engine.models.qwen.model import QwenModel
+from streamvlm_ros.engine.models.qwen.model import QwenModel, TOKENS
 from streamvlm_ros.engine.models.qwen3_vl.config import load_config, MODEL_TYPE, read_config
 from streamvlm_ros.engine.models.qwen3_vl.modules import VisionLanguageModel, WHOLE
 from streamvlm_ros.engine.models.qwen3_vl.pixels import FramePixels, MOST_TOKENS
@@ -93,13 +93,7 @@ class StreamQwen3Model(QwenModel):
 QWEN3_VL = ModelFamily(
     model_type=MODEL_TYPE,
     name='Qwen3-VL',
-    tokens=SpecialTokens(
-        video='<|video_pad|>',
-        vision_start='<|vision_start|>',
-        vision_end='<|vision_end|>',
-        turn_start='<|im_start|>',
-        turn_end='<|im_end|>',
-    ),
+    tokens=TOKENS,
     pixels=FramePixels(
         patch_size=16,
         temporal_patch_size=2,

@@ -12,8 +12,8 @@ from typing import Any
 from torch import nn
 
 from streamvlm_ros.engine.models.qwen.modules import (
+    DecoderLayer,
     Embedding,
-    GatedMLP,
     head_width,
     initialize,
     PatchEmbedding,
@@ -41,19 +41,6 @@ class Attention(nn.Module):
         self.o_proj = nn.Linear(queries, width, bias=False)
         self.q_norm = RMSNorm(self.head_dim, config.rms_norm_eps)
         self.k_norm = RMSNorm(self.head_dim, config.rms_norm_eps)
-
-
-class DecoderLayer(nn.Module):
-    """A layer of the language model."""
-
-    def __init__(self, config: Any) -> None:
-        """Make its modules, of a text configuration."""
-        super().__init__()
-        width, epsilon = config.hidden_size, config.rms_norm_eps
-        self.self_attn = Attention(config)
-        self.mlp = GatedMLP(width, config.intermediate_size, bias=False)
-        self.input_layernorm = RMSNorm(width, epsilon)
-        self.post_attention_layernorm = RMSNorm(width, epsilon)
 
 
 class VisionMLP(nn.Module):
@@ -127,7 +114,7 @@ class VisionLanguageModel(nn.Module):
         """Make both, of a whole configuration."""
         super().__init__()
         self.visual = VisionModel(config.vision_config)
-        self.language_model = TextModel(config.text_config, DecoderLayer)
+        self.language_model = TextModel(config.text_config, Attention)
 
 
 # What is joined and run as one has to be on one device.
